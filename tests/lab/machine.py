@@ -1,0 +1,50 @@
+"""The library on a lab host: what is opened inside ``with on(host)`` is opened in its namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from trio_mcast import Interface
+from trio_mcast._addresses import Group
+from trio_mcast._host import McastSocket, Poller, SystemHost, host_variable
+from trio_mcast._plan import SocketSpec
+
+from ._host import Host
+
+
+class LabMachine(SystemHost):
+    """The real `SystemHost`, in a lab host's namespace.
+
+    A socket stays in the namespace in which it was opened, so only opening and looking up have to
+    happen inside; none of that waits, so no other task runs meanwhile.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def list_interfaces(self) -> list[Interface]:
+        with self._host.inside():
+            return super().list_interfaces()
+
+    def default_interface(self, group: Group) -> Interface | None:
+        with self._host.inside():
+            return super().default_interface(group)
+
+    def open_socket(self, spec: SocketSpec) -> McastSocket:
+        with self._host.inside():
+            return super().open_socket(spec)
+
+    def open_poller(self) -> Poller:
+        with self._host.inside():
+            return super().open_poller()
+
+
+@contextmanager
+def on(host: Host) -> Iterator[None]:
+    """Open receivers and senders on this lab host instead of this machine."""
+    token = host_variable.set(LabMachine(host))
+    try:
+        yield
+    finally:
+        host_variable.reset(token)
