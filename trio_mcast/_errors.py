@@ -1,0 +1,188 @@
+"""The errors that the world can cause, as opposed to a wrong argument.
+
+A wrong argument is a plain `TypeError` or `ValueError`, raised before anything is opened.
+What only the operating system can know is a `McastError`.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+import os
+
+__all__ = [
+    "AmbiguousInterfaceError",
+    "InterfaceNotFoundError",
+    "McastError",
+    "SocketSetupError",
+]
+
+
+class McastError(Exception):
+    """Base class of the errors that this library raises about the world it runs in."""
+
+
+class InterfaceNotFoundError(McastError, LookupError):
+    """No interface of this machine matches what was asked for.
+
+    The message names what was asked for and lists the interfaces that there are.
+    """
+
+    # KeyError-like reprs of LookupError subclasses would quote the sentence.
+    __str__ = Exception.__str__
+
+
+class AmbiguousInterfaceError(McastError):
+    """More than one interface matches where exactly one is needed.
+
+    Raised for an address that two interfaces share, and for a sender without ``interfaces`` when
+    the operating system has no route to the group and there is more than one candidate. The message
+    lists the candidates: name one of them in ``interfaces``.
+    """
+
+
+class SocketSetupError(McastError, OSError):
+    """The operating system refused a step that a socket needs; also an `OSError`.
+
+    Attributes:
+        errno: The operating system's error number, as in any `OSError`.
+        step: What was refused: ``"socket"``, ``"bind"``, ``"send"``, ``"receive"``, or the symbol
+            of the socket option, such as ``"MCAST_JOIN_GROUP"``.
+        group: The group in question, or `None` where the step is not about one.
+        interface: The name of the interface in question, or `None`.
+        causes: When every membership of an opening failed, the error of each; else empty.
+    """
+
+    step: str
+    group: str | None
+    interface: str | None
+    causes: tuple[SocketSetupError, ...]
+
+    def __init__(
+        self,
+        errno: int | None,
+        message: str,
+        *,
+        step: str,
+        group: str | None = None,
+        interface: str | None = None,
+        causes: tuple[SocketSetupError, ...] = (),
+    ) -> None:
+        super().__init__(errno, message)
+        self.step = step
+        self.group = group
+        self.interface = interface
+        self.causes = causes
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        state = (self.errno, self.strerror, self.step, self.group, self.interface, self.causes)
+        return (_rebuild_setup_error, state)
+
+
+def _rebuild_setup_error(
+    errno: int | None,
+    message: str,
+    step: str,
+    group: str | None,
+    interface: str | None,
+    causes: tuple[SocketSetupError, ...],
+) -> SocketSetupError:
+    return SocketSetupError(
+        errno, message, step=step, group=group, interface=interface, causes=causes
+    )
+
+
+# What to do about it, by (step, errno); a step of None serves every step. Sources: ip(7), ipv6(7),
+# udp(7), ip-sysctl.rst of the Linux kernel, and what was seen on Linux 6.18.
+_ADVICE: dict[tuple[str | None, int], str] = {
+    (None, _errno.EMFILE): (
+        "the process has used up its file descriptors, and each membership needs one: "
+        "raise the limit (ulimit -n, resource.setrlimit, LimitNOFILE= in a systemd unit)"
+    ),
+    (None, _errno.ENFILE): "the system's file table is full: raise the sysctl fs.file-max",
+    ("bind", _errno.EADDRINUSE): (
+        "another program is bound to this port and does not share it (it has not set "
+        "SO_REUSEADDR): stop that program or use another port"
+    ),
+    ("bind", _errno.EACCES): (
+        "this port needs a privilege: use a port from 1024 up, or lower the sysctl "
+        "net.ipv4.ip_unprivileged_port_start"
+    ),
+    ("bind", _errno.EADDRNOTAVAIL): (
+        "the address is not usable on that interface; a new IPv6 address is not until the system "
+        "has checked that nobody else has it (about a second)"
+    ),
+    ("bind", _errno.ENODEV): "the interface has gone",
+    ("MCAST_JOIN_GROUP", _errno.ENODEV): (
+        "the interface has gone, or this family is switched off on it "
+        "(sysctl net.ipv6.conf.<interface>.disable_ipv6)"
+    ),
+    ("MCAST_JOIN_SOURCE_GROUP", _errno.ENODEV): (
+        "the interface has gone, or this family is switched off on it "
+        "(sysctl net.ipv6.conf.<interface>.disable_ipv6)"
+    ),
+    ("MCAST_JOIN_SOURCE_GROUP", _errno.ENOBUFS): (
+        "the system takes fewer sources on one socket than is usual: raise the sysctl "
+        "net.ipv4.igmp_max_msf (10 by default) or net.ipv6.mld_max_msf (64)"
+    ),
+    ("MCAST_BLOCK_SOURCE", _errno.ENOBUFS): (
+        "the system takes fewer sources on one socket than is usual: raise the sysctl "
+        "net.ipv4.igmp_max_msf (10 by default) or net.ipv6.mld_max_msf (64)"
+    ),
+    ("MCAST_JOIN_GROUP", _errno.ENOBUFS): (
+        "the system is out of room for memberships: raise the sysctl "
+        "net.ipv4.igmp_max_memberships or net.core.optmem_max"
+    ),
+    ("IPV6_MULTICAST_ALL", _errno.ENOPROTOOPT): "IPv6 memberships need Linux 4.20 or later",
+    ("socket", _errno.EAFNOSUPPORT): "this family is not available on this machine",
+    ("send", _errno.ENETUNREACH): (
+        "there is no route for it on that interface; for IPv6 groups over the loopback interface "
+        "one must be added: ip -6 route add multicast ff00::/8 dev lo table local"
+    ),
+    ("send", _errno.EMSGSIZE): "the datagram is larger than the path allows: send smaller ones",
+    ("send", _errno.EPERM): "a firewall of this machine refuses it: look at nft list ruleset",
+    ("send", _errno.ENETDOWN): "the interface is down",
+    ("send", _errno.ENODEV): "the interface has gone",
+}
+
+
+def explain_refusal(
+    error: OSError, *, step: str, group: str | None, interface: str | None, detail: str = ""
+) -> SocketSetupError:
+    """The `SocketSetupError` for an `OSError`: which step, where, why, and what to do about it."""
+    number = error.errno
+    what = f"{step} {detail}".strip()
+    where = "".join(
+        [
+            f" for group {group}" if group is not None else "",
+            f" on interface {interface}" if interface is not None else "",
+        ]
+    )
+    symbol = _errno.errorcode.get(number or 0, str(number))
+    reason = os.strerror(number) if number is not None else str(error)
+    advice = _ADVICE.get((step, number or 0)) or _ADVICE.get((None, number or 0))
+    message = f"{what} failed{where}: {reason} ({symbol})"
+    if advice:
+        message += f"; {advice}"
+    return SocketSetupError(number, message, step=step, group=group, interface=interface)
+
+
+def is_exhaustion(error: SocketSetupError) -> bool:
+    """Whether the process has run out of something, which no other membership would escape."""
+    return error.errno in (_errno.EMFILE, _errno.ENFILE, _errno.ENOMEM)
+
+
+def all_failed(what: str, causes: tuple[SocketSetupError, ...]) -> SocketSetupError:
+    """One error for what was tried in several places and failed in every one of them."""
+    first = causes[0]
+    if len(causes) == 1:
+        return first
+    listed = "".join(f"\n  * {cause}" for cause in causes)
+    return SocketSetupError(
+        first.errno,
+        f"{what}:{listed}",
+        step=first.step,
+        causes=causes,
+    )

@@ -1,0 +1,501 @@
+"""The planner: from what is wanted, the interfaces and a platform to the sockets to open. Pure.
+
+Nothing here asks the operating system anything: the interfaces and the platform are arguments, so
+the plan for any platform can be made, and tested, on any machine.
+
+Decision: one socket = one (interface, group)
+=============================================
+
+A socket can hold many memberships, and the usual way is one socket bound to the wildcard address
+with all of them. Then the kernel hands over every group that the socket *or anyone else on the
+machine* joined (Linux, by default), from every interface, takes unicast away from other programs on
+the port, and stops at 20 memberships. Which group and interface a datagram belongs to has to be
+asked for, per datagram, as ancillary data.
+
+Here each membership has a socket of its own, bound to the group's address where the system allows
+that, and joined on one interface. Group and interface of a datagram are then known from the socket
+it came from. Measured on Linux 6.18: no duplicates, no unicast taken away, no limit but file
+descriptors, and a cost per datagram that is the same with 1 and with 4,000 memberships, because the
+kernel finds sockets by a hash over address and port.
+
+Decision: join first, bind last
+===============================
+
+The order in every textbook is bind, then join. Between the two steps lies a window: a socket that
+has joined "everybody but 10.0.0.9" takes two calls, join and block, and when it is bound already it
+gets the datagrams of 10.0.0.9 between them; a macOS IPv6 socket without a membership gets every
+group on the port. An unbound socket gets nothing at all. So the sockets join first and are bound
+last, and what they get is exact from the first datagram on. Measured on Linux 6.18, two processes
+flooding a group over the loopback interface, and 20,000 sockets opened in turn that exclude them:
+bound first, 14,831 of the sockets got a datagram of the excluded source; bound last, none.
+Windows wants the bind first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+import attrs
+
+from ._addresses import (
+    Family,
+    Group,
+    IPAddress,
+    family_of,
+    is_link_scoped,
+    without_zone,
+)
+from ._errors import AmbiguousInterfaceError
+from ._interface import (
+    Interface,
+    InterfaceSelector,
+    Selection,
+    by_zone,
+    describe_interfaces,
+    is_candidate,
+    select_interfaces,
+)
+from ._platform import Platform, SocketOption
+from ._platform import _layout as layout
+
+BindAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+Router: TypeAlias = Callable[[Group], "Interface | None"]
+
+# What a receiver asks for if not told otherwise. The usual default of Linux, 208 KiB, holds some
+# 270 small datagrams, because each is charged with the kernel's bookkeeping for it.
+DEFAULT_RECEIVE_BUFFER_BYTES = 1_048_576
+
+_FAMILY_LABEL: dict[Family, str] = {"ipv4": "IPv4", "ipv6": "IPv6"}
+
+
+@attrs.frozen
+class SocketSpec:
+    """One socket to open: what it is for, where it is bound, and every option in order.
+
+    Attributes:
+        family: ``"ipv4"`` or ``"ipv6"``.
+        interface: The one interface that it serves.
+        group: The group that it receives, as text; `None` for a sender's socket.
+        sources: The only sources that it receives, as text; empty for any source.
+        bind: What it is bound to: host and port, and for IPv6 also flow information and scope.
+        options: Its options in the order in which they are set, around the bind.
+        rejected_sources: Addresses whose datagrams are discarded after reading and counted as
+            rejected: those the system does not filter itself.
+    """
+
+    family: Family
+    interface: Interface
+    group: str | None
+    sources: tuple[str, ...]
+    bind: BindAddress
+    options: tuple[SocketOption, ...]
+    rejected_sources: frozenset[str] = frozenset()
+
+
+@attrs.frozen
+class MembershipPlan:
+    """One membership: a group on an interface, and the sockets that it takes."""
+
+    group: str
+    interface: Interface
+    sources: tuple[str, ...]
+    excluded_sources: tuple[str, ...]
+    sockets: tuple[SocketSpec, ...]
+
+
+@attrs.frozen
+class ReceiverWishes:
+    """What the sockets of a receiver have in common."""
+
+    port: int
+    sources: tuple[IPAddress, ...] | None = None
+    excluded_sources: tuple[IPAddress, ...] | None = None
+    loopback: bool = True
+    receive_ttl: bool = False
+    receive_timestamp: bool = False
+    receive_buffer_size: int | None = None
+
+
+@attrs.frozen
+class SenderWishes:
+    """What the sockets of a sender have in common."""
+
+    ttl: int = 1
+    loopback: bool = True
+    traffic_class: int | None = None
+    source_address: IPAddress | None = None
+    source_port: int = 0
+    send_buffer_size: int | None = None
+
+
+@attrs.frozen
+class SenderPlan:
+    """The sockets of a sender, and which group goes out through which of them, by position."""
+
+    sockets: tuple[SocketSpec, ...]
+    targets: tuple[tuple[Group, int], ...]
+
+
+# Which groups on which interfaces --------------------------------------------------------------
+
+
+def pair_groups(
+    groups: Sequence[Group],
+    selectors: Sequence[InterfaceSelector] | None,
+    interfaces: Sequence[Interface],
+) -> list[tuple[Group, Selection]]:
+    """Every wanted pair of a group (without its zone) and an interface, each once.
+
+    Raises:
+        InterfaceNotFoundError: A selector or a zone names no interface.
+        AmbiguousInterfaceError: An address is on two interfaces.
+        ValueError: A group and the interfaces do not go together.
+    """
+    selections: tuple[Selection, ...] = ()
+    if selectors is not None or any(group.zone is None for group in groups):
+        selections = select_interfaces(selectors, interfaces)
+    pairs: dict[tuple[IPAddress, str], tuple[Group, Selection]] = {}
+    for group in groups:
+        for selection in _selections_for(group, selections, selectors is not None, interfaces):
+            pairs.setdefault(
+                (group.address, selection.interface.name), (Group(group.address), selection)
+            )
+    for selection in selections:
+        if not any(selection.serves(group.family) for group in groups):
+            assert selection.address is not None
+            label = _FAMILY_LABEL[family_of(selection.address)]
+            raise ValueError(
+                f"interfaces names the {label} address {selection.address}, but no group is "
+                f"{label}: name the interface instead ({selection.interface.name!r})"
+            )
+    return list(pairs.values())
+
+
+def _selections_for(
+    group: Group, selections: Sequence[Selection], explicit: bool, interfaces: Sequence[Interface]
+) -> list[Selection]:
+    if group.zone is not None:
+        zone = by_zone(group.zone, interfaces)
+        if not explicit:
+            return [Selection(zone)]
+        named = [item for item in selections if item.interface == zone]
+        if not named:
+            chosen = ", ".join(item.interface.name for item in selections)
+            raise ValueError(
+                f"group {group} names interface {zone.name}, which interfaces leaves out ({chosen})"
+            )
+        selections = named
+    serving = [item for item in selections if item.serves(group.family)]
+    if not serving:
+        label = _FAMILY_LABEL[group.family]
+        addresses = ", ".join(str(item.address) for item in selections)
+        raise ValueError(
+            f"group {group} is {label}, but interfaces names only addresses that are not "
+            f"({addresses}): name the interface itself, or its {label} address"
+        )
+    return serving
+
+
+def check_source_families(
+    groups: Iterable[Group], sources: Sequence[IPAddress] | None, what: str
+) -> None:
+    """Each source has a group of its family; with ``sources``, each group has a source of its own.
+
+    Raises:
+        ValueError: They do not.
+    """
+    if sources is None:
+        return
+    group_families = {group.family: group for group in groups}
+    for source in sources:
+        if family_of(source) not in group_families:
+            label = _FAMILY_LABEL[family_of(source)]
+            raise ValueError(f"{what}: {source} is {label}, but no group is {label}")
+    if what == "sources":
+        for family, group in group_families.items():
+            if not any(family_of(source) == family for source in sources):
+                raise ValueError(
+                    f"sources has no {_FAMILY_LABEL[family]} address, so group {group} could "
+                    "receive nothing: add one, or receive that group separately"
+                )
+
+
+# Receivers -------------------------------------------------------------------------------------
+
+
+def plan_receiver(
+    pairs: Iterable[tuple[Group, Selection]],
+    wishes: ReceiverWishes,
+    interfaces: Sequence[Interface],
+    platform: Platform,
+) -> tuple[MembershipPlan, ...]:
+    """The sockets of a receiver, by membership."""
+    own = frozenset(
+        str(address)
+        for item in interfaces
+        for family in _FAMILY_LABEL
+        for address in item.addresses(family)
+    )
+    return tuple(
+        _plan_membership(group, selection, wishes, own, platform) for group, selection in pairs
+    )
+
+
+def _plan_membership(
+    group: Group,
+    selection: Selection,
+    wishes: ReceiverWishes,
+    own_addresses: frozenset[str],
+    platform: Platform,
+) -> MembershipPlan:
+    interface, family = selection.interface, group.family
+    sources = [item for item in wishes.sources or () if family_of(item) == family]
+    excluded = [item for item in wishes.excluded_sources or () if family_of(item) == family]
+    limit = platform.source_limit.get(family) or max(len(sources), len(excluded), 1)
+    rejected = frozenset(str(item) for item in excluded[limit:])
+    if not wishes.loopback and not platform.receiver_decides_loopback and not interface.is_loopback:
+        rejected |= own_addresses
+    common = tuple(_receiver_options(interface, family, wishes, platform))
+    local = selection.address or next(iter(interface.addresses(family)), None)
+    sockets = []
+    # Sources beyond what one socket takes go to further sockets: their filters share no source, so
+    # each datagram still comes once. Exclusions cannot be spread like that (each socket would get
+    # what the others exclude): those beyond the limit are rejected after reading.
+    for chunk in [sources[i : i + limit] for i in range(0, len(sources), limit)] or [[]]:
+        joins = _joins(group.address, interface, local, (chunk, excluded[:limit]), platform)
+        options = (*common, *joins)
+        sockets.append(
+            SocketSpec(
+                family,
+                interface,
+                str(group.address),
+                tuple(str(item) for item in chunk),
+                _receiver_bind(group.address, interface, local, wishes.port, platform),
+                options,
+                rejected,
+            )
+        )
+    return MembershipPlan(
+        str(group.address),
+        interface,
+        tuple(str(item) for item in sources),
+        tuple(str(item) for item in excluded),
+        tuple(sockets),
+    )
+
+
+def _joins(
+    group: IPAddress,
+    interface: Interface,
+    local: IPAddress | None,
+    filters: tuple[Sequence[IPAddress], Sequence[IPAddress]],
+    platform: Platform,
+) -> Iterator[SocketOption]:
+    included, excluded = filters
+    for source in included:
+        yield layout.join_source(platform, interface.index, group, source, local)
+    if not included:
+        yield layout.join_group(platform, interface.index, group, local)
+    for source in excluded:
+        yield layout.block_source(platform, interface.index, group, source, local)
+
+
+def _receiver_bind(
+    group: IPAddress,
+    interface: Interface,
+    local: IPAddress | None,
+    port: int,
+    platform: Platform,
+) -> BindAddress:
+    if platform.binds_to_group:
+        return bind_address(group, port, interface.index)
+    if local is None:
+        return bind_wildcard(family_of(group), port)
+    return bind_address(local, port, interface.index if local.is_link_local else 0)
+
+
+def bind_address(address: IPAddress, port: int, scope_id: int) -> BindAddress:
+    """The address tuple for a bind; IPv6 has flow information and a scope as well."""
+    if family_of(address) == "ipv4":
+        return (str(address), port)
+    return (str(address), port, 0, scope_id)
+
+
+def bind_wildcard(family: Family, port: int) -> BindAddress:
+    return ("0.0.0.0", port) if family == "ipv4" else ("::", port, 0, 0)
+
+
+def _receiver_options(
+    interface: Interface, family: Family, wishes: ReceiverWishes, platform: Platform
+) -> Iterator[SocketOption]:
+    for symbol in platform.port_sharing:
+        yield layout.option(platform, symbol, 1, "share the port with other programs")
+    if family == "ipv6":
+        yield _ipv6_only(platform)
+    exact = platform.exact_groups.get(family)
+    if exact is not None:
+        yield layout.option(platform, exact, 0, "only what this socket has joined itself")
+    restriction = layout.interface_restriction(platform, family, interface.name, interface.index)
+    if restriction is not None:
+        yield restriction
+    if platform.receiver_decides_loopback:
+        yield layout.family_option(
+            platform, "loopback", family, int(wishes.loopback), _LOOPBACK_PURPOSE
+        )
+    if not platform.binds_to_group:
+        symbol = "IP_PKTINFO" if family == "ipv4" else "IPV6_PKTINFO"
+        yield layout.option(platform, symbol, 1, "tell the group's datagrams from unicast")
+    if wishes.receive_ttl:
+        yield layout.receive_ttl(platform, family)
+    if wishes.receive_timestamp:
+        yield layout.receive_timestamp(platform)
+    size = wishes.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES
+    yield layout.option(platform, "SO_RCVBUF", size, "room for bursts")
+
+
+_LOOPBACK_PURPOSE = "whether datagrams sent from this machine are delivered on it"
+
+
+def _ipv6_only(platform: Platform) -> SocketOption:
+    return layout.option(platform, "IPV6_V6ONLY", 1, "leave the IPv4 port alone")
+
+
+# Senders ---------------------------------------------------------------------------------------
+
+
+def plan_sender(
+    groups: Sequence[Group],
+    selectors: Sequence[InterfaceSelector] | None,
+    wishes: SenderWishes,
+    interfaces: Sequence[Interface],
+    platform: Platform,
+    route: Router = lambda group: None,
+) -> SenderPlan:
+    """The sockets of a sender: one per interface and address to send from.
+
+    Args:
+        groups: The groups to send to.
+        selectors: The interfaces to send on; `None` leaves the choice to ``route``.
+        wishes: What the sockets have in common.
+        interfaces: The interfaces there are.
+        platform: The platform to plan for.
+        route: The interface to which the system routes a group, or `None` if to none.
+
+    Raises:
+        InterfaceNotFoundError: A selector or a zone names no interface, or there is no candidate.
+        AmbiguousInterfaceError: There is more than one candidate, or an address is on two.
+        ValueError: The groups, interfaces and source address do not go together.
+    """
+    source = wishes.source_address
+    if source is not None and not any(family_of(source) == group.family for group in groups):
+        label = _FAMILY_LABEL[family_of(source)]
+        raise ValueError(f"source_address {source} is {label}, but no group is {label}")
+    if selectors is None:
+        pairs = [
+            pair
+            for group in groups
+            for pair in pair_groups(
+                [group], _default_selectors(group, source, interfaces, route), interfaces
+            )
+        ]
+    else:
+        pairs = pair_groups(groups, selectors, interfaces)
+    sockets: dict[tuple[str, Family, IPAddress | None], SocketSpec] = {}
+    targets = []
+    for group, selection in dict.fromkeys(pairs):
+        local = _source_for(group, selection, source)
+        key = (selection.interface.name, group.family, local)
+        if key not in sockets:
+            sockets[key] = _plan_sender_socket(selection.interface, key[1:], wishes, platform)
+        targets.append((group, list(sockets).index(key)))
+    return SenderPlan(tuple(sockets.values()), tuple(targets))
+
+
+def _default_selectors(
+    group: Group, source: IPAddress | None, interfaces: Sequence[Interface], route: Router
+) -> list[InterfaceSelector] | None:
+    """The interface for a group where the user names none; `None` if the group's zone names it."""
+    if group.zone is not None:
+        return None
+    if source is not None and family_of(source) == group.family:
+        return [source]
+    routed = route(group)
+    if routed is not None:
+        return [routed]
+    candidates = [item for item in interfaces if is_candidate(item)]
+    if len(candidates) > 1:
+        raise AmbiguousInterfaceError(
+            f"the system has no route to group {group}, and {len(candidates)} interfaces could "
+            f"be meant: {describe_interfaces(candidates)}; name one in interfaces="
+        )
+    return None
+
+
+def _source_for(
+    group: Group, selection: Selection, source_address: IPAddress | None
+) -> IPAddress | None:
+    """The address that a sender's datagrams to a group come from; `None` if the interface has none.
+
+    It is chosen here, not by the system: left to itself Linux may send with another interface's
+    address, over the loopback interface even with 0.0.0.0 (measured on 6.18). An IPv6 group of
+    link-local scope gets a link-local source and a wider one a wider source, as RFC 6724 has it.
+    """
+    own = selection.interface.addresses(group.family)
+    if source_address is not None and family_of(source_address) == group.family:
+        bare = without_zone(source_address)
+        if bare not in own:
+            there = ", ".join(str(item) for item in own) or "none of this family"
+            raise ValueError(
+                f"source_address {source_address} is not an address of interface "
+                f"{selection.interface.name} (its addresses: {there})"
+            )
+        return bare
+    if selection.address is not None:
+        return selection.address
+    if group.family == "ipv6":
+        wanted = [item for item in own if item.is_link_local == is_link_scoped(group.address)]
+        own = (*wanted, *own)
+    return next(iter(own), None)
+
+
+def _plan_sender_socket(
+    interface: Interface,
+    local: tuple[Family, IPAddress | None],
+    wishes: SenderWishes,
+    platform: Platform,
+) -> SocketSpec:
+    family, address = local
+    if address is None:
+        bind = bind_wildcard(family, wishes.source_port)
+    else:
+        scope = interface.index if address.is_link_local else 0
+        bind = bind_address(address, wishes.source_port, scope)
+    options = tuple(_sender_options(interface, family, wishes, platform))
+    return SocketSpec(family, interface, None, (), bind, options)
+
+
+def _sender_options(
+    interface: Interface, family: Family, wishes: SenderWishes, platform: Platform
+) -> Iterator[SocketOption]:
+    if wishes.source_port:
+        for symbol in platform.port_sharing:
+            yield layout.option(platform, symbol, 1, "share the source port with other programs")
+    if family == "ipv6":
+        yield _ipv6_only(platform)
+    yield layout.multicast_interface(platform, family, interface.index)
+    yield layout.family_option(
+        platform, "ttl", family, wishes.ttl, "how many routers a datagram passes, plus one"
+    )
+    if not platform.receiver_decides_loopback:
+        yield layout.family_option(
+            platform, "loopback", family, int(wishes.loopback), _LOOPBACK_PURPOSE
+        )
+    if wishes.traffic_class is not None:
+        yield layout.family_option(
+            platform, "traffic_class", family, wishes.traffic_class, "the DSCP and ECN bits"
+        )
+    if wishes.send_buffer_size is not None:
+        yield layout.option(
+            platform, "SO_SNDBUF", wishes.send_buffer_size, "room for bursts of datagrams to send"
+        )

@@ -1,0 +1,240 @@
+"""The encoders: from a request and a platform to a socket option with its very bytes. Pure."""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import IPv4Address
+
+import attrs
+
+from .._addresses import Family, IPAddress, encode_sockaddr, family_of
+from ._model import Platform
+
+
+@attrs.frozen
+class SocketOption:
+    """One socket option of a plan, with everything that ``setsockopt`` needs.
+
+    Attributes:
+        symbol: Its C name, such as ``"MCAST_JOIN_GROUP"``.
+        level: The level's number on the plan's platform.
+        number: The option's number on the plan's platform.
+        value: An int, passed as a C int, or the bytes of a structure.
+        after_bind: Whether it is set after the bind instead of before.
+        purpose: Why it is set, in one line for people.
+        fallback: What to set instead where the system refuses this one; `None` if nothing would do.
+    """
+
+    symbol: str
+    level: int
+    number: int
+    value: int | bytes
+    after_bind: bool
+    purpose: str
+    fallback: SocketOption | None = None
+
+
+def option(
+    platform: Platform,
+    symbol: str,
+    value: int | bytes,
+    purpose: str,
+    *,
+    family: Family = "ipv4",
+    after_bind: bool = False,
+    fallback: SocketOption | None = None,
+) -> SocketOption:
+    """A socket option by its symbol.
+
+    Raises:
+        ValueError: The platform does not have it.
+    """
+    number = platform.constants.get(symbol)
+    if number is None:
+        raise ValueError(f"{platform.name} has no socket option {symbol}")
+    level = platform.level(symbol, family)
+    return SocketOption(symbol, level, number, value, after_bind, purpose, fallback)
+
+
+def group_req(platform: Platform, index: int, group: IPAddress) -> bytes:
+    """``struct group_req``: an interface's index and a group."""
+    layout = platform.group_request
+    raw = bytearray(layout.group_req_size)
+    struct.pack_into("=I", raw, 0, index)
+    _put_sockaddr(platform, raw, layout.group_offset, group)
+    return bytes(raw)
+
+
+def group_source_req(platform: Platform, index: int, group: IPAddress, source: IPAddress) -> bytes:
+    """``struct group_source_req``: an interface's index, a group and a source."""
+    layout = platform.group_request
+    raw = bytearray(layout.group_source_req_size)
+    struct.pack_into("=I", raw, 0, index)
+    _put_sockaddr(platform, raw, layout.group_offset, group)
+    _put_sockaddr(platform, raw, layout.source_offset, source)
+    return bytes(raw)
+
+
+def _put_sockaddr(platform: Platform, raw: bytearray, offset: int, address: IPAddress) -> None:
+    encoded = encode_sockaddr(platform.sockaddr, address)
+    raw[offset : offset + len(encoded)] = encoded
+
+
+def join_group(
+    platform: Platform, index: int, group: IPAddress, address: IPAddress | None
+) -> SocketOption:
+    """Join a group on an interface, from any source.
+
+    Args:
+        platform: Whose option it is to be.
+        index: The interface's index.
+        group: The group.
+        address: An address of the interface, for the older option that goes by address; `None` if
+            it has none.
+    """
+    fallback = None
+    if platform.join_fallback:
+        fallback = _older_join(platform, index, group, address)
+    return option(
+        platform,
+        "MCAST_JOIN_GROUP",
+        group_req(platform, index, group),
+        f"join {group} from any source",
+        family=family_of(group),
+        after_bind=not platform.joins_before_bind,
+        fallback=fallback,
+    )
+
+
+def _older_join(
+    platform: Platform, index: int, group: IPAddress, address: IPAddress | None
+) -> SocketOption | None:
+    purpose = f"join {group} from any source, where MCAST_JOIN_GROUP is not to be had"
+    if family_of(group) == "ipv6":
+        value = group.packed + struct.pack("=I", index)  # struct ipv6_mreq
+        return option(platform, "IPV6_JOIN_GROUP", value, purpose, after_bind=True)
+    if address is None:
+        return None
+    value = group.packed + address.packed  # struct ip_mreq: group, interface
+    return option(platform, "IP_ADD_MEMBERSHIP", value, purpose, after_bind=True)
+
+
+def join_source(
+    platform: Platform, index: int, group: IPAddress, source: IPAddress, address: IPAddress | None
+) -> SocketOption:
+    """Join a group on an interface, from one source more."""
+    return _source_option(
+        platform,
+        ("MCAST_JOIN_SOURCE_GROUP", "IP_ADD_SOURCE_MEMBERSHIP"),
+        group_source_req(platform, index, group, source),
+        (group, source, address),
+        f"join {group} from {source} only",
+    )
+
+
+def block_source(
+    platform: Platform, index: int, group: IPAddress, source: IPAddress, address: IPAddress | None
+) -> SocketOption:
+    """Leave one source out of a group that was joined from any source."""
+    return _source_option(
+        platform,
+        ("MCAST_BLOCK_SOURCE", "IP_BLOCK_SOURCE"),
+        group_source_req(platform, index, group, source),
+        (group, source, address),
+        f"leave {source} out of {group}",
+    )
+
+
+def _source_option(
+    platform: Platform,
+    symbols: tuple[str, str],
+    value: bytes,
+    addresses: tuple[IPAddress, IPAddress, IPAddress | None],
+    purpose: str,
+) -> SocketOption:
+    group, source, address = addresses
+    symbol, older = symbols
+    fallback = None
+    if platform.join_fallback and isinstance(group, IPv4Address) and address is not None:
+        # struct ip_mreq_source orders its fields group, source, interface everywhere but on Linux,
+        # and Linux never needs this fallback.
+        mreq_source = group.packed + source.packed + address.packed
+        note = f"{purpose}, where {symbol} is not to be had"
+        fallback = option(platform, older, mreq_source, note, after_bind=True)
+    return option(
+        platform,
+        symbol,
+        value,
+        purpose,
+        family=family_of(group),
+        after_bind=not platform.joins_before_bind,
+        fallback=fallback,
+    )
+
+
+def multicast_interface(platform: Platform, family: Family, index: int) -> SocketOption:
+    """Send multicast through this interface, whatever the routes say."""
+    purpose = "send multicast through this interface"
+    if family == "ipv6":
+        return option(platform, "IPV6_MULTICAST_IF", index, purpose)
+    if platform.multicast_if_takes_mreqn:
+        value = struct.pack("=4s4si", bytes(4), bytes(4), index)  # struct ip_mreqn
+    else:
+        value = struct.pack("!I", index)
+    return option(platform, "IP_MULTICAST_IF", value, purpose)
+
+
+# By family, the options that both families have under different names.
+_PER_FAMILY: dict[str, dict[Family, str]] = {
+    "ttl": {"ipv4": "IP_MULTICAST_TTL", "ipv6": "IPV6_MULTICAST_HOPS"},
+    "loopback": {"ipv4": "IP_MULTICAST_LOOP", "ipv6": "IPV6_MULTICAST_LOOP"},
+    "traffic_class": {"ipv4": "IP_TOS", "ipv6": "IPV6_TCLASS"},
+}
+
+
+def family_option(
+    platform: Platform, what: str, family: Family, value: int, purpose: str
+) -> SocketOption:
+    """One of ``"ttl"``, ``"loopback"``, ``"traffic_class"`` for one family."""
+    return option(platform, _PER_FAMILY[what][family], value, purpose)
+
+
+def receive_ttl(platform: Platform, family: Family) -> SocketOption:
+    """Have the ttl of each datagram delivered with it."""
+    symbol = "IP_RECVTTL"
+    if family == "ipv6":
+        # Windows asks for it and delivers it under one name.
+        has_request = "IPV6_RECVHOPLIMIT" in platform.constants
+        symbol = "IPV6_RECVHOPLIMIT" if has_request else "IPV6_HOPLIMIT"
+    return option(platform, symbol, 1, "deliver the ttl with each datagram")
+
+
+def receive_timestamp(platform: Platform) -> SocketOption:
+    """Have the kernel's arrival time of each datagram delivered with it.
+
+    Raises:
+        ValueError: The platform has no arrival times for UDP.
+    """
+    if platform.timestamps is None:
+        raise ValueError(f"receive_timestamp is not to be had on {platform.name}")
+    return option(
+        platform, platform.timestamps.option, 1, "deliver the arrival time with each datagram"
+    )
+
+
+def interface_restriction(
+    platform: Platform, family: Family, name: str, index: int
+) -> SocketOption | None:
+    """Keep a socket to the datagrams of one interface, where its membership does not do that."""
+    symbol = platform.interface_restriction.get(family)
+    if symbol is None:
+        return None
+    instead = platform.restriction_fallback.get(family)
+    fallback = None
+    if instead is not None:
+        purpose = "tell the interface of each datagram, to leave out those of others"
+        fallback = option(platform, instead, 1, purpose)
+    value: int | bytes = index
+    if symbol == "SO_BINDTODEVICE":
+        value = name.encode() + b"\0"
+    return option(platform, symbol, value, "only datagrams of this interface", fallback=fallback)

@@ -1,0 +1,106 @@
+"""What can differ between operating systems, as one frozen value per system. Pure.
+
+A table names only what its system has: a symbol missing from ``constants`` means "not on this OS".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import attrs
+
+from .._addresses import Family, SockaddrFormat
+
+PlatformName: TypeAlias = Literal["linux", "darwin", "freebsd", "windows"]
+
+
+@attrs.frozen
+class GroupRequestLayout:
+    """Sizes and offsets of ``struct group_req`` and ``struct group_source_req`` (RFC 3678).
+
+    Both begin with the interface's index in four bytes.
+    """
+
+    group_req_size: int
+    group_source_req_size: int
+    group_offset: int
+    source_offset: int
+
+
+# 64-bit Linux, FreeBSD and Windows align the sockaddr_storage to 8; 32-bit Linux to 4; and macOS
+# packs the structures to 4 in 64-bit programs too (#pragma pack(4) in its netinet/in.h).
+ALIGNED_TO_8 = GroupRequestLayout(136, 264, 8, 136)
+PACKED_TO_4 = GroupRequestLayout(132, 260, 4, 132)
+
+
+@attrs.frozen
+class Timestamps:
+    """How the kernel's arrival time is asked for and delivered.
+
+    Attributes:
+        option: The option that asks for it.
+        control: The type of the ancillary data that carries it.
+        layout: The `struct` format of its two fields, seconds and a fraction.
+        fraction_ns: Nanoseconds in one unit of the fraction.
+    """
+
+    option: str
+    control: str
+    layout: str
+    fraction_ns: int
+
+
+@attrs.frozen
+class Platform:
+    """One operating system, as far as multicast sockets are concerned.
+
+    Attributes:
+        name: Which one.
+        constants: Option numbers and the like by their C names.
+        sockaddr: How it writes socket addresses.
+        group_request: How it lays out the arguments of the MCAST_* options.
+        port_sharing: The options that let several sockets have one port.
+        exact_groups: By family, the option that must be 0 for a socket to get only the groups it
+            has joined itself; a family that is missing does so natively.
+        interface_restriction: By family, the option that keeps a socket to one interface, where
+            the membership alone does not.
+        restriction_fallback: What to ask for instead where that is refused: the arrival interface.
+        binds_to_group: Whether a socket can be bound to a group's address.
+        joins_before_bind: Whether a socket can join before it is bound; then no datagram can slip
+            in between the steps.
+        receiver_decides_loopback: Whether IP_MULTICAST_LOOP counts on the receiving socket.
+        multicast_if_takes_mreqn: Whether IP_MULTICAST_IF takes a ``struct ip_mreqn``; else the
+            index in network byte order.
+        join_fallback: Whether joins have an older option to fall back to.
+        source_limit: By family, how many sources one socket takes; a missing one has no limit.
+        doubles_buffers: Whether SO_RCVBUF and SO_SNDBUF read back as twice what was granted.
+        ttl_control: By family, the ancillary data type that carries a datagram's ttl.
+        timestamps: How arrival times are had, or `None`.
+    """
+
+    name: PlatformName
+    constants: Mapping[str, int]
+    sockaddr: SockaddrFormat
+    group_request: GroupRequestLayout
+    port_sharing: tuple[str, ...]
+    exact_groups: Mapping[Family, str]
+    interface_restriction: Mapping[Family, str]
+    restriction_fallback: Mapping[Family, str]
+    binds_to_group: bool
+    joins_before_bind: bool
+    receiver_decides_loopback: bool
+    multicast_if_takes_mreqn: bool
+    join_fallback: bool
+    source_limit: Mapping[Family, int]
+    doubles_buffers: bool
+    ttl_control: Mapping[Family, str]
+    timestamps: Timestamps | None
+
+    def level(self, symbol: str, family: Family) -> int:
+        """The level at which an option is set: the prefix of its symbol tells."""
+        if symbol.startswith("SO_"):
+            return self.constants["SOL_SOCKET"]
+        if symbol.startswith("IPV6_") or (symbol.startswith("MCAST_") and family == "ipv6"):
+            return self.constants["IPPROTO_IPV6"]
+        return self.constants["IPPROTO_IP"]

@@ -1,0 +1,59 @@
+"""macOS: what its headers say. Checked against a table read from them; never run on a Mac."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .._addresses import SockaddrFormat
+from ._model import PACKED_TO_4, Platform, Timestamps
+
+DARWIN: Final = Platform(
+    name="darwin",
+    constants={
+        "SOL_SOCKET": 65535,
+        "IPPROTO_IP": 0,
+        "IPPROTO_IPV6": 41,
+        "SO_REUSEADDR": 4,
+        "SO_REUSEPORT": 512,
+        "SO_TIMESTAMP": 1024,
+        "SO_SNDBUF": 4097,
+        "SO_RCVBUF": 4098,
+        "SCM_TIMESTAMP": 2,
+        "IP_TOS": 3,
+        "IP_MULTICAST_IF": 9,
+        "IP_MULTICAST_TTL": 10,
+        "IP_MULTICAST_LOOP": 11,
+        "IP_RECVTTL": 24,
+        "IPV6_MULTICAST_IF": 9,
+        "IPV6_MULTICAST_HOPS": 10,
+        "IPV6_MULTICAST_LOOP": 11,
+        "IPV6_V6ONLY": 27,
+        "IPV6_TCLASS": 36,
+        "IPV6_RECVHOPLIMIT": 37,
+        "IPV6_HOPLIMIT": 47,
+        "IPV6_BOUND_IF": 125,
+        "MCAST_JOIN_GROUP": 80,
+        "MCAST_JOIN_SOURCE_GROUP": 82,
+        "MCAST_BLOCK_SOURCE": 84,
+    },
+    sockaddr=SockaddrFormat(af_inet=2, af_inet6=30, has_length=True),
+    group_request=PACKED_TO_4,
+    # SO_REUSEADDR implies SO_REUSEPORT only where the address bound to is a group
+    # (in_pcbbind in XNU's bsd/netinet/in_pcb.c).
+    port_sharing=("SO_REUSEADDR", "SO_REUSEPORT"),
+    exact_groups={},
+    interface_restriction={"ipv6": "IPV6_BOUND_IF"},
+    restriction_fallback={},
+    binds_to_group=True,
+    # An IPv6 socket without any membership gets every multicast datagram for its port
+    # (XNU's bsd/netinet6/udp6_usrreq.c), so the join comes first.
+    joins_before_bind=True,
+    receiver_decides_loopback=False,
+    multicast_if_takes_mreqn=True,
+    join_fallback=False,
+    # IP_MAX_SOCK_SRC_FILTER and IPV6_MAX_SOCK_SRC_FILTER in the system's headers.
+    source_limit={"ipv4": 128, "ipv6": 128},
+    doubles_buffers=False,
+    ttl_control={"ipv4": "IP_RECVTTL", "ipv6": "IPV6_HOPLIMIT"},
+    timestamps=Timestamps("SO_TIMESTAMP", "SCM_TIMESTAMP", "=qi", 1_000),
+)

@@ -1,0 +1,54 @@
+"""FreeBSD: what its headers say. Checked against a table read from them; never run there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .._addresses import SockaddrFormat
+from ._model import ALIGNED_TO_8, Platform, Timestamps
+
+FREEBSD: Final = Platform(
+    name="freebsd",
+    constants={
+        "SOL_SOCKET": 65535,
+        "IPPROTO_IP": 0,
+        "IPPROTO_IPV6": 41,
+        "SO_REUSEADDR": 4,
+        "SO_REUSEPORT": 512,
+        "SO_TIMESTAMP": 1024,
+        "SO_SNDBUF": 4097,
+        "SO_RCVBUF": 4098,
+        "SCM_TIMESTAMP": 2,
+        "IP_TOS": 3,
+        "IP_MULTICAST_IF": 9,
+        "IP_MULTICAST_TTL": 10,
+        "IP_MULTICAST_LOOP": 11,
+        "IP_RECVTTL": 65,
+        "IPV6_MULTICAST_IF": 9,
+        "IPV6_MULTICAST_HOPS": 10,
+        "IPV6_MULTICAST_LOOP": 11,
+        "IPV6_V6ONLY": 27,
+        "IPV6_RECVHOPLIMIT": 37,
+        "IPV6_HOPLIMIT": 47,
+        "IPV6_TCLASS": 61,
+        "MCAST_JOIN_GROUP": 80,
+        "MCAST_JOIN_SOURCE_GROUP": 82,
+        "MCAST_BLOCK_SOURCE": 84,
+    },
+    sockaddr=SockaddrFormat(af_inet=2, af_inet6=28, has_length=True),
+    group_request=ALIGNED_TO_8,
+    port_sharing=("SO_REUSEADDR", "SO_REUSEPORT"),
+    exact_groups={},
+    interface_restriction={},
+    restriction_fallback={},
+    binds_to_group=True,
+    joins_before_bind=True,
+    receiver_decides_loopback=False,
+    multicast_if_takes_mreqn=True,
+    join_fallback=False,
+    # net.inet.ip.mcast.maxsocksrc and net.inet6.ip6.mcast.maxsocksrc.
+    source_limit={"ipv4": 128, "ipv6": 128},
+    doubles_buffers=False,
+    ttl_control={"ipv4": "IP_RECVTTL", "ipv6": "IPV6_HOPLIMIT"},
+    timestamps=Timestamps("SO_TIMESTAMP", "SCM_TIMESTAMP", "=qq", 1_000),
+)

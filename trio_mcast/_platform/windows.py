@@ -1,0 +1,58 @@
+"""Windows: what its headers say. Checked against a table read from them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .._addresses import SockaddrFormat
+from ._model import ALIGNED_TO_8, Platform
+
+WINDOWS: Final = Platform(
+    name="windows",
+    constants={
+        "SOL_SOCKET": 65535,
+        "IPPROTO_IP": 0,
+        "IPPROTO_IPV6": 41,
+        "SO_REUSEADDR": 4,
+        "SO_SNDBUF": 4097,
+        "SO_RCVBUF": 4098,
+        "IP_TOS": 3,
+        "IP_TTL": 4,
+        "IP_MULTICAST_IF": 9,
+        "IP_MULTICAST_TTL": 10,
+        "IP_MULTICAST_LOOP": 11,
+        "IP_ADD_MEMBERSHIP": 12,
+        "IP_ADD_SOURCE_MEMBERSHIP": 15,
+        "IP_BLOCK_SOURCE": 17,
+        "IP_PKTINFO": 19,
+        "IP_RECVTTL": 21,
+        "IPV6_MULTICAST_IF": 9,
+        "IPV6_MULTICAST_HOPS": 10,
+        "IPV6_MULTICAST_LOOP": 11,
+        "IPV6_JOIN_GROUP": 12,
+        "IPV6_PKTINFO": 19,
+        "IPV6_HOPLIMIT": 21,
+        "IPV6_V6ONLY": 27,
+        "IPV6_TCLASS": 39,
+        "MCAST_JOIN_GROUP": 41,
+        "MCAST_BLOCK_SOURCE": 43,
+        "MCAST_JOIN_SOURCE_GROUP": 45,
+    },
+    sockaddr=SockaddrFormat(af_inet=2, af_inet6=23, has_length=False),
+    group_request=ALIGNED_TO_8,
+    port_sharing=("SO_REUSEADDR",),
+    exact_groups={},
+    interface_restriction={},
+    restriction_fallback={},
+    # Binding to a group fails with WSAEADDRNOTAVAIL, so unicast to the port has to be told from
+    # the group's datagrams by their destination address, which IP_PKTINFO gives.
+    binds_to_group=False,
+    joins_before_bind=False,
+    receiver_decides_loopback=True,
+    multicast_if_takes_mreqn=False,
+    join_fallback=True,
+    source_limit={},
+    doubles_buffers=False,
+    ttl_control={"ipv4": "IP_TTL", "ipv6": "IPV6_HOPLIMIT"},
+    timestamps=None,
+)
