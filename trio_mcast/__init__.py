@@ -1,0 +1,45 @@
+"""UDP multicast for Trio: exactly the groups, interfaces and sources that were asked for."""
+
+from __future__ import annotations
+
+from ._addresses import Endpoint
+from ._datagram import Datagram
+from ._errors import (
+    AmbiguousInterfaceError,
+    InterfaceNotFoundError,
+    McastError,
+    SocketSetupError,
+)
+from ._host import default_interface, find_interfaces, list_interfaces
+from ._interface import Interface
+from ._open import open_mcast_receiver, open_mcast_sender
+from ._plan import SocketSpec
+from ._platform import SocketOption
+from ._receiver import McastReceiver, Membership
+from ._sender import McastSender
+from ._specs import McastReceiverSpec, McastSenderSpec
+from ._statistics import ReceiverStatistics, SenderStatistics
+
+__all__ = [
+    "AmbiguousInterfaceError",
+    "Datagram",
+    "Endpoint",
+    "Interface",
+    "InterfaceNotFoundError",
+    "McastError",
+    "McastReceiver",
+    "McastReceiverSpec",
+    "McastSender",
+    "McastSenderSpec",
+    "Membership",
+    "ReceiverStatistics",
+    "SenderStatistics",
+    "SocketOption",
+    "SocketSetupError",
+    "SocketSpec",
+    "default_interface",
+    "find_interfaces",
+    "list_interfaces",
+    "open_mcast_receiver",
+    "open_mcast_sender",
+]

@@ -1,0 +1,87 @@
+"""What the library needs of a machine, as protocols.
+
+`SystemHost` is the real one; receivers and senders know only these protocols.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .._addresses import Endpoint, Group
+from .._datagram import Datagram
+from .._interface import Interface
+from .._plan import BindAddress, SocketSpec
+from .._platform import Platform
+
+
+class McastSocket(Protocol):
+    """An open socket that carries out a `SocketSpec`. Its methods do not wait, except one."""
+
+    spec: SocketSpec
+    local_endpoint: Endpoint
+    receive_buffer_granted: int
+    send_buffer_granted: int
+    rejected: int
+
+    def receive(self, max_datagrams: int) -> list[Datagram]:
+        """What has arrived, up to so many datagrams; empty if nothing has. OSError if refused."""
+
+    def send(self, data: bytes, address: BindAddress) -> None:
+        """Send one datagram; BlockingIOError if there is no room for it now."""
+
+    async def wait_writable(self) -> None:
+        """Wait until there may be room to send."""
+
+    def dropped(self) -> int | None:
+        """How many datagrams the system dropped for want of room; `None` if it does not tell."""
+
+    def close(self) -> None:
+        """Close it; its memberships end. Idempotent."""
+
+
+class Poller(Protocol):
+    """Waits for any of many sockets at once."""
+
+    def add(self, socket: McastSocket) -> None:
+        """Watch a socket from now on."""
+
+    def remove(self, socket: McastSocket) -> None:
+        """Stop watching a socket."""
+
+    async def wait(self) -> list[McastSocket]:
+        """Wait until sockets can be read, and return them. A checkpoint.
+
+        Raises:
+            trio.ClosedResourceError: It was closed.
+        """
+
+    def close(self) -> None:
+        """Close it and wake who waits. Idempotent."""
+
+
+class Host(Protocol):
+    """A machine: its platform, its interfaces, its sockets."""
+
+    @property
+    def platform(self) -> Platform:
+        """Whose rules it follows."""
+
+    def list_interfaces(self) -> list[Interface]:
+        """Its interfaces, by index."""
+
+    def default_interface(self, group: Group) -> Interface | None:
+        """The interface to which it routes a group; `None` without a route. Sends nothing."""
+
+    def open_socket(self, spec: SocketSpec) -> McastSocket:
+        """Carry out a plan for one socket, all or nothing.
+
+        Raises:
+            SocketSetupError: A step was refused; nothing stays open.
+        """
+
+    def open_poller(self) -> Poller:
+        """A new poller.
+
+        Raises:
+            SocketSetupError: It was refused.
+        """

@@ -1,0 +1,128 @@
+"""`SystemHost`: this machine. Opens a `SocketSpec` as a real socket, all or nothing."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from ipaddress import ip_address
+
+import attrs
+
+from .._addresses import Group, family_of, without_zone
+from .._errors import McastError, explain_refusal
+from .._interface import Interface
+from .._plan import SocketSpec
+from .._platform import Platform, SocketOption, current_platform
+from ._interfaces import read_interfaces
+from ._protocols import McastSocket, Poller
+
+if sys.platform == "linux":
+    from ._posix_io import EpollPoller, PosixSocket
+
+# A UDP connect needs a port; none is contacted. 9 is "discard" (RFC 863).
+_DISCARD_PORT = 9
+
+_LINUX_ONLY = f"this version of trio_mcast opens sockets on Linux only, not on {sys.platform}"
+
+
+class SystemHost:
+    """The machine that this process runs on."""
+
+    @property
+    def platform(self) -> Platform:
+        return current_platform()
+
+    def list_interfaces(self) -> list[Interface]:
+        return read_interfaces()
+
+    def default_interface(self, group: Group) -> Interface | None:
+        number = self.platform.sockaddr.number(group.family)
+        with socket.socket(number, socket.SOCK_DGRAM) as probe:
+            try:
+                # Connecting a UDP socket looks up the route and chooses a source address. Nothing
+                # is sent, and no default gateway is needed, only some route that covers the group.
+                probe.connect((str(group.address), _DISCARD_PORT))
+            except OSError:
+                return None
+            chosen = without_zone(ip_address(probe.getsockname()[0]))
+        for interface in self.list_interfaces():
+            if chosen in interface.addresses(family_of(chosen)):
+                return interface
+        return None
+
+    def open_socket(self, spec: SocketSpec) -> McastSocket:
+        step = _Step()
+        sock: socket.socket | None = None
+        try:
+            sock = socket.socket(self.platform.sockaddr.number(spec.family), socket.SOCK_DGRAM)
+            sock.setblocking(False)
+            applied = _set_up(sock, spec, step)
+            step.name, step.detail = "socket", ""
+            return _wrap(sock, spec, self.platform, applied)
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
+            if isinstance(error, OSError):
+                raise explain_refusal(
+                    error,
+                    step=step.name,
+                    detail=step.detail,
+                    group=spec.group,
+                    interface=spec.interface.name,
+                ) from error
+            raise
+
+    def open_poller(self) -> Poller:
+        try:
+            return _new_poller()
+        except OSError as error:
+            raise explain_refusal(error, step="epoll_create", group=None, interface=None) from error
+
+
+@attrs.define
+class _Step:
+    """What is being done, for the error if it is refused."""
+
+    name: str = "socket"
+    detail: str = ""
+
+
+def _set_up(sock: socket.socket, spec: SocketSpec, step: _Step) -> frozenset[str]:
+    """Set every option around the bind; the symbols of those that were set."""
+    applied = set()
+    for after_bind in (False, True):
+        for option in spec.options:
+            if option.after_bind is after_bind:
+                step.name, step.detail = option.symbol, f"({option.purpose})"
+                applied.add(_set_option(sock, option))
+        if not after_bind:
+            step.name, step.detail = "bind", f"to {spec.bind[0]} port {spec.bind[1]}"
+            sock.bind(spec.bind)
+    return frozenset(applied)
+
+
+def _set_option(sock: socket.socket, option: SocketOption) -> str:
+    """Set an option, or its fallback where it is refused; the symbol of the one that was set."""
+    try:
+        sock.setsockopt(option.level, option.number, option.value)
+    except OSError:
+        if option.fallback is None:
+            raise
+        return _set_option(sock, option.fallback)
+    return option.symbol
+
+
+def _wrap(
+    sock: socket.socket, spec: SocketSpec, platform: Platform, applied: frozenset[str]
+) -> McastSocket:
+    if sys.platform == "linux":
+        return PosixSocket(sock, spec, platform, applied)
+    else:
+        raise McastError(_LINUX_ONLY)
+
+
+def _new_poller() -> Poller:
+    if sys.platform == "linux":
+        return EpollPoller()
+    else:
+        raise McastError(_LINUX_ONLY)

@@ -1,0 +1,280 @@
+"""`open_mcast_receiver` and `open_mcast_sender`: from a spec to a live object and back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from typing import NoReturn
+
+import trio
+
+from ._addresses import AddressLike
+from ._errors import SocketSetupError, all_failed, is_exhaustion
+from ._host import Host, McastSocket, current_host
+from ._interface import InterfaceSelectors
+from ._plan import MembershipPlan
+from ._receiver import InterfaceReader, McastReceiver, Membership, describe_membership
+from ._sender import McastSender
+from ._specs import McastReceiverSpec, McastSenderSpec
+
+logger = logging.getLogger("trio_mcast")
+
+# How many sockets are opened before other tasks have their turn; opening one takes about 60 us.
+_OPENED_AT_ONCE = 32
+
+
+def open_mcast_receiver(
+    groups: AddressLike | Iterable[AddressLike],
+    port: int,
+    *,
+    interfaces: InterfaceSelectors | None = None,
+    sources: AddressLike | Iterable[AddressLike] | None = None,
+    excluded_sources: AddressLike | Iterable[AddressLike] | None = None,
+    loopback: bool = True,
+    receive_ttl: bool = False,
+    receive_timestamp: bool = False,
+    max_buffered: int = 1024,
+    receive_buffer_size: int | None = None,
+) -> AbstractAsyncContextManager[McastReceiver]:
+    """Join groups and receive their datagrams: ``async with open_mcast_receiver(...) as receiver``.
+
+    When the block has been entered, every join is done: what is sent from then on is received. This
+    host's kernel then announces the groups to the network (an IGMP report for IPv4, MLD for IPv6;
+    IGMPv3 and MLDv2 with the sources), which takes a switch or a router some milliseconds more to
+    act on. Leaving the block leaves the groups. A task for each interface runs inside the block and
+    ends with it; the body's exceptions leave the block as they are.
+
+    Args:
+        groups: One group or an iterable of groups, as `str`, `~ipaddress.IPv4Address` or
+            `~ipaddress.IPv6Address`; both families may be mixed. An IPv6 group may carry a zone
+            (``"ff02::1%eth0"``), which narrows it to that interface. Duplicates collapse.
+        port: The UDP port, 1 to 65535. It is shared with other programs that share it too.
+        interfaces: Where to join: an interface's name, index, address or `Interface`, or an
+            iterable of these. An address stands for its interface, and for the groups of its
+            family. Default: every interface that is up, capable of multicast and not loopback.
+        sources: Receive from these addresses only (source-specific multicast, an INCLUDE filter of
+            RFC 3376 and RFC 3810). Any number: those beyond what the kernel takes on one socket are
+            spread over more sockets. Each family of the groups needs a source of that family.
+        excluded_sources: Receive from all but these (an EXCLUDE filter). Any number: those beyond
+            what the kernel takes are rejected after reading. Not together with ``sources``.
+        loopback: Whether to receive datagrams sent from this machine as well. When off, they are
+            told by their source address, except on the loopback interface, which always delivers.
+        receive_ttl: Whether each datagram is to carry its ttl.
+        receive_timestamp: Whether each datagram is to carry its arrival time, from the kernel.
+        max_buffered: How many datagrams may wait in the process, at least 1. When so many do,
+            reading stops: the kernel's buffers fill, and what then does not fit is dropped and
+            counted by the kernel.
+        receive_buffer_size: The receive buffer to ask for, per socket, in bytes; what was granted
+            is in `McastReceiver.statistics`. Default: 1 MiB.
+
+    Returns:
+        An asynchronous context manager that gives a `McastReceiver`.
+
+    Raises:
+        TypeError: An argument is of the wrong type. Raised at the call, before anything is opened.
+        ValueError: An argument is out of range or not a group, or arguments contradict each other.
+            Raised at the call where it can be known there, else on entering.
+        InterfaceNotFoundError: On entering: an interface that was named does not exist, or none was
+            named and none is fit.
+        AmbiguousInterfaceError: On entering: an address was named that two interfaces have.
+        SocketSetupError: On entering: the system refused a step. With several interfaces, or the
+            default, one that refuses a join does not stop the others: its membership shows as
+            ``"failed"`` in `McastReceiver.memberships` and is logged once. Only if every one fails,
+            this is raised, with all the causes. Running out of file descriptors or memory is always
+            an error.
+
+    Cancellation:
+        Entering and leaving are checkpoints. If entering is cancelled, nothing stays open.
+
+    Platforms:
+        Linux. ``receive_timestamp`` is not to be had on Windows.
+    """
+    return McastReceiverSpec(
+        groups,
+        port,
+        interfaces=interfaces,
+        sources=sources,
+        excluded_sources=excluded_sources,
+        loopback=loopback,
+        receive_ttl=receive_ttl,
+        receive_timestamp=receive_timestamp,
+        max_buffered=max_buffered,
+        receive_buffer_size=receive_buffer_size,
+    ).open()
+
+
+def open_mcast_sender(
+    groups: AddressLike | Iterable[AddressLike],
+    port: int,
+    *,
+    interfaces: InterfaceSelectors | None = None,
+    ttl: int = 1,
+    loopback: bool = True,
+    traffic_class: int | None = None,
+    source_address: AddressLike | None = None,
+    source_port: int = 0,
+    send_buffer_size: int | None = None,
+) -> AbstractAsyncContextManager[McastSender]:
+    """Send datagrams to groups: ``async with open_mcast_sender(...) as sender``.
+
+    Sending needs no membership: opening a sender announces nothing to the network.
+
+    Args:
+        groups: One group or an iterable of groups, as for `open_mcast_receiver`.
+        port: The UDP port to send to, 1 to 65535.
+        interfaces: Where to send: as for `open_mcast_receiver`; an address is also the one that the
+            datagrams come from. Default: the interface to which the system routes the group, or,
+            without a route, the only candidate if there is exactly one.
+        ttl: How far datagrams go, 0 to 255: 0 not beyond this machine, 1 (the default) not beyond
+            the local network, more through as many routers less one. For IPv6, the hop limit.
+        loopback: Whether they are delivered on this machine too. The loopback interface always
+            delivers.
+        traffic_class: The IPv4 type of service or IPv6 traffic class, 0 to 255: six bits of DSCP,
+            then two of ECN. Default: the system's.
+        source_address: The address that datagrams come from, one of the interface's own. Default:
+            the interface's first; for IPv6 the first whose scope fits the group's.
+        source_port: The port that they come from; 0, the default, lets the system choose one.
+            Another port is shared with other programs that share it too.
+        send_buffer_size: The send buffer to ask for, per socket, in bytes. Default: the system's.
+
+    Returns:
+        An asynchronous context manager that gives a `McastSender`.
+
+    Raises:
+        TypeError: An argument is of the wrong type. Raised at the call, before anything is opened.
+        ValueError: An argument is out of range or not a group, or arguments contradict each other.
+            Raised at the call where it can be known there, else on entering.
+        InterfaceNotFoundError: On entering: an interface that was named does not exist, or none was
+            named and none is fit.
+        AmbiguousInterfaceError: On entering: no interface was named, there is no route and more
+            than one candidate; or an address was named that two interfaces have.
+        SocketSetupError: On entering: the system refused a step, such as binding to a source port
+            that another program does not share. Nothing stays open.
+
+    Cancellation:
+        Entering and leaving are checkpoints. If entering is cancelled, nothing stays open.
+
+    Platforms:
+        Linux. On Windows, ``loopback`` has no effect on a sender: there the receivers decide.
+    """
+    return McastSenderSpec(
+        groups,
+        port,
+        interfaces=interfaces,
+        ttl=ttl,
+        loopback=loopback,
+        traffic_class=traffic_class,
+        source_address=source_address,
+        source_port=source_port,
+        send_buffer_size=send_buffer_size,
+    ).open()
+
+
+@asynccontextmanager
+async def open_receiver(spec: McastReceiverSpec) -> AsyncIterator[McastReceiver]:
+    """What stands behind `McastReceiverSpec.open`."""
+    host = current_host()
+    await trio.lowlevel.checkpoint()
+    plans = spec.plan_memberships(host.list_interfaces(), host.platform)
+    interfaces = {plan.interface for plan in plans}
+    strict = spec.interfaces is not None and len(interfaces) == 1
+    readers, memberships = await _open_memberships(host, plans, strict=strict)
+    receiver = McastReceiver._create(
+        readers,
+        memberships,
+        max_buffered=spec.max_buffered,
+        receive_buffer_asked=spec.receive_buffer_size,
+    )
+    failure: BaseException | None = None
+    # The body's exception is carried around the nursery, which would wrap it in a group.
+    async with trio.open_nursery() as nursery:
+        try:
+            nursery.start_soon(receiver._run)
+            yield receiver
+        except BaseException as error:
+            failure = error
+        finally:
+            receiver.close()
+    if failure is not None:
+        _reraise(failure)
+
+
+def _reraise(failure: BaseException) -> NoReturn:
+    try:
+        raise failure
+    finally:
+        del failure  # The traceback would refer to this frame, and the frame to the exception.
+
+
+async def _open_memberships(
+    host: Host, plans: Sequence[MembershipPlan], *, strict: bool
+) -> tuple[list[InterfaceReader], list[Membership]]:
+    """Open the sockets of all memberships, each membership whole or not at all.
+
+    Args:
+        host: Where.
+        plans: The memberships.
+        strict: Whether the first failure is one of the whole.
+    """
+    readers: dict[str, InterfaceReader] = {}
+    memberships: list[Membership] = []
+    causes: list[SocketSetupError] = []
+    try:
+        for number, plan in enumerate(plans, start=1):
+            try:
+                _open_membership(host, plan, readers)
+            except SocketSetupError as error:
+                if strict or is_exhaustion(error):
+                    raise
+                causes.append(error)
+                memberships.append(describe_membership(plan, error))
+            else:
+                memberships.append(describe_membership(plan))
+            if number % _OPENED_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+        if len(causes) == len(plans):
+            raise all_failed("no group could be joined anywhere", tuple(causes))
+    except BaseException:
+        for reader in readers.values():
+            reader.close()
+        raise
+    for cause in causes:
+        logger.warning("%s", cause)
+    return list(readers.values()), memberships
+
+
+def _open_membership(host: Host, plan: MembershipPlan, readers: dict[str, InterfaceReader]) -> None:
+    name = plan.interface.name
+    reader = readers.get(name)
+    if reader is None:
+        reader = readers[name] = InterfaceReader(plan.interface, host.open_poller())
+    opened: list[McastSocket] = []
+    try:
+        for spec in plan.sockets:
+            opened.append(host.open_socket(spec))
+            reader.add(opened[-1], plan)
+    except BaseException:
+        for socket in opened:
+            reader.discard(socket)
+        raise
+
+
+@asynccontextmanager
+async def open_sender(spec: McastSenderSpec) -> AsyncIterator[McastSender]:
+    """What stands behind `McastSenderSpec.open`."""
+    host = current_host()
+    await trio.lowlevel.checkpoint()
+    plan = spec.plan_targets(host.list_interfaces(), host.platform, host.default_interface)
+    with ExitStack() as stack:
+        sockets = []
+        for socket_spec in plan.sockets:
+            socket = host.open_socket(socket_spec)
+            stack.callback(socket.close)
+            sockets.append(socket)
+        sender = McastSender._create(
+            sockets, plan, port=spec.port, send_buffer_asked=spec.send_buffer_size
+        )
+        stack.callback(sender.close)
+        yield sender
+    await trio.lowlevel.checkpoint()

@@ -1,0 +1,346 @@
+"""`McastSender`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv6Address
+from typing import TypeAlias
+
+import trio
+
+from ._addresses import (
+    MAX_DATAGRAM_BYTES,
+    AddressLike,
+    Endpoint,
+    Group,
+    IPAddress,
+    family_of,
+    parse_address,
+    parse_group,
+    parse_port,
+    without_zone,
+)
+from ._errors import SocketSetupError, all_failed, explain_refusal
+from ._host import McastSocket
+from ._interface import Interface
+from ._live import OpenedOnly
+from ._plan import BindAddress, SenderPlan, bind_address
+from ._statistics import SenderStatistics
+
+logger = logging.getLogger("trio_mcast")
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+Destination: TypeAlias = AddressLike | tuple[AddressLike, int]
+_Route: TypeAlias = tuple[McastSocket, BindAddress]
+
+# How many destinations other than the sender's own groups are remembered with their sockets, so
+# that an answer to a known peer needs no parsing. Arbitrary; at the bound it starts afresh.
+_REMEMBERED_DESTINATIONS = 1_024
+
+
+class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
+    """Sends datagrams to multicast groups; made by `open_mcast_sender`.
+
+    It is a `trio.abc.SendChannel` of bytes. Several tasks may send through one sender.
+    """
+
+    def __init__(
+        self,
+        sockets: Sequence[McastSocket],
+        plan: SenderPlan,
+        *,
+        port: int,
+        send_buffer_asked: int | None,
+    ) -> None:
+        self._sockets = tuple(sockets)
+        self._port = port
+        self._send_buffer_asked = send_buffer_asked
+        self._targets = [
+            (group, (sockets[number], self._address(sockets[number], group.address, port)))
+            for group, number in plan.targets
+        ]
+        self._everywhere: tuple[_Route, ...] = tuple(route for _, route in self._targets)
+        self._remembered: dict[Destination, tuple[_Route, ...]] = {}
+        self._sent = 0
+        self._failed = 0
+        self._logged: set[tuple[McastSocket, BindAddress]] = set()
+        self._last_statistics: SenderStatistics | None = None
+
+    @staticmethod
+    def _address(socket: McastSocket, address: IPAddress, port: int) -> BindAddress:
+        scoped = address.is_multicast or address.is_link_local
+        return bind_address(address, port, socket.spec.interface.index if scoped else 0)
+
+    async def send(self, data: Buffer, *, to: Destination | None = None) -> None:
+        """Send one datagram.
+
+        Args:
+            data: The payload, 0 to 65,507 bytes. More than the path's MTU allows is sent in
+                fragments, of which each must arrive.
+            to: `None`: to every group of this sender, on every interface of it. A group: to that
+                group only, on every interface of this sender, be it among its groups or not. A pair
+                of group and port: the same, to that port. An `Endpoint`, such as
+                ``datagram.source``, or a pair of unicast address and port: to that one peer.
+
+        Raises:
+            TypeError: ``data`` is not bytes-like, or ``to`` is none of the above.
+            ValueError: ``data`` is too large, or ``to`` cannot be reached from this sender's
+                interfaces.
+            SocketSetupError: The system refused it for every group and interface; ``errno`` tells
+                why, and the message what to do about it. Where only some refuse, the others are
+                served, the failures are counted in `statistics`, and each is logged once.
+            trio.ClosedResourceError: The sender was closed.
+
+        Cancellation:
+            A checkpoint. If it is cancelled while it waits for room in a send buffer, the datagram
+            has gone out to some of the groups and interfaces, or to none.
+        """
+        self._check_open()
+        payload = _checked_payload(data)
+        routes = self._everywhere if to is None else self._routes(to)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        await self._send_one(payload, routes)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def send_batch(
+        self, datagrams: Iterable[Buffer], *, to: Destination | None = None
+    ) -> None:
+        """Send several datagrams, in order.
+
+        Args:
+            datagrams: The payloads, each as for `send`.
+            to: As for `send`.
+
+        Raises:
+            TypeError: As for `send`; nothing has been sent then.
+            ValueError: As for `send`; nothing has been sent then.
+            SocketSetupError: As for `send`, at the first datagram that could not be sent at all;
+                the message says how many had been sent.
+            trio.ClosedResourceError: The sender was closed.
+
+        Cancellation:
+            A checkpoint. If it is cancelled, the first few datagrams have been sent.
+        """
+        self._check_open()
+        payloads = [_checked_payload(data) for data in datagrams]
+        routes = self._everywhere if to is None else self._routes(to)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        for number, payload in enumerate(payloads):
+            try:
+                await self._send_one(payload, routes)
+            except SocketSetupError as error:
+                note = f"{error}; {number} of {len(payloads)} datagrams had been sent"
+                raise SocketSetupError(
+                    error.errno,
+                    note,
+                    step=error.step,
+                    group=error.group,
+                    interface=error.interface,
+                    causes=error.causes,
+                ) from error
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def _send_one(self, payload: Buffer, routes: Sequence[_Route]) -> None:
+        failures: list[SocketSetupError] = []
+        for route in routes:
+            socket, address = route
+            while True:
+                try:
+                    socket.send(payload, address)  # type: ignore[arg-type]  # any buffer will do
+                except BlockingIOError:
+                    await socket.wait_writable()
+                    self._check_open()
+                except OSError as error:
+                    self._failed += 1
+                    failures.append(self._explain(error, route))
+                    break
+                else:
+                    self._sent += 1
+                    break
+        if failures:
+            self._report(failures, routes)
+
+    def _explain(self, error: OSError, route: _Route) -> SocketSetupError:
+        socket, address = route
+        target = Endpoint(str(address[0]), address[1])
+        return explain_refusal(
+            error,
+            step="send",
+            detail=f"to {target}",
+            group=str(address[0]),
+            interface=socket.spec.interface.name,
+        )
+
+    def _report(self, failures: list[SocketSetupError], routes: Sequence[_Route]) -> None:
+        if len(failures) == len(routes):
+            raise all_failed("the datagram could not be sent anywhere", tuple(failures))
+        for failure in failures:
+            for route in routes:
+                socket, address = route
+                same = (failure.group, failure.interface) == (
+                    str(address[0]),
+                    socket.spec.interface.name,
+                )
+                if same and route not in self._logged:
+                    self._logged.add(route)
+                    logger.warning("%s", failure)
+
+    def _routes(self, to: Destination) -> tuple[_Route, ...]:
+        """The sockets and addresses for a destination.
+
+        Raises:
+            TypeError: It is none of what `send` takes.
+            ValueError: It cannot be reached from this sender's interfaces.
+        """
+        known = self._remembered.get(to) if _is_hashable(to) else None
+        if known is not None:
+            return known
+        address, port = self._parse_destination(to)
+        if address.is_multicast:
+            routes = self._group_routes(parse_group(address), port)
+        else:
+            routes = (self._unicast_route(address, port),)
+        if len(self._remembered) >= _REMEMBERED_DESTINATIONS:
+            self._remembered.clear()
+        self._remembered[to] = routes
+        return routes
+
+    def _parse_destination(self, to: Destination) -> tuple[IPAddress, int]:
+        if isinstance(to, tuple):
+            if len(to) != 2:
+                raise TypeError(f"to must be a group, or a pair of address and port, not {to!r}")
+            return parse_address(to[0], "to"), parse_port(to[1], "the port of to")
+        if isinstance(to, (str, IPv4Address, IPv6Address)):
+            address = parse_address(to, "to")
+            if not address.is_multicast:
+                raise ValueError(
+                    f"to={str(to)!r} is not a group; for unicast give a pair of address and port"
+                )
+            return address, self._port
+        raise TypeError(
+            "to must be a group, a pair of address and port, or an Endpoint, "
+            f"not {type(to).__name__}: {to!r}"
+        )
+
+    def _group_routes(self, group: Group, port: int) -> tuple[_Route, ...]:
+        listed = [route for item, route in self._targets if item.address == group.address]
+        sockets = [socket for socket, _ in listed] or self._sockets_of(group.address)
+        if group.zone is not None:
+            here = [item for item in sockets if _is_zone_of(item.spec.interface, group.zone)]
+            if not here:
+                raise ValueError(
+                    f"to={str(group)!r}: {group.zone} is not an interface of this sender, which "
+                    f"has {', '.join(item.name for item in self.interfaces)}"
+                )
+            sockets = here
+        return tuple((item, self._address(item, group.address, port)) for item in sockets)
+
+    def _sockets_of(self, address: IPAddress) -> list[McastSocket]:
+        """One socket for each interface, of the address's family."""
+        by_interface = {
+            item.spec.interface.name: item
+            for item in reversed(self._sockets)
+            if item.spec.family == family_of(address)
+        }
+        if not by_interface:
+            kind = "IPv4" if address.version == 4 else "IPv6"
+            raise ValueError(f"to={str(address)!r}: none of this sender's groups is {kind}")
+        return list(reversed(by_interface.values()))
+
+    def _unicast_route(self, address: IPAddress, port: int) -> _Route:
+        sockets = self._sockets_of(address)
+        bare = without_zone(address)
+        zone = address.scope_id if isinstance(address, IPv6Address) else None
+        if zone is not None:
+            sockets = [item for item in sockets if _is_zone_of(item.spec.interface, zone)]
+            if not sockets:
+                raise ValueError(
+                    f"to={str(address)!r}: {zone} is not an interface of this sender, which has "
+                    f"{', '.join(item.name for item in self.interfaces)}"
+                )
+        elif address.is_link_local and isinstance(address, IPv6Address) and len(sockets) > 1:
+            raise ValueError(
+                f"to={str(address)!r} needs a zone, as in {address}%{sockets[0].spec.interface}: "
+                "a link-local address means another machine on each interface"
+            )
+        chosen = next((item for item in sockets if _is_on_link(item.spec.interface, bare)), None)
+        socket = chosen or sockets[0]
+        return socket, self._address(socket, bare, port)
+
+    @property
+    def interfaces(self) -> tuple[Interface, ...]:
+        """The interfaces that this sender sends on."""
+        return tuple(dict.fromkeys(item.spec.interface for item in self._sockets))
+
+    @property
+    def local_endpoints(self) -> tuple[Endpoint, ...]:
+        """Where its datagrams come from: the address and port of each of its sockets."""
+        return tuple(item.local_endpoint for item in self._sockets)
+
+    def statistics(self) -> SenderStatistics:
+        """What this sender has counted so far, as a frozen snapshot.
+
+        It can still be asked for after closing: then it tells how things stood at the end.
+        """
+        if self._last_statistics is not None:
+            return self._last_statistics
+        return SenderStatistics(
+            sent=self._sent,
+            failed=self._failed,
+            send_buffer_asked=self._send_buffer_asked,
+            send_buffer_granted=min(item.send_buffer_granted for item in self._sockets),
+        )
+
+    def _check_open(self) -> None:
+        if self._last_statistics is not None:
+            raise trio.ClosedResourceError("this sender was closed")
+
+    def close(self) -> None:
+        """Close every socket, at once. Idempotent, and not a checkpoint."""
+        if self._last_statistics is None:
+            self._last_statistics = self.statistics()
+            for socket in self._sockets:
+                socket.close()
+
+    async def aclose(self) -> None:
+        """`close`, then a checkpoint.
+
+        Leaving the ``async with`` block does the same; calling it earlier is allowed. Afterwards,
+        sending gives `trio.ClosedResourceError`.
+
+        Cancellation:
+            Everything is closed even if it is cancelled.
+        """
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+
+def _checked_payload(data: Buffer) -> Buffer:
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"data must be bytes-like, not {type(data).__name__}: {data!r:.100}")
+    size = memoryview(data).nbytes
+    if size > MAX_DATAGRAM_BYTES:
+        raise ValueError(
+            f"data of {size} bytes does not fit a UDP datagram, which takes "
+            f"{MAX_DATAGRAM_BYTES}: send it in parts"
+        )
+    return data
+
+
+def _is_hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_zone_of(interface: Interface, zone: str) -> bool:
+    return zone in (interface.name, str(interface.index))
+
+
+def _is_on_link(interface: Interface, address: IPAddress) -> bool:
+    if isinstance(address, IPv4Address):
+        return any(address in item.network for item in interface.ipv4_addresses)
+    return any(address in item.network for item in interface.ipv6_addresses)

@@ -1,0 +1,54 @@
+"""Counts: frozen snapshots of what a receiver or a sender has done."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class ReceiverStatistics:
+    """What a receiver has counted since it was opened: datagrams, and two buffer sizes.
+
+    ``received == delivered + waiting``; ``rejected`` and ``dropped_by_kernel`` come on top.
+
+    Attributes:
+        received: Read from the system and accepted.
+        delivered: Handed to the program.
+        waiting: Read, accepted and not yet handed to the program.
+        rejected: Read and discarded, because they were not asked for and the system does not
+            filter them: this machine's own with ``loopback=False``, or sources that are excluded
+            beyond what the kernel takes.
+        dropped_by_kernel: Dropped by the system because a socket's receive buffer was full; `None`
+            where the system does not tell.
+        receive_buffer_asked: The receive buffer that was asked for, per socket, in bytes.
+        receive_buffer_granted: What the system granted, per socket, in bytes: the smallest of all
+            sockets, in the same unit as asked (Linux reports twice as much, for its bookkeeping).
+            Less than asked means that a limit of the system applies (``net.core.rmem_max``).
+    """
+
+    received: int
+    delivered: int
+    waiting: int
+    rejected: int
+    dropped_by_kernel: int | None
+    receive_buffer_asked: int
+    receive_buffer_granted: int
+
+
+@attrs.frozen
+class SenderStatistics:
+    """What a sender has counted since it was opened.
+
+    Attributes:
+        sent: Datagrams handed to the system, counted once for each group and interface.
+        failed: Datagrams that the system refused, counted likewise.
+        send_buffer_asked: The send buffer that was asked for, per socket, in bytes; `None` if the
+            system was left to choose.
+        send_buffer_granted: What the system granted, per socket, in bytes: the smallest of all
+            sockets, in the same unit as asked (``net.core.wmem_max`` limits it on Linux).
+    """
+
+    sent: int
+    failed: int
+    send_buffer_asked: int | None
+    send_buffer_granted: int
