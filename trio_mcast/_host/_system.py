@@ -33,11 +33,20 @@ class SystemHost:
         return current_platform()
 
     def list_interfaces(self) -> list[Interface]:
-        return read_interfaces()
+        try:
+            return read_interfaces()
+        except OSError as error:
+            raise explain_refusal(
+                error, step="list interfaces", group=None, interface=None
+            ) from error
 
     def default_interface(self, group: Group) -> Interface | None:
         number = self.platform.sockaddr.number(group.family)
-        with socket.socket(number, socket.SOCK_DGRAM) as probe:
+        try:
+            probe = socket.socket(number, socket.SOCK_DGRAM)
+        except OSError as error:
+            raise explain_refusal(error, step="socket", group=str(group), interface=None) from error
+        with probe:
             try:
                 # Connecting a UDP socket looks up the route and chooses a source address. Nothing
                 # is sent, and no default gateway is needed, only some route that covers the group.

@@ -1,0 +1,25 @@
+"""The ``trio-mcast`` command. What it needs beyond the library is in the extra ``cli``."""
+
+from __future__ import annotations
+
+import sys
+
+# The packages of the extra "cli" in pyproject.toml.
+_EXTRA = ("click", "rich")
+
+
+def main() -> None:
+    """Run the command; never returns, but raises `SystemExit`."""
+    try:
+        from ._app import cli
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRA:
+            raise
+        sys.exit(
+            f"The trio-mcast command needs {missing}, which is not installed: "
+            'pip install "trio-mcast[cli]"'
+        )
+    except KeyboardInterrupt:  # While importing, which takes a moment.
+        sys.exit(130)
+    cli()

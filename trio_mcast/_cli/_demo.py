@@ -1,0 +1,287 @@
+"""What ``trio-mcast demo`` does, with real sockets on the loopback interface. Shows nothing."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+
+import attrs
+import trio
+
+from .. import (
+    Datagram,
+    Interface,
+    InterfaceNotFoundError,
+    McastError,
+    McastReceiver,
+    McastSender,
+    ReceiverStatistics,
+    SenderStatistics,
+    list_interfaces,
+    open_mcast_receiver,
+    open_mcast_sender,
+)
+
+# Two groups of the block for use within a site that has no scheme for them (RFC 2365, 6.1). Which
+# ones is arbitrary: the port is a free one, so they meet nobody.
+GROUPS = ("239.255.42.1", "239.255.42.2")
+# Arbitrary: enough to see something happen, and few enough to read it all.
+DATAGRAMS_PER_SENDER = 12
+_INTERVAL_SECONDS = 0.1
+# How long the last datagram may take; over the loopback interface it takes about 0.1 ms.
+_PATIENCE_SECONDS = 0.5
+# How long to go on once everything has arrived, for a datagram that arrives twice.
+_AFTERWARDS_SECONDS = 0.1
+
+
+@attrs.frozen
+class Planned:
+    """One datagram that a sender is to send.
+
+    Attributes:
+        sender: The sender's number, from 1.
+        group: The group that it sends to.
+        number: Which of the sender's datagrams, from 1.
+        data: The payload.
+    """
+
+    sender: int
+    group: str
+    number: int
+    data: bytes
+
+
+@attrs.frozen
+class DemoSetup:
+    """Where the demo happens, and what is going to be sent.
+
+    Attributes:
+        interface: The loopback interface.
+        port: The port of the groups.
+        planned: Every datagram by its payload, no two of which are the same.
+    """
+
+    interface: Interface
+    port: int
+    planned: Mapping[bytes, Planned]
+
+
+@attrs.frozen
+class Arrival:
+    """A datagram of the demo that arrived.
+
+    Attributes:
+        planned: Which it is.
+        datagram: What the receiver gave.
+        seconds: When, since the demo began.
+    """
+
+    planned: Planned
+    datagram: Datagram
+    seconds: float
+
+
+@attrs.frozen
+class DemoResult:
+    """How the demo went.
+
+    Attributes:
+        setup: What was to happen.
+        arrivals: What arrived of it, in that order.
+        strangers: How many other datagrams came to the groups and port: another program's.
+        refusals: Why a sender gave up, by the sender's number.
+        receiver: What the receiver counted.
+        senders: What the senders counted.
+    """
+
+    setup: DemoSetup
+    arrivals: tuple[Arrival, ...]
+    strangers: int
+    refusals: Mapping[int, McastError]
+    receiver: ReceiverStatistics
+    senders: tuple[SenderStatistics, ...]
+
+    @property
+    def missing(self) -> tuple[Planned, ...]:
+        """What did not arrive."""
+        arrived = {item.planned for item in self.arrivals}
+        return tuple(item for item in self.setup.planned.values() if item not in arrived)
+
+    @property
+    def doubled(self) -> tuple[Planned, ...]:
+        """What arrived more than once."""
+        counts = Counter(item.planned for item in self.arrivals)
+        return tuple(item for item, count in counts.items() if count > 1)
+
+    @property
+    def misplaced(self) -> tuple[Arrival, ...]:
+        """What was given with another group or interface than it was sent to."""
+        return tuple(
+            item
+            for item in self.arrivals
+            if item.datagram.group != item.planned.group
+            or item.datagram.interface.index != self.setup.interface.index
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything arrived, each datagram once, and where it belongs."""
+        return not (self.missing or self.doubled or self.misplaced)
+
+
+def prepare_demo() -> DemoSetup:
+    """Find the loopback interface and a free port, and make up the datagrams.
+
+    Raises:
+        McastError: There is no loopback interface that is up, or no free port; or interfaces cannot
+            be read on this platform.
+    """
+    interface = _loopback_interface(list_interfaces())
+    # Two demos at once, or another program on the port, are told apart by it.
+    token = secrets.token_hex(8)
+    return DemoSetup(interface, _free_port(), plan_datagrams(token))
+
+
+def plan_datagrams(token: str) -> dict[bytes, Planned]:
+    """Every datagram of the demo by its payload."""
+    planned = [
+        Planned(sender, group, number, _payload(token, sender, number))
+        for sender, group in enumerate(GROUPS, start=1)
+        for number in range(1, DATAGRAMS_PER_SENDER + 1)
+    ]
+    return {item.data: item for item in planned}
+
+
+def _payload(token: str, sender: int, number: int) -> bytes:
+    """A line for people, the token, and padding, so that the sizes vary."""
+    text = f"sender {sender}: {number} of {DATAGRAMS_PER_SENDER}\n{token}\n"
+    return text.encode().ljust(64 * number + 32 * (sender - 1), b".")
+
+
+def _loopback_interface(interfaces: list[Interface]) -> Interface:
+    for interface in interfaces:
+        if interface.is_loopback:
+            if not interface.is_up:
+                raise McastError(
+                    f"the loopback interface {interface.name} is down: bring it up "
+                    f"(on Linux: sudo ip link set {interface.name} up)"
+                )
+            return interface
+    names = ", ".join(item.name for item in interfaces) or "none"
+    raise InterfaceNotFoundError(f"this machine has no loopback interface; there are: {names}")
+
+
+def _free_port() -> int:
+    """A UDP port that nobody uses now.
+
+    A receiver cannot be opened for "any port": senders have to know it, and each of its sockets,
+    one per group, has to be bound to the same one. So the system is asked for a port by way of a
+    socket that is closed again. It hands out another one each time, so that nobody else is given
+    this one soon.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", 0))
+        except OSError as error:
+            raise McastError(f"no UDP port on 127.0.0.1 is to be had: {error.strerror}") from error
+        return int(probe.getsockname()[1])
+
+
+async def run_demo(setup: DemoSetup, on_arrival: Callable[[Arrival], None]) -> DemoResult:
+    """Open a receiver and the senders, let them send, and tell what came of it.
+
+    Args:
+        setup: What `prepare_demo` gave.
+        on_arrival: Called with each datagram of the demo as it arrives.
+
+    Raises:
+        McastError: The receiver or a sender could not be opened. A sender that cannot send is no
+            error here, but part of the result.
+    """
+    async with AsyncExitStack() as stack:
+        receiver = await stack.enter_async_context(
+            open_mcast_receiver(GROUPS, setup.port, interfaces=setup.interface, receive_ttl=True)
+        )
+        senders = {
+            number: await stack.enter_async_context(
+                open_mcast_sender(group, setup.port, interfaces=setup.interface)
+            )
+            for number, group in enumerate(GROUPS, start=1)
+        }
+        collector = _Collector(setup, receiver, on_arrival)
+        refusals = await _send_and_collect(setup, senders, collector)
+        return DemoResult(
+            setup,
+            tuple(collector.arrivals),
+            collector.strangers,
+            refusals,
+            receiver.statistics(),
+            tuple(sender.statistics() for sender in senders.values()),
+        )
+
+
+async def _send_and_collect(
+    setup: DemoSetup, senders: Mapping[int, McastSender], collector: _Collector
+) -> dict[int, McastError]:
+    """Run the senders and the collector to their end; which senders were refused, and why."""
+    refusals: dict[int, McastError] = {}
+
+    async def send_all(number: int, sender: McastSender) -> None:
+        planned = [item for item in setup.planned.values() if item.sender == number]
+        try:
+            await _send_in_turn(planned, sender)
+        except McastError as error:
+            refusals[number] = error
+
+    async with trio.open_nursery() as collecting:
+        collecting.start_soon(collector.run)
+        async with trio.open_nursery() as sending:
+            for number, sender in senders.items():
+                sending.start_soon(send_all, number, sender)
+        with trio.move_on_after(_PATIENCE_SECONDS):
+            await collector.everything_arrived.wait()
+        await trio.sleep(_AFTERWARDS_SECONDS)
+        collecting.cancel_scope.cancel()
+    return refusals
+
+
+async def _send_in_turn(planned: list[Planned], sender: McastSender) -> None:
+    """Send datagrams at equal intervals, the senders one after another within each interval."""
+    start = trio.current_time()
+    for item in planned:
+        intervals = item.number - 1 + (item.sender - 1) / len(GROUPS)
+        await trio.sleep_until(start + intervals * _INTERVAL_SECONDS)
+        await sender.send(item.data)
+
+
+class _Collector:
+    """Takes what arrives, and tells the demo's own datagrams from others."""
+
+    def __init__(
+        self, setup: DemoSetup, receiver: McastReceiver, on_arrival: Callable[[Arrival], None]
+    ) -> None:
+        self.arrivals: list[Arrival] = []
+        self.strangers = 0
+        self.everything_arrived = trio.Event()
+        self._setup = setup
+        self._receiver = receiver
+        self._on_arrival = on_arrival
+        self._outstanding = set(setup.planned)
+
+    async def run(self) -> None:
+        """Collect until cancelled."""
+        start = trio.current_time()
+        async for datagram in self._receiver:
+            planned = self._setup.planned.get(datagram.data)
+            if planned is None:
+                self.strangers += 1
+                continue
+            arrival = Arrival(planned, datagram, trio.current_time() - start)
+            self.arrivals.append(arrival)
+            self._on_arrival(arrival)
+            self._outstanding.discard(datagram.data)
+            if not self._outstanding:
+                self.everything_arrived.set()
