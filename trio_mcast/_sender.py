@@ -147,13 +147,13 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
                 await trio.lowlevel.checkpoint()
         await trio.lowlevel.cancel_shielded_checkpoint()
 
-    async def _send_one(self, payload: Buffer, routes: Sequence[_Route]) -> None:
+    async def _send_one(self, payload: bytes, routes: Sequence[_Route]) -> None:
         failures: list[SocketSetupError] = []
         for route in routes:
             socket, address = route
             while True:
                 try:
-                    socket.send(payload, address)  # type: ignore[arg-type]  # any buffer will do
+                    socket.send(payload, address)
                 except BlockingIOError:
                     await socket.wait_writable()
                     self._check_open()
@@ -322,13 +322,15 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         await trio.lowlevel.checkpoint()
 
 
-def _checked_payload(data: Buffer) -> Buffer:
-    if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise TypeError(f"data must be bytes-like, not {type(data).__name__}: {data!r:.100}")
-    size = memoryview(data).nbytes
-    if size > MAX_DATAGRAM_BYTES:
+def _checked_payload(data: Buffer) -> bytes:
+    """The payload as bytes: a buffer that can change is copied, as sending may have to wait."""
+    if not isinstance(data, bytes):
+        if not isinstance(data, (bytearray, memoryview)):
+            raise TypeError(f"data must be bytes-like, not {type(data).__name__}: {data!r:.100}")
+        data = bytes(data)
+    if len(data) > MAX_DATAGRAM_BYTES:
         raise ValueError(
-            f"data of {size} bytes does not fit a UDP datagram, which takes "
+            f"data of {len(data)} bytes does not fit a UDP datagram, which takes "
             f"{MAX_DATAGRAM_BYTES}: send it in parts"
         )
     return data

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ._demo import Arrival, DemoResult, DemoSetup
 
-# By the sender's number. NO_COLOR is rich's business.
+# Of the groups, by the sender's number; rich leaves colours out if NO_COLOR is set.
 _SENDER_STYLES = {1: "cyan", 2: "magenta"}
 # The lines of a terminal that are not for rows of arrivals: the introduction, the table's head, and
 # the empty line after it.
@@ -27,7 +27,7 @@ def open_console() -> Console:
 
     It honours NO_COLOR, and writes no control characters where there is no terminal.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH)
     return console
@@ -146,14 +146,13 @@ def _arrival_table(arrivals: Sequence[Arrival]) -> Table:
     for arrival in arrivals:
         datagram = arrival.datagram
         table.add_row(
-            f"{arrival.seconds:.2f} s",
-            datagram.group or "",
+            Text(f"{arrival.seconds:.2f} s", "dim"),
+            Text(datagram.group or "", _SENDER_STYLES.get(arrival.planned.sender, "")),
             datagram.interface.name,
             str(datagram.source),
             str(len(datagram.data)),
             "" if datagram.ttl is None else str(datagram.ttl),
             datagram.data.partition(b"\n")[0].decode(),
-            style=_SENDER_STYLES.get(arrival.planned.sender, ""),
         )
     return table
 
