@@ -1,0 +1,16 @@
+"""Receive from some only. Usage: python chosen_sources.py SOURCE [SOURCE...]"""
+
+import sys
+
+import trio
+
+from trio_mcast import open_mcast_receiver
+
+
+async def main() -> None:
+    async with open_mcast_receiver("232.1.2.3", 12345, sources=sys.argv[1:]) as receiver:
+        async for datagram in receiver:
+            print("from", datagram.source.host, datagram.data)
+
+
+trio.run(main)
