@@ -5,7 +5,9 @@ from __future__ import annotations
 import platform
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib import metadata
+from typing import TypeVar
 
 import click
 import trio
@@ -13,6 +15,8 @@ import trio
 from .._errors import McastError
 from ._demo import prepare_demo, run_demo
 from ._view import open_console, print_introduction, print_result, show_arrivals
+
+T = TypeVar("T")
 
 # What shells report for a program that SIGINT ended: 128 plus its number.
 _INTERRUPTED = 130
@@ -52,35 +56,29 @@ def demo(context: click.Context) -> None:
 
     The exit status is 0 if every datagram arrived, each once, and 1 otherwise.
     """
-    try:
-        status = trio.run(_until_interrupted, _demo)
-    except KeyboardInterrupt:
-        status = _INTERRUPTED
-    context.exit(status)
-
-
-async def _demo() -> int:
-    """Run the demo and show it; the exit status."""
     console = open_console()
     try:
         setup = prepare_demo()
         print_introduction(console, setup)
         with show_arrivals(console) as show:
-            result = await run_demo(setup, show)
+            result = trio.run(_run_interruptible, partial(run_demo, setup, show))
+        print_result(console, result)
     except McastError as error:
         click.echo(f"trio-mcast demo: {error}", err=True)
-        return 1
-    print_result(console, result)
-    return 0 if result.complete else 1
+        context.exit(1)
+    except KeyboardInterrupt:
+        context.exit(_INTERRUPTED)
+    context.exit(0 if result.complete else 1)
 
 
-async def _until_interrupted(command: Callable[[], Awaitable[int]]) -> int:
-    """Run a command until it ends or Ctrl-C is pressed; the exit status.
+async def _run_interruptible(function: Callable[[], Awaitable[T]]) -> T:
+    """What the function returns; Ctrl-C cancels it, and is then a KeyboardInterrupt.
 
-    Trio would turn Ctrl-C into a KeyboardInterrupt in whichever task runs at that moment, which may
-    leave a nursery as part of an exception group. As a cancellation it is the same everywhere.
+    Trio alone would raise the KeyboardInterrupt in whichever task runs at that moment, and where it
+    leaves a nursery it would be part of an exception group. This way it is the same everywhere.
     """
-    status = _INTERRUPTED
+    outcome: list[T] = []
+    failure: McastError | KeyboardInterrupt | None = None
     with trio.open_signal_receiver(signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
 
@@ -89,6 +87,15 @@ async def _until_interrupted(command: Callable[[], Awaitable[int]]) -> int:
                     nursery.cancel_scope.cancel()
 
             nursery.start_soon(cancel_at_signal)
-            status = await command()
+            # Carried around the nursery, which would wrap it in a group. A KeyboardInterrupt can be
+            # here if Ctrl-C was pressed while Trio started.
+            try:
+                outcome.append(await function())
+            except (McastError, KeyboardInterrupt) as error:
+                failure = error
             nursery.cancel_scope.cancel()
-    return status
+    if failure is not None:
+        raise failure
+    if not outcome:
+        raise KeyboardInterrupt
+    return outcome[0]

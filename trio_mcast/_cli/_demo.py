@@ -139,7 +139,7 @@ def prepare_demo() -> DemoSetup:
         McastError: There is no loopback interface that is up, or no free port; or interfaces cannot
             be read on this platform.
     """
-    interface = _loopback_interface(list_interfaces())
+    interface = loopback_interface(list_interfaces())
     # Two demos at once, or another program on the port, are told apart by it.
     token = secrets.token_hex(8)
     return DemoSetup(interface, _free_port(), plan_datagrams(token))
@@ -161,7 +161,12 @@ def _payload(token: str, sender: int, number: int) -> bytes:
     return text.encode().ljust(64 * number + 32 * (sender - 1), b".")
 
 
-def _loopback_interface(interfaces: list[Interface]) -> Interface:
+def loopback_interface(interfaces: list[Interface]) -> Interface:
+    """The loopback interface, whatever it is called here, if it is up.
+
+    Raises:
+        McastError: There is none, or it is down.
+    """
     for interface in interfaces:
         if interface.is_loopback:
             if not interface.is_up:

@@ -71,7 +71,7 @@ def show_arrivals(console: Console) -> Iterator[Callable[[Arrival], None]]:
             live.update(_live_view(arrivals[-room:]), refresh=True)
 
         yield show
-        live.update(_live_view(arrivals), refresh=True)
+        live.update(_live_view(arrivals))  # Drawn when Live ends, however high it is.
 
 
 def _live_view(arrivals: Sequence[Arrival]) -> Group:
