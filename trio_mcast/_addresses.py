@@ -66,7 +66,7 @@ def family_of(address: IPAddress) -> Family:
 
 
 def is_link_scoped(address: IPAddress) -> bool:
-    """Whether a group's datagrams stay on one link or less, so that senders use a link-local source.
+    """Whether a group's datagrams stay on one link or less: senders then use a link-local source.
 
     For IPv6 that is scope 2 (RFC 7346); an IPv4 group has no such consequence.
     """
@@ -93,7 +93,8 @@ def parse_address(value: AddressLike, what: str) -> IPAddress:
         return value
     if not isinstance(value, str):
         raise TypeError(
-            f"{what} must be a str, IPv4Address or IPv6Address, not {type(value).__name__}: {value!r}"
+            f"{what} must be a str, IPv4Address or IPv6Address, "
+            f"not {type(value).__name__}: {value!r}"
         )
     try:
         return ip_address(value)
@@ -112,7 +113,8 @@ def parse_group(value: AddressLike) -> Group:
     """
     address = parse_address(value, "group")
     zone = address.scope_id if isinstance(address, IPv6Address) else None
-    if not address.is_multicast:
+    # Not is_multicast alone: newer Pythons (not yet 3.13.0) say so of ::ffff:239.1.2.3, no group.
+    if not address.is_multicast or (address.version == 6 and address.packed[0] != 0xFF):
         raise ValueError(
             f"{str(value)!r} is not a multicast group: groups are 224.0.0.0 to 239.255.255.255 "
             "(239.0.0.0/8 is free for private use) and IPv6 addresses that begin with ff"

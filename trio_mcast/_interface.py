@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 from typing import TypeAlias
 
 import attrs
 
-from ._addresses import Family, IPAddress, family_of, without_zone
+from ._addresses import Family, IPAddress, family_of
 from ._errors import AmbiguousInterfaceError, InterfaceNotFoundError
 
 
@@ -95,6 +95,8 @@ def parse_selectors(value: InterfaceSelectors | None) -> tuple[InterfaceSelector
         return None
     if isinstance(value, (str, int, IPv4Address, IPv6Address, Interface)):
         selectors: list[InterfaceSelector] = [value]
+    elif isinstance(value, (bytes, bytearray)):
+        raise TypeError(_selector_type_message(value))  # Iterated, they would be indexes.
     else:
         try:
             selectors = list(value)
@@ -150,7 +152,10 @@ def _select_one(selector: InterfaceSelector, interfaces: Sequence[Interface]) ->
         )
     if isinstance(selector, str):
         for item in interfaces:
-            if selector in (item.name, item.description):
+            if selector == item.name:
+                return Selection(item)
+        for item in interfaces:
+            if selector and selector == item.description:
                 return Selection(item)
         address = _address_or_none(selector)
         if address is None:
@@ -188,7 +193,8 @@ def by_zone(zone: str, interfaces: Sequence[Interface]) -> Interface:
 
 
 def _by_address(address: IPAddress, interfaces: Sequence[Interface]) -> Selection:
-    bare = without_zone(address)
+    # Also from an IPv4Interface or IPv6Interface, as `Interface` has them: without the network.
+    bare = ip_address(address.packed)
     zone = address.scope_id if isinstance(address, IPv6Address) else None
     where = interfaces if zone is None else [by_zone(zone, interfaces)]
     matches = [item for item in where if bare in item.addresses(family_of(bare))]

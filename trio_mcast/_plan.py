@@ -409,7 +409,8 @@ def plan_sender(
         if key not in sockets:
             sockets[key] = _plan_sender_socket(selection.interface, key[1:], wishes, platform)
         targets.append((group, list(sockets).index(key)))
-    return SenderPlan(tuple(sockets.values()), tuple(targets))
+    # Two pairs can come to the same: a group named with and without a zone.
+    return SenderPlan(tuple(sockets.values()), tuple(dict.fromkeys(targets)))
 
 
 def _default_selectors(

@@ -99,6 +99,10 @@ class DatagramQueue:
         """
         self._check_open()
         if not self._head:
+            if self._turn.locked():
+                # Another consumer waits, and may have been handed a list that it has not seen yet:
+                # what is in the channel now came later, and must not get into the head first.
+                raise trio.WouldBlock
             self._head.extend(self._receive_channel.receive_nowait())
         return self._take_one()
 
@@ -133,5 +137,6 @@ class DatagramQueue:
     def close(self) -> None:
         """End it: every call from now on, and every call that waits, gives ClosedResourceError."""
         self._closed = True
+        self._head.clear()  # Else a consumer whose turn has just come would still take from it.
         self._receive_channel.close()
         self._send_channel.close()
