@@ -1,0 +1,167 @@
+"""The planner for senders: where datagrams come from, and which interface is meant by default.
+
+The golden plans of senders are in ``test_plan.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from tests.machine import ETH0, ETH1, LO, MACHINE
+from trio_mcast import (
+    AmbiguousInterfaceError,
+    Interface,
+    InterfaceNotFoundError,
+    McastSenderSpec,
+)
+from trio_mcast._addresses import Group
+from trio_mcast._plan import SenderPlan
+from trio_mcast._platform import PLATFORMS
+
+FOUR, SIX = "239.1.2.3", "ff15::1:2:3"
+
+
+def routed_to(interface: Interface | None) -> Callable[[Group], Interface | None]:
+    return lambda group: interface
+
+
+def sender_plan(
+    groups: Any,
+    machine: Sequence[Interface] = MACHINE,
+    route: Interface | None = None,
+    **wanted: Any,
+) -> SenderPlan:
+    spec = McastSenderSpec(groups, 5000, **wanted)
+    return spec.plan_targets(machine, PLATFORMS["linux"], routed_to(route))
+
+
+# The groups, what else was asked for, and where the socket is bound: what datagrams come from.
+SOURCE_ADDRESSES: list[tuple[str, dict[str, Any], tuple[Any, ...]]] = [
+    (FOUR, {"interfaces": "eth0"}, ("10.0.0.1", 0)),
+    (FOUR, {"interfaces": "10.0.9.1"}, ("10.0.9.1", 0)),
+    (FOUR, {"interfaces": "eth0", "source_address": "10.0.9.1"}, ("10.0.9.1", 0)),
+    (FOUR, {"source_address": "10.1.0.1"}, ("10.1.0.1", 0)),
+    (FOUR, {"interfaces": "lo"}, ("127.0.0.1", 0)),
+    (FOUR, {"interfaces": "bare0"}, ("0.0.0.0", 0)),
+    # Link-local groups are sent from link-local addresses, wider ones from wider ones.
+    ("ff01::1", {"interfaces": "eth0"}, ("fe80::1", 0, 0, 7)),
+    ("ff02::1", {"interfaces": "eth0"}, ("fe80::1", 0, 0, 7)),
+    ("ff05::1", {"interfaces": "eth0"}, ("2001:db8::1", 0, 0, 0)),
+    ("ff0e::1", {"interfaces": "eth0"}, ("2001:db8::1", 0, 0, 0)),
+    # With nothing of the right scope, something of the family is better than the system's choice.
+    ("ff05::1", {"interfaces": "eth1"}, ("fe80::1", 0, 0, 8)),
+    ("ff02::1", {"interfaces": "lo"}, ("::1", 0, 0, 0)),
+    ("ff05::1", {"interfaces": "bare0"}, ("::", 0, 0, 0)),
+    # Named, any address of the interface will do.
+    ("ff02::1", {"interfaces": "2001:db8::1"}, ("2001:db8::1", 0, 0, 0)),
+    ("ff05::1", {"interfaces": "fe80::1%eth0"}, ("fe80::1", 0, 0, 7)),
+    ("ff05::1", {"source_address": "fe80::1%eth1"}, ("fe80::1", 0, 0, 8)),
+    ("ff02::1%eth1", {"source_address": "fe80::1"}, ("fe80::1", 0, 0, 8)),
+    (FOUR, {"interfaces": "eth0", "source_port": 4000}, ("10.0.0.1", 4000)),
+]
+
+
+@pytest.mark.parametrize(("group", "wanted", "bind"), SOURCE_ADDRESSES)
+def test_sender_is_bound_to_the_address_it_sends_from(
+    group: str, wanted: dict[str, Any], bind: tuple[Any, ...]
+) -> None:
+    (socket,) = sender_plan(group, **wanted).sockets
+    assert socket.bind == bind
+
+
+BAD_SOURCE_ADDRESSES: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
+    (FOUR, {"interfaces": "eth1", "source_address": "10.0.0.1"}, ValueError,
+     "source_address 10.0.0.1 is not an address of interface eth1 (its addresses: 10.1.0.1)"),
+    (FOUR, {"interfaces": "bare0", "source_address": "10.0.0.1"}, ValueError,
+     "(its addresses: none of this family)"),
+    (FOUR, {"source_address": "2001:db8::1"}, ValueError,
+     "source_address 2001:db8::1 is IPv6, but no group is IPv6"),
+    (FOUR, {"source_address": "10.9.9.9"}, InterfaceNotFoundError,
+     "no interface has the address 10.9.9.9"),
+    (SIX, {"source_address": "fe80::1"}, AmbiguousInterfaceError,
+     "the address fe80::1 is on 2 interfaces: eth0, eth1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("group", "wanted", "kind", "says"), BAD_SOURCE_ADDRESSES)
+def test_sender_refuses_a_source_address_that_is_not_there(
+    group: str, wanted: dict[str, Any], kind: type[Exception], says: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        sender_plan(group, **wanted)
+    assert says in str(caught.value)
+
+
+def test_sender_without_interfaces_takes_the_one_of_the_route() -> None:
+    assert [item.interface for item in sender_plan(FOUR, route=ETH1).sockets] == [ETH1]
+    assert [item.interface for item in sender_plan(FOUR, route=LO).sockets] == [LO]
+
+
+def test_sender_without_interfaces_asks_the_route_for_each_group() -> None:
+    ways = {FOUR: ETH0, "239.9.9.9": ETH1, SIX: ETH1}
+    spec = McastSenderSpec(list(ways), 5000)
+    plan = spec.plan_targets(MACHINE, PLATFORMS["linux"], lambda group: ways[str(group.address)])
+    sockets = [(item.interface.name, item.family) for item in plan.sockets]
+    assert sockets == [("eth0", "ipv4"), ("eth1", "ipv4"), ("eth1", "ipv6")]
+    assert [(str(group), number) for group, number in plan.targets] == [
+        (FOUR, 0),
+        ("239.9.9.9", 1),
+        (SIX, 2),
+    ]
+
+
+def test_sender_with_a_zone_or_an_address_asks_no_route() -> None:
+    (socket,) = sender_plan("ff02::1%eth1", route=ETH0).sockets
+    assert socket.interface == ETH1
+    (socket,) = sender_plan(FOUR, source_address="10.1.0.1", route=ETH0).sockets
+    assert socket.interface == ETH1
+
+
+def test_sender_without_interfaces_and_route_takes_the_only_candidate() -> None:
+    (socket,) = sender_plan(FOUR, machine=[LO, ETH1]).sockets
+    assert socket.interface == ETH1
+
+
+def test_sender_without_interfaces_and_route_lists_several_candidates() -> None:
+    with pytest.raises(AmbiguousInterfaceError) as caught:
+        sender_plan(FOUR)
+    assert str(caught.value) == (
+        "the system has no route to group 239.1.2.3, and 3 interfaces could be meant: "
+        "eth0 (10.0.0.1/24, 10.0.9.1/24, 2001:db8::1/64, fe80::1/64), "
+        "eth1 (10.1.0.1/24, fe80::1/64), bare0; name one in interfaces="
+    )
+
+
+def test_sender_without_interfaces_route_and_candidates_says_so() -> None:
+    with pytest.raises(InterfaceNotFoundError, match="no interface is up, capable of multicast"):
+        sender_plan(FOUR, machine=[LO])
+
+
+def test_sender_has_one_socket_for_the_groups_of_an_interface_and_address() -> None:
+    groups = [FOUR, "239.9.9.9", "ff02::1", "ff05::1", "ff05::2"]
+    plan = sender_plan(groups, interfaces="eth0")
+    assert [item.bind[0] for item in plan.sockets] == ["10.0.0.1", "fe80::1", "2001:db8::1"]
+    assert [(str(group), number) for group, number in plan.targets] == [
+        (FOUR, 0),
+        ("239.9.9.9", 0),
+        ("ff02::1", 1),
+        ("ff05::1", 2),
+        ("ff05::2", 2),
+    ]
+
+
+SAME_TARGET: list[dict[str, Any]] = [
+    {"groups": ["ff02::1", "ff02::1%eth0"], "interfaces": "eth0"},
+    {"groups": ["ff02::1", "ff02::1%eth0"], "route": ETH0},
+    {"groups": ["ff02::1%eth0", "ff02::1"], "source_address": "fe80::1%eth0"},
+    {"groups": [FOUR, FOUR], "interfaces": ["eth0", 7, "10.0.0.1"]},
+]
+
+
+@pytest.mark.parametrize("wanted", SAME_TARGET)
+def test_sender_sends_once_however_often_a_group_is_named(wanted: dict[str, Any]) -> None:
+    plan = sender_plan(**wanted)
+    assert len(plan.sockets) == len(plan.targets) == 1

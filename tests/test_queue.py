@@ -1,0 +1,408 @@
+"""The queue between the interface tasks and the program: its bound, its order, its promises."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import pytest
+import trio
+from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
+
+from tests.machine import ETH0
+from trio_mcast import Datagram, Endpoint
+from trio_mcast._queue import DatagramQueue
+
+SOURCE = Endpoint("10.0.0.9", 5000)
+
+# Both ways to wait, as a function that gives what was taken as numbers.
+Take: TypeAlias = Callable[[DatagramQueue], Awaitable[list[int]]]
+
+
+@asynccontextmanager
+async def tasks(clock: MockClock) -> AsyncIterator[trio.Nursery]:
+    """A nursery that fails, instead of hanging, where every task waits for ever."""
+    assert clock.autojump_threshold == 0
+    with trio.fail_after(1):
+        async with trio.open_nursery() as nursery:
+            yield nursery
+
+
+def numbered(numbers: Iterable[int]) -> list[Datagram]:
+    return [Datagram(b"%d" % number, SOURCE, "239.1.2.3", ETH0) for number in numbers]
+
+
+def numbers_of(datagrams: Iterable[Datagram]) -> list[int]:
+    return [int(item.data) for item in datagrams]
+
+
+def filled(count: int, max_buffered: int = 1_000, batch: int = 10) -> DatagramQueue:
+    """A queue with datagrams 0, 1, 2, ... in lists of ``batch``."""
+    queue = DatagramQueue(max_buffered)
+    for start in range(0, count, batch):
+        queue.put(numbered(range(start, min(start + batch, count))))
+    return queue
+
+
+async def take_one(queue: DatagramQueue) -> list[int]:
+    return numbers_of([await queue.get()])
+
+
+async def take_batch(queue: DatagramQueue) -> list[int]:
+    return numbers_of(await queue.get_batch(None))
+
+
+EITHER_WAY = pytest.mark.parametrize("take", [take_one, take_batch])
+
+
+# Taking ----------------------------------------------------------------------------------------
+
+
+async def test_get_gives_one_at_a_time_in_order() -> None:
+    queue = filled(25)
+    assert [number for _ in range(25) for number in await take_one(queue)] == list(range(25))
+
+
+def test_get_nowait_gives_one_at_a_time_in_order() -> None:
+    queue = filled(25)
+    assert numbers_of(queue.get_nowait() for _ in range(25)) == list(range(25))
+    with pytest.raises(trio.WouldBlock):
+        queue.get_nowait()
+
+
+async def test_get_batch_gives_what_was_put_together() -> None:
+    queue = filled(25)
+    assert await take_batch(queue) == list(range(10))
+    assert await take_batch(queue) == list(range(10, 20))
+    assert await take_batch(queue) == list(range(20, 25))
+
+
+@pytest.mark.parametrize(
+    ("at_most", "expected"),
+    [(1, [0]), (3, [0, 1, 2]), (10, list(range(10))), (11, list(range(10)))],
+)
+async def test_get_batch_gives_no_more_than_asked_for(at_most: int, expected: list[int]) -> None:
+    queue = filled(20)
+    assert numbers_of(await queue.get_batch(at_most)) == expected
+    # What is left of a list comes next.
+    rest = len(expected)
+    assert await take_one(queue) == [rest]
+
+
+async def test_get_batch_gives_the_rest_of_a_list_that_was_begun() -> None:
+    queue = filled(20)
+    assert await take_one(queue) == [0]
+    assert numbers_of(await queue.get_batch(4)) == [1, 2, 3, 4]
+    assert await take_batch(queue) == [5, 6, 7, 8, 9]
+    assert await take_batch(queue) == list(range(10, 20))
+
+
+@EITHER_WAY
+async def test_taking_waits_for_the_first_datagram(take: Take, autojump_clock: MockClock) -> None:
+    queue = DatagramQueue(10)
+    taken: list[int] = []
+
+    async def consume() -> None:
+        taken.extend(await take(queue))
+
+    async with tasks(autojump_clock) as nursery:
+        nursery.start_soon(consume)
+        await wait_all_tasks_blocked()
+        assert taken == []
+        queue.put(numbered([7]))
+    assert taken == [7]
+
+
+@EITHER_WAY
+async def test_taking_is_a_checkpoint_even_when_data_is_waiting(take: Take) -> None:
+    queue = filled(20, batch=5)
+    with assert_checkpoints():
+        await take(queue)  # From the channel.
+    queue = filled(20, batch=5)
+    queue.get_nowait()
+    with assert_checkpoints():
+        await take(queue)  # From the list that was begun.
+
+
+# The bound -------------------------------------------------------------------------------------
+
+
+async def test_room_is_counted_in_datagrams() -> None:
+    queue = DatagramQueue(10)
+    assert (queue.room, queue.waiting) == (10, 0)
+    queue.put(numbered(range(4)))
+    assert (queue.room, queue.waiting) == (6, 4)
+    queue.put(numbered(range(4, 10)))
+    assert (queue.room, queue.waiting) == (0, 10)
+    await queue.get()
+    assert (queue.room, queue.waiting) == (1, 9)
+    await queue.get_batch(2)
+    assert (queue.room, queue.waiting) == (3, 7)
+    assert (queue.received, queue.delivered) == (10, 3)
+
+
+def test_put_of_more_than_there_is_room_for_is_a_bug() -> None:
+    queue = filled(8, max_buffered=10)
+    with pytest.raises(AssertionError):
+        queue.put(numbered(range(3)))
+    assert queue.waiting == 8
+
+
+async def test_wait_for_room_returns_at_once_where_there_is_some() -> None:
+    await filled(9, max_buffered=10).wait_for_room()
+
+
+# How many may wait, and with how many waiting who wants to put is woken.
+@pytest.mark.parametrize(("max_buffered", "resumes_at"), [(10, 5), (11, 5), (2, 1), (1, 0)])
+async def test_wait_for_room_resumes_when_half_has_been_taken(
+    max_buffered: int, resumes_at: int, autojump_clock: MockClock
+) -> None:
+    queue = filled(max_buffered, max_buffered=max_buffered)
+    woken_with: list[int] = []
+
+    async def produce() -> None:
+        await queue.wait_for_room()
+        woken_with.append(queue.waiting)
+
+    async with tasks(autojump_clock) as nursery:
+        nursery.start_soon(produce)
+        for waiting in range(max_buffered, resumes_at, -1):
+            await wait_all_tasks_blocked()
+            assert queue.waiting == waiting
+            assert woken_with == []
+            queue.get_nowait()
+    assert woken_with == [resumes_at]
+
+
+async def test_wait_for_room_wakes_every_waiter_and_keeps_the_bound(
+    autojump_clock: MockClock,
+) -> None:
+    queue = filled(10, max_buffered=10)
+    room_seen: list[int] = []
+
+    async def produce() -> None:
+        await queue.wait_for_room()
+        room_seen.append(queue.room)
+        queue.put(numbered(range(queue.room)))
+
+    async with tasks(autojump_clock) as nursery:
+        for _ in range(3):
+            nursery.start_soon(produce)
+        await wait_all_tasks_blocked()
+        for _ in range(3):
+            assert queue.room == 0
+            assert await queue.get_batch(None)
+            await wait_all_tasks_blocked()
+    assert room_seen == [10, 10, 10]
+
+
+# Several consumers -----------------------------------------------------------------------------
+
+
+async def test_rest_of_a_list_goes_to_the_next_consumer(autojump_clock: MockClock) -> None:
+    queue = DatagramQueue(10)
+    first: list[int] = []
+    second: list[int] = []
+
+    async def take_one_and_stop() -> None:
+        first.extend(await take_one(queue))
+
+    async def take_the_rest() -> None:
+        while len(second) < 9:
+            second.extend(await take_one(queue))
+
+    async with tasks(autojump_clock) as nursery:
+        nursery.start_soon(take_one_and_stop)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(take_the_rest)
+        await wait_all_tasks_blocked()
+        queue.put(numbered(range(10)))
+    assert first == [0]
+    assert second == list(range(1, 10))
+
+
+async def test_waiting_consumers_are_served_in_turn(autojump_clock: MockClock) -> None:
+    queue = DatagramQueue(10)
+    taken: dict[str, list[int]] = {}
+
+    async def consume(name: str) -> None:
+        taken[name] = await take_one(queue)
+
+    async with tasks(autojump_clock) as nursery:
+        for name in "abc":
+            nursery.start_soon(consume, name)
+            await wait_all_tasks_blocked()
+        queue.put(numbered(range(3)))
+    assert taken == {"a": [0], "b": [1], "c": [2]}
+
+
+async def test_cancelled_consumer_passes_its_turn_on(autojump_clock: MockClock) -> None:
+    queue = DatagramQueue(10)
+    taken: list[int] = []
+    scope = trio.CancelScope()
+
+    async def give_up() -> None:
+        with scope:
+            await queue.get()
+
+    async def consume() -> None:
+        taken.extend(await take_batch(queue))
+
+    async with tasks(autojump_clock) as nursery:
+        nursery.start_soon(give_up)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(consume)
+        await wait_all_tasks_blocked()
+        scope.cancel()
+        await wait_all_tasks_blocked()
+        queue.put(numbered(range(3)))
+    assert taken == [0, 1, 2]
+
+
+async def test_get_nowait_does_not_overtake_who_waits(autojump_clock: MockClock) -> None:
+    queue = DatagramQueue(10)
+    taken: list[int] = []
+
+    async def consume() -> None:
+        while len(taken) < 4:
+            taken.extend(await take_one(queue))
+
+    async with tasks(autojump_clock) as nursery:
+        nursery.start_soon(consume)
+        await wait_all_tasks_blocked()
+        # The first list is on its way to the consumer; taking from the second here would make
+        # the consumer see what is left of the second before the first.
+        queue.put(numbered([0, 1]))
+        queue.put(numbered([2, 3]))
+        with pytest.raises(trio.WouldBlock):
+            queue.get_nowait()
+    assert taken == [0, 1, 2, 3]
+
+
+# Cancellation ----------------------------------------------------------------------------------
+
+
+@EITHER_WAY
+async def test_cancelled_taking_takes_nothing(take: Take) -> None:
+    queue = filled(20)
+    queue.get_nowait()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await take(queue)
+    assert scope.cancelled_caught
+    assert (queue.delivered, queue.waiting) == (1, 19)
+    assert await take_one(queue) == [1]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("consumers", [1, 3])
+async def test_cancelling_at_random_points_loses_nothing(
+    seed: int, consumers: int, autojump_clock: MockClock
+) -> None:
+    total = 3_000
+    chance = random.Random(seed)
+    queue = DatagramQueue(50)
+    taken: list[list[int]] = [[] for _ in range(consumers)]
+    scopes: dict[int, trio.CancelScope] = {}
+    cancelled = 0
+
+    async def produce() -> None:
+        number = 0
+        while number < total:
+            await queue.wait_for_room()
+            size = min(chance.randint(1, 20), queue.room, total - number)
+            queue.put(numbered(range(number, number + size)))
+            number += size
+            for _ in range(chance.randrange(4)):
+                await trio.lowlevel.checkpoint()
+
+    async def consume(mine: int) -> None:
+        nonlocal cancelled
+        while sum(map(len, taken)) < total:
+            with trio.CancelScope() as scopes[mine]:
+                if chance.random() < 0.5:
+                    taken[mine].extend(await take_one(queue))
+                else:
+                    batch = await queue.get_batch(chance.choice([None, 1, 5]))
+                    taken[mine].extend(numbers_of(batch))
+            cancelled += scopes[mine].cancelled_caught
+
+    async def cancel_now_and_then() -> None:
+        while sum(map(len, taken)) < total:
+            await trio.lowlevel.checkpoint()
+            if chance.random() < 0.5:
+                scopes[chance.choice(list(scopes))].cancel()
+        # Those who still wait have nothing to wait for.
+        for scope in scopes.values():
+            scope.cancel()
+
+    async with tasks(autojump_clock) as nursery:
+        for mine in range(consumers):
+            nursery.start_soon(consume, mine)
+        nursery.start_soon(produce)
+        nursery.start_soon(cancel_now_and_then)
+
+    assert cancelled > 10  # Else this test has tested nothing.
+    for numbers in taken:
+        assert numbers == sorted(numbers)
+    assert sorted(number for numbers in taken for number in numbers) == list(range(total))
+    assert (queue.received, queue.delivered, queue.waiting) == (total, total, 0)
+
+
+# Closing ---------------------------------------------------------------------------------------
+
+
+@EITHER_WAY
+@pytest.mark.parametrize("waiting", [0, 20])
+async def test_taking_after_close_is_an_error_even_with_data(take: Take, waiting: int) -> None:
+    queue = filled(waiting)
+    queue.close()
+    with pytest.raises(trio.ClosedResourceError, match="this receiver was closed"):
+        await take(queue)
+    with pytest.raises(trio.ClosedResourceError, match="this receiver was closed"):
+        queue.get_nowait()
+    queue.close()  # Idempotent.
+
+
+@EITHER_WAY
+async def test_close_wakes_every_waiter_with_an_error(
+    take: Take, autojump_clock: MockClock
+) -> None:
+    queue = DatagramQueue(10)
+    closed: list[str] = []
+
+    async def consume(name: str) -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await take(queue)
+        closed.append(name)
+
+    async with tasks(autojump_clock) as nursery:
+        for name in "abc":
+            nursery.start_soon(consume, name)
+        await wait_all_tasks_blocked()
+        queue.close()
+    assert sorted(closed) == ["a", "b", "c"]
+
+
+async def test_close_counts_even_for_a_consumer_whose_turn_has_come(
+    autojump_clock: MockClock,
+) -> None:
+    queue = DatagramQueue(10)
+
+    async def take_one_and_close() -> None:
+        await queue.get()
+        # Nine are left, and the other consumer is on its way to them.
+        queue.close()
+
+    async def consume() -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await queue.get()
+
+    async with tasks(autojump_clock) as nursery:
+        nursery.start_soon(take_one_and_close)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(consume)
+        await wait_all_tasks_blocked()
+        queue.put(numbered(range(10)))
