@@ -74,7 +74,8 @@ def test_refusal_leaves_out_what_it_is_not_about() -> None:
 
 def test_refusal_names_the_detail() -> None:
     error = refusal(errno.EINVAL, step="bind", detail="to 239.1.2.3 port 5000")
-    assert str(error).startswith("bind to 239.1.2.3 port 5000 failed for group 239.1.2.3 on ")
+    # The group is not named twice.
+    assert str(error).startswith("bind to 239.1.2.3 port 5000 failed on ")
     assert error.step == "bind"
 
 

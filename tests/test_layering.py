@@ -23,6 +23,7 @@ LAYERS: list[list[str]] = [
     ["_interface"],
     ["_platform/"],
     ["_plan"],
+    ["_plan_sender"],
     ["_specs"],
     ["_datagram"],
     ["_host/"],
@@ -42,18 +43,29 @@ INSIDE: dict[str, list[list[str]]] = {
     "_platform/": [
         ["_model"],
         ["linux", "darwin", "freebsd", "windows"],
-        ["_layout"],
+        ["_layout", "_control"],
         ["__init__"],
     ],
     "_host/": [
         ["_protocols"],
-        ["_posix_io", "_linux_io", "_windows_io", "_interfaces"],
+        ["_interfaces", "_routes", "_sources"],
+        ["_posix_io"],
+        ["_linux_io", "_windows_io"],
         ["_system"],
         ["__init__"],
     ],
 }
 # Modules without I/O: everything they need is an argument.
-PURE = ["_errors", "_addresses", "_interface", "_platform/", "_plan", "_specs", "_datagram"]
+PURE = [
+    "_errors",
+    "_addresses",
+    "_interface",
+    "_platform/",
+    "_plan",
+    "_plan_sender",
+    "_specs",
+    "_datagram",
+]
 IMPURE_IMPORTS = {"socket", "select", "selectors", "trio", "ifaddr", "fcntl", "ctypes", "asyncio"}
 
 # The two imports that go up, each inside a method: a spec leads to what it opens.

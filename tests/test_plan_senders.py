@@ -18,7 +18,7 @@ from trio_mcast import (
     McastSenderSpec,
 )
 from trio_mcast._addresses import Group
-from trio_mcast._plan import SenderPlan
+from trio_mcast._plan_sender import SenderPlan
 from trio_mcast._platform import PLATFORMS
 
 FOUR, SIX = "239.1.2.3", "ff15::1:2:3"

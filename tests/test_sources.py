@@ -362,16 +362,8 @@ WITHOUT_IPV6_ROUTES = [
         pytest.param("239.1.2.1", ["ip route add 239.0.0.0/8 dev eth1"], id="IPv4 groups"),
         pytest.param("239.1.2.1", ["ip route add default via 10.0.2.2"], id="IPv4 gateway"),
         pytest.param("239.1.2.1", NARROWER, id="IPv4 narrower than the gateway"),
-        pytest.param(
-            "239.1.2.1",
-            FOREIGN_ADDRESS,
-            id="IPv4 from another interface's address",
-        ),
-        pytest.param(
-            "239.1.2.1",
-            NO_ADDRESS,
-            id="IPv4 interface without address",
-        ),
+        pytest.param("239.1.2.1", FOREIGN_ADDRESS, id="IPv4 from another interface's address"),
+        pytest.param("239.1.2.1", NO_ADDRESS, id="IPv4 interface without address"),
         pytest.param("ff05::1:2:1", [], id="IPv6 as the kernel makes it"),
         pytest.param("ff05::1:2:1", IPV6_ROUTE, id="IPv6 groups"),
     ],

@@ -43,3 +43,8 @@ __all__ = [
     "open_mcast_receiver",
     "open_mcast_sender",
 ]
+
+# Tracebacks and documentation show where a name is imported from, not where it is kept.
+for _name in __all__:
+    globals()[_name].__module__ = __name__
+del _name

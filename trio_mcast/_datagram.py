@@ -9,12 +9,12 @@ from ._interface import Interface
 
 
 # A NamedTuple because one is made per datagram and its constructor counts. Measured: attrs.frozen
-# 414 ns, a NamedTuple 184 ns, and made through tuple.__new__ 134 ns, immutable all the same.
+# 414 ns, a NamedTuple 184 ns, and made through tuple.__new__, as the fast path does, 134 ns.
 class Datagram(NamedTuple):
     """One UDP datagram that was received. Immutable.
 
     Attributes:
-        data: The payload, 0 to 65,527 bytes, never cut short.
+        data: The payload, never cut short: up to 65,507 bytes over IPv4, 20 more over IPv6.
         source: Who sent it.
         group: The group that it was sent to, as text.
         interface: The interface that it arrived on.

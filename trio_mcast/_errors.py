@@ -45,8 +45,9 @@ class SocketSetupError(McastError, OSError):
 
     Attributes:
         errno: The operating system's error number, as in any `OSError`.
-        step: What was refused: ``"socket"``, ``"bind"``, ``"send"``, ``"receive"``, or the symbol
-            of the socket option, such as ``"MCAST_JOIN_GROUP"``.
+        step: What was refused: ``"socket"``, ``"bind"``, ``"send"``, ``"receive"``,
+            ``"epoll_create"``, ``"epoll_ctl"``, ``"list interfaces"``, or the symbol of the socket
+            option, such as ``"MCAST_JOIN_GROUP"``.
         group: The group in question, or `None` where the step is not about one.
         interface: The name of the interface in question, or `None`.
         causes: When every membership of an opening failed, the error of each; else empty.
@@ -156,7 +157,7 @@ def explain_refusal(
     what = f"{step} {detail}".strip()
     where = "".join(
         [
-            f" for group {group}" if group is not None else "",
+            f" for group {group}" if group is not None and group not in detail else "",
             f" on interface {interface}" if interface is not None else "",
         ]
     )

@@ -37,22 +37,24 @@ def open_mcast_receiver(
     max_buffered: int = 1024,
     receive_buffer_size: int | None = None,
 ) -> AbstractAsyncContextManager[McastReceiver]:
-    """Join groups and receive their datagrams: ``async with open_mcast_receiver(...) as receiver``.
+    """Join groups and receive their datagrams for the length of an ``async with`` block.
 
-    When the block has been entered, every join is done: what is sent from then on is received. This
-    host's kernel then announces the groups to the network (an IGMP report for IPv4, MLD for IPv6;
-    IGMPv3 and MLDv2 with the sources), which takes a switch or a router some milliseconds more to
-    act on. Leaving the block leaves the groups. A task for each interface runs inside the block and
-    ends with it; the body's exceptions leave the block as they are.
+    ``async with open_mcast_receiver(...) as receiver``: when the block has been entered, every join
+    is done, and what is sent from then on is received. This host's kernel then announces the groups
+    to the network (an IGMP report for IPv4, MLD for IPv6; IGMPv3 and MLDv2 with the sources), which
+    takes a switch or a router some milliseconds more to act on. Leaving the block leaves the
+    groups. A task for each interface runs inside the block and ends with it; the body's exceptions
+    leave the block as they are.
 
     Args:
         groups: One group or an iterable of groups, as `str`, `~ipaddress.IPv4Address` or
             `~ipaddress.IPv6Address`; both families may be mixed. An IPv6 group may carry a zone
             (``"ff02::1%eth0"``), which narrows it to that interface. Duplicates collapse.
         port: The UDP port, 1 to 65535. It is shared with other programs that share it too.
-        interfaces: Where to join: an interface's name, index, address or `Interface`, or an
-            iterable of these. An address stands for its interface, and for the groups of its
-            family. Default: every interface that is up, capable of multicast and not loopback.
+        interfaces: Where to join: an interface's name (or description), index, address or
+            `Interface`, or an iterable of these. An address stands for its interface, and for the
+            groups of its family. Default: every interface that is up, capable of multicast and not
+            loopback.
         sources: Receive from these addresses only (source-specific multicast, an INCLUDE filter of
             RFC 3376 and RFC 3810). Any number: those beyond what the kernel takes on one socket are
             spread over more sockets. Each family of the groups needs a source of that family.
@@ -64,7 +66,8 @@ def open_mcast_receiver(
         receive_timestamp: Whether each datagram is to carry its arrival time, from the kernel.
         max_buffered: How many datagrams may wait in the process, at least 1. When so many do,
             reading stops: the kernel's buffers fill, and what then does not fit is dropped and
-            counted by the kernel.
+            counted by the kernel. From 1,024 up, datagrams that were sent in one go are taken as
+            one unit, which is fast but can exceed the bound by the rest of a unit.
         receive_buffer_size: The receive buffer to ask for, per socket, in bytes; what was granted
             is in `McastReceiver.statistics`. Default: 1 MiB.
 
@@ -88,7 +91,7 @@ def open_mcast_receiver(
         Entering and leaving are checkpoints. If entering is cancelled, nothing stays open.
 
     Platforms:
-        Linux. ``receive_timestamp`` is not to be had on Windows.
+        Linux; entering gives a `McastError` elsewhere.
     """
     return McastReceiverSpec(
         groups,
@@ -116,7 +119,7 @@ def open_mcast_sender(
     source_port: int = 0,
     send_buffer_size: int | None = None,
 ) -> AbstractAsyncContextManager[McastSender]:
-    """Send datagrams to groups: ``async with open_mcast_sender(...) as sender``.
+    """Send datagrams to groups for the length of an ``async with`` block.
 
     Sending needs no membership: opening a sender announces nothing to the network.
 
@@ -156,7 +159,7 @@ def open_mcast_sender(
         Entering and leaving are checkpoints. If entering is cancelled, nothing stays open.
 
     Platforms:
-        Linux. On Windows, ``loopback`` has no effect on a sender: there the receivers decide.
+        Linux; entering gives a `McastError` elsewhere.
     """
     return McastSenderSpec(
         groups,

@@ -33,7 +33,7 @@ Windows wants the bind first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -43,30 +43,24 @@ from ._addresses import (
     Group,
     IPAddress,
     family_of,
-    is_link_scoped,
-    without_zone,
 )
-from ._errors import AmbiguousInterfaceError
 from ._interface import (
     Interface,
     InterfaceSelector,
     Selection,
     by_zone,
-    describe_interfaces,
-    is_candidate,
     select_interfaces,
 )
 from ._platform import Platform, SocketOption
 from ._platform import _layout as layout
 
 BindAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
-Router: TypeAlias = Callable[[Group], "Interface | None"]
 
 # What a receiver asks for if not told otherwise. The usual default of Linux, 208 KiB, holds some
 # 270 small datagrams, because each is charged with the kernel's bookkeeping for it.
 DEFAULT_RECEIVE_BUFFER_BYTES = 1_048_576
 
-_FAMILY_LABEL: dict[Family, str] = {"ipv4": "IPv4", "ipv6": "IPv6"}
+FAMILY_LABEL: dict[Family, str] = {"ipv4": "IPv4", "ipv6": "IPv6"}
 
 
 @attrs.frozen
@@ -115,26 +109,7 @@ class ReceiverWishes:
     receive_ttl: bool = False
     receive_timestamp: bool = False
     receive_buffer_size: int | None = None
-
-
-@attrs.frozen
-class SenderWishes:
-    """What the sockets of a sender have in common."""
-
-    ttl: int = 1
-    loopback: bool = True
-    traffic_class: int | None = None
-    source_address: IPAddress | None = None
-    source_port: int = 0
-    send_buffer_size: int | None = None
-
-
-@attrs.frozen
-class SenderPlan:
-    """The sockets of a sender, and which group goes out through which of them, by position."""
-
-    sockets: tuple[SocketSpec, ...]
-    targets: tuple[tuple[Group, int], ...]
+    receive_units: bool = True
 
 
 # Which groups on which interfaces --------------------------------------------------------------
@@ -164,7 +139,7 @@ def pair_groups(
     for selection in selections:
         if not any(selection.serves(group.family) for group in groups):
             assert selection.address is not None
-            label = _FAMILY_LABEL[family_of(selection.address)]
+            label = FAMILY_LABEL[family_of(selection.address)]
             raise ValueError(
                 f"interfaces names the {label} address {selection.address}, but no group is "
                 f"{label}: name the interface instead ({selection.interface.name!r})"
@@ -188,7 +163,7 @@ def _selections_for(
         selections = named
     serving = [item for item in selections if item.serves(group.family)]
     if not serving:
-        label = _FAMILY_LABEL[group.family]
+        label = FAMILY_LABEL[group.family]
         addresses = ", ".join(str(item.address) for item in selections)
         raise ValueError(
             f"group {group} is {label}, but interfaces names only addresses that are not "
@@ -210,13 +185,13 @@ def check_source_families(
     group_families = {group.family: group for group in groups}
     for source in sources:
         if family_of(source) not in group_families:
-            label = _FAMILY_LABEL[family_of(source)]
+            label = FAMILY_LABEL[family_of(source)]
             raise ValueError(f"{what}: {source} is {label}, but no group is {label}")
     if what == "sources":
         for family, group in group_families.items():
             if not any(family_of(source) == family for source in sources):
                 raise ValueError(
-                    f"sources has no {_FAMILY_LABEL[family]} address, so group {group} could "
+                    f"sources has no {FAMILY_LABEL[family]} address, so group {group} could "
                     "receive nothing: add one, or receive that group separately"
                 )
 
@@ -234,7 +209,7 @@ def plan_receiver(
     own = frozenset(
         str(address)
         for item in interfaces
-        for family in _FAMILY_LABEL
+        for family in FAMILY_LABEL
         for address in item.addresses(family)
     )
     return tuple(
@@ -332,7 +307,7 @@ def _receiver_options(
     for symbol in platform.port_sharing:
         yield layout.option(platform, symbol, 1, "share the port with other programs")
     if family == "ipv6":
-        yield _ipv6_only(platform)
+        yield ipv6_only(platform)
     exact = platform.exact_groups.get(family)
     if exact is not None:
         yield layout.option(platform, exact, 0, "only what this socket has joined itself")
@@ -341,7 +316,7 @@ def _receiver_options(
         yield restriction
     if platform.receiver_decides_loopback:
         yield layout.family_option(
-            platform, "loopback", family, int(wishes.loopback), _LOOPBACK_PURPOSE
+            platform, "loopback", family, int(wishes.loopback), LOOPBACK_PURPOSE
         )
     if not platform.binds_to_group:
         symbol = "IP_PKTINFO" if family == "ipv4" else "IPV6_PKTINFO"
@@ -350,153 +325,15 @@ def _receiver_options(
         yield layout.receive_ttl(platform, family)
     if wishes.receive_timestamp:
         yield layout.receive_timestamp(platform)
+    units = layout.receive_units(platform)
+    if units is not None and wishes.receive_units:
+        yield units
     size = wishes.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES
     yield layout.option(platform, "SO_RCVBUF", size, "room for bursts")
 
 
-_LOOPBACK_PURPOSE = "whether datagrams sent from this machine are delivered on it"
+LOOPBACK_PURPOSE = "whether datagrams sent from this machine are delivered on it"
 
 
-def _ipv6_only(platform: Platform) -> SocketOption:
+def ipv6_only(platform: Platform) -> SocketOption:
     return layout.option(platform, "IPV6_V6ONLY", 1, "leave the IPv4 port alone")
-
-
-# Senders ---------------------------------------------------------------------------------------
-
-
-def plan_sender(
-    groups: Sequence[Group],
-    selectors: Sequence[InterfaceSelector] | None,
-    wishes: SenderWishes,
-    interfaces: Sequence[Interface],
-    platform: Platform,
-    route: Router = lambda group: None,
-) -> SenderPlan:
-    """The sockets of a sender: one per interface and address to send from.
-
-    Args:
-        groups: The groups to send to.
-        selectors: The interfaces to send on; `None` leaves the choice to ``route``.
-        wishes: What the sockets have in common.
-        interfaces: The interfaces there are.
-        platform: The platform to plan for.
-        route: The interface to which the system routes a group, or `None` if to none.
-
-    Raises:
-        InterfaceNotFoundError: A selector or a zone names no interface, or there is no candidate.
-        AmbiguousInterfaceError: There is more than one candidate, or an address is on two.
-        ValueError: The groups, interfaces and source address do not go together.
-    """
-    source = wishes.source_address
-    if source is not None and not any(family_of(source) == group.family for group in groups):
-        label = _FAMILY_LABEL[family_of(source)]
-        raise ValueError(f"source_address {source} is {label}, but no group is {label}")
-    if selectors is None:
-        pairs = [
-            pair
-            for group in groups
-            for pair in pair_groups(
-                [group], _default_selectors(group, source, interfaces, route), interfaces
-            )
-        ]
-    else:
-        pairs = pair_groups(groups, selectors, interfaces)
-    sockets: dict[tuple[str, Family, IPAddress | None], SocketSpec] = {}
-    targets = []
-    for group, selection in dict.fromkeys(pairs):
-        local = _source_for(group, selection, source)
-        key = (selection.interface.name, group.family, local)
-        if key not in sockets:
-            sockets[key] = _plan_sender_socket(selection.interface, key[1:], wishes, platform)
-        targets.append((group, list(sockets).index(key)))
-    # Two pairs can come to the same: a group named with and without a zone.
-    return SenderPlan(tuple(sockets.values()), tuple(dict.fromkeys(targets)))
-
-
-def _default_selectors(
-    group: Group, source: IPAddress | None, interfaces: Sequence[Interface], route: Router
-) -> list[InterfaceSelector] | None:
-    """The interface for a group where the user names none; `None` if the group's zone names it."""
-    if group.zone is not None:
-        return None
-    if source is not None and family_of(source) == group.family:
-        return [source]
-    routed = route(group)
-    if routed is not None:
-        return [routed]
-    candidates = [item for item in interfaces if is_candidate(item)]
-    if len(candidates) > 1:
-        raise AmbiguousInterfaceError(
-            f"the system has no route to group {group}, and {len(candidates)} interfaces could "
-            f"be meant: {describe_interfaces(candidates)}; name one in interfaces="
-        )
-    return None
-
-
-def _source_for(
-    group: Group, selection: Selection, source_address: IPAddress | None
-) -> IPAddress | None:
-    """The address that a sender's datagrams to a group come from; `None` if the interface has none.
-
-    It is chosen here, not by the system: left to itself Linux may send with another interface's
-    address, over the loopback interface even with 0.0.0.0 (measured on 6.18). An IPv6 group of
-    link-local scope gets a link-local source and a wider one a wider source, as RFC 6724 has it.
-    """
-    own = selection.interface.addresses(group.family)
-    if source_address is not None and family_of(source_address) == group.family:
-        bare = without_zone(source_address)
-        if bare not in own:
-            there = ", ".join(str(item) for item in own) or "none of this family"
-            raise ValueError(
-                f"source_address {source_address} is not an address of interface "
-                f"{selection.interface.name} (its addresses: {there})"
-            )
-        return bare
-    if selection.address is not None:
-        return selection.address
-    if group.family == "ipv6":
-        wanted = [item for item in own if item.is_link_local == is_link_scoped(group.address)]
-        own = (*wanted, *own)
-    return next(iter(own), None)
-
-
-def _plan_sender_socket(
-    interface: Interface,
-    local: tuple[Family, IPAddress | None],
-    wishes: SenderWishes,
-    platform: Platform,
-) -> SocketSpec:
-    family, address = local
-    if address is None:
-        bind = bind_wildcard(family, wishes.source_port)
-    else:
-        scope = interface.index if address.is_link_local else 0
-        bind = bind_address(address, wishes.source_port, scope)
-    options = tuple(_sender_options(interface, family, wishes, platform))
-    return SocketSpec(family, interface, None, (), bind, options)
-
-
-def _sender_options(
-    interface: Interface, family: Family, wishes: SenderWishes, platform: Platform
-) -> Iterator[SocketOption]:
-    if wishes.source_port:
-        for symbol in platform.port_sharing:
-            yield layout.option(platform, symbol, 1, "share the source port with other programs")
-    if family == "ipv6":
-        yield _ipv6_only(platform)
-    yield layout.multicast_interface(platform, family, interface.index)
-    yield layout.family_option(
-        platform, "ttl", family, wishes.ttl, "how many routers a datagram passes, plus one"
-    )
-    if not platform.receiver_decides_loopback:
-        yield layout.family_option(
-            platform, "loopback", family, int(wishes.loopback), _LOOPBACK_PURPOSE
-        )
-    if wishes.traffic_class is not None:
-        yield layout.family_option(
-            platform, "traffic_class", family, wishes.traffic_class, "the DSCP and ECN bits"
-        )
-    if wishes.send_buffer_size is not None:
-        yield layout.option(
-            platform, "SO_SNDBUF", wishes.send_buffer_size, "room for bursts of datagrams to send"
-        )

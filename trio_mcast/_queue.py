@@ -51,7 +51,7 @@ class DatagramQueue:
 
     @property
     def room(self) -> int:
-        """How many more datagrams may be put."""
+        """How many more datagrams may be read."""
         return self._max_buffered - self.waiting
 
     async def wait_for_room(self) -> None:
@@ -60,8 +60,7 @@ class DatagramQueue:
             await self._room_made.park()
 
     def put(self, batch: list[Datagram]) -> None:
-        """Add datagrams, which must not be more than there is room for."""
-        assert len(batch) <= self.room
+        """Add datagrams: no more than there is room for, but for the rest of a unit."""
         self.received += len(batch)
         self._send_channel.send_nowait(batch)
 
@@ -125,14 +124,33 @@ class DatagramQueue:
             batch = self._take_head(max_datagrams)
             await trio.lowlevel.cancel_shielded_checkpoint()
             return batch
-        await self._fill_head()
+        await self._wait_for_turn()
+        try:
+            if not self._head:
+                batch = await self._receive_channel.receive()
+                if max_datagrams is None or len(batch) <= max_datagrams:
+                    # Handed on as it is. No checkpoint lies between the receiving and here.
+                    self._taken(len(batch))
+                    return batch
+                self._head.extend(batch)
+        finally:
+            self._turn.release()
         return self._take_head(max_datagrams)
 
     async def _fill_head(self) -> None:
         """Wait until the head has something. No checkpoint lies between its filling and the end."""
-        async with self._turn:
+        await self._wait_for_turn()
+        try:
             while not self._head:
                 self._head.extend(await self._receive_channel.receive())
+        finally:
+            self._turn.release()
+
+    async def _wait_for_turn(self) -> None:
+        try:
+            self._turn.acquire_nowait()  # Mostly: and then no pass through the scheduler is due.
+        except trio.WouldBlock:
+            await self._turn.acquire()
 
     def close(self) -> None:
         """End it: every call from now on, and every call that waits, gives ClosedResourceError."""

@@ -21,9 +21,11 @@ from ._statistics import ReceiverStatistics
 
 logger = logging.getLogger("trio_mcast")
 
-# How many datagrams are read from one socket before the next one has its turn. Arbitrary: large
-# enough to make the pass through the scheduler (about 15 us) small, small enough to be fair.
-_READ_AT_ONCE = 64
+# How many datagrams are read from one socket before the next one has its turn, and other tasks
+# after it. A pass through selector, channel and scheduler costs about 15 us (measured: 1,766 ns per
+# datagram with 32 a pass, 1,157 with 512), so many are better; 512 take about half a millisecond,
+# which is fair.
+_READ_AT_ONCE = 512
 
 
 @attrs.frozen
@@ -95,6 +97,8 @@ class InterfaceReader:
         self._poller.close()
         for socket in self.sockets:
             socket.close()
+        # The task may be about to read one of them: it looks here first.
+        self.sockets.clear()
 
 
 class McastReceiver(trio.abc.ReceiveChannel[Datagram], metaclass=OpenedOnly):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address
@@ -25,7 +26,8 @@ from ._errors import SocketSetupError, all_failed, explain_refusal
 from ._host import McastSocket
 from ._interface import Interface
 from ._live import OpenedOnly
-from ._plan import BindAddress, SenderPlan, bind_address
+from ._plan import BindAddress, bind_address
+from ._plan_sender import SenderPlan
 from ._statistics import SenderStatistics
 
 logger = logging.getLogger("trio_mcast")
@@ -38,9 +40,14 @@ _Route: TypeAlias = tuple[McastSocket, BindAddress]
 # that an answer to a known peer needs no parsing. Arbitrary; at the bound it starts afresh.
 _REMEMBERED_DESTINATIONS = 1_024
 
-# How many datagrams of a batch are sent before other tasks have their turn. Arbitrary; they take
-# about 0.2 ms.
-_SENT_AT_ONCE = 64
+# How many datagrams of a batch are sent before other tasks have their turn. Arbitrary; sent one by
+# one they take about a millisecond.
+_SENT_AT_ONCE = 256
+
+# How often, and with what pauses, sending is tried again while an interface's queue is full: some
+# two seconds in all, from one millisecond on.
+_MAX_PAUSES = 11
+_FIRST_PAUSE_SECONDS = 0.001
 
 
 class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
@@ -68,7 +75,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         self._remembered: dict[Destination, tuple[_Route, ...]] = {}
         self._sent = 0
         self._failed = 0
-        self._logged: set[tuple[McastSocket, BindAddress]] = set()
+        self._logged: set[tuple[str | None, str | None]] = set()
         self._last_statistics: SenderStatistics | None = None
 
     @staticmethod
@@ -85,7 +92,8 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             to: `None`: to every group of this sender, on every interface of it. A group: to that
                 group only, on every interface of this sender, be it among its groups or not. A pair
                 of group and port: the same, to that port. An `Endpoint`, such as
-                ``datagram.source``, or a pair of unicast address and port: to that one peer.
+                ``datagram.source``, or a pair of unicast address and port: to that one peer, from
+                this sender's own port.
 
         Raises:
             TypeError: ``data`` is not bytes-like, or ``to`` is none of the above.
@@ -104,7 +112,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         payload = _checked_payload(data)
         routes = self._everywhere if to is None else self._routes(to)
         await trio.lowlevel.checkpoint_if_cancelled()
-        await self._send_one(payload, routes)
+        await self._deliver([payload], routes)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def send_batch(
@@ -119,8 +127,8 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         Raises:
             TypeError: As for `send`; nothing has been sent then.
             ValueError: As for `send`; nothing has been sent then.
-            SocketSetupError: As for `send`, at the first datagram that could not be sent at all;
-                the message says how many had been sent.
+            SocketSetupError: As for `send`, if no group and interface took all of them; the message
+                says how many had been sent.
             trio.ClosedResourceError: The sender was closed.
 
         Cancellation:
@@ -130,67 +138,87 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         payloads = [_checked_payload(data) for data in datagrams]
         routes = self._everywhere if to is None else self._routes(to)
         await trio.lowlevel.checkpoint_if_cancelled()
-        for number, payload in enumerate(payloads):
-            try:
-                await self._send_one(payload, routes)
-            except SocketSetupError as error:
-                note = f"{error}; {number} of {len(payloads)} datagrams had been sent"
-                raise SocketSetupError(
-                    error.errno,
-                    note,
-                    step=error.step,
-                    group=error.group,
-                    interface=error.interface,
-                    causes=error.causes,
-                ) from error
-            if number % _SENT_AT_ONCE == _SENT_AT_ONCE - 1:
-                await trio.lowlevel.checkpoint()
+        if payloads:
+            await self._deliver(payloads, routes)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
-    async def _send_one(self, payload: bytes, routes: Sequence[_Route]) -> None:
+    async def _deliver(self, payloads: Sequence[bytes], routes: Sequence[_Route]) -> None:
+        """Send everything on every route; raise only if no route takes all of it."""
         failures: list[SocketSetupError] = []
+        most = 0
         for route in routes:
-            socket, address = route
-            while True:
-                try:
-                    socket.send(payload, address)
-                except BlockingIOError:
-                    await socket.wait_writable()
-                    self._check_open()
-                except OSError as error:
-                    self._failed += 1
-                    failures.append(self._explain(error, route))
-                    break
+            sent, error = await self._send_on(route, payloads)
+            most = max(most, sent)
+            if error is not None:
+                self._failed += len(payloads) - sent
+                failures.append(self._explain(error, route))
+        if len(failures) == len(routes):
+            raise self._all_refused(failures, most, len(payloads))
+        for failure in failures:
+            self._log_once(failure)
+
+    async def _send_on(
+        self, route: _Route, payloads: Sequence[bytes]
+    ) -> tuple[int, OSError | None]:
+        """Send on one route, in order, until all is sent or one is refused."""
+        socket, address = route
+        sent, pauses = 0, 0
+        while sent < len(payloads):
+            try:
+                if len(payloads) == 1:
+                    socket.send(payloads[0], address)
+                    count = 1
                 else:
-                    self._sent += 1
-                    break
-        if failures:
-            self._report(failures, routes)
+                    count = socket.send_batch(payloads, sent, address)
+                sent += count
+                self._sent += count
+                # Other tasks have their turn whenever another so many have been sent.
+                if sent // _SENT_AT_ONCE != (sent - count) // _SENT_AT_ONCE:
+                    await trio.lowlevel.checkpoint()
+            except BlockingIOError:
+                await socket.wait_writable()
+                self._check_open()
+            except OSError as error:
+                if error.errno != errno.ENOBUFS or pauses == _MAX_PAUSES:
+                    return sent, error
+                # The interface's queue is full, of which readiness does not tell.
+                await trio.sleep(_FIRST_PAUSE_SECONDS * 2**pauses)
+                self._check_open()
+                pauses += 1
+        return sent, None
+
+    def _all_refused(
+        self, failures: Sequence[SocketSetupError], sent: int, wanted: int
+    ) -> SocketSetupError:
+        error = all_failed("the datagram could not be sent anywhere", tuple(failures))
+        if wanted == 1:
+            return error
+        return SocketSetupError(
+            error.errno,
+            f"{error}; {sent} of {wanted} datagrams had been sent",
+            step=error.step,
+            group=error.group,
+            interface=error.interface,
+            causes=error.causes,
+        )
 
     def _explain(self, error: OSError, route: _Route) -> SocketSetupError:
         socket, address = route
         target = Endpoint(str(address[0]), address[1])
+        is_group = parse_address(target.host, "address").is_multicast
         return explain_refusal(
             error,
             step="send",
             detail=f"to {target}",
-            group=str(address[0]),
+            group=target.host if is_group else None,
             interface=socket.spec.interface.name,
         )
 
-    def _report(self, failures: list[SocketSetupError], routes: Sequence[_Route]) -> None:
-        if len(failures) == len(routes):
-            raise all_failed("the datagram could not be sent anywhere", tuple(failures))
-        for failure in failures:
-            for route in routes:
-                socket, address = route
-                same = (failure.group, failure.interface) == (
-                    str(address[0]),
-                    socket.spec.interface.name,
-                )
-                if same and route not in self._logged:
-                    self._logged.add(route)
-                    logger.warning("%s", failure)
+    def _log_once(self, failure: SocketSetupError) -> None:
+        where = (failure.group, failure.interface)
+        if where not in self._logged:
+            self._logged.add(where)
+            logger.warning("%s", failure)
 
     def _routes(self, to: Destination) -> tuple[_Route, ...]:
         """The sockets and addresses for a destination.
@@ -281,7 +309,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
 
     @property
     def local_endpoints(self) -> tuple[Endpoint, ...]:
-        """Where its datagrams come from: the address and port of each of its sockets."""
+        """The address and port of each of its sockets, from which its datagrams come."""
         return tuple(item.local_endpoint for item in self._sockets)
 
     def statistics(self) -> SenderStatistics:

@@ -26,15 +26,12 @@ from ._interface import Interface, InterfaceSelector, parse_selectors
 from ._plan import (
     MembershipPlan,
     ReceiverWishes,
-    Router,
-    SenderPlan,
-    SenderWishes,
     SocketSpec,
     check_source_families,
     pair_groups,
     plan_receiver,
-    plan_sender,
 )
+from ._plan_sender import Router, SenderPlan, SenderWishes, plan_sender
 from ._platform import Platform, PlatformName, platform_named
 
 if TYPE_CHECKING:
@@ -87,6 +84,11 @@ def _traffic_class(value: int | None) -> int | None:
 def _max_buffered(value: int) -> int:
     return parse_int(value, "max_buffered", 1)
 
+
+# A unit of datagrams (UDP_GRO) can only be read as a whole, so one may exceed the bound of the
+# queue by up to 127. Where the bound is less than some multiple of that, it counts for more than
+# speed.
+_MIN_BUFFERED_FOR_UNITS = 1024
 
 # SO_RCVBUF and SO_SNDBUF take a C int, which Linux doubles.
 _MAX_BUFFER_BYTES = 2**30 - 1
@@ -166,6 +168,7 @@ class McastReceiverSpec:
             receive_ttl=self.receive_ttl,
             receive_timestamp=self.receive_timestamp,
             receive_buffer_size=self.receive_buffer_size,
+            receive_units=self.max_buffered >= _MIN_BUFFERED_FOR_UNITS,
         )
 
     def plan_memberships(

@@ -41,7 +41,8 @@ class SenderStatistics:
 
     Attributes:
         sent: Datagrams handed to the system, counted once for each group and interface.
-        failed: Datagrams that the system refused, counted likewise.
+        failed: Datagrams that the system refused, and those behind it in the same batch, counted
+            likewise.
         send_buffer_asked: The send buffer that was asked for, per socket, in bytes; `None` if the
             system was left to choose.
         send_buffer_granted: What the system granted, per socket, in bytes: the smallest of all

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from .._addresses import Endpoint, Group
@@ -28,6 +29,12 @@ class McastSocket(Protocol):
 
     def send(self, data: bytes, address: BindAddress) -> None:
         """Send one datagram; BlockingIOError if there is no room for it now."""
+
+    def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
+        """Send some of the datagrams from position ``start`` on; how many, at least one.
+
+        BlockingIOError if there is no room now, another OSError if the first of them is refused.
+        """
 
     async def wait_writable(self) -> None:
         """Wait until there may be room to send."""

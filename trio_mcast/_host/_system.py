@@ -20,7 +20,8 @@ from ._protocols import McastSocket, Poller
 from ._routes import routed_index
 
 if sys.platform == "linux":
-    from ._posix_io import EpollPoller, PosixSocket
+    from ._linux_io import LinuxSocket
+    from ._posix_io import EpollPoller
 
 _LINUX_ONLY = f"this version of trio_mcast opens sockets on Linux only, not on {sys.platform}"
 
@@ -96,7 +97,9 @@ def _set_up(sock: socket.socket, spec: SocketSpec, step: _Step) -> frozenset[str
         for option in spec.options:
             if option.after_bind is after_bind:
                 step.name, step.detail = option.symbol, f"({option.purpose})"
-                applied.add(_set_option(sock, option))
+                symbol = _set_option(sock, option)
+                if symbol is not None:
+                    applied.add(symbol)
         if not after_bind:
             step.name, step.detail = "bind", f"to {spec.bind[0]} port {spec.bind[1]}"
             sock.bind(spec.bind)
@@ -119,14 +122,19 @@ def _is_switched_off(spec: SocketSpec) -> bool:
         return False
 
 
-def _set_option(sock: socket.socket, option: SocketOption) -> str:
-    """Set an option, or its fallback where it is refused; the symbol of the one that was set."""
+def _set_option(sock: socket.socket, option: SocketOption) -> str | None:
+    """Set an option, or its fallback where it is refused; the symbol of the one that was set.
+
+    `None` if all were refused and none is required.
+    """
     try:
         sock.setsockopt(option.level, option.number, option.value)
     except OSError:
-        if option.fallback is None:
+        if option.fallback is not None:
+            return _set_option(sock, option.fallback)
+        if option.required:
             raise
-        return _set_option(sock, option.fallback)
+        return None
     return option.symbol
 
 
@@ -134,7 +142,7 @@ def _wrap(
     sock: socket.socket, spec: SocketSpec, platform: Platform, applied: frozenset[str]
 ) -> McastSocket:
     if sys.platform == "linux":
-        return PosixSocket(sock, spec, platform, applied)
+        return LinuxSocket(sock, spec, platform, applied)
     else:
         raise McastError(_LINUX_ONLY)
 

@@ -23,6 +23,8 @@ class SocketOption:
         after_bind: Whether it is set after the bind instead of before.
         purpose: Why it is set, in one line for people.
         fallback: What to set instead where the system refuses this one; `None` if nothing would do.
+        required: Whether a refusal, with no fallback left, is an error. What is not required makes
+            the socket faster only.
     """
 
     symbol: str
@@ -32,6 +34,7 @@ class SocketOption:
     after_bind: bool
     purpose: str
     fallback: SocketOption | None = None
+    required: bool = True
 
 
 def option(
@@ -220,6 +223,14 @@ def receive_timestamp(platform: Platform) -> SocketOption:
     return option(
         platform, platform.timestamps.option, 1, "deliver the arrival time with each datagram"
     )
+
+
+def receive_units(platform: Platform) -> SocketOption | None:
+    """Take datagrams that were sent in one go as one unit, where the platform has that."""
+    if "UDP_GRO" not in platform.constants:
+        return None
+    plain = option(platform, "UDP_GRO", 1, "read datagrams that came as one unit in one go")
+    return attrs.evolve(plain, required=False)  # Linux 5.0 and later
 
 
 def interface_restriction(

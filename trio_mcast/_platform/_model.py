@@ -101,6 +101,8 @@ class Platform:
         """The level at which an option is set: the prefix of its symbol tells."""
         if symbol.startswith("SO_"):
             return self.constants["SOL_SOCKET"]
+        if symbol.startswith("UDP_"):
+            return self.constants["IPPROTO_UDP"]
         if symbol.startswith("IPV6_") or (symbol.startswith("MCAST_") and family == "ipv6"):
             return self.constants["IPPROTO_IPV6"]
         return self.constants["IPPROTO_IP"]

@@ -14,6 +14,7 @@ LINUX: Final = Platform(
     constants={
         "SOL_SOCKET": 1,
         "IPPROTO_IP": 0,
+        "IPPROTO_UDP": 17,
         "IPPROTO_IPV6": 41,
         "SO_REUSEADDR": 2,
         "SO_SNDBUF": 7,
@@ -39,6 +40,8 @@ LINUX: Final = Platform(
         "IPV6_RECVHOPLIMIT": 51,
         "IPV6_HOPLIMIT": 52,
         "IPV6_TCLASS": 67,
+        "UDP_SEGMENT": 103,
+        "UDP_GRO": 104,
         "MCAST_JOIN_GROUP": 42,
         "MCAST_BLOCK_SOURCE": 43,
         "MCAST_JOIN_SOURCE_GROUP": 46,

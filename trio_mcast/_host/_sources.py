@@ -1,0 +1,73 @@
+"""The cache of decoded source addresses."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Final
+
+from .._addresses import (
+    Endpoint,
+    SockaddrFormat,
+    decode_sockaddr,
+    host_with_zone,
+    parse_address,
+    without_zone,
+)
+from .._plan import SocketSpec
+
+# How many decoded source addresses an interface remembers. Sources can be forged, so there is a
+# bound; at the bound it starts afresh. The number is arbitrary: more than a network of hosts has.
+CACHED_SOURCES: Final = 4_096
+
+
+class SourceCache(dict["bytes | tuple[object, ...]", "Endpoint | None"]):
+    """From the address that a read returns to the source's `Endpoint`; `None` if it is rejected.
+
+    The keys are what the system gives: the bytes of a ``sockaddr``, or the tuple that the socket
+    module makes of them. Decided once per source, so rejecting sources costs nothing per datagram.
+    """
+
+    def __init__(self, layout: SockaddrFormat, zone: str, rejected: frozenset[str]) -> None:
+        super().__init__()
+        self._layout = layout
+        self._zone = zone
+        self._rejected = rejected
+
+    def __missing__(self, address: bytes | tuple[object, ...]) -> Endpoint | None:
+        if len(self) >= CACHED_SOURCES:
+            self.clear()
+        endpoint: Endpoint | None
+        if isinstance(address, bytes):
+            endpoint = decode_sockaddr(self._layout, address, self._zone_name)
+        else:
+            endpoint = self._from_tuple(address)
+        if endpoint.host.partition("%")[0] in self._rejected:
+            endpoint = None
+        self[address] = endpoint
+        return endpoint
+
+    def _zone_name(self, index: int) -> str:
+        # A link-local address is heard on its own link only: the zone is the interface.
+        return self._zone
+
+    def _from_tuple(self, address: tuple[object, ...]) -> Endpoint:
+        host, port, *rest = address
+        scope_id = int(str(rest[1])) if rest else 0
+        bare = without_zone(parse_address(str(host), "source"))
+        return Endpoint(host_with_zone(bare, scope_id, self._zone_name), int(str(port)))
+
+
+# One cache serves all sockets that decode and reject alike: those of one interface of one receiver,
+# and of others like it. It lives as long as one of them.
+_shared: weakref.WeakValueDictionary[tuple[SockaddrFormat, str, frozenset[str]], SourceCache] = (
+    weakref.WeakValueDictionary()
+)
+
+
+def source_cache(layout: SockaddrFormat, spec: SocketSpec) -> SourceCache:
+    """The cache for a socket."""
+    key = (layout, spec.interface.name, spec.rejected_sources)
+    cache = _shared.get(key)
+    if cache is None:
+        cache = _shared[key] = SourceCache(*key)
+    return cache

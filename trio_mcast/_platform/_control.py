@@ -1,0 +1,84 @@
+"""Ancillary data: from control messages to what they tell of a datagram. Pure."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from .._addresses import Family
+from ._model import Platform
+
+# struct cmsghdr on Linux: a size_t and two ints, everything padded to the size of a size_t.
+_CMSGHDR = struct.Struct("@Nii")
+_ALIGNMENT = struct.calcsize("@N")
+
+
+class Arrival(NamedTuple):
+    """What the ancillary data of one read tells; `None` where it does not."""
+
+    ttl: int | None = None
+    timestamp_ns: int | None = None
+    interface_index: int | None = None
+    segment_size: int | None = None
+
+
+NOTHING = Arrival()
+
+
+class ControlDecoder:
+    """Decodes the ancillary data that a socket was asked to deliver."""
+
+    def __init__(self, platform: Platform, family: Family, applied: frozenset[str]) -> None:
+        """Prepare for a socket.
+
+        Args:
+            platform: Whose numbers and layouts they are.
+            family: The socket's family.
+            applied: The symbols of the options that were set on the socket.
+        """
+        numbers = platform.constants
+        self._timestamps = platform.timestamps
+        self._fields: dict[tuple[int, int], str] = {}
+        if applied & {"IP_RECVTTL", "IPV6_RECVHOPLIMIT"}:
+            symbol = platform.ttl_control[family]
+            self._fields[platform.level(symbol, family), numbers[symbol]] = "ttl"
+        if platform.timestamps is not None and platform.timestamps.option in applied:
+            symbol = platform.timestamps.control
+            self._fields[numbers["SOL_SOCKET"], numbers[symbol]] = "timestamp_ns"
+        if "IPV6_RECVPKTINFO" in applied:
+            self._fields[numbers["IPPROTO_IPV6"], numbers["IPV6_PKTINFO"]] = "interface_index"
+        self.expects_values = bool(self._fields)
+        if "UDP_GRO" in applied:
+            self._fields[numbers["IPPROTO_UDP"], numbers["UDP_GRO"]] = "segment_size"
+        self.expects_anything = bool(self._fields)
+
+    def decode(self, control: Iterable[tuple[int, int, bytes]]) -> Arrival:
+        """What control messages (level, type, data) tell, as from ``socket.recvmsg``."""
+        found = {}
+        for level, kind, value in control:
+            field = self._fields.get((level, kind))
+            if field is not None:
+                found[field] = self._value(field, value)
+        return Arrival(**found)
+
+    def _value(self, field: str, value: bytes) -> int:
+        if field == "timestamp_ns":
+            assert self._timestamps is not None
+            seconds, fraction = struct.unpack_from(self._timestamps.layout, value)
+            return int(seconds) * 1_000_000_000 + int(fraction) * self._timestamps.fraction_ns
+        if field == "interface_index":
+            return int(struct.unpack_from("=I", value, 16)[0])  # in6_pktinfo.ipi6_ifindex
+        # One byte on macOS and FreeBSD, an int on Linux and Windows.
+        return value[0] if len(value) == 1 else int(struct.unpack_from("=i", value)[0])
+
+
+def split_control(raw: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The control messages in a buffer that the Linux kernel filled."""
+    position = 0
+    while position + _CMSGHDR.size <= len(raw):
+        length, level, kind = _CMSGHDR.unpack_from(raw, position)
+        if length < _CMSGHDR.size:
+            return
+        yield level, kind, raw[position + _CMSGHDR.size : position + length]
+        position += (length + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
