@@ -107,7 +107,7 @@ def test_family_number_is_what_the_header_says(target: str, family: Family) -> N
 # What looks like an operating system's number, wherever in the package it stands; a name that ends
 # in _BYTES is one of ours.
 _SYSTEM_SYMBOL = re.compile(
-    r"_?((?:(?:AF|ARPHRD|IFF|IP|IPV6|MCAST|MSG|SCM|SO|SOL|UDP)_|SIOCGIF)[A-Z0-9_]+)(?<!_BYTES)"
+    r"_?((?:(?:AF|ARPHRD|IFF|IP|IPV6|MCAST|MSG|NLM|RTA|RTM|SCM|SO|SOL|UDP)_|SIOCGIF)[A-Z0-9_]+)(?<!_BYTES)"
 )
 
 
@@ -140,7 +140,8 @@ def test_constant_outside_the_tables_is_what_the_header_says(
 
 
 def test_constants_outside_the_tables_are_found() -> None:
-    assert {"IFF_UP", "IFF_LOOPBACK", "IFF_MULTICAST"} <= {symbol for _, symbol, _ in OUTSIDE}
+    found = {symbol for _, symbol, _ in OUTSIDE}
+    assert {"IFF_UP", "IFF_LOOPBACK", "IFF_MULTICAST", "RTM_GETROUTE", "RTA_OIF"} <= found
 
 
 # Structures ------------------------------------------------------------------------------------
@@ -237,9 +238,30 @@ def test_windows_fallbacks_have_the_fields_where_the_header_has_them() -> None:
 
 @EVERY_PLATFORM
 def test_pktinfo_has_the_index_where_the_shell_reads_it(name: PlatformName) -> None:
-    # _host/_posix_io.py reads four bytes at 16.
+    # _platform/_control.py reads four bytes at 16.
     assert HEADERS[name]["offsets"]["in6_pktinfo.ipi6_ifindex"] == 16
     assert HEADERS[name]["sizeof"]["in6_pktinfo"] == 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the fast path is for Linux")
+def test_fast_path_has_the_structures_of_the_header() -> None:
+    from trio_mcast._host import _linux_io, _routes
+    from trio_mcast._platform import _control
+
+    sizes, offsets = HEADERS["linux"]["sizeof"], HEADERS["linux"]["offsets"]
+    members = ["name", "namelen", "iov", "iovlen", "control", "controllen", "flags"]
+    places = [offsets[f"msghdr.msg_{member}"] for member in members]
+    # Every member in turn, and nothing else, is what changes in the bytes.
+    packed = [_linux_io._MMSGHDR.pack(*(int(n == slot) for n in range(8))) for slot in range(8)]
+    assert [raw.index(1) for raw in packed] == [*places, offsets["mmsghdr.msg_len"]]
+    assert _linux_io._MMSGHDR.size == sizes["mmsghdr"]
+    assert _linux_io._IOVEC.size == sizes["iovec"]
+    assert _linux_io._LENGTHS[1].unpack(packed[5]) == (1, 0)
+    assert _linux_io._LENGTHS[1].unpack(packed[7]) == (0, 1)
+    assert _linux_io._NAME_BYTES == sizes["sockaddr_in6"]
+    assert _control._CMSGHDR.size == sizes["cmsghdr"]
+    layouts = (_routes._HEADER, _routes._ROUTE, _routes._ATTRIBUTE)
+    assert [item.size for item in layouts] == [sizes[n] for n in ("nlmsghdr", "rtmsg", "rtattr")]
 
 
 @EVERY_PLATFORM

@@ -17,7 +17,6 @@ from .._addresses import Group
 _RTM_NEWROUTE = 24
 _RTM_GETROUTE = 26
 _NLM_F_REQUEST = 1
-_NLMSG_ERROR = 2
 _RTA_DST = 1
 _RTA_OIF = 4
 _HEADER = struct.Struct("=IHHII")
