@@ -243,27 +243,6 @@ def test_pktinfo_has_the_index_where_the_shell_reads_it(name: PlatformName) -> N
     assert HEADERS[name]["sizeof"]["in6_pktinfo"] == 20
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the fast path is for Linux")
-def test_fast_path_has_the_structures_of_the_header() -> None:
-    from trio_mcast._host import _linux_io, _routes
-    from trio_mcast._platform import _control
-
-    sizes, offsets = HEADERS["linux"]["sizeof"], HEADERS["linux"]["offsets"]
-    members = ["name", "namelen", "iov", "iovlen", "control", "controllen", "flags"]
-    places = [offsets[f"msghdr.msg_{member}"] for member in members]
-    # Every member in turn, and nothing else, is what changes in the bytes.
-    packed = [_linux_io._MMSGHDR.pack(*(int(n == slot) for n in range(8))) for slot in range(8)]
-    assert [raw.index(1) for raw in packed] == [*places, offsets["mmsghdr.msg_len"]]
-    assert _linux_io._MMSGHDR.size == sizes["mmsghdr"]
-    assert _linux_io._IOVEC.size == sizes["iovec"]
-    assert _linux_io._LENGTHS[1].unpack(packed[5]) == (1, 0)
-    assert _linux_io._LENGTHS[1].unpack(packed[7]) == (0, 1)
-    assert _linux_io._NAME_BYTES == sizes["sockaddr_in6"]
-    assert _control._CMSGHDR.size == sizes["cmsghdr"]
-    layouts = (_routes._HEADER, _routes._ROUTE, _routes._ATTRIBUTE)
-    assert [item.size for item in layouts] == [sizes[n] for n in ("nlmsghdr", "rtmsg", "rtattr")]
-
-
 @EVERY_PLATFORM
 def test_timestamps_have_the_layout_of_the_header(name: PlatformName) -> None:
     stamps = PLATFORMS[name].timestamps
@@ -378,6 +357,27 @@ SETTABLE: list[tuple[Family, str, int]] = [
 ]
 
 if sys.platform == "linux":
+
+    def test_fast_path_has_the_structures_of_the_header() -> None:
+        from trio_mcast._host import _linux_io, _routes
+        from trio_mcast._platform import _control
+
+        sizes, offsets = HEADERS["linux"]["sizeof"], HEADERS["linux"]["offsets"]
+        members = ["name", "namelen", "iov", "iovlen", "control", "controllen", "flags"]
+        places = [offsets[f"msghdr.msg_{member}"] for member in members]
+        # Every member in turn, and nothing else, is what changes in the bytes.
+        packed = [_linux_io._MMSGHDR.pack(*(int(n == slot) for n in range(8))) for slot in range(8)]
+        assert [raw.index(1) for raw in packed] == [*places, offsets["mmsghdr.msg_len"]]
+        assert _linux_io._MMSGHDR.size == sizes["mmsghdr"]
+        assert _linux_io._IOVEC.size == sizes["iovec"]
+        assert _linux_io._LENGTHS[1].unpack(packed[5]) == (1, 0)
+        assert _linux_io._LENGTHS[1].unpack(packed[7]) == (0, 1)
+        assert sizes["sockaddr_in6"] == _linux_io._NAME_BYTES
+        assert _control._CMSGHDR.size == sizes["cmsghdr"]
+        layouts = (_routes._HEADER, _routes._ROUTE, _routes._ATTRIBUTE)
+        assert [item.size for item in layouts] == [
+            sizes[n] for n in ("nlmsghdr", "rtmsg", "rtattr")
+        ]
 
     def _udp_socket(family: Family) -> socket.socket:
         """An unbound socket: it can neither send nor receive anything by itself."""
