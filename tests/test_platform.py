@@ -366,7 +366,8 @@ if sys.platform == "linux":
         members = ["name", "namelen", "iov", "iovlen", "control", "controllen", "flags"]
         places = [offsets[f"msghdr.msg_{member}"] for member in members]
         # Every member in turn, and nothing else, is what changes in the bytes.
-        packed = [_linux_io._MMSGHDR.pack(*(int(n == slot) for n in range(8))) for slot in range(8)]
+        headers = [[int(n == slot) for n in range(8)] for slot in range(8)]
+        packed = [_linux_io._MMSGHDR.pack(*header) for header in headers]
         assert [raw.index(1) for raw in packed] == [*places, offsets["mmsghdr.msg_len"]]
         assert _linux_io._MMSGHDR.size == sizes["mmsghdr"]
         assert _linux_io._IOVEC.size == sizes["iovec"]
@@ -375,9 +376,8 @@ if sys.platform == "linux":
         assert sizes["sockaddr_in6"] == _linux_io._NAME_BYTES
         assert _control._CMSGHDR.size == sizes["cmsghdr"]
         layouts = (_routes._HEADER, _routes._ROUTE, _routes._ATTRIBUTE)
-        assert [item.size for item in layouts] == [
-            sizes[n] for n in ("nlmsghdr", "rtmsg", "rtattr")
-        ]
+        names = ["nlmsghdr", "rtmsg", "rtattr"]
+        assert [item.size for item in layouts] == [sizes[name] for name in names]
 
     def _udp_socket(family: Family) -> socket.socket:
         """An unbound socket: it can neither send nor receive anything by itself."""
