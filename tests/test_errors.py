@@ -56,12 +56,12 @@ def refusal(
 
 
 def test_refusal_says_what_failed_where_and_why() -> None:
-    error = refusal(errno.EINVAL)
+    error = refusal(errno.EPROTO)
     assert str(error) == (
         "MCAST_JOIN_GROUP failed for group 239.1.2.3 on interface eth0: "
-        f"{os.strerror(errno.EINVAL)} (EINVAL)"
+        f"{os.strerror(errno.EPROTO)} (EPROTO)"
     )
-    assert (error.errno, error.step) == (errno.EINVAL, "MCAST_JOIN_GROUP")
+    assert (error.errno, error.step) == (errno.EPROTO, "MCAST_JOIN_GROUP")
     assert (error.group, error.interface, error.causes) == ("239.1.2.3", "eth0", ())
     assert error.strerror == str(error)
 
@@ -108,8 +108,8 @@ ADVICE = [
     ("MCAST_JOIN_SOURCE_GROUP", errno.ENOBUFS, "net.ipv4.igmp_max_msf (10 by default)"),
     ("MCAST_JOIN_SOURCE_GROUP", errno.ENOBUFS, "net.ipv6.mld_max_msf (64)"),
     ("MCAST_BLOCK_SOURCE", errno.ENOBUFS, "net.ipv4.igmp_max_msf"),
-    ("IPV6_MULTICAST_ALL", errno.ENOPROTOOPT, "Linux 4.20"),
-    ("send", errno.ENETUNREACH, "ip -6 route add multicast ff00::/8 dev lo table local"),
+    ("MCAST_JOIN_GROUP", errno.EINVAL, "mtu 1280"),
+    ("send", errno.ENETUNREACH, "ip -6 route add local ff00::/8 dev lo"),
     ("send", errno.EMSGSIZE, "send smaller ones"),
     ("send", errno.EPERM, "nft list ruleset"),
     ("send", errno.ENETDOWN, "the interface is down"),

@@ -21,7 +21,6 @@ from trio_mcast import (
     open_mcast_receiver,
     open_mcast_sender,
 )
-from trio_mcast._host._posix_io import PosixSocket
 
 from .lab import Host, Lab
 from .lab.machine import on
@@ -297,14 +296,16 @@ async def test_a_socket_that_cannot_be_read_fails_its_membership_only(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    broken_group, real_receive = "239.1.2.4", PosixSocket.receive
+    broken_group = "239.1.2.4"
+    real_recvmsg = getattr(socket.socket, "recvmsg", None)
+    assert real_recvmsg is not None
 
-    def receive(self: PosixSocket, max_datagrams: int) -> list[Datagram]:
-        if self.spec.group == broken_group:
+    def recvmsg(sock: socket.socket, size: int, control_size: int) -> object:
+        if sock.getsockname()[0] == broken_group:
             raise OSError(errno.ENETDOWN, "Network is down")
-        return real_receive(self, max_datagrams)
+        return real_recvmsg(sock, size, control_size)
 
-    monkeypatch.setattr(PosixSocket, "receive", receive)
+    monkeypatch.setattr(socket.socket, "recvmsg", recvmsg)
     with on(host), trio.fail_after(5), caplog.at_level(logging.WARNING, "trio_mcast"):
         async with open_mcast_receiver([GROUP, broken_group], PORT, interfaces="lo") as receiver:
             await sender.send(b"0", to=broken_group)

@@ -136,11 +136,13 @@ _ADVICE: dict[tuple[str | None, int], str] = {
         "the system is out of room for memberships: raise the sysctl "
         "net.ipv4.igmp_max_memberships or net.core.optmem_max"
     ),
-    ("IPV6_MULTICAST_ALL", _errno.ENOPROTOOPT): "IPv6 memberships need Linux 4.20 or later",
+    ("MCAST_JOIN_GROUP", _errno.EINVAL): (
+        "an interface with an mtu of less than 1,280 has no IPv6 (ip link set <interface> mtu 1280)"
+    ),
     ("socket", _errno.EAFNOSUPPORT): "this family is not available on this machine",
     ("send", _errno.ENETUNREACH): (
         "there is no route for it on that interface; for IPv6 groups over the loopback interface "
-        "one must be added: ip -6 route add multicast ff00::/8 dev lo table local"
+        "one must be added: ip -6 route add local ff00::/8 dev lo"
     ),
     ("send", _errno.EMSGSIZE): "the datagram is larger than the path allows: send smaller ones",
     ("send", _errno.EPERM): "a firewall of this machine refuses it: look at nft list ruleset",

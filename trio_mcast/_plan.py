@@ -310,7 +310,7 @@ def _receiver_options(
         yield ipv6_only(platform)
     exact = platform.exact_groups.get(family)
     if exact is not None:
-        yield layout.option(platform, exact, 0, "only what this socket has joined itself")
+        yield layout.exact_groups(platform, exact)
     restriction = layout.interface_restriction(platform, family, interface.name, interface.index)
     if restriction is not None:
         yield restriction

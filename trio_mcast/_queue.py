@@ -75,7 +75,9 @@ class DatagramQueue:
 
     def _take_one(self) -> Datagram:
         datagram = self._head.popleft()
-        self._taken(1)
+        self.delivered += 1
+        if self._room_made:
+            self._taken(0)
         return datagram
 
     def _take_head(self, max_datagrams: int | None) -> list[Datagram]:
@@ -107,12 +109,11 @@ class DatagramQueue:
 
     async def get(self) -> Datagram:
         """The next datagram. A checkpoint; if cancelled, nothing has been taken."""
-        self._check_open()
-        await trio.lowlevel.checkpoint_if_cancelled()
         if self._head:
-            datagram = self._take_one()
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            return datagram
+            await trio.lowlevel.checkpoint()
+            if self._head:  # Unless another consumer was quicker.
+                return self._take_one()
+        self._check_open()
         await self._fill_head()
         return self._take_one()
 

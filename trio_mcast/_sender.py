@@ -111,9 +111,18 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         self._check_open()
         payload = _checked_payload(data)
         routes = self._everywhere if to is None else self._routes(to)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        await self._deliver([payload], routes)
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        done = 0
+        try:
+            for socket, address in routes:
+                socket.send(payload, address)
+                done += 1
+        except OSError:
+            pass  # The longer way tries it again, and waits or explains.
+        self._sent += done
+        if done < len(routes):
+            await self._deliver([payload], routes[done:], done)
 
     async def send_batch(
         self, datagrams: Iterable[Buffer], *, to: Destination | None = None
@@ -142,8 +151,16 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             await self._deliver(payloads, routes)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
-    async def _deliver(self, payloads: Sequence[bytes], routes: Sequence[_Route]) -> None:
-        """Send everything on every route; raise only if no route takes all of it."""
+    async def _deliver(
+        self, payloads: Sequence[bytes], routes: Sequence[_Route], served: int = 0
+    ) -> None:
+        """Send everything on every route; raise only if no route takes all of it.
+
+        Args:
+            payloads: What to send.
+            routes: Where.
+            served: How many other routes have taken all of it already.
+        """
         failures: list[SocketSetupError] = []
         most = 0
         for route in routes:
@@ -152,7 +169,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             if error is not None:
                 self._failed += len(payloads) - sent
                 failures.append(self._explain(error, route))
-        if len(failures) == len(routes):
+        if not served and len(failures) == len(routes):
             raise self._all_refused(failures, most, len(payloads))
         for failure in failures:
             self._log_once(failure)
@@ -172,6 +189,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
                     count = socket.send_batch(payloads, sent, address)
                 sent += count
                 self._sent += count
+                pauses = 0  # The queue is being emptied, however slowly.
                 # Other tasks have their turn whenever another so many have been sent.
                 if sent // _SENT_AT_ONCE != (sent - count) // _SENT_AT_ONCE:
                     await trio.lowlevel.checkpoint()

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import math
 import mmap
 import os
 import socket
@@ -34,7 +35,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Final
@@ -51,9 +52,17 @@ assert not TYPE_CHECKING or sys.platform == "linux"
 # Datagrams per recvmmsg or sendmmsg. Past 64 nothing more is gained (measured).
 _BATCH: Final = 64
 
+# For how many sizes of datagrams what whole batches look like is remembered. Arbitrary.
+_REMEMBERED_SIZES: Final = 64
+
 # A socket that was last read longer ago than this is quiet. Two passes of the scheduler take about
 # 30 us, so a socket that is read in one pass after the other is busy.
 _QUIET_SECONDS: Final = 100e-6
+
+# From one slot for a datagram to the next. Not a power of two: then the slots would all begin in
+# the same set of the processor's caches and push each other out. 21 cache lines more than the
+# largest datagram keep apart what datagrams of some 1,300 bytes take.
+_SLOT_BYTES: Final = READ_BYTES + 21 * 64
 
 # struct mmsghdr of 64-bit Linux: a msghdr of 56 bytes, then the length of what was read.
 _MMSGHDR: Final = struct.Struct("=QI4xQQQQi4xI4x")
@@ -91,10 +100,10 @@ def _address_of(buffer: bytearray | mmap.mmap) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_REMEMBERED_SIZES)
 def _full_batch(size: int) -> struct.Struct:
     """A whole batch of payloads of one size, each at the start of a slot."""
-    gap = READ_BYTES - size
+    gap = _SLOT_BYTES - size
     return struct.Struct(f"{size}s{gap}x" * (_BATCH - 1) + f"{size}s")
 
 
@@ -106,11 +115,11 @@ _NAMES: Final[dict[int, list[struct.Struct]]] = {
 }
 
 
-class _Buffers(threading.local):
+class _Buffers:
     """What the sockets of one thread read into. Pages that are never written take no memory."""
 
     def __init__(self) -> None:
-        self.data = mmap.mmap(-1, _BATCH * READ_BYTES)
+        self.data = mmap.mmap(-1, _BATCH * _SLOT_BYTES)
         self.names = bytearray(_BATCH * _NAME_BYTES)
         self.controls = bytearray(_BATCH * CONTROL_BYTES)
         self.headers = bytearray(_BATCH * _MMSGHDR.size)
@@ -119,7 +128,7 @@ class _Buffers(threading.local):
         controls, vectors = _address_of(self.controls), _address_of(self._vectors)
         for slot in range(_BATCH):
             _IOVEC.pack_into(
-                self._vectors, slot * _IOVEC.size, data + slot * READ_BYTES, READ_BYTES
+                self._vectors, slot * _IOVEC.size, data + slot * _SLOT_BYTES, READ_BYTES
             )
             _MMSGHDR.pack_into(
                 self.headers,
@@ -134,12 +143,32 @@ class _Buffers(threading.local):
                 0,
             )
         self._fresh = bytes(self.headers)
+        self._uniform: dict[tuple[int, int], bytes] = {}
         self._headers_address = _address_of(self.headers)
         self._used = 0
+        self._name_bytes = 0
 
-    def read(self, number: int, count: int) -> int:
+    def uniform(self, size: int, name_bytes: int) -> bytes:
+        """What the headers of a whole batch are if all payloads have one size and nothing else."""
+        key = (size, name_bytes)
+        headers = self._uniform.get(key)
+        if headers is None:
+            if len(self._uniform) >= _REMEMBERED_SIZES:
+                self._uniform.clear()
+            made = bytearray(self._fresh)
+            for start in range(0, len(made), _MMSGHDR.size):
+                fields = list(_MMSGHDR.unpack_from(made, start))
+                fields[1], fields[5], fields[7] = name_bytes, 0, size
+                _MMSGHDR.pack_into(made, start, *fields)
+            headers = self._uniform[key] = bytes(made)
+        return headers
+
+    def read(self, number: int, count: int, name_bytes: int) -> int:
         """Read up to ``count`` datagrams or units; how many were read. OSError if refused."""
         assert _recvmmsg is not None
+        if name_bytes != self._name_bytes:
+            self.names[:] = bytes(len(self.names))  # The ends of the longer names of IPv6.
+            self._name_bytes = name_bytes
         if self._used:
             # The kernel has overwritten the lengths of names and control data.
             end = self._used * _MMSGHDR.size
@@ -156,7 +185,15 @@ class _Buffers(threading.local):
         return got
 
 
-_buffers: Final = _Buffers()
+_of_thread: Final = threading.local()
+
+
+def _thread_buffers() -> _Buffers:
+    """The buffers of this thread, in which a socket is opened and read."""
+    if not hasattr(_of_thread, "buffers"):
+        _of_thread.buffers = _Buffers()
+    buffers: _Buffers = _of_thread.buffers
+    return buffers
 
 
 class LinuxSocket(PosixSocket):
@@ -167,72 +204,119 @@ class LinuxSocket(PosixSocket):
     ) -> None:
         super().__init__(sock, spec, platform, applied)
         self._name_bytes = 16 if spec.family == "ipv4" else 28
+        self._buffers = _thread_buffers()
         self._reads_batches = _recvmmsg is not None
         self._sends_batches = _sendmmsg is not None
         self._sends_segments = True
         headers = 28 if spec.family == "ipv4" else 48  # IP and UDP
         self._largest_segment = spec.interface.mtu - headers
-        self._last_read = 0.0
+        self._last_read = -math.inf
+        self._may_reject = bool(spec.rejected_sources)
+        self._constants = (spec.group, spec.interface, None, None)
         # How many datagrams each of those that were read last had in it: more than one for units.
         self._per_read = 1
 
     # Reading
 
-    def _read_into(self, batch: list[Datagram], max_datagrams: int) -> None:
+    def receive(self, max_datagrams: int, busy_since: float | None = None) -> list[Datagram]:
         now = time.perf_counter()
-        was_quiet = now - self._last_read > _QUIET_SECONDS
+        was_quiet = self._last_read < (now - _QUIET_SECONDS if busy_since is None else busy_since)
         self._last_read = now
-        if was_quiet or not self._reads_batches:
-            super()._read_into(batch, 1 if self._reads_batches else max_datagrams)
+        if was_quiet and self._reads_batches and self._pending_error is None:
+            return self._receive_one()
+        return super().receive(max_datagrams)
+
+    def _receive_one(self) -> list[Datagram]:
+        """What the next read gives: the short way, for which every call counts."""
+        try:
+            data, control, _flags, address = self._sock.recvmsg(READ_BYTES, CONTROL_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return []
+        source = self._sources[address]
+        if not control and source is not None:
+            self._per_read = 1
+            return [tuple.__new__(Datagram, (data, source, *self._constants))]
+        batch: list[Datagram] = []
+        before = self.rejected
+        self._add(batch, data, source, self._control.decode(control))
+        self._per_read = max(1, len(batch) + self.rejected - before)
+        return batch
+
+    def _read_into(self, batch: list[Datagram], max_datagrams: int) -> None:
+        if not self._reads_batches:
+            super()._read_into(batch, max_datagrams)
             return
         number = self._sock.fileno()
+        left = max_datagrams
         while True:
-            before = len(batch)
-            wanted = max(1, min(_BATCH, (max_datagrams - before) // self._per_read))
+            # Rejected ones count, too: else a flood of them would never let others have their turn.
+            before = len(batch) + self.rejected
+            wanted = max(1, min(_BATCH, left // self._per_read))
             try:
-                count = _buffers.read(number, wanted)
+                count = self._buffers.read(number, wanted, self._name_bytes)
             except OSError as error:
                 if error.errno not in _CALL_REFUSED:
                     raise
                 self._reads_batches = False
-                super()._read_into(batch, max_datagrams - len(batch))
+                super()._read_into(batch, max_datagrams)
                 return
             if count:
                 self._decode(batch, count)
-                self._per_read = max(1, (len(batch) - before) // count)
+                taken = len(batch) + self.rejected - before
+                self._per_read = max(1, taken // count)
+                left -= taken
             # A short read means that the socket is empty.
-            if count < wanted or len(batch) >= max_datagrams:
+            if count < wanted:
+                return
+            if left <= 0:
+                self._last_read = math.inf  # There is more, so it is not quiet, however long ago.
                 return
 
     def _decode(self, batch: list[Datagram], count: int) -> None:
         """Make datagrams of what was read last."""
-        buffers = _buffers
-        fields = _LENGTHS[count].unpack_from(buffers.headers)
-        controls, sizes = fields[0::2], fields[1::2]
+        buffers = self._buffers
+        headers, data = buffers.headers, buffers.data
+        _, size = _LENGTHS[1].unpack_from(headers)
         payloads: Sequence[bytes]
-        # A precompiled Struct pays off where it is used again: for whole batches of one size.
-        if count == _BATCH == sizes.count(sizes[0]):
-            payloads = _full_batch(sizes[0]).unpack_from(buffers.data)
+        controls: Sequence[int] = ()
+        # A whole batch of one size and nothing special is the common case when it matters: then the
+        # headers are, byte for byte, what they were the last time.
+        if count == _BATCH and headers == buffers.uniform(size, self._name_bytes):
+            payloads = _full_batch(size).unpack_from(data)
         else:
-            data = buffers.data
+            fields = _LENGTHS[count].unpack_from(headers)
+            controls, sizes = fields[0::2], fields[1::2]
             payloads = [
                 data[start : start + size]
-                for start, size in zip(range(0, count * READ_BYTES, READ_BYTES), sizes, strict=True)
+                for start, size in zip(
+                    range(0, count * _SLOT_BYTES, _SLOT_BYTES), sizes, strict=True
+                )
             ]
-        names = _NAMES[self._name_bytes][count].unpack_from(buffers.names)
-        sources: Sequence[Endpoint | None]
-        if names.count(names[0]) == count:
-            sources = [self._sources[names[0]]] * count
-        else:
-            sources = [self._sources[name] for name in names]
-        if any(controls) or None in sources:
-            self._add_each(batch, payloads, sources, controls)
+        sources = self._sources_of(count)
+        if any(controls) or (self._may_reject and None in sources):
+            self._add_each(batch, payloads, sources, controls or [0] * count)
             return
-        spec = self.spec
-        constants = repeat(spec.group), repeat(spec.interface), repeat(None), repeat(None)
-        batch.extend(
-            map(tuple.__new__, repeat(Datagram), zip(payloads, sources, *constants, strict=False))
-        )
+        self._extend(batch, payloads, sources, self._constants)
+
+    @staticmethod
+    def _extend(
+        batch: list[Datagram],
+        payloads: Sequence[bytes],
+        sources: Iterable[Endpoint | None],
+        constants: tuple[object, ...],
+    ) -> None:
+        """Add datagrams without a line of Python for each."""
+        fields = zip(payloads, sources, *map(repeat, constants), strict=False)
+        batch.extend(map(tuple.__new__, repeat(Datagram), fields))
+
+    def _sources_of(self, count: int) -> Sequence[Endpoint | None]:
+        """The sources of what was read last."""
+        raw = self._buffers.names
+        first = raw[:_NAME_BYTES]
+        if raw.startswith(first * count):
+            return [self._sources[bytes(first[: self._name_bytes])]] * count
+        names = _NAMES[self._name_bytes][count].unpack_from(raw)
+        return [self._sources[name] for name in names]
 
     def _add_each(
         self,
@@ -242,7 +326,7 @@ class LinuxSocket(PosixSocket):
         controls: Sequence[int],
     ) -> None:
         """The slower way, for units, ancillary data and rejected sources."""
-        raw = _buffers.controls
+        raw = self._buffers.controls
         for slot, (payload, source, size) in enumerate(
             zip(payloads, sources, controls, strict=True)
         ):
@@ -264,10 +348,8 @@ class LinuxSocket(PosixSocket):
         parts = list(struct.unpack_from(f"{size}s" * whole, data)) if whole else []
         if rest:
             parts.append(data[-rest:])
-        constants = map(
-            repeat, (source, self.spec.group, interface, arrival.ttl, arrival.timestamp_ns)
-        )
-        batch.extend(map(tuple.__new__, repeat(Datagram), zip(parts, *constants, strict=False)))
+        constants = (self.spec.group, interface, arrival.ttl, arrival.timestamp_ns)
+        self._extend(batch, parts, repeat(source), constants)
 
     # Sending
 

@@ -27,6 +27,11 @@ READ_BYTES: Final = 65_536
 # bytes) and packet information (20 bytes), each with its header and padding: 120 bytes on Linux.
 CONTROL_BYTES: Final = 128
 
+# How many sockets are taken to be ready at once: few, so that each can have a fair share of a pass
+# that is worth a batch. Those behind them come first the next time, as the kernel puts the ones it
+# has shown at the end of its list.
+_READY_AT_ONCE: Final = 64
+
 # SO_MEMINFO (linux/sock_diag.h): nine u32, of which the last is the count of drops.
 _MEMINFO_LAYOUT: Final = struct.Struct("=9I")
 
@@ -69,7 +74,7 @@ class PosixSocket:
         numbers = self._platform.constants
         return self._sock.getsockopt(numbers["SOL_SOCKET"], numbers[symbol])
 
-    def receive(self, max_datagrams: int) -> list[Datagram]:
+    def receive(self, max_datagrams: int, busy_since: float | None = None) -> list[Datagram]:
         if self._pending_error is not None:
             error, self._pending_error = self._pending_error, None
             raise error
@@ -99,8 +104,11 @@ class PosixSocket:
     def _read_with_control(self, batch: list[Datagram]) -> None:
         if sys.platform != "win32":  # Where the socket module has no recvmsg.
             data, control, _flags, address = self._sock.recvmsg(READ_BYTES, CONTROL_BYTES)
-            arrival = self._control.decode(control) if control else NOTHING
-            self._add(batch, data, self._sources[address], arrival)
+            source = self._sources[address]
+            if control or source is None:
+                self._add(batch, data, source, self._control.decode(control))
+            else:
+                batch.append(Datagram(data, source, self.spec.group, self.spec.interface))
 
     def _add(
         self, batch: list[Datagram], data: bytes, source: Endpoint | None, arrival: Arrival
@@ -198,7 +206,9 @@ if sys.platform == "linux":
                 if self._epoll.closed:
                     break
                 if sockets is None:
-                    sockets = [self._sockets[number] for number, _ in self._epoll.poll(0)]
+                    sockets = [
+                        self._sockets[number] for number, _ in self._epoll.poll(0, _READY_AT_ONCE)
+                    ]
                 if sockets:
                     return sockets
             raise trio.ClosedResourceError

@@ -24,8 +24,12 @@ class McastSocket(Protocol):
     send_buffer_granted: int
     rejected: int
 
-    def receive(self, max_datagrams: int) -> list[Datagram]:
-        """What has arrived, up to so many datagrams; empty if nothing has. OSError if refused."""
+    def receive(self, max_datagrams: int, busy_since: float | None = None) -> list[Datagram]:
+        """What has arrived, up to so many datagrams; empty if nothing has. OSError if refused.
+
+        A socket that was read since ``busy_since`` (of `time.perf_counter`) is taken to be busy,
+        and may be read in a way that pays off then only.
+        """
 
     def send(self, data: bytes, address: BindAddress) -> None:
         """Send one datagram; BlockingIOError if there is no room for it now."""

@@ -40,7 +40,8 @@ class ControlDecoder:
         numbers = platform.constants
         self._timestamps = platform.timestamps
         self._fields: dict[tuple[int, int], str] = {}
-        if applied & {"IP_RECVTTL", "IPV6_RECVHOPLIMIT"}:
+        # The last is what Windows calls it (`_layout.receive_ttl`).
+        if applied & {"IP_RECVTTL", "IPV6_RECVHOPLIMIT", "IPV6_HOPLIMIT"}:
             symbol = platform.ttl_control[family]
             self._fields[platform.level(symbol, family), numbers[symbol]] = "ttl"
         if platform.timestamps is not None and platform.timestamps.option in applied:
@@ -54,12 +55,20 @@ class ControlDecoder:
         self.expects_anything = bool(self._fields)
 
     def decode(self, control: Iterable[tuple[int, int, bytes]]) -> Arrival:
-        """What control messages (level, type, data) tell, as from ``socket.recvmsg``."""
+        """What control messages (level, type, data) tell, as from ``socket.recvmsg``.
+
+        A value that was cut short tells nothing, as if it were not there.
+        """
         found = {}
         for level, kind, value in control:
             field = self._fields.get((level, kind))
             if field is not None:
-                found[field] = self._value(field, value)
+                try:
+                    found[field] = self._value(field, value)
+                except struct.error:
+                    continue  # The kernel cuts the last one that does not fit (MSG_CTRUNC).
+        if found.get("segment_size", 1) < 1:
+            del found["segment_size"]  # It would cut up nothing.
         return Arrival(**found)
 
     def _value(self, field: str, value: bytes) -> int:

@@ -225,6 +225,14 @@ def receive_timestamp(platform: Platform) -> SocketOption:
     )
 
 
+def exact_groups(platform: Platform, symbol: str) -> SocketOption:
+    """Keep out what only others on this machine have joined."""
+    plain = option(platform, symbol, 0, "only what this socket has joined itself")
+    # Linux has had it for IPv6 since 4.20. Before that, a socket that is bound to a group which it
+    # has joined, and to one interface, gets the same without it (inet6_mc_check in the kernel).
+    return attrs.evolve(plain, required=symbol != "IPV6_MULTICAST_ALL")
+
+
 def receive_units(platform: Platform) -> SocketOption | None:
     """Take datagrams that were sent in one go as one unit, where the platform has that."""
     if "UDP_GRO" not in platform.constants:
