@@ -30,6 +30,8 @@ LAYERS: list[list[str]] = [
     ["_statistics"],
     ["_queue"],
     ["_live"],
+    ["_reader"],
+    ["_channel"],
     ["_receiver"],
     ["_sender"],
     ["_open"],
@@ -285,7 +287,7 @@ def test_public_names_say_where_they_are_imported_from() -> None:
         assert getattr(trio_mcast, name).__name__ == name
 
 
-@pytest.mark.parametrize("name", ["McastReceiver", "McastSender"])
+@pytest.mark.parametrize("name", ["McastReceiver", "McastSender", "DatagramChannel"])
 def test_live_object_cannot_be_made_directly(name: str) -> None:
     kind = getattr(trio_mcast, name)
     with pytest.raises(TypeError, match=f"{name} has no public constructor: use .*open_mcast_"):

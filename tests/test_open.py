@@ -110,6 +110,9 @@ OPENINGS: dict[str, Opening] = {
     "sender": lambda: open_mcast_sender(
         ["239.1.2.3", "ff05::123"], 5000, interfaces="lo", traffic_class=8, send_buffer_size=50_000
     ),
+    "sender that receives replies": lambda: open_mcast_sender(
+        ["239.1.2.3", "ff05::123"], 5000, interfaces="lo", receive_replies=True
+    ),
 }
 
 

@@ -70,6 +70,12 @@ SENDERS: dict[str, dict[str, Any]] = {
     "source_port": {"groups": [FOUR, SIX], "source_port": 4000},
     "a link-local group": {"groups": "ff02::1:3"},
     "an interface without addresses": {"groups": [FOUR, SIX], "interfaces": "bare0"},
+    "receive_replies": {"groups": [FOUR, SIX], "receive_replies": True},
+    "receive_replies on an interface without addresses": {
+        "groups": [FOUR, SIX],
+        "interfaces": "bare0",
+        "receive_replies": True,
+    },
 }
 
 

@@ -237,9 +237,17 @@ def test_windows_fallbacks_have_the_fields_where_the_header_has_them() -> None:
 
 
 @EVERY_PLATFORM
-def test_pktinfo_has_the_index_where_the_shell_reads_it(name: PlatformName) -> None:
-    # _platform/_control.py reads four bytes at 16.
-    assert HEADERS[name]["offsets"]["in6_pktinfo.ipi6_ifindex"] == 16
+def test_pktinfo_has_the_index_where_the_table_says(name: PlatformName) -> None:
+    offsets = HEADERS[name]["offsets"]
+    expected = {
+        family: offsets[member]
+        for family, member in (
+            ("ipv4", "in_pktinfo.ipi_ifindex"),
+            ("ipv6", "in6_pktinfo.ipi6_ifindex"),
+        )
+        if member in offsets  # FreeBSD has no in_pktinfo.
+    }
+    assert PLATFORMS[name].packet_info_index == expected
     assert HEADERS[name]["sizeof"]["in6_pktinfo"] == 20
 
 
@@ -277,6 +285,7 @@ def test_every_symbol_a_table_refers_to_is_in_it(target: str) -> None:
         *table.exact_groups.values(),
         *table.interface_restriction.values(),
         *table.restriction_fallback.values(),
+        *(symbol for symbols in table.packet_info.values() for symbol in symbols),
         *table.ttl_control.values(),
     }
     if table.timestamps is not None:

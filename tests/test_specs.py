@@ -100,6 +100,7 @@ BAD_FOR_SENDERS: list[Bad] = [
     ({"source_port": -1}, ValueError, "source_port must be from 0 to 65535, not -1"),
     ({"source_port": 65_536}, ValueError, "source_port must be from 0 to 65535, not 65536"),
     ({"source_port": None}, TypeError, "source_port must be an int, not NoneType: None"),
+    ({"receive_replies": 1}, TypeError, "receive_replies must be True or False, not int: 1"),
     ({"send_buffer_size": 0}, ValueError, "send_buffer_size must be from 1 to 1073741823, not 0"),
 ]
 BAD = [
@@ -194,6 +195,7 @@ def test_sender_spec_has_the_defaults_of_the_opener() -> None:
         "traffic_class": None,
         "source_address": None,
         "source_port": 0,
+        "receive_replies": False,
         "send_buffer_size": None,
     }
 

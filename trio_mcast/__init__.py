@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._addresses import Endpoint
+from ._channel import DatagramChannel
 from ._datagram import Datagram
 from ._errors import (
     AmbiguousInterfaceError,
@@ -23,6 +24,7 @@ from ._statistics import ReceiverStatistics, SenderStatistics
 __all__ = [
     "AmbiguousInterfaceError",
     "Datagram",
+    "DatagramChannel",
     "Endpoint",
     "Interface",
     "InterfaceNotFoundError",

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import trio
 
 from ._addresses import AddressLike
 from ._errors import SocketSetupError, all_failed, is_exhaustion
 from ._host import Host, McastSocket, current_host
-from ._interface import InterfaceSelectors
-from ._plan import MembershipPlan
-from ._receiver import InterfaceReader, McastReceiver, Membership, describe_membership
+from ._interface import Interface, InterfaceSelectors
+from ._plan import DEFAULT_RECEIVE_BUFFER_BYTES, MembershipPlan
+from ._queue import DatagramQueue
+from ._reader import Intake, InterfaceReader
+from ._receiver import McastReceiver, Membership, describe_membership
 from ._sender import McastSender
 from ._specs import McastReceiverSpec, McastSenderSpec
 
@@ -22,6 +24,12 @@ logger = logging.getLogger("trio_mcast")
 
 # How many sockets are opened before other tasks have their turn; opening one takes about 60 us.
 _OPENED_AT_ONCE = 32
+
+# How many replies may wait in a sender; then reading stops, and the kernel's buffers fill. As many
+# as in a receiver unless told otherwise.
+_MAX_BUFFERED_REPLIES = 1_024
+
+_Live = TypeVar("_Live", McastReceiver, McastSender)
 
 
 def open_mcast_receiver(
@@ -117,11 +125,13 @@ def open_mcast_sender(
     traffic_class: int | None = None,
     source_address: AddressLike | None = None,
     source_port: int = 0,
+    receive_replies: bool = False,
     send_buffer_size: int | None = None,
 ) -> AbstractAsyncContextManager[McastSender]:
     """Send datagrams to groups for the length of an ``async with`` block.
 
-    Sending needs no membership: opening a sender announces nothing to the network.
+    Sending needs no membership: opening a sender announces nothing to the network. The body's
+    exceptions leave the block as they are.
 
     Args:
         groups: One group or an iterable of groups, as for `open_mcast_receiver`.
@@ -139,6 +149,12 @@ def open_mcast_sender(
             the interface's first; for IPv6 the first whose scope fits the group's.
         source_port: The port that they come from; 0, the default, lets the system choose one.
             Another port is shared with other programs that share it too.
+        receive_replies: Whether to receive what is sent by unicast to this sender's own port, such
+            as the answers to a search: they are had from `McastSender.replies`. A task for each
+            interface then runs inside the block and ends with it. Up to 1,024 replies wait in the
+            process; when so many do, reading stops until half of them have been taken. The kernel
+            is asked for a receive buffer of 1 MiB per socket. With a ``source_port`` that other
+            programs share, the system gives each reply to one of them only.
         send_buffer_size: The send buffer to ask for, per socket, in bytes. Default: the system's.
 
     Returns:
@@ -170,6 +186,7 @@ def open_mcast_sender(
         traffic_class=traffic_class,
         source_address=source_address,
         source_port=source_port,
+        receive_replies=receive_replies,
         send_buffer_size=send_buffer_size,
     ).open()
 
@@ -183,22 +200,28 @@ async def open_receiver(spec: McastReceiverSpec) -> AsyncIterator[McastReceiver]
     interfaces = {plan.interface for plan in plans}
     strict = spec.interfaces is not None and len(interfaces) == 1
     readers, memberships = await _open_memberships(host, plans, strict=strict)
-    receiver = McastReceiver._create(
+    intake = Intake(
         readers,
-        memberships,
-        max_buffered=spec.max_buffered,
-        receive_buffer_asked=spec.receive_buffer_size,
+        DatagramQueue(spec.max_buffered),
+        buffer_asked=spec.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
     )
+    async with _running(McastReceiver._create(intake, memberships)) as receiver:
+        yield receiver
+
+
+@asynccontextmanager
+async def _running(live: _Live) -> AsyncIterator[_Live]:
+    """Run the tasks of a receiver or sender for the length of the block, then close it."""
     failure: BaseException | None = None
     # The body's exception is carried around the nursery, which would wrap it in a group.
     async with trio.open_nursery() as nursery:
         try:
-            nursery.start_soon(receiver._run)
-            yield receiver
+            nursery.start_soon(live._run)
+            yield live
         except BaseException as error:
             failure = error
         finally:
-            receiver.close()
+            live.close()
     if failure is not None:
         _reraise(failure)
 
@@ -248,19 +271,26 @@ async def _open_memberships(
 
 
 def _open_membership(host: Host, plan: MembershipPlan, readers: dict[str, InterfaceReader]) -> None:
-    name = plan.interface.name
-    reader = readers.get(name)
-    if reader is None:
-        reader = readers[name] = InterfaceReader(plan.interface, host.open_poller())
+    reader = _reader_for(host, plan.interface, readers)
     opened: list[McastSocket] = []
     try:
         for spec in plan.sockets:
             opened.append(host.open_socket(spec))
-            reader.add(opened[-1], plan)
+            reader.add(opened[-1])
     except BaseException:
         for socket in opened:
             reader.discard(socket)
         raise
+
+
+def _reader_for(
+    host: Host, interface: Interface, readers: dict[str, InterfaceReader]
+) -> InterfaceReader:
+    """The reader of an interface, which is made if there is none yet."""
+    reader = readers.get(interface.name)
+    if reader is None:
+        reader = readers[interface.name] = InterfaceReader(interface, host.open_poller())
+    return reader
 
 
 @asynccontextmanager
@@ -271,13 +301,29 @@ async def open_sender(spec: McastSenderSpec) -> AsyncIterator[McastSender]:
     plan = spec.plan_targets(host.list_interfaces(), host.platform, host.default_interface)
     with ExitStack() as stack:
         sockets = []
+        readers: dict[str, InterfaceReader] = {}
         for socket_spec in plan.sockets:
             socket = host.open_socket(socket_spec)
             stack.callback(socket.close)
             sockets.append(socket)
+            if spec.receive_replies:
+                reader = _reader_for(host, socket_spec.interface, readers)
+                stack.callback(reader.close)
+                reader.add(socket)
         sender = McastSender._create(
-            sockets, plan, port=spec.port, send_buffer_asked=spec.send_buffer_size
+            sockets,
+            plan,
+            port=spec.port,
+            send_buffer_asked=spec.send_buffer_size,
+            intake=_reply_intake(readers) if spec.receive_replies else None,
         )
-        stack.callback(sender.close)
-        yield sender
-    await trio.lowlevel.checkpoint()
+        async with _running(sender):
+            yield sender
+
+
+def _reply_intake(readers: dict[str, InterfaceReader]) -> Intake:
+    return Intake(
+        list(readers.values()),
+        DatagramQueue(_MAX_BUFFERED_REPLIES, "this sender, or its replies,"),
+        buffer_asked=DEFAULT_RECEIVE_BUFFER_BYTES,
+    )

@@ -70,7 +70,8 @@ class SocketSpec:
     Attributes:
         family: ``"ipv4"`` or ``"ipv6"``.
         interface: The one interface that it serves.
-        group: The group that it receives, as text; `None` for a sender's socket.
+        group: The group that it receives, as text; `None` for a sender's socket, which receives
+            replies if at all.
         sources: The only sources that it receives, as text; empty for any source.
         bind: What it is bound to: host and port, and for IPv6 also flow information and scope.
         options: Its options in the order in which they are set, around the bind.

@@ -17,6 +17,7 @@ from ._interface import (
     is_candidate,
 )
 from ._plan import (
+    DEFAULT_RECEIVE_BUFFER_BYTES,
     FAMILY_LABEL,
     LOOPBACK_PURPOSE,
     SocketSpec,
@@ -41,6 +42,7 @@ class SenderWishes:
     source_address: IPAddress | None = None
     source_port: int = 0
     send_buffer_size: int | None = None
+    receive_replies: bool = False
 
 
 @attrs.frozen
@@ -159,8 +161,11 @@ def _plan_sender_socket(
     else:
         scope = interface.index if address.is_link_local else 0
         bind = bind_address(address, wishes.source_port, scope)
-    options = tuple(_sender_options(interface, family, wishes, platform))
-    return SocketSpec(family, interface, None, (), bind, options)
+    options = list(_sender_options(interface, family, wishes, platform))
+    if wishes.receive_replies:
+        restricted = address is None
+        options += _reply_options(interface, family, platform, restricted=restricted)
+    return SocketSpec(family, interface, None, (), bind, tuple(options))
 
 
 def _sender_options(
@@ -187,3 +192,23 @@ def _sender_options(
         yield layout.option(
             platform, "SO_SNDBUF", wishes.send_buffer_size, "room for bursts of datagrams to send"
         )
+
+
+def _reply_options(
+    interface: Interface, family: Family, platform: Platform, *, restricted: bool
+) -> Iterator[SocketOption]:
+    """What a sender's socket needs besides, to be read for unicast answers to its port.
+
+    Bound to an address, it gets nothing but unicast to that address. Bound to none, because the
+    interface has none, it would get unicast to any address of this machine, on any interface, and
+    the groups that other programs have joined: that is what ``restricted`` keeps out. Broadcasts
+    stay: to an interface without an address, an answer can hardly come in any other way.
+    """
+    if restricted:
+        yield from layout.unicast_restriction(platform, family, interface.name)
+    units = layout.receive_units(platform)
+    if units is not None:
+        yield units
+    yield layout.option(
+        platform, "SO_RCVBUF", DEFAULT_RECEIVE_BUFFER_BYTES, "room for bursts of replies"
+    )

@@ -29,8 +29,9 @@ from ._datagram import Datagram
 class DatagramQueue:
     """A bounded queue of datagrams, filled with lists and emptied in lists or one by one."""
 
-    def __init__(self, max_buffered: int) -> None:
+    def __init__(self, max_buffered: int, owner: str = "this receiver") -> None:
         self._max_buffered = max_buffered
+        self._owner = owner
         self._send_channel, self._receive_channel = trio.open_memory_channel[list[Datagram]](
             math.inf
         )
@@ -71,7 +72,7 @@ class DatagramQueue:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise trio.ClosedResourceError("this receiver was closed")
+            raise trio.ClosedResourceError(f"{self._owner} was closed")
 
     def _take_one(self) -> Datagram:
         datagram = self._head.popleft()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeAlias
 
@@ -22,12 +23,14 @@ from ._addresses import (
     parse_port,
     without_zone,
 )
+from ._channel import DatagramChannel
 from ._errors import SocketSetupError, all_failed, explain_refusal
 from ._host import McastSocket
 from ._interface import Interface
 from ._live import OpenedOnly
 from ._plan import BindAddress, bind_address
 from ._plan_sender import SenderPlan
+from ._reader import Intake, InterfaceReader
 from ._statistics import SenderStatistics
 
 logger = logging.getLogger("trio_mcast")
@@ -63,8 +66,11 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         *,
         port: int,
         send_buffer_asked: int | None,
+        intake: Intake | None,
     ) -> None:
         self._sockets = tuple(sockets)
+        self._intake = intake
+        self._replies = None if intake is None else DatagramChannel._create(intake)
         self._port = port
         self._send_buffer_asked = send_buffer_asked
         self._targets = [
@@ -77,6 +83,16 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         self._failed = 0
         self._logged: set[tuple[str | None, str | None]] = set()
         self._last_statistics: SenderStatistics | None = None
+
+    async def _run(self) -> None:
+        """Read replies, if they are wanted, until they or the sender are closed."""
+        if self._intake is not None:
+            await self._intake.run(self._ignore)
+
+    @staticmethod
+    def _ignore(reader: InterfaceReader, socket: McastSocket, error: SocketSetupError) -> None:
+        """A socket can no longer be read: it can still be sent from, so it stays open."""
+        reader.ignore(socket)
 
     @staticmethod
     def _address(socket: McastSocket, address: IPAddress, port: int) -> BindAddress:
@@ -194,7 +210,9 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
                 if sent // _SENT_AT_ONCE != (sent - count) // _SENT_AT_ONCE:
                     await trio.lowlevel.checkpoint()
             except BlockingIOError:
-                await socket.wait_writable()
+                # Closed may be the replies only, which wakes whoever waits for the same socket.
+                with suppress(trio.ClosedResourceError):
+                    await socket.wait_writable()
                 self._check_open()
             except OSError as error:
                 if error.errno != errno.ENOBUFS or pauses == _MAX_PAUSES:
@@ -321,6 +339,23 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         return socket, self._address(socket, bare, port)
 
     @property
+    def replies(self) -> DatagramChannel:
+        """The unicast datagrams that come to this sender's own address and port, such as answers.
+
+        A `trio.abc.ReceiveChannel` of `Datagram`, whose ``group`` is `None`. Everything that comes
+        to the port is given, whoever sent it: nothing in UDP ties an answer to a question. It is
+        closed with the sender, and can be closed before.
+
+        Raises:
+            RuntimeError: The sender was opened without ``receive_replies=True``.
+        """
+        if self._replies is None:
+            raise RuntimeError(
+                "this sender receives no replies: open the sender with receive_replies=True"
+            )
+        return self._replies
+
+    @property
     def interfaces(self) -> tuple[Interface, ...]:
         """The interfaces that this sender sends on."""
         return tuple(dict.fromkeys(item.spec.interface for item in self._sockets))
@@ -342,6 +377,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             failed=self._failed,
             send_buffer_asked=self._send_buffer_asked,
             send_buffer_granted=min(item.send_buffer_granted for item in self._sockets),
+            replies=None if self._intake is None else self._intake.statistics(),
         )
 
     def _check_open(self) -> None:
@@ -352,6 +388,8 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         """Close every socket, at once. Idempotent, and not a checkpoint."""
         if self._last_statistics is None:
             self._last_statistics = self.statistics()
+            if self._intake is not None:
+                self._intake.close()
             for socket in self._sockets:
                 socket.close()
 
@@ -359,7 +397,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         """`close`, then a checkpoint.
 
         Leaving the ``async with`` block does the same; calling it earlier is allowed. Afterwards,
-        sending gives `trio.ClosedResourceError`.
+        sending gives `trio.ClosedResourceError`, and so does receiving replies.
 
         Cancellation:
             Everything is closed even if it is cancelled.

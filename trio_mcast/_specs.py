@@ -227,6 +227,7 @@ class McastSenderSpec:
     traffic_class: int | None = attrs.field(default=None, kw_only=True, converter=_traffic_class)
     source_address: str | None = attrs.field(default=None, kw_only=True, converter=_source_address)
     source_port: int = attrs.field(default=0, kw_only=True, converter=_source_port)
+    receive_replies: bool = _flag(False)
     send_buffer_size: int | None = attrs.field(
         default=None, kw_only=True, converter=_send_buffer_size
     )
@@ -240,6 +241,7 @@ class McastSenderSpec:
             source_address=None if source is None else parse_address(source, "source_address"),
             source_port=self.source_port,
             send_buffer_size=self.send_buffer_size,
+            receive_replies=self.receive_replies,
         )
 
     def plan_targets(

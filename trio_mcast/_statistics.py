@@ -7,7 +7,9 @@ import attrs
 
 @attrs.frozen
 class ReceiverStatistics:
-    """What a receiver has counted since it was opened: datagrams, and two buffer sizes.
+    """What was counted while receiving: datagrams, two buffer sizes, and sockets that failed.
+
+    A receiver has it, and of its replies a sender.
 
     ``received == delivered + waiting``; ``rejected`` and ``dropped_by_kernel`` come on top.
 
@@ -24,6 +26,8 @@ class ReceiverStatistics:
         receive_buffer_granted: What the system granted, per socket, in bytes: the smallest of all
             sockets, in the same unit as asked (Linux reports twice as much, for its bookkeeping).
             Less than asked means that a limit of the system applies (``net.core.rmem_max``).
+        sockets_failed: Sockets that the system refused to read, and that are no longer read; each
+            was logged.
     """
 
     received: int
@@ -33,6 +37,7 @@ class ReceiverStatistics:
     dropped_by_kernel: int | None
     receive_buffer_asked: int
     receive_buffer_granted: int
+    sockets_failed: int = 0
 
 
 @attrs.frozen
@@ -47,9 +52,12 @@ class SenderStatistics:
             system was left to choose.
         send_buffer_granted: What the system granted, per socket, in bytes: the smallest of all
             sockets, in the same unit as asked (``net.core.wmem_max`` limits it on Linux).
+        replies: The same of the replies that came; `None` unless the sender was opened with
+            ``receive_replies``.
     """
 
     sent: int
     failed: int
     send_buffer_asked: int | None
     send_buffer_granted: int
+    replies: ReceiverStatistics | None = None

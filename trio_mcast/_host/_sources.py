@@ -27,10 +27,12 @@ class SourceCache(dict["bytes | tuple[object, ...]", "Endpoint | None"]):
     module makes of them. Decided once per source, so rejecting sources costs nothing per datagram.
     """
 
-    def __init__(self, layout: SockaddrFormat, zone: str, rejected: frozenset[str]) -> None:
+    def __init__(
+        self, layout: SockaddrFormat, zone: tuple[str, int], rejected: frozenset[str]
+    ) -> None:
         super().__init__()
         self._layout = layout
-        self._zone = zone
+        self._zone, self._index = zone
         self._rejected = rejected
 
     def __missing__(self, address: bytes | tuple[object, ...]) -> Endpoint | None:
@@ -47,8 +49,9 @@ class SourceCache(dict["bytes | tuple[object, ...]", "Endpoint | None"]):
         return endpoint
 
     def _zone_name(self, index: int) -> str:
-        # A link-local address is heard on its own link only: the zone is the interface.
-        return self._zone
+        # A link-local address is mostly heard on its own link only: the zone is the interface. But
+        # Linux lets in what another link's neighbour sends to a wider address of this machine.
+        return self._zone if index == self._index else str(index)
 
     def _from_tuple(self, address: tuple[object, ...]) -> Endpoint:
         host, port, *rest = address
@@ -59,14 +62,14 @@ class SourceCache(dict["bytes | tuple[object, ...]", "Endpoint | None"]):
 
 # One cache serves all sockets that decode and reject alike: those of one interface of one receiver,
 # and of others like it. It lives as long as one of them.
-_shared: weakref.WeakValueDictionary[tuple[SockaddrFormat, str, frozenset[str]], SourceCache] = (
-    weakref.WeakValueDictionary()
-)
+_shared: weakref.WeakValueDictionary[
+    tuple[SockaddrFormat, tuple[str, int], frozenset[str]], SourceCache
+] = weakref.WeakValueDictionary()
 
 
 def source_cache(layout: SockaddrFormat, spec: SocketSpec) -> SourceCache:
     """The cache for a socket."""
-    key = (layout, spec.interface.name, spec.rejected_sources)
+    key = (layout, (spec.interface.name, spec.interface.index), spec.rejected_sources)
     cache = _shared.get(key)
     if cache is None:
         cache = _shared[key] = SourceCache(*key)

@@ -47,8 +47,12 @@ class ControlDecoder:
         if platform.timestamps is not None and platform.timestamps.option in applied:
             symbol = platform.timestamps.control
             self._fields[numbers["SOL_SOCKET"], numbers[symbol]] = "timestamp_ns"
-        if "IPV6_RECVPKTINFO" in applied:
+        self._index_offset = platform.packet_info_index.get(family, 0)
+        # Some ask for it under the name of what they deliver.
+        if applied & {"IPV6_RECVPKTINFO", "IPV6_PKTINFO"}:
             self._fields[numbers["IPPROTO_IPV6"], numbers["IPV6_PKTINFO"]] = "interface_index"
+        if applied & {"IP_RECVPKTINFO", "IP_PKTINFO"}:
+            self._fields[numbers["IPPROTO_IP"], numbers["IP_PKTINFO"]] = "interface_index"
         self.expects_values = bool(self._fields)
         if "UDP_GRO" in applied:
             self._fields[numbers["IPPROTO_UDP"], numbers["UDP_GRO"]] = "segment_size"
@@ -77,7 +81,7 @@ class ControlDecoder:
             seconds, fraction = struct.unpack_from(self._timestamps.layout, value)
             return int(seconds) * 1_000_000_000 + int(fraction) * self._timestamps.fraction_ns
         if field == "interface_index":
-            return int(struct.unpack_from("=I", value, 16)[0])  # in6_pktinfo.ipi6_ifindex
+            return int(struct.unpack_from("=I", value, self._index_offset)[0])
         # One byte on macOS and FreeBSD, an int on Linux and Windows.
         return value[0] if len(value) == 1 else int(struct.unpack_from("=i", value)[0])
 

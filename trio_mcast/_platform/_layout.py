@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 import attrs
@@ -255,5 +256,32 @@ def interface_restriction(
         fallback = option(platform, instead, 1, purpose)
     value: int | bytes = index
     if symbol == "SO_BINDTODEVICE":
-        value = name.encode() + b"\0"
+        value = _device(name)
     return option(platform, symbol, value, "only datagrams of this interface", fallback=fallback)
+
+
+def _device(name: str) -> bytes:
+    return name.encode() + b"\0"
+
+
+def unicast_restriction(platform: Platform, family: Family, name: str) -> Iterator[SocketOption]:
+    """Keep a socket that has joined nothing and is bound to no address to one interface's unicast.
+
+    Linux can do that. Elsewhere each datagram is to tell where it was sent and where it arrived,
+    for those to be left out that are not wanted.
+    """
+    purpose = "tell where each datagram was sent and arrived, to leave out what is not for this one"
+    told = [option(platform, symbol, 1, purpose) for symbol in platform.packet_info[family]]
+    if "SO_BINDTODEVICE" not in platform.constants:
+        yield from told
+        return
+    # Required, also where a receiver could do without it (IPv6 before Linux 4.20): a socket without
+    # any membership gets every group there.
+    yield option(platform, platform.exact_groups[family], 0, "no datagrams of groups")
+    yield option(
+        platform,
+        "SO_BINDTODEVICE",
+        _device(name),
+        "only datagrams of this interface",
+        fallback=told[0],
+    )

@@ -66,6 +66,10 @@ class Platform:
         interface_restriction: By family, the option that keeps a socket to one interface, where
             the membership alone does not.
         restriction_fallback: What to ask for instead where that is refused: the arrival interface.
+        packet_info: By family, the options with which each datagram tells the address that it was
+            sent to and the interface that it arrived on.
+        packet_info_index: By family, where the interface's index is in the structure that
+            IP_PKTINFO and IPV6_PKTINFO deliver.
         binds_to_group: Whether a socket can be bound to a group's address.
         joins_before_bind: Whether a socket can join before it is bound; then no datagram can slip
             in between the steps.
@@ -87,6 +91,8 @@ class Platform:
     exact_groups: Mapping[Family, str]
     interface_restriction: Mapping[Family, str]
     restriction_fallback: Mapping[Family, str]
+    packet_info: Mapping[Family, tuple[str, ...]]
+    packet_info_index: Mapping[Family, int]
     binds_to_group: bool
     joins_before_bind: bool
     receiver_decides_loopback: bool

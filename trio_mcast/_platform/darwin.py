@@ -24,6 +24,8 @@ DARWIN: Final = Platform(
         "IP_MULTICAST_TTL": 10,
         "IP_MULTICAST_LOOP": 11,
         "IP_RECVTTL": 24,
+        "IP_RECVPKTINFO": 26,
+        "IP_PKTINFO": 26,
         "IPV6_MULTICAST_IF": 9,
         "IPV6_MULTICAST_HOPS": 10,
         "IPV6_MULTICAST_LOOP": 11,
@@ -31,6 +33,8 @@ DARWIN: Final = Platform(
         "IPV6_TCLASS": 36,
         "IPV6_RECVHOPLIMIT": 37,
         "IPV6_HOPLIMIT": 47,
+        "IPV6_PKTINFO": 46,
+        "IPV6_RECVPKTINFO": 61,
         "IPV6_BOUND_IF": 125,
         "MCAST_JOIN_GROUP": 80,
         "MCAST_JOIN_SOURCE_GROUP": 82,
@@ -44,6 +48,8 @@ DARWIN: Final = Platform(
     exact_groups={},
     interface_restriction={"ipv6": "IPV6_BOUND_IF"},
     restriction_fallback={},
+    packet_info={"ipv4": ("IP_RECVPKTINFO",), "ipv6": ("IPV6_RECVPKTINFO",)},
+    packet_info_index={"ipv4": 0, "ipv6": 16},
     binds_to_group=True,
     # An IPv6 socket without any membership gets every multicast datagram for its port
     # (XNU's bsd/netinet6/udp6_usrreq.c), so the join comes first.

@@ -25,6 +25,7 @@ LINUX: Final = Platform(
         "SCM_TIMESTAMPNS": 35,
         "IP_TOS": 1,
         "IP_TTL": 2,
+        "IP_PKTINFO": 8,
         "IP_RECVTTL": 12,
         "IP_MULTICAST_IF": 32,
         "IP_MULTICAST_TTL": 33,
@@ -55,6 +56,8 @@ LINUX: Final = Platform(
     # SO_BINDTODEVICE 2). It needs no privilege since Linux 5.7.
     interface_restriction={"ipv6": "SO_BINDTODEVICE"},
     restriction_fallback={"ipv6": "IPV6_RECVPKTINFO"},
+    packet_info={"ipv4": ("IP_PKTINFO",), "ipv6": ("IPV6_RECVPKTINFO",)},
+    packet_info_index={"ipv4": 0, "ipv6": 16},
     binds_to_group=True,
     # Not only possible but needed: between a bind and a block, an excluded source gets through.
     joins_before_bind=True,
