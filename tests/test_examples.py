@@ -178,6 +178,28 @@ async def test_responder_answers_the_asker_alone(two_hosts: TwoHosts) -> None:
     assert (answer, host) == (b"I am", "10.0.1.2")
 
 
+async def test_ssdp_search_lists_who_answers(two_hosts: TwoHosts) -> None:
+    group, port = "239.255.255.250", 1900
+    answer = b"HTTP/1.1 200 OK\r\nST: lab:light\r\nlocation: http://10.0.1.2/\r\n\r\n"
+    with on(two_hosts.b):
+        async with (
+            open_mcast_receiver(group, port, interfaces="eth0") as receiver,
+            open_mcast_sender(group, port, interfaces="eth0", source_port=port) as responder,
+        ):
+            await subscribed(two_hosts.lan, group)
+            with two_hosts.a.popen(*example("ssdp_search.py", "60", "eth0")) as search:
+                with trio.fail_after(PATIENCE_SECONDS):
+                    question = await receiver.receive()
+                assert question.data.startswith(b"M-SEARCH * HTTP/1.1\r\n")
+                assert question.data.endswith(b"\r\nST: ssdp:all\r\n\r\n")
+                await responder.send(answer, to=question.source)
+                assert await next_line(search) == "10.0.1.2:1900 lab:light http://10.0.1.2/"
+
+
+def test_ssdp_search_ends_when_nobody_answers(two_hosts: TwoHosts) -> None:
+    assert two_hosts.a.run(*example("ssdp_search.py", "0.1")).stdout == ""
+
+
 def test_show_interfaces_tells_which_are_used(two_hosts: TwoHosts) -> None:
     shown = two_hosts.a.run(*example("show_interfaces.py")).stdout
     assert re.search(r"^  \d+ eth0 10\.0\.1\.1/24 .*fd00:1::1/64", shown, re.MULTILINE)
