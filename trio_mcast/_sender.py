@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import trio
 
@@ -160,7 +160,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             A checkpoint. If it is cancelled, the first few datagrams have been sent.
         """
         self._check_open()
-        payloads = [_checked_payload(data) for data in datagrams]
+        payloads = _checked_payloads(datagrams)
         routes = self._everywhere if to is None else self._routes(to)
         await trio.lowlevel.checkpoint_if_cancelled()
         if payloads:
@@ -418,6 +418,14 @@ def _checked_payload(data: Buffer) -> bytes:
             f"{MAX_DATAGRAM_BYTES}: send it in parts"
         )
     return data
+
+
+def _checked_payloads(datagrams: Iterable[Buffer]) -> list[bytes]:
+    found = list(datagrams)
+    # All at once where that will do: one by one costs more than sending does.
+    if {*map(type, found)} == {bytes} and max(map(len, found)) <= MAX_DATAGRAM_BYTES:
+        return cast("list[bytes]", found)
+    return [_checked_payload(data) for data in found]
 
 
 def _is_hashable(value: object) -> bool:
