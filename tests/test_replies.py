@@ -1,15 +1,13 @@
-"""Replies to a sender: what is given, what is kept out, counting, failing, closing."""
+"""Replies to a sender: what is given, and what is kept out."""
 
 from __future__ import annotations
 
 import errno
-import logging
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -20,12 +18,10 @@ from trio_mcast import (
     DatagramChannel,
     Endpoint,
     McastSender,
-    ReceiverStatistics,
     open_mcast_sender,
 )
-from trio_mcast._host._posix_io import PosixSocket
-from trio_mcast._plan import BindAddress
 
+from .asking import GROUP, answer_all, counted, reply_to, wait_until_counted
 from .lab import Host, Lab, Switch
 from .lab.fixtures import TwoHosts, TwoLans, require_lab
 from .lab.machine import on
@@ -44,7 +40,6 @@ from .traffic import (
     sender_on,
 )
 
-GROUP = "239.1.2.3"
 SO_BINDTODEVICE = 25  # Linux, where the lab is.
 # One for each way in which the sender's address is chosen.
 QUESTION_GROUPS = pytest.mark.parametrize("group", [GROUP, "ff05::123", "ff02::123"])
@@ -61,33 +56,6 @@ async def asker(host: Host) -> AsyncIterator[McastSender]:
     with on(host):
         async with open_mcast_sender(GROUP, PORT, interfaces="lo", receive_replies=True) as sender:
             yield sender
-
-
-def answer_all(host: Host, asker: McastSender, payloads: list[bytes]) -> None:
-    """Another program answers, to each of the asker's sockets, without letting any task run."""
-    for endpoint in asker.local_endpoints:
-        with plain_socket(host, "ipv6" if ":" in endpoint.host else "ipv4") as sock:
-            for payload in payloads:
-                sock.sendto(payload, endpoint)
-
-
-def counted(asker: McastSender) -> ReceiverStatistics:
-    statistics = asker.statistics().replies
-    assert statistics is not None
-    return statistics
-
-
-async def reply_to(asker: McastSender) -> Datagram:
-    with trio.fail_after(TIMEOUT_SECONDS):
-        return await asker.replies.receive()
-
-
-async def wait_until_counted(
-    asker: McastSender, satisfied: Callable[[ReceiverStatistics], bool]
-) -> None:
-    with trio.fail_after(TIMEOUT_SECONDS):
-        while not satisfied(counted(asker)):
-            await trio.lowlevel.checkpoint()
 
 
 # What is given ---------------------------------------------------------------------------------
@@ -327,133 +295,6 @@ async def test_where_the_interface_cannot_be_bound_other_arrivals_are_rejected(
             other.sendto(b"reply", (address_of(family, 1), port))
             assert (await reply_to(asker)).data == b"reply"
         assert (counted(asker).received, counted(asker).rejected) == (1, 1)
-
-
-# Counting and failing --------------------------------------------------------------------------
-
-
-async def test_every_reply_is_delivered_or_counted(host: Host, asker: McastSender) -> None:
-    sent = 20_000
-    answer_all(host, asker, [b"%d" % number for number in range(sent)])
-    await wait_until_counted(asker, lambda seen: seen.waiting >= 1_024)
-    assert counted(asker).waiting < 1_024 + 128, "one unit may exceed the bound"
-    numbers: list[int] = []
-    with trio.fail_after(TIMEOUT_SECONDS):
-        while counted(asker).dropped_by_kernel != sent - len(numbers):
-            numbers += [int(item.data) for item in await asker.replies.receive_batch()]
-    statistics = counted(asker)
-    assert statistics.dropped_by_kernel
-    assert statistics.received == statistics.delivered == len(numbers)
-    assert statistics.receive_buffer_asked == 1_048_576
-    assert numbers == sorted(set(numbers))
-    await asker.aclose()
-    assert counted(asker) == statistics
-
-
-async def test_socket_that_cannot_be_read_can_still_be_sent_from(
-    host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def refuse(*arguments: Any) -> list[Datagram]:
-        raise OSError(errno.ENETDOWN, "Network is down")
-
-    groups = [GROUP, "ff02::123"]
-    with on(host), caplog.at_level(logging.WARNING, "trio_mcast"):
-        async with open_mcast_sender(groups, PORT, interfaces="lo", receive_replies=True) as asker:
-            broken, _ = asker._sockets
-            monkeypatch.setattr(broken, "receive", refuse)
-            answer_all(host, asker, [b"one", b"two"])
-            assert [(await reply_to(asker)).data for _ in range(2)] == [b"one", b"two"]
-            await wait_until_counted(asker, lambda seen: seen.sockets_failed == 1)
-            await asker.send(b"?", to=GROUP)
-            await trio.testing.wait_all_tasks_blocked()
-            assert asker.statistics().sent == 1
-            assert (counted(asker).received, counted(asker).sockets_failed) == (2, 1)
-    assert len(caplog.records) == 1
-    assert "lo" in caplog.text
-    assert "Network is down" in caplog.text
-
-
-# Closing ---------------------------------------------------------------------------------------
-
-Call = Callable[[DatagramChannel], Awaitable[object]]
-
-
-async def _nowait(replies: DatagramChannel) -> object:
-    return replies.receive_nowait()
-
-
-CALLS: dict[str, Call] = {
-    "receive": lambda replies: replies.receive(),
-    "receive_nowait": _nowait,
-    "receive_batch": lambda replies: replies.receive_batch(),
-    "async for": lambda replies: replies.__anext__(),
-    "batches": lambda replies: anext(replies.batches()),
-}
-
-
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-async def test_replies_are_closed_with_the_sender(
-    call: Call, host: Host, asker: McastSender
-) -> None:
-    answer_all(host, asker, [b"1"])
-    await wait_until_counted(asker, lambda seen: seen.received == 1)
-    await asker.aclose()
-    with pytest.raises(trio.ClosedResourceError, match="this sender, or its replies, was closed"):
-        await call(asker.replies)
-    assert counted(asker).waiting == 1
-
-
-@pytest.mark.parametrize("what", ["sender", "replies"])
-async def test_closing_wakes_those_who_wait_for_replies(what: str, asker: McastSender) -> None:
-    async def wait_for_the_end() -> None:
-        with pytest.raises(trio.ClosedResourceError):
-            await asker.replies.receive()
-
-    with trio.fail_after(TIMEOUT_SECONDS):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait_for_the_end)
-            await trio.testing.wait_all_tasks_blocked()
-            await (asker if what == "sender" else asker.replies).aclose()
-
-
-async def test_sender_goes_on_when_its_replies_are_closed(host: Host, asker: McastSender) -> None:
-    with trio.testing.assert_checkpoints():
-        await asker.replies.aclose()
-    await asker.replies.aclose()
-    answer_all(host, asker, [b"too late"])
-    await asker.send(b"?")
-    await trio.testing.wait_all_tasks_blocked()
-    with pytest.raises(trio.ClosedResourceError):
-        asker.replies.receive_nowait()
-    assert (asker.statistics().sent, counted(asker).received) == (1, 0)
-
-
-async def test_closing_replies_does_not_disturb_who_waits_to_send(
-    asker: McastSender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real_send, full = PosixSocket.send, True
-
-    def send(self: PosixSocket, data: bytes, address: BindAddress) -> None:
-        if full:
-            raise BlockingIOError
-        real_send(self, data, address)
-
-    async def wait_writable(self: PosixSocket) -> None:
-        waiting.set()
-        await closed.wait()
-        raise trio.ClosedResourceError("as notify_closing has it")
-
-    waiting, closed = trio.Event(), trio.Event()
-    monkeypatch.setattr(PosixSocket, "send", send)
-    monkeypatch.setattr(PosixSocket, "wait_writable", wait_writable)
-    with trio.fail_after(TIMEOUT_SECONDS):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(asker.send, b"x")
-            await waiting.wait()
-            await asker.replies.aclose()
-            full = False
-            closed.set()
-    assert asker.statistics().sent == 1
 
 
 # A responder that somebody else wrote ----------------------------------------------------------
