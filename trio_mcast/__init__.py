@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._addresses import Endpoint
+from ._changes import InterfaceChange
 from ._datagram import Datagram
 from ._errors import (
     AmbiguousInterfaceError,
@@ -19,12 +20,14 @@ from ._receiver import McastReceiver, Membership
 from ._sender import McastSender
 from ._specs import McastReceiverSpec, McastSenderSpec
 from ._statistics import ReceiverStatistics, SenderStatistics
+from ._watch import watch_interfaces
 
 __all__ = [
     "AmbiguousInterfaceError",
     "Datagram",
     "Endpoint",
     "Interface",
+    "InterfaceChange",
     "InterfaceNotFoundError",
     "McastError",
     "McastReceiver",
@@ -42,6 +45,7 @@ __all__ = [
     "list_interfaces",
     "open_mcast_receiver",
     "open_mcast_sender",
+    "watch_interfaces",
 ]
 
 # Tracebacks and documentation show where a name is imported from, not where it is kept.
