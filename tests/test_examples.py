@@ -207,6 +207,20 @@ def test_show_interfaces_tells_which_are_used(two_hosts: TwoHosts) -> None:
     assert "A sender to 239.1.2.3 sends on: (no route)\n" in shown
 
 
+async def test_watch_interfaces_tells_how_they_come_and_go(lab: Lab) -> None:
+    host = lab.host("alone")
+    with host.popen(*example("watch_interfaces.py")) as watching:
+        assert await next_line(watching) == "there are lo"
+        for command, line in [
+            ("link add br0 type bridge", "added br0 down"),
+            ("address add 10.9.9.9/24 dev br0", "changed br0 down 10.9.9.9/24"),
+            ("link set br0 up", "changed br0 up 10.9.9.9/24"),
+            ("link delete br0", "removed br0 up 10.9.9.9/24"),
+        ]:
+            host.run("ip", *command.split())
+            assert await next_line(watching) == line
+
+
 def test_show_plan_is_what_the_page_says() -> None:
     shown = subprocess.run(example("show_plan.py"), check=True, capture_output=True, text=True)
     page = (DOCS / "howto" / "plan.rst").read_text()

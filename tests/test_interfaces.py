@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from ipaddress import ip_interface
 
+import ifaddr
 import pytest
 
 from trio_mcast import (
@@ -63,6 +65,34 @@ def test_list_interfaces_tells_what_the_ip_command_tells(lab: Lab) -> None:
     assert not by_name["off"].is_up
     assert not by_name["off"].is_multicast
     assert by_name["eth0"].mtu == 1400
+
+
+def test_address_with_a_label_belongs_to_its_interface(lab: Lab) -> None:
+    host = lab.host("a")
+    host.plug("eth0", lab.switch("lan"), "10.0.0.1/24", link_local=False)
+    host.run("ip", "address", "add", "10.0.0.2/24", "dev", "eth0", "label", "eth0:1")
+    with on(host):
+        assert list_interfaces() == interfaces_by_ip_command(host)
+        assert [item.name for item in find_interfaces(["10.0.0.2", "eth0"])] == ["eth0"]
+
+
+def test_interface_renamed_while_they_are_read_is_not_missing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = lab.host("a")
+    host.run("ip", "link", "add", "old0", "type", "bridge")
+    names = ["old0", "new0"]
+    read_adapters = ifaddr.get_adapters
+
+    def rename_after_reading(*, include_unconfigured: bool) -> Iterable[ifaddr.Adapter]:
+        adapters = read_adapters(include_unconfigured)
+        if len(names) > 1:
+            host.run("ip", "link", "set", names.pop(0), "name", names[0])
+        return adapters
+
+    monkeypatch.setattr(ifaddr, "get_adapters", rename_after_reading)
+    with on(host):
+        assert [item.name for item in list_interfaces()] == ["lo", "new0"]
 
 
 def test_find_interfaces_takes_what_opening_takes(two_lans: TwoLans) -> None:

@@ -107,7 +107,7 @@ def test_family_number_is_what_the_header_says(target: str, family: Family) -> N
 # What looks like an operating system's number, wherever in the package it stands; a name that ends
 # in _BYTES is one of ours.
 _SYSTEM_SYMBOL = re.compile(
-    r"_?((?:(?:AF|ARPHRD|IFF|IP|IPV6|MCAST|MSG|NLM|RTA|RTM|SCM|SO|SOL|UDP)_|SIOCGIF)[A-Z0-9_]+)(?<!_BYTES)"
+    r"_?((?:(?:AF|ARPHRD|IFF|IP|IPV6|MCAST|MSG|NLM|RTA|RTM|RTMGRP|SCM|SO|SOL|UDP)_|SIOCGIF)[A-Z0-9_]+)(?<!_BYTES)"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._addresses import Endpoint
+from ._changes import InterfaceChange
 from ._channel import DatagramChannel
 from ._datagram import Datagram
 from ._errors import (
@@ -20,6 +21,7 @@ from ._receiver import McastReceiver, Membership
 from ._sender import McastSender
 from ._specs import McastReceiverSpec, McastSenderSpec
 from ._statistics import ReceiverStatistics, SenderStatistics
+from ._watch import watch_interfaces
 
 __all__ = [
     "AmbiguousInterfaceError",
@@ -27,6 +29,7 @@ __all__ = [
     "DatagramChannel",
     "Endpoint",
     "Interface",
+    "InterfaceChange",
     "InterfaceNotFoundError",
     "McastError",
     "McastReceiver",
@@ -44,6 +47,7 @@ __all__ = [
     "list_interfaces",
     "open_mcast_receiver",
     "open_mcast_sender",
+    "watch_interfaces",
 ]
 
 # Tracebacks and documentation show where a name is imported from, not where it is kept.

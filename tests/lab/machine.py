@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from trio_mcast import Interface
 from trio_mcast._addresses import Group
-from trio_mcast._host import McastSocket, Poller, SystemHost, host_variable
+from trio_mcast._host import InterfaceWatcher, McastSocket, Poller, SystemHost, host_variable
 from trio_mcast._plan import SocketSpec
 
 from ._host import Host
@@ -30,6 +30,10 @@ class LabMachine(SystemHost):
     def default_interface(self, group: Group) -> Interface | None:
         with self._host.inside():
             return super().default_interface(group)
+
+    def watch(self) -> InterfaceWatcher:
+        with self._host.inside():
+            return super().watch()
 
     def open_socket(self, spec: SocketSpec) -> McastSocket:
         with self._host.inside():

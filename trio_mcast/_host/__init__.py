@@ -7,11 +7,12 @@ from typing import Final
 
 from .._addresses import AddressLike, parse_group
 from .._interface import Interface, InterfaceSelectors, by_zone, parse_selectors, select_interfaces
-from ._protocols import Host, McastSocket, Poller
+from ._protocols import Host, InterfaceWatcher, McastSocket, Poller
 from ._system import SystemHost
 
 __all__ = [
     "Host",
+    "InterfaceWatcher",
     "McastSocket",
     "Poller",
     "SystemHost",

@@ -70,6 +70,25 @@ class Poller(Protocol):
         """Close it and wake who waits. Idempotent."""
 
 
+class InterfaceWatcher(Protocol):
+    """Notices when a machine's interfaces may have changed, from when it was made."""
+
+    async def wait(self) -> None:
+        """Wait until something may have changed since the last wait ended: then look again.
+
+        A checkpoint. One task at a time. What has changed by the end of the wait shows in a look;
+        what changes later ends the next wait. If it is cancelled, the next wait ends for what this
+        one would have.
+
+        Raises:
+            trio.ClosedResourceError: It was closed, before or while waiting.
+            SocketSetupError: The system refused to tell.
+        """
+
+    def close(self) -> None:
+        """Close it and wake who waits. Idempotent."""
+
+
 class Host(Protocol):
     """A machine: its platform, its interfaces, its sockets."""
 
@@ -82,6 +101,14 @@ class Host(Protocol):
 
     def default_interface(self, group: Group) -> Interface | None:
         """The interface to which it routes a group; `None` without a route. Sends nothing."""
+
+    def watch(self) -> InterfaceWatcher:
+        """A new watcher of its interfaces.
+
+        Raises:
+            SocketSetupError: It was refused.
+            McastError: This platform's interfaces cannot be watched.
+        """
 
     def open_socket(self, spec: SocketSpec) -> McastSocket:
         """Carry out a plan for one socket, all or nothing.

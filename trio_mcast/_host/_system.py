@@ -16,11 +16,12 @@ from .._interface import Interface
 from .._plan import SocketSpec
 from .._platform import Platform, SocketOption, current_platform
 from ._interfaces import read_interfaces
-from ._protocols import McastSocket, Poller
+from ._protocols import InterfaceWatcher, McastSocket, Poller
 from ._routes import routed_index
 
 if sys.platform == "linux":
     from ._linux_io import LinuxSocket
+    from ._linux_watch import NetlinkWatcher
     from ._posix_io import EpollPoller
 
 _LINUX_ONLY = f"this version of trio_mcast opens sockets on Linux only, not on {sys.platform}"
@@ -49,6 +50,14 @@ class SystemHost:
         except OSError as error:
             raise explain_refusal(error, step="route", group=str(group), interface=None) from error
         return next((item for item in self.list_interfaces() if item.index == index), None)
+
+    def watch(self) -> InterfaceWatcher:
+        try:
+            return _new_watcher()
+        except OSError as error:
+            raise explain_refusal(
+                error, step="watch interfaces", group=None, interface=None
+            ) from error
 
     def open_socket(self, spec: SocketSpec) -> McastSocket:
         step = _Step()
@@ -152,3 +161,12 @@ def _new_poller() -> Poller:
         return EpollPoller()
     else:
         raise McastError(_LINUX_ONLY)
+
+
+def _new_watcher() -> InterfaceWatcher:
+    if sys.platform == "linux":
+        return NetlinkWatcher()
+    else:
+        raise McastError(
+            f"this version of trio_mcast watches interfaces on Linux only, not on {sys.platform}"
+        )
