@@ -27,6 +27,7 @@ if sys.platform != "linux":
 from trio_mcast._host import _linux_io
 
 UDP_SEGMENT, UDP_GRO = 103, 104  # linux/udp.h
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 # The reader's limit for one turn.
 TURN = 512
 LOCAL: dict[Family, list[str]] = {"ipv4": ["127.0.0.1", "127.0.0.2"], "ipv6": ["::1", "fd00::1"]}
@@ -91,6 +92,8 @@ def open_sockets(
         # Its own close tells Trio, which is not running here.
         assert isinstance(sock, _linux_io.LinuxSocket)
         stack.callback(sock._sock.close)
+        # Room for everything that a test sends before it reads, whatever the limit of the machine.
+        sock._sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 * 1024**2)
         opened.append(sock)
     return opened
 

@@ -105,7 +105,7 @@ def test_quiet_socket_takes_one_recvmsg_per_datagram(host: Host, calls: Calls) -
 
 
 async def test_receiver_reads_in_batches(host: Host, calls: Calls) -> None:
-    group, sent = group_of("ipv4"), numbered(640)
+    group, sent = group_of("ipv4"), numbered(500)
     with on(host), plain_sender(host, group, "lo") as sender, trio.fail_after(5):
         async with open_mcast_receiver(group, PORT, interfaces="lo") as receiver:
             # Without a checkpoint, so that the receiver's task finds all of it at once.
@@ -113,7 +113,7 @@ async def test_receiver_reads_in_batches(host: Host, calls: Calls) -> None:
                 sender.sendto(data, (group, PORT))
             assert [(await receiver.receive()).data for _ in sent] == sent
     assert calls.made["recvmsg"] == 1
-    assert calls.made["recvmmsg"] <= 640 // 64 + 1
+    assert calls.made["recvmmsg"] <= 500 // 64 + 1
 
 
 def test_each_size_of_a_full_batch_is_read_right(host: Host, calls: Calls) -> None:
@@ -206,8 +206,7 @@ units = st.integers(1, 1400).flatmap(
     )
 )
 sizes = st.integers(0, 3000) | st.sampled_from([0, 1, 64, 1472, 1473, 65_507])
-# What fits the receive buffer that Linux grants by default: each takes up to twice its size.
-few = st.lists(sizes, min_size=1, max_size=12).filter(lambda item: sum(item) < 140_000).map(tuple)
+few = st.lists(sizes, min_size=1, max_size=12).map(tuple)
 many_alike = st.builds(lambda size, count: (size,) * count, st.integers(0, 100), st.integers(1, 90))
 nearly_alike = st.builds(
     lambda alike, place, other: (*alike[:place], other, *alike[place:]),

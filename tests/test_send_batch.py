@@ -9,6 +9,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +20,7 @@ import trio.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.batches import loopback_host
+from tests.batches import loopback_host, open_sockets, read_all
 from tests.lab import Host, Lab
 from tests.lab.fixtures import TwoHosts
 from tests.lab.machine import on
@@ -163,7 +164,8 @@ async def test_empty_datagrams_in_the_middle_are_delivered(host: Host) -> None:
         max_size=6,
     )
     .map(lambda runs: [size for run in runs for size in run])
-    .filter(lambda sizes: sum(sizes) + 800 * len(sizes) < 400_000)
+    # What fits the receive buffer that Linux grants by default.
+    .filter(lambda sizes: 2 * sum(sizes) + 800 * len(sizes) < 400_000)
 )
 def test_batch_of_any_sizes_arrives_in_order(host: Host, family: Family, sizes: list[int]) -> None:
     payloads = payloads_of(sizes)
@@ -345,9 +347,9 @@ async def test_cancelled_batch_has_sent_a_prefix_and_counted_it(
     host: Host, sizes: list[int], passes: int
 ) -> None:
     payloads = [b"%0*d" % (size, number) for number, size in enumerate(sizes)]
-    with on(host), trio.fail_after(5):
+    with ExitStack() as stack, on(host), trio.fail_after(5):
+        (sock,) = open_sockets(stack, host, GROUP)
         async with (
-            open_mcast_receiver(GROUP, PORT, interfaces="lo", max_buffered=10_000) as receiver,
             open_mcast_sender(GROUP, PORT, interfaces="lo") as sender,
             trio.open_nursery() as nursery,
         ):
@@ -356,8 +358,7 @@ async def test_cancelled_batch_has_sent_a_prefix_and_counted_it(
                 await sender.send_batch(payloads)
             sent = sender.statistics().sent
             assert scope.cancelled_caught == (sent < len(payloads))
-            await sender.send(b"end")
-            assert await receive_all(receiver, sent + 1) == [*payloads[:sent], b"end"]
+        assert [item.data for item in read_all(sock)] == payloads[:sent]
 
 
 async def cancel_after(scope: trio.CancelScope, passes: int) -> None:
