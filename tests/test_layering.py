@@ -33,6 +33,7 @@ LAYERS: list[list[str]] = [
     ["_queue"],
     ["_live"],
     ["_reader"],
+    ["_intake"],
     ["_channel"],
     ["_receiver"],
     ["_sender"],

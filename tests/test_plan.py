@@ -120,6 +120,8 @@ def render_socket(spec: SocketSpec) -> list[str]:
         lines += render_option(option)
     if spec.rejected_sources:
         lines.append(f"{'    reject':36}{'':12}{' '.join(sorted(spec.rejected_sources))}")
+    if spec.own_addresses:
+        lines.append(f"{'    reject own':36}{'':12}{' '.join(sorted(spec.own_addresses))}")
     return lines
 
 
@@ -237,10 +239,10 @@ def test_excluded_sources_have_no_limit_on_windows() -> None:
 def test_loopback_false_rejects_this_machines_addresses_but_on_loopback() -> None:
     own = {"127.0.0.1", "::1", "10.0.0.1", "10.0.9.1", "10.1.0.1", "2001:db8::1", "fe80::1"}
     eth0, lo = receiver_plan("linux", FOUR, interfaces=["eth0", "lo"], loopback=False)
-    assert eth0.rejected_sources == own
-    assert lo.rejected_sources == frozenset()  # The loopback interface always delivers.
+    assert eth0.own_addresses == own
+    assert lo.own_addresses == frozenset()  # The loopback interface always delivers.
     for socket in receiver_plan("windows", FOUR, interfaces=["eth0", "lo"], loopback=False):
-        assert not socket.rejected_sources  # Its own option does it there.
+        assert not socket.own_addresses  # Its own option does it there.
 
 
 # Pairs of group and interface ------------------------------------------------------------------

@@ -71,14 +71,14 @@ def test_a_million_sources_are_not_remembered(monkeypatch: pytest.MonkeyPatch) -
     # Decoding a million would take seconds, and is no matter here.
     source = Endpoint("10.0.0.1", 5000)
     monkeypatch.setattr(_sources, "decode_sockaddr", lambda *arguments: source)
-    cache = SourceCache(LINUX.sockaddr, ("eth0", 2), frozenset())
+    cache = SourceCache(LINUX.sockaddr, ("eth0", 2), frozenset(), frozenset())
     for raw in forged(range(1_000_000)):
         cache[raw]
         assert len(cache) <= CACHED_SOURCES
 
 
 def test_many_sources_take_a_few_hundred_bytes_for_each_remembered_one() -> None:
-    cache = SourceCache(LINUX.sockaddr, ("eth0", 2), frozenset({"0.0.0.7"}))
+    cache = SourceCache(LINUX.sockaddr, ("eth0", 2), frozenset({"0.0.0.7"}), frozenset())
     tracemalloc.start()
     try:
         for number, raw in enumerate(forged(range(5 * CACHED_SOURCES))):

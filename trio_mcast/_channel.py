@@ -8,8 +8,8 @@ import trio
 
 from ._addresses import parse_int
 from ._datagram import Datagram
+from ._intake import Intake
 from ._live import OpenedOnly
-from ._reader import Intake
 
 
 class DatagramChannel(trio.abc.ReceiveChannel[Datagram], metaclass=OpenedOnly):

@@ -12,10 +12,11 @@ import trio
 from ._addresses import AddressLike
 from ._errors import SocketSetupError, all_failed, is_exhaustion
 from ._host import Host, McastSocket, current_host
+from ._intake import Intake
 from ._interface import Interface, InterfaceSelectors
 from ._plan import DEFAULT_RECEIVE_BUFFER_BYTES, MembershipPlan
 from ._queue import DatagramQueue
-from ._reader import Intake, InterfaceReader
+from ._reader import InterfaceReader
 from ._receiver import McastReceiver, Membership, describe_membership
 from ._sender import McastSender
 from ._specs import McastReceiverSpec, McastSenderSpec
@@ -72,6 +73,8 @@ def open_mcast_receiver(
             told by their source address, except on the loopback interface, which always delivers.
         receive_ttl: Whether each datagram is to carry its ttl.
         receive_timestamp: Whether each datagram is to carry its arrival time, from the kernel.
+            Linux begins to take it some milliseconds after the first program of the machine asks
+            for it; what arrives before has the time at which it was read.
         max_buffered: How many datagrams may wait in the process, at least 1. When so many do,
             reading stops: the kernel's buffers fill, and what then does not fit is dropped and
             counted by the kernel. From 1,024 up, datagrams that were sent in one go are taken as

@@ -75,8 +75,10 @@ class SocketSpec:
         sources: The only sources that it receives, as text; empty for any source.
         bind: What it is bound to: host and port, and for IPv6 also flow information and scope.
         options: Its options in the order in which they are set, around the bind.
-        rejected_sources: Addresses whose datagrams are discarded after reading and counted as
-            rejected: those the system does not filter itself.
+        rejected_sources: Excluded sources, as text, that the system does not filter itself: their
+            datagrams are discarded after reading and counted as rejected.
+        own_addresses: This machine's addresses, where its own datagrams are not wanted and the
+            system does not filter them: the same happens to their datagrams.
     """
 
     family: Family
@@ -86,6 +88,7 @@ class SocketSpec:
     bind: BindAddress
     options: tuple[SocketOption, ...]
     rejected_sources: frozenset[str] = frozenset()
+    own_addresses: frozenset[str] = frozenset()
 
 
 @attrs.frozen
@@ -230,8 +233,8 @@ def _plan_membership(
     excluded = [item for item in wishes.excluded_sources or () if family_of(item) == family]
     limit = platform.source_limit.get(family) or max(len(sources), len(excluded), 1)
     rejected = frozenset(str(item) for item in excluded[limit:])
-    if not wishes.loopback and not platform.receiver_decides_loopback and not interface.is_loopback:
-        rejected |= own_addresses
+    if wishes.loopback or platform.receiver_decides_loopback or interface.is_loopback:
+        own_addresses = frozenset()
     common = tuple(_receiver_options(interface, family, wishes, platform))
     local = selection.address or next(iter(interface.addresses(family)), None)
     sockets = []
@@ -250,6 +253,7 @@ def _plan_membership(
                 _receiver_bind(group.address, interface, local, wishes.port, platform),
                 options,
                 rejected,
+                own_addresses,
             )
         )
     return MembershipPlan(

@@ -10,9 +10,10 @@ import attrs
 from ._channel import DatagramChannel
 from ._errors import SocketSetupError
 from ._host import McastSocket
+from ._intake import Intake
 from ._interface import Interface
 from ._plan import MembershipPlan
-from ._reader import Intake, InterfaceReader
+from ._reader import InterfaceReader
 from ._statistics import ReceiverStatistics
 
 

@@ -26,11 +26,12 @@ from ._addresses import (
 from ._channel import DatagramChannel
 from ._errors import SocketSetupError, all_failed, explain_refusal
 from ._host import McastSocket
+from ._intake import Intake
 from ._interface import Interface
 from ._live import OpenedOnly
 from ._plan import BindAddress, bind_address
 from ._plan_sender import SenderPlan
-from ._reader import Intake, InterfaceReader
+from ._reader import InterfaceReader
 from ._statistics import SenderStatistics
 
 logger = logging.getLogger("trio_mcast")

@@ -7,7 +7,7 @@ from typing import Final
 
 from .._addresses import AddressLike, parse_group
 from .._interface import Interface, InterfaceSelectors, by_zone, parse_selectors, select_interfaces
-from ._protocols import Host, InterfaceWatcher, McastSocket, Poller
+from ._protocols import Host, InterfaceWatcher, McastSocket, Poller, Rejection
 from ._system import SystemHost
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "InterfaceWatcher",
     "McastSocket",
     "Poller",
+    "Rejection",
     "SystemHost",
     "current_host",
     "default_interface",

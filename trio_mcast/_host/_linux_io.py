@@ -43,9 +43,10 @@ from typing import TYPE_CHECKING, Final
 from .._addresses import MAX_DATAGRAM_BYTES, Endpoint, encode_sockaddr, parse_address
 from .._datagram import Datagram
 from .._plan import BindAddress, SocketSpec
-from .._platform import Platform
+from .._platform import Platform, SocketOption
 from .._platform._control import NOTHING, Arrival, split_control
 from ._posix_io import CONTROL_BYTES, READ_BYTES, PosixSocket
+from ._protocols import Rejection
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
@@ -76,6 +77,8 @@ _MAX_SEGMENTS: Final = 128
 # EINVAL concern the one call only, such as after a change of MTU.
 _SEGMENT_REFUSED: Final = frozenset({errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT})
 _SEGMENT_UNFIT: Final = frozenset({errno.EMSGSIZE, errno.EINVAL})
+
+_REJECTIONS: Final = frozenset(Rejection)
 
 _CALL_REFUSED: Final = frozenset({errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP})
 
@@ -211,10 +214,13 @@ class LinuxSocket(PosixSocket):
         headers = 28 if spec.family == "ipv4" else 48  # IP and UDP
         self._largest_segment = spec.interface.mtu - headers
         self._last_read = -math.inf
-        self._may_reject = bool(spec.rejected_sources)
         self._constants = (spec.group, spec.interface, None, None)
         # How many datagrams each of those that were read last had in it: more than one for units.
         self._per_read = 1
+
+    def revise(self, spec: SocketSpec, options: Sequence[SocketOption]) -> None:
+        super().revise(spec, options)
+        self._constants = (spec.group, spec.interface, None, None)
 
     # Reading
 
@@ -233,14 +239,21 @@ class LinuxSocket(PosixSocket):
         except (BlockingIOError, InterruptedError):
             return []
         source = self._sources[address]
-        if not control and source is not None:
+        if not control and not isinstance(source, Rejection):
             self._per_read = 1
+            self.received += 1
+            self.received_bytes += len(data)
             return [tuple.__new__(Datagram, (data, source, *self._constants))]
         batch: list[Datagram] = []
-        before = self.rejected
+        before = self._taken
         self._add(batch, data, source, self._control.decode(control))
-        self._per_read = max(1, len(batch) + self.rejected - before)
+        self._per_read = max(1, self._taken - before)
         return batch
+
+    @property
+    def _taken(self) -> int:
+        """How many datagrams were taken from the system, rejected ones included."""
+        return self.received + self.rejected.total()
 
     def _read_into(self, batch: list[Datagram], max_datagrams: int) -> None:
         if not self._reads_batches:
@@ -250,7 +263,7 @@ class LinuxSocket(PosixSocket):
         left = max_datagrams
         while True:
             # Rejected ones count, too: else a flood of them would never let others have their turn.
-            before = len(batch) + self.rejected
+            before = self._taken
             wanted = max(1, min(_BATCH, left // self._per_read))
             try:
                 count = self._buffers.read(number, wanted, self._name_bytes)
@@ -262,7 +275,7 @@ class LinuxSocket(PosixSocket):
                 return
             if count:
                 self._decode(batch, count)
-                taken = len(batch) + self.rejected - before
+                taken = self._taken - before
                 self._per_read = max(1, taken // count)
                 left -= taken
             # A short read means that the socket is empty.
@@ -283,9 +296,11 @@ class LinuxSocket(PosixSocket):
         # headers are, byte for byte, what they were the last time.
         if count == _BATCH and headers == buffers.uniform(size, self._name_bytes):
             payloads = _full_batch(size).unpack_from(data)
+            total = count * size
         else:
             fields = _LENGTHS[count].unpack_from(headers)
             controls, sizes = fields[0::2], fields[1::2]
+            total = sum(sizes)
             payloads = [
                 data[start : start + size]
                 for start, size in zip(
@@ -293,23 +308,25 @@ class LinuxSocket(PosixSocket):
                 )
             ]
         sources = self._sources_of(count)
-        if any(controls) or (self._may_reject and None in sources):
+        if any(controls) or (self._sources.may_reject and not _REJECTIONS.isdisjoint(sources)):
             self._add_each(batch, payloads, sources, controls or [0] * count)
             return
         self._extend(batch, payloads, sources, self._constants)
+        self.received += count
+        self.received_bytes += total
 
     @staticmethod
     def _extend(
         batch: list[Datagram],
         payloads: Sequence[bytes],
-        sources: Iterable[Endpoint | None],
+        sources: Iterable[Endpoint | Rejection],
         constants: tuple[object, ...],
     ) -> None:
         """Add datagrams without a line of Python for each."""
         fields = zip(payloads, sources, *map(repeat, constants), strict=False)
         batch.extend(map(tuple.__new__, repeat(Datagram), fields))
 
-    def _sources_of(self, count: int) -> Sequence[Endpoint | None]:
+    def _sources_of(self, count: int) -> Sequence[Endpoint | Rejection]:
         """The sources of what was read last."""
         raw = self._buffers.names
         first = raw[:_NAME_BYTES]
@@ -322,7 +339,7 @@ class LinuxSocket(PosixSocket):
         self,
         batch: list[Datagram],
         payloads: Sequence[bytes],
-        sources: Sequence[Endpoint | None],
+        sources: Sequence[Endpoint | Rejection],
         controls: Sequence[int],
     ) -> None:
         """The slower way, for units, ancillary data and rejected sources."""
@@ -337,10 +354,14 @@ class LinuxSocket(PosixSocket):
             self._add(batch, payload, source, arrival)
 
     def _add(
-        self, batch: list[Datagram], data: bytes, source: Endpoint | None, arrival: Arrival
+        self, batch: list[Datagram], data: bytes, source: Endpoint | Rejection, arrival: Arrival
     ) -> None:
         size, interface = arrival.segment_size, self.spec.interface
-        if size is None or source is None or arrival.interface_index not in (None, interface.index):
+        if (
+            size is None
+            or isinstance(source, Rejection)
+            or arrival.interface_index not in (None, interface.index)
+        ):
             super()._add(batch, data, source, arrival)
             return
         # A unit of many datagrams, cut up without a line of Python for each.
@@ -350,6 +371,8 @@ class LinuxSocket(PosixSocket):
             parts.append(data[-rest:])
         constants = (self.spec.group, interface, arrival.ttl, arrival.timestamp_ns)
         self._extend(batch, parts, repeat(source), constants)
+        self.received += len(parts)
+        self.received_bytes += len(data)
 
     # Sending
 

@@ -1,11 +1,15 @@
 """When interfaces change on Linux: rtnetlink(7) tells.
 
-Decision: a message says "look again", and nothing more
-========================================================
+Decision: a message says "look again", and little more
+=======================================================
 
-The kernel's messages carry what changed. They are not read: the kernel drops them when the socket's
-buffer is full (and then says so, with ENOBUFS), so whoever adds them up has to be able to start
-afresh from a look at everything. A look is right whatever was lost; so there is only that.
+The kernel's messages carry what changed. They are not added up: the kernel drops them when the
+socket's buffer is full (and then says so, with ENOBUFS), so whoever adds them up has to be able to
+start afresh from a look at everything. A look is right whatever was lost; so there is mostly that.
+
+One thing a look cannot show: that an interface was removed, and with it every membership, and has
+come back under the same name and index, as one does that is moved to another network namespace and
+back. So the indexes of removed interfaces are read off the messages.
 
 Decision: when to look
 ======================
@@ -30,6 +34,7 @@ from __future__ import annotations
 import errno
 import math
 import socket
+import struct
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +49,12 @@ _RTMGRP_LINK = 0x1
 _RTMGRP_IPV4_IFADDR = 0x10
 _RTMGRP_IPV6_IFADDR = 0x100
 _GROUPS: Final = _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR
+
+# struct nlmsghdr (length, type, flags, sequence, port) and the start of struct ifinfomsg (family,
+# hardware type, index), of which type, family and index are read. The kernel sends each
+# notification as one message by itself.
+_LINK_MESSAGE: Final = struct.Struct("=4xH10xB3xi")
+_RTM_DELLINK: Final = 17
 
 # From the first message to the look, and from one look to the next.
 _PAUSE_SECONDS: Final = 0.02
@@ -68,7 +79,7 @@ class NetlinkWatcher:
         self._noticed: float | None = None
         self._answered = -math.inf
 
-    async def wait(self) -> None:
+    async def wait(self) -> frozenset[int]:
         self._check_open()
         await trio.lowlevel.wait_readable(self._socket)
         if self._noticed is None:
@@ -80,21 +91,28 @@ class NetlinkWatcher:
             await self._closed.wait()
         self._check_open()
         # From here to the caller's look there must be no checkpoint.
-        self._drain()
+        removed = self._drain()
         self._noticed = None
         self._answered = trio.current_time()
+        return removed
 
     def _check_open(self) -> None:
         if self._socket.fileno() < 0:
             raise trio.ClosedResourceError("this watcher was closed")
 
-    def _drain(self) -> None:
-        """Take every message out of the socket, unread."""
+    def _drain(self) -> frozenset[int]:
+        """Take every message out of the socket; the indexes of interfaces that were removed."""
+        removed = set()
         while True:
             try:
-                self._socket.recv(1)  # The rest of the message is discarded.
+                message = self._socket.recv(_LINK_MESSAGE.size)  # The rest of it is discarded.
+                if len(message) == _LINK_MESSAGE.size:
+                    kind, family, index = _LINK_MESSAGE.unpack(message)
+                    # A port that leaves a bridge gives the same message, with the bridges' family.
+                    if (kind, family) == (_RTM_DELLINK, socket.AF_UNSPEC):
+                        removed.add(index)
             except BlockingIOError:
-                return
+                return frozenset(removed)
             except OSError as error:
                 if error.errno != errno.ENOBUFS:  # Messages were lost; the look makes up for them.
                     raise explain_refusal(

@@ -6,6 +6,7 @@ import select
 import socket
 import struct
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,9 +16,9 @@ from .._addresses import Endpoint, host_with_zone, parse_address, without_zone
 from .._datagram import Datagram
 from .._errors import explain_refusal
 from .._plan import BindAddress, SocketSpec
-from .._platform import Platform
+from .._platform import Platform, SocketOption
 from .._platform._control import NOTHING, Arrival, ControlDecoder
-from ._protocols import McastSocket
+from ._protocols import McastSocket, Rejection
 from ._sources import source_cache
 
 # No UDP datagram is larger (the length field of its header has 16 bits), so none is ever cut short.
@@ -51,7 +52,9 @@ class PosixSocket:
             applied: The symbols of the options that were set, fallbacks included.
         """
         self.spec = spec
-        self.rejected = 0
+        self.received = 0
+        self.received_bytes = 0
+        self.rejected: Counter[Rejection] = Counter()
         self._sock = sock
         self._platform = platform
         self._sources = source_cache(platform.sockaddr, spec)
@@ -73,6 +76,21 @@ class PosixSocket:
     def _option(self, symbol: str) -> int:
         numbers = self._platform.constants
         return self._sock.getsockopt(numbers["SOL_SOCKET"], numbers[symbol])
+
+    def revise(self, spec: SocketSpec, options: Sequence[SocketOption]) -> None:
+        for item in options:
+            try:
+                self._sock.setsockopt(item.level, item.number, item.value)
+            except OSError as error:
+                raise explain_refusal(
+                    error,
+                    step=item.symbol,
+                    detail=f"({item.purpose})",
+                    group=spec.group,
+                    interface=spec.interface.name,
+                ) from error
+        self.spec = spec
+        self._sources = source_cache(self._platform.sockaddr, spec)
 
     def receive(self, max_datagrams: int, busy_since: float | None = None) -> list[Datagram]:
         if self._pending_error is not None:
@@ -105,22 +123,23 @@ class PosixSocket:
         if sys.platform != "win32":  # Where the socket module has no recvmsg.
             data, control, _flags, address = self._sock.recvmsg(READ_BYTES, CONTROL_BYTES)
             source = self._sources[address]
-            if control or source is None:
-                self._add(batch, data, source, self._control.decode(control))
-            else:
-                batch.append(Datagram(data, source, self.spec.group, self.spec.interface))
+            self._add(batch, data, source, self._control.decode(control) if control else NOTHING)
 
     def _add(
-        self, batch: list[Datagram], data: bytes, source: Endpoint | None, arrival: Arrival
+        self, batch: list[Datagram], data: bytes, source: Endpoint | Rejection, arrival: Arrival
     ) -> None:
         """Add what one read gave: a datagram, or several of one size that came in one unit."""
         interface, size = self.spec.interface, arrival.segment_size
         parts = [data]
         if size is not None and size < len(data):
             parts = [data[start : start + size] for start in range(0, len(data), size)]
-        if source is None or arrival.interface_index not in (None, interface.index):
-            self.rejected += len(parts)
+        if arrival.interface_index not in (None, interface.index):
+            source = Rejection.OTHER_INTERFACE
+        if isinstance(source, Rejection):
+            self.rejected[source] += len(parts)
             return
+        self.received += len(parts)
+        self.received_bytes += len(data)
         group, ttl, timestamp_ns = self.spec.group, arrival.ttl, arrival.timestamp_ns
         batch.extend(Datagram(part, source, group, interface, ttl, timestamp_ns) for part in parts)
 

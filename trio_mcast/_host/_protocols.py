@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import enum
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,7 +14,16 @@ from .._addresses import Endpoint, Group
 from .._datagram import Datagram
 from .._interface import Interface
 from .._plan import BindAddress, SocketSpec
-from .._platform import Platform
+from .._platform import Platform, SocketOption
+
+
+class Rejection(enum.Enum):
+    """Why a datagram that was read is not delivered."""
+
+    EXCLUDED_SOURCE = "excluded_source"
+    OWN = "own"
+    OTHER_INTERFACE = "other_interface"
+    UNICAST = "unicast"
 
 
 class McastSocket(Protocol):
@@ -22,13 +33,27 @@ class McastSocket(Protocol):
     local_endpoint: Endpoint
     receive_buffer_granted: int
     send_buffer_granted: int
-    rejected: int
+    # What `receive` has given so far: datagrams, and bytes of payload; and what it has held back.
+    received: int
+    received_bytes: int
+    rejected: Counter[Rejection]
 
     def receive(self, max_datagrams: int, busy_since: float | None = None) -> list[Datagram]:
         """What has arrived, up to so many datagrams; empty if nothing has. OSError if refused.
 
         A socket that was read since ``busy_since`` (of `time.perf_counter`) is taken to be busy,
         and may be read in a way that pays off then only.
+        """
+
+    def revise(self, spec: SocketSpec, options: Sequence[SocketOption]) -> None:
+        """Carry out another plan from now on, which needs no other socket.
+
+        Args:
+            spec: The plan: for the same interface and group, and bound alike.
+            options: What has to be set for it, in this order.
+
+        Raises:
+            SocketSetupError: An option was refused; those before it are set.
         """
 
     def send(self, data: bytes, address: BindAddress) -> None:
@@ -73,8 +98,12 @@ class Poller(Protocol):
 class InterfaceWatcher(Protocol):
     """Notices when a machine's interfaces may have changed, from when it was made."""
 
-    async def wait(self) -> None:
+    async def wait(self) -> frozenset[int]:
         """Wait until something may have changed since the last wait ended: then look again.
+
+        Returns:
+            The indexes of interfaces that were removed in the meantime, as far as the system told.
+            A look may show another interface under the same index already.
 
         A checkpoint. One task at a time. What has changed by the end of the wait shows in a look;
         what changes later ends the next wait. If it is cancelled, the next wait ends for what this

@@ -14,39 +14,49 @@ from .._addresses import (
     without_zone,
 )
 from .._plan import SocketSpec
+from ._protocols import Rejection
 
 # How many decoded source addresses an interface remembers. Sources can be forged, so there is a
 # bound; at the bound it starts afresh. The number is arbitrary: more than a network of hosts has.
 CACHED_SOURCES: Final = 4_096
 
 
-class SourceCache(dict["bytes | tuple[object, ...]", "Endpoint | None"]):
-    """From the address that a read returns to the source's `Endpoint`; `None` if it is rejected.
+class SourceCache(dict["bytes | tuple[object, ...]", "Endpoint | Rejection"]):
+    """From the address that a read returns to the source's `Endpoint`, or why it is rejected.
 
     The keys are what the system gives: the bytes of a ``sockaddr``, or the tuple that the socket
     module makes of them. Decided once per source, so rejecting sources costs nothing per datagram.
     """
 
     def __init__(
-        self, layout: SockaddrFormat, zone: tuple[str, int], rejected: frozenset[str]
+        self,
+        layout: SockaddrFormat,
+        zone: tuple[str, int],
+        excluded: frozenset[str],
+        own: frozenset[str],
     ) -> None:
         super().__init__()
         self._layout = layout
         self._zone, self._index = zone
-        self._rejected = rejected
+        self._excluded = excluded
+        self._own = own
+        self.may_reject = bool(excluded or own)
 
-    def __missing__(self, address: bytes | tuple[object, ...]) -> Endpoint | None:
+    def __missing__(self, address: bytes | tuple[object, ...]) -> Endpoint | Rejection:
         if len(self) >= CACHED_SOURCES:
             self.clear()
-        endpoint: Endpoint | None
         if isinstance(address, bytes):
             endpoint = decode_sockaddr(self._layout, address, self._zone_name)
         else:
             endpoint = self._from_tuple(address)
-        if endpoint.host.partition("%")[0] in self._rejected:
-            endpoint = None
-        self[address] = endpoint
-        return endpoint
+        bare = endpoint.host.partition("%")[0]
+        source: Endpoint | Rejection = endpoint
+        if bare in self._excluded:
+            source = Rejection.EXCLUDED_SOURCE
+        elif bare in self._own:
+            source = Rejection.OWN
+        self[address] = source
+        return source
 
     def _zone_name(self, index: int) -> str:
         # A link-local address is mostly heard on its own link only: the zone is the interface. But
@@ -63,13 +73,14 @@ class SourceCache(dict["bytes | tuple[object, ...]", "Endpoint | None"]):
 # One cache serves all sockets that decode and reject alike: those of one interface of one receiver,
 # and of others like it. It lives as long as one of them.
 _shared: weakref.WeakValueDictionary[
-    tuple[SockaddrFormat, tuple[str, int], frozenset[str]], SourceCache
+    tuple[SockaddrFormat, tuple[str, int], frozenset[str], frozenset[str]], SourceCache
 ] = weakref.WeakValueDictionary()
 
 
 def source_cache(layout: SockaddrFormat, spec: SocketSpec) -> SourceCache:
     """The cache for a socket."""
-    key = (layout, (spec.interface.name, spec.interface.index), spec.rejected_sources)
+    zone = (spec.interface.name, spec.interface.index)
+    key = (layout, zone, spec.rejected_sources, spec.own_addresses)
     cache = _shared.get(key)
     if cache is None:
         cache = _shared[key] = SourceCache(*key)
