@@ -41,6 +41,7 @@ from trio_mcast import (
     open_mcast_sender,
 )
 from trio_mcast._host import _sources
+from trio_mcast._host._protocols import Rejection
 from trio_mcast._host._sources import CACHED_SOURCES, SourceCache
 from trio_mcast._platform.linux import LINUX
 
@@ -82,7 +83,11 @@ def test_many_sources_take_a_few_hundred_bytes_for_each_remembered_one() -> None
     tracemalloc.start()
     try:
         for number, raw in enumerate(forged(range(5 * CACHED_SOURCES))):
-            expected = None if number == 7 else Endpoint(str(IPv4Address(number)), 5000)
+            expected = (
+                Rejection.EXCLUDED_SOURCE
+                if number == 7
+                else Endpoint(str(IPv4Address(number)), 5000)
+            )
             assert cache[raw] == cache[raw] == expected
         _, peak = tracemalloc.get_traced_memory()
     finally:
