@@ -177,6 +177,8 @@ def test_receiver_spec_has_the_defaults_of_the_opener() -> None:
         "sources": None,
         "excluded_sources": None,
         "loopback": True,
+        "follow_interfaces": True,
+        "allow_missing": False,
         "receive_ttl": False,
         "receive_timestamp": False,
         "max_buffered": 1024,

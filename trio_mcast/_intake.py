@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 import trio
 
 from ._errors import SocketSetupError, explain_refusal
-from ._host import McastSocket
+from ._host import Host, McastSocket
+from ._interface import Interface
 from ._queue import DatagramQueue
 from ._reader import InterfaceReader
 from ._statistics import ReceiverStatistics
 
 logger = logging.getLogger("trio_mcast")
 
-OnFailure: TypeAlias = Callable[[InterfaceReader, McastSocket, SocketSetupError], None]
+# How many datagrams are read at the most from a socket that is about to be closed. More have not
+# come by then: a receive buffer of 1 MiB holds some 2,700 of the smallest. What has a larger buffer
+# and more in it loses the rest.
+_READ_WHILE_RETIRING = 8_192
+
+OnFailure: TypeAlias = Callable[[McastSocket, SocketSetupError], None]
 
 
 class Intake:
-    """All that one receiver or sender reads: its interfaces' readers, their queue, their counts."""
+    """What one receiver or sender reads: its sockets, by interface, their queue, their counts.
 
-    def __init__(
-        self, readers: Sequence[InterfaceReader], queue: DatagramQueue, *, buffer_asked: int
-    ) -> None:
+    Sockets are added and discarded at any time. Each interface that has one has a reader, and each
+    reader a task while `run` runs.
+    """
+
+    def __init__(self, host: Host, queue: DatagramQueue, *, buffer_asked: int) -> None:
         self.queue = queue
-        self._readers = tuple(readers)
+        self._host = host
+        # By name and index: one that was removed and made again under its name is another one.
+        self._readers: dict[tuple[str, int], InterfaceReader] = {}
         self._buffer_asked = buffer_asked
         self._tasks = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
+        self._stopped = False
+        self._on_failure: OnFailure | None = None
         self._sockets_failed = 0
         # What sockets that were discarded had counted: (rejected, dropped by the kernel).
         self._counted_before = [0, 0]
@@ -38,32 +51,85 @@ class Intake:
 
         Args:
             on_failure: Called for a socket that the system refuses to read, after that was logged
-                and counted; it has to take the socket out of its reader.
+                and counted; it has to `ignore` or `discard` the socket.
         """
-
-        def fail(reader: InterfaceReader, socket: McastSocket, error: OSError) -> None:
-            explained = explain_refusal(
-                error, step="receive", group=socket.spec.group, interface=reader.interface.name
-            )
-            logger.warning("%s", explained)
-            self._sockets_failed += 1
-            on_failure(reader, socket, explained)
-
+        self._on_failure = on_failure
         with self._tasks:
             async with trio.open_nursery() as nursery:
-                for reader in self._readers:
-                    nursery.start_soon(
-                        reader.run, self.queue, fail, name=f"read {reader.interface.name}"
-                    )
+                self._nursery = nursery
+                for reader in self._readers.values():
+                    self._start(reader)
+                await trio.sleep_forever()  # Readers come and go.
 
-    def discard(self, reader: InterfaceReader, socket: McastSocket) -> None:
+    def _start(self, reader: InterfaceReader) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(
+                reader.run, self.queue, self._fail, name=f"read {reader.interface.name}"
+            )
+
+    def _fail(self, reader: InterfaceReader, socket: McastSocket, error: OSError) -> None:
+        explained = explain_refusal(
+            error, step="receive", group=socket.spec.group, interface=reader.interface.name
+        )
+        logger.warning("%s", explained)
+        self._sockets_failed += 1
+        assert self._on_failure is not None
+        self._on_failure(socket, explained)
+
+    def add(self, socket: McastSocket) -> None:
+        """Take over a socket: read it from now on, and close it in the end.
+
+        Raises:
+            SocketSetupError: The system refused to watch it. It is not closed then.
+        """
+        if self._stopped:
+            return
+        key = _key(socket.spec.interface)
+        reader = self._readers.get(key)
+        if reader is None:
+            reader = InterfaceReader(socket.spec.interface, self._host.open_poller())
+            try:
+                reader.add(socket)
+            except BaseException:
+                reader.stop()
+                raise
+            self._readers[key] = reader
+            self._start(reader)
+        else:
+            reader.add(socket)
+
+    def ignore(self, socket: McastSocket) -> None:
+        """Read a socket no longer; it stays open."""
+        reader = self._readers.get(_key(socket.spec.interface))
+        if reader is not None:
+            reader.ignore(socket)
+
+    def retire(self, socket: McastSocket) -> None:
+        """Close one socket, after what has come to it was put into the queue."""
+        before, end = -1, _taken(socket) + _READ_WHILE_RETIRING
+        try:
+            while not self._stopped and before < _taken(socket) < end:
+                before = _taken(socket)
+                self.queue.put_last(socket.receive(end - before))
+        except OSError:
+            pass  # Its interface has gone. There is nothing more to be had.
+        self.discard(socket)
+
+    def discard(self, socket: McastSocket) -> None:
         """Close one socket; what it has counted stays counted."""
         self._counted_before[0] += socket.rejected.total()
         self._counted_before[1] += socket.dropped() or 0
-        reader.discard(socket)
+        key = _key(socket.spec.interface)
+        reader = self._readers.get(key)
+        if reader is not None:
+            reader.discard(socket)
+            if not reader.sockets:
+                del self._readers[key]
+                reader.stop()
+        socket.close()  # Also if no reader had taken it.
 
     def statistics(self) -> ReceiverStatistics:
-        sockets = [socket for reader in self._readers for socket in reader.sockets]
+        sockets = [socket for reader in self._readers.values() for socket in reader.sockets]
         rejected, dropped = self._counted_before
         drops = [socket.dropped() for socket in sockets]
         known = [count for count in drops if count is not None]
@@ -82,13 +148,22 @@ class Intake:
 
     def stop(self) -> None:
         """Read nothing any more, and wake who waits for a datagram; the sockets stay open."""
+        self._stopped = True
         self._tasks.cancel()
-        for reader in self._readers:
+        for reader in self._readers.values():
             reader.stop()
         self.queue.close()
 
     def close(self) -> None:
         """`stop`, and close the sockets. Idempotent."""
         self.stop()
-        for reader in self._readers:
+        for reader in self._readers.values():
             reader.close()
+
+
+def _taken(socket: McastSocket) -> int:
+    return socket.received + socket.rejected.total()
+
+
+def _key(interface: Interface) -> tuple[str, int]:
+    return interface.name, interface.index

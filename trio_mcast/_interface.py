@@ -157,14 +157,14 @@ def _select_one(selector: InterfaceSelector, interfaces: Sequence[Interface]) ->
         for item in interfaces:
             if selector and selector == item.description:
                 return Selection(item)
-        address = _address_or_none(selector)
+        address = address_or_none(selector)
         if address is None:
             return Selection(_by_name(selector, interfaces))
         return _by_address(address, interfaces)
     return _by_address(selector, interfaces)
 
 
-def _address_or_none(text: str) -> IPAddress | None:
+def address_or_none(text: str) -> IPAddress | None:
     for kind in (IPv4Address, IPv6Address):
         try:
             return kind(text)

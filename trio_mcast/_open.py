@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from typing import NoReturn, TypeVar
 
 import trio
 
 from ._addresses import AddressLike
-from ._errors import SocketSetupError, all_failed, is_exhaustion
-from ._host import Host, McastSocket, current_host
+from ._host import Host, current_host
 from ._intake import Intake
-from ._interface import Interface, InterfaceSelectors
-from ._plan import DEFAULT_RECEIVE_BUFFER_BYTES, MembershipPlan
+from ._interface import InterfaceSelectors
+from ._members import Members
+from ._plan import DEFAULT_RECEIVE_BUFFER_BYTES
 from ._queue import DatagramQueue
-from ._reader import InterfaceReader
-from ._receiver import McastReceiver, Membership, describe_membership
+from ._receiver import McastReceiver
 from ._sender import McastSender
 from ._specs import McastReceiverSpec, McastSenderSpec
-
-logger = logging.getLogger("trio_mcast")
-
-# How many sockets are opened before other tasks have their turn; opening one takes about 60 us.
-_OPENED_AT_ONCE = 32
 
 # How many replies may wait in a sender; then reading stops, and the kernel's buffers fill. As many
 # as in a receiver unless told otherwise.
@@ -41,6 +34,8 @@ def open_mcast_receiver(
     sources: AddressLike | Iterable[AddressLike] | None = None,
     excluded_sources: AddressLike | Iterable[AddressLike] | None = None,
     loopback: bool = True,
+    follow_interfaces: bool = True,
+    allow_missing: bool = False,
     receive_ttl: bool = False,
     receive_timestamp: bool = False,
     max_buffered: int = 1024,
@@ -71,6 +66,15 @@ def open_mcast_receiver(
             what the kernel takes are rejected after reading. Not together with ``sources``.
         loopback: Whether to receive datagrams sent from this machine as well. When off, they are
             told by their source address, except on the loopback interface, which always delivers.
+        follow_interfaces: Whether to keep the memberships up as interfaces come and go: one that
+            appears and is meant by ``interfaces`` is joined, one that vanishes is waited for, one
+            that is made again is joined again, and a join that was refused is tried again, first
+            after 0.1 seconds and then after twice as long each time, up to 30 seconds.
+            `McastReceiver.memberships` tells how each stands; each change is logged once, on the
+            logger ``trio_mcast``. A task of its own does it. When off, memberships stay as they
+            were opened, and what vanishes is lost.
+        allow_missing: Whether to wait for interfaces that do not exist yet, instead of raising
+            `InterfaceNotFoundError`. Needs ``follow_interfaces``.
         receive_ttl: Whether each datagram is to carry its ttl.
         receive_timestamp: Whether each datagram is to carry its arrival time, from the kernel.
             Linux begins to take it some milliseconds after the first program of the machine asks
@@ -111,6 +115,8 @@ def open_mcast_receiver(
         sources=sources,
         excluded_sources=excluded_sources,
         loopback=loopback,
+        follow_interfaces=follow_interfaces,
+        allow_missing=allow_missing,
         receive_ttl=receive_ttl,
         receive_timestamp=receive_timestamp,
         max_buffered=max_buffered,
@@ -199,17 +205,22 @@ async def open_receiver(spec: McastReceiverSpec) -> AsyncIterator[McastReceiver]
     """What stands behind `McastReceiverSpec.open`."""
     host = current_host()
     await trio.lowlevel.checkpoint()
-    plans = spec.plan_memberships(host.list_interfaces(), host.platform)
-    interfaces = {plan.interface for plan in plans}
-    strict = spec.interfaces is not None and len(interfaces) == 1
-    readers, memberships = await _open_memberships(host, plans, strict=strict)
-    intake = Intake(
-        readers,
-        DatagramQueue(spec.max_buffered),
-        buffer_asked=spec.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
-    )
-    async with _running(McastReceiver._create(intake, memberships)) as receiver:
-        yield receiver
+    with ExitStack() as stack:
+        watcher = None
+        if spec.follow_interfaces:
+            # Before the first look: what changes after it is then noticed, too.
+            watcher = host.watch()
+            stack.callback(watcher.close)
+        intake = Intake(
+            host,
+            DatagramQueue(spec.max_buffered),
+            buffer_asked=spec.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
+        )
+        stack.callback(intake.close)
+        members = Members(host, intake)
+        await members.join(spec.request(0), tolerant=spec.allow_missing)
+        async with _running(McastReceiver._create(spec, intake, members, watcher)) as receiver:
+            yield receiver
 
 
 @asynccontextmanager
@@ -236,66 +247,6 @@ def _reraise(failure: BaseException) -> NoReturn:
         del failure  # The traceback would refer to this frame, and the frame to the exception.
 
 
-async def _open_memberships(
-    host: Host, plans: Sequence[MembershipPlan], *, strict: bool
-) -> tuple[list[InterfaceReader], list[Membership]]:
-    """Open the sockets of all memberships, each membership whole or not at all.
-
-    Args:
-        host: Where.
-        plans: The memberships.
-        strict: Whether the first failure is one of the whole.
-    """
-    readers: dict[str, InterfaceReader] = {}
-    memberships: list[Membership] = []
-    causes: list[SocketSetupError] = []
-    try:
-        for number, plan in enumerate(plans, start=1):
-            try:
-                _open_membership(host, plan, readers)
-            except SocketSetupError as error:
-                if strict or is_exhaustion(error):
-                    raise
-                causes.append(error)
-                memberships.append(describe_membership(plan, error))
-            else:
-                memberships.append(describe_membership(plan))
-            if number % _OPENED_AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()
-        if len(causes) == len(plans):
-            raise all_failed("no group could be joined anywhere", tuple(causes))
-    except BaseException:
-        for reader in readers.values():
-            reader.close()
-        raise
-    for cause in causes:
-        logger.warning("%s", cause)
-    return list(readers.values()), memberships
-
-
-def _open_membership(host: Host, plan: MembershipPlan, readers: dict[str, InterfaceReader]) -> None:
-    reader = _reader_for(host, plan.interface, readers)
-    opened: list[McastSocket] = []
-    try:
-        for spec in plan.sockets:
-            opened.append(host.open_socket(spec))
-            reader.add(opened[-1])
-    except BaseException:
-        for socket in opened:
-            reader.discard(socket)
-        raise
-
-
-def _reader_for(
-    host: Host, interface: Interface, readers: dict[str, InterfaceReader]
-) -> InterfaceReader:
-    """The reader of an interface, which is made if there is none yet."""
-    reader = readers.get(interface.name)
-    if reader is None:
-        reader = readers[interface.name] = InterfaceReader(interface, host.open_poller())
-    return reader
-
-
 @asynccontextmanager
 async def open_sender(spec: McastSenderSpec) -> AsyncIterator[McastSender]:
     """What stands behind `McastSenderSpec.open`."""
@@ -304,29 +255,29 @@ async def open_sender(spec: McastSenderSpec) -> AsyncIterator[McastSender]:
     plan = spec.plan_targets(host.list_interfaces(), host.platform, host.default_interface)
     with ExitStack() as stack:
         sockets = []
-        readers: dict[str, InterfaceReader] = {}
+        intake = _reply_intake(host) if spec.receive_replies else None
+        if intake is not None:
+            stack.callback(intake.close)
         for socket_spec in plan.sockets:
             socket = host.open_socket(socket_spec)
             stack.callback(socket.close)
             sockets.append(socket)
-            if spec.receive_replies:
-                reader = _reader_for(host, socket_spec.interface, readers)
-                stack.callback(reader.close)
-                reader.add(socket)
+            if intake is not None:
+                intake.add(socket)
         sender = McastSender._create(
             sockets,
             plan,
             port=spec.port,
             send_buffer_asked=spec.send_buffer_size,
-            intake=_reply_intake(readers) if spec.receive_replies else None,
+            intake=intake,
         )
         async with _running(sender):
             yield sender
 
 
-def _reply_intake(readers: dict[str, InterfaceReader]) -> Intake:
+def _reply_intake(host: Host) -> Intake:
     return Intake(
-        list(readers.values()),
+        host,
         DatagramQueue(_MAX_BUFFERED_REPLIES, "this sender, or its replies,"),
         buffer_asked=DEFAULT_RECEIVE_BUFFER_BYTES,
     )

@@ -19,7 +19,7 @@ for the next. It is woken when the queue has drained to half of the bound.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 
 import trio
 
@@ -44,11 +44,12 @@ class DatagramQueue:
         self._closed = False
         self.received = 0
         self.delivered = 0
+        self.dropped: Counter[tuple[str | None, str]] = Counter()
 
     @property
     def waiting(self) -> int:
         """How many datagrams are in the queue."""
-        return self.received - self.delivered
+        return self.received - self.delivered - self.dropped.total()
 
     @property
     def room(self) -> int:
@@ -64,6 +65,15 @@ class DatagramQueue:
         """Add datagrams: no more than there is room for, but for the rest of a unit."""
         self.received += len(batch)
         self._send_channel.send_nowait(batch)
+
+    def put_last(self, batch: list[Datagram]) -> None:
+        """Add datagrams of a socket that is being closed, as far as there is room."""
+        fitting = batch[: max(0, self.room)]
+        if fitting:
+            self.put(fitting)
+        for datagram in batch[len(fitting) :]:
+            self.received += 1
+            self.dropped[datagram.group, datagram.interface.name] += 1
 
     def _taken(self, count: int) -> None:
         self.delivered += count

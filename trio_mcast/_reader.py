@@ -35,8 +35,8 @@ class InterfaceReader:
 
     def add(self, socket: McastSocket) -> None:
         """Take over a socket; it is closed with this reader."""
-        self.sockets[socket] = True
         self._poller.add(socket)
+        self.sockets[socket] = True
 
     def ignore(self, socket: McastSocket) -> None:
         """Read one socket no longer; it stays open, and the others are read on."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
 import attrs
+import trio
 
+from ._addresses import AddressLike, parse_groups, parse_sources
 from ._channel import DatagramChannel
 from ._errors import SocketSetupError
-from ._host import McastSocket
+from ._host import InterfaceWatcher
 from ._intake import Intake
-from ._interface import Interface
-from ._plan import MembershipPlan
-from ._reader import InterfaceReader
+from ._interface import Interface, InterfaceSelectors, parse_selectors
+from ._members import Member, Members
+from ._requests import SourceRule, keys_meant, names_meant
+from ._specs import McastReceiverSpec
 from ._statistics import ReceiverStatistics
 
 
@@ -23,10 +28,14 @@ class Membership:
 
     Attributes:
         group: The group, as text.
-        interface: The interface.
+        interface: The interface, as it was when it was last looked at. One that was named and does
+            not exist has the index 0, and what it was named by as its name.
         sources: The only sources that are received, as text; empty for any source.
         excluded_sources: The sources that are left out.
-        state: ``"joined"``, or ``"failed"`` if the system refused it.
+        state: ``"joined"``; or ``"waiting"`` while the interface does not exist or is down; or
+            ``"failed"`` if the system refused it. The last two become ``"joined"`` by themselves as
+            soon as that is possible, unless the receiver was opened with
+            ``follow_interfaces=False``.
         error: Why it failed; else `None`.
     """
 
@@ -34,13 +43,20 @@ class Membership:
     interface: Interface
     sources: tuple[str, ...]
     excluded_sources: tuple[str, ...]
-    state: Literal["joined", "failed"]
+    state: Literal["joined", "waiting", "failed"]
     error: SocketSetupError | None = None
 
 
-def describe_membership(plan: MembershipPlan, error: SocketSetupError | None = None) -> Membership:
-    state: Literal["joined", "failed"] = "joined" if error is None else "failed"
-    return Membership(plan.group, plan.interface, plan.sources, plan.excluded_sources, state, error)
+def _describe(member: Member) -> Membership:
+    plan = member.plan
+    return Membership(
+        plan.group,
+        plan.interface,
+        plan.sources,
+        plan.excluded_sources,
+        member.state,
+        member.error,
+    )
 
 
 class McastReceiver(DatagramChannel):
@@ -52,39 +68,264 @@ class McastReceiver(DatagramChannel):
     them. A receiver never ends by itself, so there is no `trio.EndOfChannel`.
     """
 
-    def __init__(self, intake: Intake, memberships: Sequence[Membership]) -> None:
+    def __init__(
+        self,
+        spec: McastReceiverSpec,
+        intake: Intake,
+        members: Members,
+        watcher: InterfaceWatcher | None,
+    ) -> None:
         super().__init__(intake)
-        self._memberships = tuple(memberships)
+        self._spec = spec
+        self._members = members
+        self._watcher = watcher
+        self._requests = 0
+        self._tasks = trio.CancelScope()
         self._last_statistics: ReceiverStatistics | None = None
 
     async def _run(self) -> None:
-        """The interface tasks, until the receiver is closed."""
-        await self._intake.run(self._fail)
+        """The interface tasks and the one that follows, until the receiver is closed."""
+        with self._tasks:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._intake.run, self._members.socket_failed)
+                if self._watcher is not None:
+                    nursery.start_soon(self._members.follow, self._watcher)
 
-    def _fail(self, reader: InterfaceReader, socket: McastSocket, error: SocketSetupError) -> None:
-        """A socket can no longer be read: its membership failed, the others go on."""
-        group, interface = socket.spec.group, socket.spec.interface
-        self._memberships = tuple(
-            attrs.evolve(item, state="failed", error=error)
-            if (item.group, item.interface) == (group, interface)
-            else item
-            for item in self._memberships
+    async def join(
+        self,
+        groups: AddressLike | Iterable[AddressLike],
+        *,
+        interfaces: InterfaceSelectors | None = None,
+        sources: AddressLike | Iterable[AddressLike] | None = None,
+        excluded_sources: AddressLike | Iterable[AddressLike] | None = None,
+    ) -> None:
+        """Join more groups, on the receiver's port and with its other options.
+
+        When it returns, the joins are done: what is sent from then on is received. They are kept up
+        as interfaces come and go, like those of the opening.
+
+        Args:
+            groups: One group or several, as for `open_mcast_receiver`.
+            interfaces: Where to join. Default: the interfaces that the receiver was opened with.
+            sources: Receive from these addresses only, as for `open_mcast_receiver`.
+            excluded_sources: Receive from all but these.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: An argument is out of range or not a group, arguments contradict each other,
+                or a group is joined on one of the interfaces already: leave it there first.
+            InterfaceNotFoundError: An interface that was named does not exist, and the receiver was
+                opened without ``allow_missing``.
+            AmbiguousInterfaceError: An address was named that two interfaces have.
+            SocketSetupError: The system refused a step, as for `open_mcast_receiver`.
+            trio.ClosedResourceError: The receiver was closed, before or meanwhile.
+
+        After an error nothing has been joined.
+
+        Cancellation:
+            A checkpoint. If it is cancelled, nothing has been joined.
+        """
+        await self._join(groups, interfaces, sources, excluded_sources)
+
+    async def _join(
+        self,
+        groups: AddressLike | Iterable[AddressLike],
+        interfaces: InterfaceSelectors | None,
+        sources: AddressLike | Iterable[AddressLike] | None,
+        excluded_sources: AddressLike | Iterable[AddressLike] | None,
+    ) -> int:
+        """`join`; the number of the request."""
+        self._check_open()
+        spec = attrs.evolve(
+            self._spec,
+            groups=groups,
+            interfaces=self._spec.interfaces if interfaces is None else interfaces,
+            sources=sources,
+            excluded_sources=excluded_sources,
         )
-        for other in [item for item in reader.sockets if item.spec.group == group]:
-            self._intake.discard(reader, other)
+        self._requests += 1
+        request = spec.request(self._requests)
+        await trio.lowlevel.checkpoint()
+        async with self._members.turn:
+            self._check_open()
+            await self._members.join(request, tolerant=spec.allow_missing)
+        return request.number
+
+    async def leave(
+        self,
+        groups: AddressLike | Iterable[AddressLike],
+        *,
+        interfaces: InterfaceSelectors | None = None,
+    ) -> None:
+        """Leave groups, whichever call joined them.
+
+        Datagrams that have come before are still delivered: those in the kernel's buffers are read
+        now, as far as ``max_buffered`` leaves room, and what finds none is counted as dropped.
+
+        Args:
+            groups: One group or several. A zone narrows a group to that interface.
+            interfaces: Where to leave them. Default: wherever they are joined, waiting or failed;
+                then they are not joined on interfaces that come later, either.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: It is not a group; or one of the groups is not joined, or on one of the
+                interfaces none of them; then nothing has been left.
+            trio.ClosedResourceError: The receiver was closed.
+
+        Cancellation:
+            A checkpoint. If it is cancelled, nothing has been left.
+        """
+        self._check_open()
+        parsed, selectors = parse_groups(groups), parse_selectors(interfaces)
+        await trio.lowlevel.checkpoint()
+        async with self._members.turn:
+            self._check_open()
+            plans = self._members.plans()
+            names = None if selectors is None else names_meant(selectors, plans)
+            keys = keys_meant(parsed, names, plans)
+            if names is None and all(group.zone is None for group in parsed):
+                self._members.leave_groups(str(group.address) for group in parsed)
+            else:
+                self._members.leave(keys)
+
+    def joined(
+        self,
+        groups: AddressLike | Iterable[AddressLike],
+        *,
+        interfaces: InterfaceSelectors | None = None,
+        sources: AddressLike | Iterable[AddressLike] | None = None,
+        excluded_sources: AddressLike | Iterable[AddressLike] | None = None,
+    ) -> AbstractAsyncContextManager[None]:
+        """`join` for the length of an ``async with`` block, and `leave` at its end.
+
+        What the block joined is left when the block is left, in whatever way: by an exception or a
+        cancellation as well. What of it was left before, by `leave` or by closing, is left alone.
+        The body's exceptions leave the block as they are.
+
+        Args:
+            groups: As for `join`.
+            interfaces: As for `join`.
+            sources: As for `join`.
+            excluded_sources: As for `join`.
+
+        Raises:
+            TypeError: On entering, as `join`; so with the other errors.
+
+        Cancellation:
+            Entering and leaving are checkpoints. If entering is cancelled, nothing has been joined;
+            if leaving is cancelled, everything has been left all the same.
+        """
+        return self._joined(groups, interfaces, sources, excluded_sources)
+
+    @asynccontextmanager
+    async def _joined(
+        self,
+        groups: AddressLike | Iterable[AddressLike],
+        interfaces: InterfaceSelectors | None,
+        sources: AddressLike | Iterable[AddressLike] | None,
+        excluded_sources: AddressLike | Iterable[AddressLike] | None,
+    ) -> AsyncIterator[None]:
+        number = await self._join(groups, interfaces, sources, excluded_sources)
+        try:
+            yield
+        finally:
+            with trio.CancelScope(shield=True):
+                async with self._members.turn:
+                    self._members.undo(number)
+        await trio.lowlevel.checkpoint()
+
+    async def block_source(
+        self,
+        source: AddressLike,
+        *,
+        groups: AddressLike | Iterable[AddressLike] | None = None,
+        interfaces: InterfaceSelectors | None = None,
+    ) -> None:
+        """Receive nothing more from a source, in groups that are joined from any source.
+
+        The kernel leaves it out, as far as it takes sources (10 per IPv4 group on Linux, 64 per
+        IPv6 group); beyond that its datagrams are rejected after reading and counted. What has been
+        read before is still delivered.
+
+        Args:
+            source: The address of the source.
+            groups: Where. Default: in every group of its family, also those joined later.
+            interfaces: Where. Default: on every interface, also those that come later.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: It is not the address of a source; or no membership is meant that was joined
+                without ``sources``; or the source is blocked there already.
+            SocketSetupError: The system refused. Then nothing has changed.
+            trio.ClosedResourceError: The receiver was closed.
+
+        Cancellation:
+            A checkpoint. If it is cancelled, nothing has changed.
+        """
+        await self._change_rule(source, True, groups, interfaces)
+
+    async def unblock_source(
+        self,
+        source: AddressLike,
+        *,
+        groups: AddressLike | Iterable[AddressLike] | None = None,
+        interfaces: InterfaceSelectors | None = None,
+    ) -> None:
+        """Receive from a source again that `block_source` or ``excluded_sources`` left out.
+
+        Args:
+            source: The address of the source.
+            groups: Where. Default: in every group of its family.
+            interfaces: Where. Default: on every interface.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: It is not the address of a source, or it is not blocked there.
+            SocketSetupError: The system refused. Then nothing has changed.
+            trio.ClosedResourceError: The receiver was closed.
+
+        Cancellation:
+            A checkpoint. If it is cancelled, nothing has changed.
+        """
+        await self._change_rule(source, False, groups, interfaces)
+
+    async def _change_rule(
+        self,
+        source: AddressLike,
+        blocked: bool,
+        groups: AddressLike | Iterable[AddressLike] | None,
+        interfaces: InterfaceSelectors | None,
+    ) -> None:
+        self._check_open()
+        if not isinstance(source, (str, IPv4Address, IPv6Address)):
+            raise TypeError(f"source must be one address, not {type(source).__name__}: {source!r}")
+        (address,) = parse_sources(source, "source") or ()
+        parsed = None if groups is None else parse_groups(groups)
+        selectors = parse_selectors(interfaces)
+        await trio.lowlevel.checkpoint()
+        async with self._members.turn:
+            self._check_open()
+            plans = self._members.plans()
+            names = None if selectors is None else names_meant(selectors, plans)
+            texts = None
+            if parsed is not None:
+                keys_meant(parsed, names, plans)  # Each is one that is joined there.
+                texts = frozenset(str(group.address) for group in parsed)
+            self._members.change_rule(SourceRule(address, blocked, texts, names))
 
     @property
     def memberships(self) -> tuple[Membership, ...]:
-        """Every group on every interface that was asked for, and how it stands.
+        """Every group on every interface that was asked for, and how it stands right now.
 
-        Ordered by group as given, then by interface.
+        Ordered by group as given, then by interface as they came.
         """
-        return self._memberships
+        return tuple(_describe(member) for _, member in self._members.items())
 
     @property
     def interfaces(self) -> tuple[Interface, ...]:
         """The interfaces with at least one membership that is joined."""
-        joined = (item.interface for item in self._memberships if item.state == "joined")
+        joined = (item.interface for item in self.memberships if item.state == "joined")
         return tuple(dict.fromkeys(joined))
 
     def statistics(self) -> ReceiverStatistics:
@@ -94,6 +335,10 @@ class McastReceiver(DatagramChannel):
         """
         return self._last_statistics or self._intake.statistics()
 
+    def _check_open(self) -> None:
+        if self._last_statistics is not None:
+            raise trio.ClosedResourceError("this receiver was closed")
+
     def close(self) -> None:
         """Leave every group and close every socket, at once. Idempotent, and not a checkpoint.
 
@@ -102,4 +347,8 @@ class McastReceiver(DatagramChannel):
         """
         if self._last_statistics is None:
             self._last_statistics = self.statistics()
+            self._members.closed = True
+            if self._watcher is not None:
+                self._watcher.close()
+            self._tasks.cancel()
             self._intake.close()

@@ -31,7 +31,6 @@ from ._interface import Interface
 from ._live import OpenedOnly
 from ._plan import BindAddress, bind_address
 from ._plan_sender import SenderPlan
-from ._reader import InterfaceReader
 from ._statistics import SenderStatistics
 
 logger = logging.getLogger("trio_mcast")
@@ -90,10 +89,10 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         if self._intake is not None:
             await self._intake.run(self._ignore)
 
-    @staticmethod
-    def _ignore(reader: InterfaceReader, socket: McastSocket, error: SocketSetupError) -> None:
+    def _ignore(self, socket: McastSocket, error: SocketSetupError) -> None:
         """A socket can no longer be read: it can still be sent from, so it stays open."""
-        reader.ignore(socket)
+        assert self._intake is not None
+        self._intake.ignore(socket)
 
     @staticmethod
     def _address(socket: McastSocket, address: IPAddress, port: int) -> BindAddress:

@@ -28,11 +28,10 @@ from ._plan import (
     ReceiverWishes,
     SocketSpec,
     check_source_families,
-    pair_groups,
-    plan_receiver,
 )
 from ._plan_sender import Router, SenderPlan, SenderWishes, plan_sender
 from ._platform import Platform, PlatformName, platform_named
+from ._requests import Request, plan_request
 
 if TYPE_CHECKING:
     from ._receiver import McastReceiver
@@ -138,6 +137,8 @@ class McastReceiverSpec:
         default=None, kw_only=True, converter=_excluded
     )
     loopback: bool = _flag(True)
+    follow_interfaces: bool = _flag(True)
+    allow_missing: bool = _flag(False)
     receive_ttl: bool = _flag(False)
     receive_timestamp: bool = _flag(False)
     max_buffered: int = attrs.field(default=1024, kw_only=True, converter=_max_buffered)
@@ -150,6 +151,10 @@ class McastReceiverSpec:
             raise ValueError(
                 "sources and excluded_sources contradict each other: give those to receive from, "
                 "or those to leave out, not both"
+            )
+        if self.allow_missing and not self.follow_interfaces:
+            raise ValueError(
+                "allow_missing waits for interfaces to come, which needs follow_interfaces=True"
             )
         groups = self._parsed_groups()
         wishes = self._wishes()
@@ -175,8 +180,11 @@ class McastReceiverSpec:
         self, interfaces: Sequence[Interface], platform: Platform
     ) -> tuple[MembershipPlan, ...]:
         """The sockets of `plan`, by membership."""
-        pairs = pair_groups(self._parsed_groups(), self.interfaces, interfaces)
-        return plan_receiver(pairs, self._wishes(), interfaces, platform)
+        return tuple(plan_request(self.request(0), (), interfaces, platform, tolerant=False))
+
+    def request(self, number: int) -> Request:
+        """The memberships that it asks for, as a request with this number."""
+        return Request(number, self._parsed_groups(), self.interfaces, self._wishes())
 
     def plan(
         self, interfaces: Sequence[Interface], platform: PlatformName | None = None

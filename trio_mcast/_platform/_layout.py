@@ -149,6 +149,19 @@ def block_source(
     )
 
 
+def unblock_source(platform: Platform, block: SocketOption) -> SocketOption:
+    """What undoes a `block_source`: the same bytes under another number."""
+    symbol = block.symbol.replace("BLOCK", "UNBLOCK")
+    fallback = None if block.fallback is None else unblock_source(platform, block.fallback)
+    return attrs.evolve(
+        block,
+        symbol=symbol,
+        number=platform.constants[symbol],
+        purpose=block.purpose.replace("leave", "let", 1).replace(" out of ", " in again to ", 1),
+        fallback=fallback,
+    )
+
+
 def _source_option(
     platform: Platform,
     symbols: tuple[str, str],

@@ -38,6 +38,7 @@ DARWIN: Final = Platform(
         "IPV6_BOUND_IF": 125,
         "MCAST_JOIN_GROUP": 80,
         "MCAST_JOIN_SOURCE_GROUP": 82,
+        "MCAST_UNBLOCK_SOURCE": 85,
         "MCAST_BLOCK_SOURCE": 84,
     },
     sockaddr=SockaddrFormat(af_inet=2, af_inet6=30, has_length=True),

@@ -37,6 +37,7 @@ FREEBSD: Final = Platform(
         "IPV6_TCLASS": 61,
         "MCAST_JOIN_GROUP": 80,
         "MCAST_JOIN_SOURCE_GROUP": 82,
+        "MCAST_UNBLOCK_SOURCE": 85,
         "MCAST_BLOCK_SOURCE": 84,
     },
     sockaddr=SockaddrFormat(af_inet=2, af_inet6=28, has_length=True),

@@ -46,6 +46,7 @@ LINUX: Final = Platform(
         "MCAST_JOIN_GROUP": 42,
         "MCAST_BLOCK_SOURCE": 43,
         "MCAST_JOIN_SOURCE_GROUP": 46,
+        "MCAST_UNBLOCK_SOURCE": 44,
     },
     sockaddr=SockaddrFormat(af_inet=2, af_inet6=10, has_length=False),
     group_request=ALIGNED_TO_8,

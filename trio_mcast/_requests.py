@@ -1,0 +1,310 @@
+"""What a receiver was asked for while it runs: groups joined and left, sources blocked. Pure.
+
+A `Request` is what one call of ``join`` asked for, or the opening. The memberships follow from the
+requests, the rules about sources, and the interfaces there are, and are worked out anew whenever
+one of them changes: so nothing has to be remembered of how it came to be as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from ._addresses import Family, Group, IPAddress, family_of
+from ._errors import AmbiguousInterfaceError, InterfaceNotFoundError
+from ._interface import (
+    Interface,
+    InterfaceSelector,
+    Selection,
+    address_or_none,
+    by_zone,
+    is_candidate,
+    select_interfaces,
+)
+from ._plan import MembershipPlan, ReceiverWishes, SocketSpec, pair_groups, plan_receiver
+from ._platform import Platform, SocketOption
+from ._platform import _layout as layout
+
+# A group, as text, and the name of an interface.
+MembershipKey = tuple["str | None", str]
+
+
+@attrs.frozen
+class Request:
+    """Groups to receive on interfaces, as one call asked for it.
+
+    Attributes:
+        number: What tells it from other requests of the receiver.
+        groups: The groups.
+        selectors: The interfaces; `None` for all that are fit, as they come and go.
+        wishes: What the sockets have in common.
+        left: What was left of it since.
+    """
+
+    number: int
+    groups: tuple[Group, ...]
+    selectors: tuple[InterfaceSelector, ...] | None
+    wishes: ReceiverWishes
+    left: frozenset[MembershipKey] = frozenset()
+
+    def leaving(self, key: MembershipKey) -> Request:
+        """The rest of it, when one membership was left."""
+        return attrs.evolve(self, left=self.left | {key})
+
+    def without(self, groups: frozenset[str]) -> Request:
+        """The rest of it, when groups were left wherever they are."""
+        rest = tuple(item for item in self.groups if str(item.address) not in groups)
+        left = frozenset(key for key in self.left if key[0] not in groups)
+        return attrs.evolve(self, groups=rest, left=left)
+
+
+@attrs.frozen
+class SourceRule:
+    """That a source is blocked, or let in again, from some point on.
+
+    Attributes:
+        source: The source.
+        blocked: Whether it is blocked.
+        groups: Where it applies, as text; `None` for every group.
+        interfaces: The names of the interfaces where it applies; `None` for every one.
+    """
+
+    source: IPAddress
+    blocked: bool
+    groups: frozenset[str] | None
+    interfaces: frozenset[str] | None
+
+    def applies(self, group: str | None, interface: Interface) -> bool:
+        return (self.groups is None or group in self.groups) and (
+            self.interfaces is None or interface.name in self.interfaces
+        )
+
+    def covers(self, other: SourceRule) -> bool:
+        """Whether another rule does not matter any more once there is this one."""
+        return (
+            other.source == self.source
+            and (self.groups is None or (other.groups is not None and other.groups <= self.groups))
+            and (
+                self.interfaces is None
+                or (other.interfaces is not None and other.interfaces <= self.interfaces)
+            )
+        )
+
+
+def add_rule(
+    rules: Iterable[SourceRule], rule: SourceRule, requests: Iterable[Request]
+) -> list[SourceRule]:
+    """The rules with one more, and without those that it makes pointless."""
+    rest = [item for item in rules if not rule.covers(item)]
+    everywhere = rule.groups is None and rule.interfaces is None
+    excluded = any(rule.source in (item.wishes.excluded_sources or ()) for item in requests)
+    if everywhere and not rule.blocked and not excluded:
+        return rest  # All are let in that nobody excludes.
+    return [*rest, rule]
+
+
+def key_of(plan: MembershipPlan) -> MembershipKey:
+    return plan.group, plan.interface.name
+
+
+def plan_request(
+    request: Request,
+    rules: Sequence[SourceRule],
+    interfaces: Sequence[Interface],
+    platform: Platform,
+    *,
+    tolerant: bool,
+) -> list[MembershipPlan]:
+    """The memberships that a request comes to.
+
+    Args:
+        request: What is wanted.
+        rules: The blocked sources; of several about one source, the last that applies counts.
+        interfaces: The interfaces there are.
+        platform: The platform to plan for.
+        tolerant: Whether to plan what can be planned where interfaces are missing. What they are
+            missing for is then a plan without sockets, for an interface of index 0 whose name is
+            the selector.
+
+    Raises:
+        InterfaceNotFoundError: A selector or a zone names no interface, and it is not ``tolerant``.
+        AmbiguousInterfaceError: An address is on two interfaces, and it is not ``tolerant``.
+        ValueError: A group and the interfaces do not go together.
+    """
+    missing: list[tuple[Group, Interface]] = []
+    if tolerant:
+        pairs, missing = _pair_tolerantly(request.groups, request.selectors, interfaces)
+    else:
+        pairs = pair_groups(request.groups, request.selectors, interfaces)
+    plans: list[MembershipPlan] = []
+    for wishes, some in _by_wishes(request.wishes, rules, pairs):
+        plans += plan_receiver(some, wishes, interfaces, platform)
+    for group, interface in missing:
+        sources, excluded = (
+            _texts(listed, group.family)
+            for listed in (request.wishes.sources, request.wishes.excluded_sources)
+        )
+        plans.append(MembershipPlan(str(group.address), interface, sources, excluded, ()))
+    return [plan for plan in plans if key_of(plan) not in request.left]
+
+
+def _texts(sources: Sequence[IPAddress] | None, family: Family) -> tuple[str, ...]:
+    return tuple(str(item) for item in sources or () if family_of(item) == family)
+
+
+def _by_wishes(
+    wishes: ReceiverWishes,
+    rules: Sequence[SourceRule],
+    pairs: Sequence[tuple[Group, Selection]],
+) -> list[tuple[ReceiverWishes, list[tuple[Group, Selection]]]]:
+    """The pairs in order, in runs of those that exclude the same sources."""
+    if not rules or wishes.sources is not None:
+        return [(wishes, list(pairs))]
+    runs: list[tuple[ReceiverWishes, list[tuple[Group, Selection]]]] = []
+    for group, selection in pairs:
+        excluded = dict.fromkeys(wishes.excluded_sources or ())
+        for rule in rules:
+            if rule.applies(str(group.address), selection.interface):
+                excluded.pop(rule.source, None)
+                if rule.blocked:
+                    excluded[rule.source] = None
+        here = attrs.evolve(wishes, excluded_sources=tuple(excluded) or None)
+        if not runs or runs[-1][0] != here:
+            runs.append((here, []))
+        runs[-1][1].append((group, selection))
+    return runs
+
+
+def _pair_tolerantly(
+    groups: Sequence[Group],
+    selectors: Sequence[InterfaceSelector] | None,
+    interfaces: Sequence[Interface],
+) -> tuple[list[tuple[Group, Selection]], list[tuple[Group, Interface]]]:
+    """What `pair_groups` gives as far as the interfaces exist, and what is missing."""
+    found, absent = _select_tolerantly(selectors, interfaces)
+    pairs: dict[MembershipKey, tuple[Group, Selection]] = {}
+    missing: dict[MembershipKey, tuple[Group, Interface]] = {}
+    for group in groups:
+        bare, serving = Group(group.address), [item for item in found if item.serves(group.family)]
+        if group.zone is not None:
+            try:
+                zone = by_zone(group.zone, interfaces)
+            except InterfaceNotFoundError:
+                key = (str(group.address), group.zone)
+                missing.setdefault(key, (bare, _placeholder(group.zone)))
+                continue
+            serving = [item for item in serving if item.interface == zone]
+            if selectors is None:
+                serving = [Selection(zone)]
+        for selection in serving:
+            key = (str(group.address), selection.interface.name)
+            pairs.setdefault(key, (bare, selection))
+        for interface, family in absent if group.zone is None else ():
+            if family in (None, group.family):
+                key = (str(group.address), interface.name)
+                missing.setdefault(key, (bare, interface))
+    return list(pairs.values()), list(missing.values())
+
+
+def _select_tolerantly(
+    selectors: Sequence[InterfaceSelector] | None, interfaces: Sequence[Interface]
+) -> tuple[list[Selection], list[tuple[Interface, Family | None]]]:
+    """The interfaces that there are; and in place of the others, with the family of an address."""
+    if selectors is None:
+        return [Selection(item) for item in interfaces if is_candidate(item)], []
+    found: dict[Selection, None] = {}
+    absent = []
+    for selector in selectors:
+        try:
+            found.update(dict.fromkeys(select_interfaces([selector], interfaces)))
+        except (InterfaceNotFoundError, AmbiguousInterfaceError):
+            # An address that moves is on two interfaces for a moment: then it is on none.
+            absent.append((_placeholder(str(selector)), _family_of_selector(selector)))
+    return list(found), absent
+
+
+def _placeholder(name: str) -> Interface:
+    return Interface(name=name, index=0, is_up=False, is_multicast=False)
+
+
+def _family_of_selector(selector: InterfaceSelector) -> Family | None:
+    """The family that an address serves; `None` for what is no address."""
+    address = address_or_none(str(selector))
+    return None if address is None else family_of(address)
+
+
+def names_meant(
+    selectors: Sequence[InterfaceSelector], plans: Iterable[MembershipPlan]
+) -> frozenset[str]:
+    """The names of the interfaces of some memberships that selectors mean.
+
+    Raises:
+        ValueError: There is no membership on one of them.
+    """
+    interfaces = list(dict.fromkeys(plan.interface for plan in plans))
+    names = set()
+    for selector in selectors:
+        meant = [item.name for item in interfaces if _means(selector, item)]
+        if not meant:
+            there = ", ".join(dict.fromkeys(item.name for item in interfaces)) or "none"
+            raise ValueError(
+                f"interfaces: nothing is joined on {str(selector)!r}; there are memberships on: "
+                f"{there}"
+            )
+        names.update(meant)
+    return frozenset(names)
+
+
+def _means(selector: InterfaceSelector, interface: Interface) -> bool:
+    try:
+        select_interfaces([selector], [interface])
+    except InterfaceNotFoundError:
+        return not interface.index and interface.name == str(selector)
+    return True
+
+
+def keys_meant(
+    groups: Iterable[Group], names: frozenset[str] | None, plans: Sequence[MembershipPlan]
+) -> list[MembershipKey]:
+    """The memberships in groups, on the interfaces of these names or, for `None`, on all.
+
+    Raises:
+        ValueError: There is none in one of the groups.
+    """
+    found: dict[MembershipKey, None] = {}
+    for group in groups:
+        keys = [
+            key_of(plan)
+            for plan in plans
+            if plan.group == str(group.address)
+            and (names is None or plan.interface.name in names)
+            and group.zone in (None, plan.interface.name, str(plan.interface.index))
+        ]
+        if not keys:
+            where = "" if names is None else f" on {', '.join(sorted(names))}"
+            raise ValueError(f"group {group} is not joined{where}")
+        found.update(dict.fromkeys(keys))
+    return list(found)
+
+
+def source_changes(old: SocketSpec, new: SocketSpec, platform: Platform) -> list[SocketOption]:
+    """The options that make of one socket another, where they differ in blocked sources only."""
+    before, after = set(old.options), set(new.options)
+    undone = [
+        layout.unblock_source(platform, item)
+        for item in old.options
+        if item not in after and item.symbol == "MCAST_BLOCK_SOURCE"
+    ]
+    # Letting in first: the system takes so many blocks at a time, and no more.
+    return undone + [item for item in new.options if item not in before]
+
+
+def serves_as(old: SocketSpec, new: SocketSpec) -> bool:
+    """Whether a socket can be revised to carry out another plan."""
+    return _fixed_part(old) == _fixed_part(new)
+
+
+def _fixed_part(spec: SocketSpec) -> tuple[object, ...]:
+    options = [item for item in spec.options if item.symbol != "MCAST_BLOCK_SOURCE"]
+    return spec.group, spec.sources, spec.bind, options
