@@ -19,7 +19,7 @@ from ._queue import DatagramQueue
 from ._reader import InterfaceReader
 from ._receiver import McastReceiver, Membership, describe_membership
 from ._sender import McastSender
-from ._specs import McastReceiverSpec, McastSenderSpec
+from ._specs import McastReceiverSpec, McastSenderSpec, Overflow
 
 logger = logging.getLogger("trio_mcast")
 
@@ -44,6 +44,7 @@ def open_mcast_receiver(
     receive_ttl: bool = False,
     receive_timestamp: bool = False,
     max_buffered: int = 1024,
+    overflow: Overflow = "wait",
     receive_buffer_size: int | None = None,
 ) -> AbstractAsyncContextManager[McastReceiver]:
     """Join groups and receive their datagrams for the length of an ``async with`` block.
@@ -75,10 +76,15 @@ def open_mcast_receiver(
         receive_timestamp: Whether each datagram is to carry its arrival time, from the kernel.
             Linux begins to take it some milliseconds after the first program of the machine asks
             for it; what arrives before has the time at which it was read.
-        max_buffered: How many datagrams may wait in the process, at least 1. When so many do,
-            reading stops: the kernel's buffers fill, and what then does not fit is dropped and
-            counted by the kernel. From 1,024 up, datagrams that were sent in one go are taken as
-            one unit, which is fast but can exceed the bound by the rest of a unit.
+        max_buffered: How many datagrams may wait in the process, at least 1.
+        overflow: What happens when so many do. ``"wait"``, the default: reading stops until half of
+            them have been taken; the kernel's buffers fill, and what then does not fit is dropped
+            and counted by the kernel. ``"drop_oldest"``: reading goes on, and those that have
+            waited longest are dropped, for programs that want the latest. ``"drop_newest"``:
+            reading goes on, and what arrives is dropped. With ``"wait"`` and a ``max_buffered``
+            from 1,024 up, datagrams that were sent in one go are taken as one unit, which is fast
+            but can exceed the bound by the rest of a unit. If it is less, they are taken one by
+            one, and with the others the bound is exact in any case.
         receive_buffer_size: The receive buffer to ask for, per socket, in bytes; what was granted
             is in `McastReceiver.statistics`. Default: 1 MiB.
 
@@ -114,6 +120,7 @@ def open_mcast_receiver(
         receive_ttl=receive_ttl,
         receive_timestamp=receive_timestamp,
         max_buffered=max_buffered,
+        overflow=overflow,
         receive_buffer_size=receive_buffer_size,
     ).open()
 
@@ -205,7 +212,7 @@ async def open_receiver(spec: McastReceiverSpec) -> AsyncIterator[McastReceiver]
     readers, memberships = await _open_memberships(host, plans, strict=strict)
     intake = Intake(
         readers,
-        DatagramQueue(spec.max_buffered),
+        DatagramQueue(spec.max_buffered, overflow=spec.overflow),
         buffer_asked=spec.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
     )
     async with _running(McastReceiver._create(intake, memberships)) as receiver:
