@@ -86,20 +86,25 @@ class Ledger:
     """What became of every datagram of the sockets of one receiver or sender."""
 
     def __init__(
-        self, open_sockets: Callable[[], Iterable[McastSocket]], queue: DatagramQueue
+        self,
+        open_sockets: Callable[[], Iterable[McastSocket]],
+        queue: DatagramQueue,
+        *,
+        ended_kept: int = ENDED_KEPT,
     ) -> None:
         """Begin to count.
 
         Args:
             open_sockets: Gives all sockets that are open, each once.
             queue: Where all datagrams of these sockets go.
+            ended_kept: How many memberships that have ended are told apart.
         """
         self._open_sockets = open_sockets
         self._queue = queue
         self._drops: dict[McastSocket, _KernelDrops] = {}
         # What sockets that are closed have counted; what ended last stands last.
         self._ended: dict[_Key, _Tally] = {}
-        self._fold_above = ENDED_KEPT
+        self._ended_kept = self._fold_above = ended_kept
         self.earlier = DatagramCounts()
 
     def retire(self, socket: McastSocket) -> None:
@@ -163,7 +168,7 @@ class Ledger:
         counted under their own names.
         """
         needed = {_socket_key(socket) for socket in self._open_sockets()} | self._waiting().keys()
-        surplus = len(self._ended) - ENDED_KEPT // 2
+        surplus = len(self._ended) - self._ended_kept // 2
         folded = [key for key in self._ended if key not in needed][:surplus]
         settled = [self._settle(key, self._ended.pop(key), 0) for key in folded]
         self.earlier = add_up([self.earlier, *settled])
@@ -171,7 +176,7 @@ class Ledger:
         for key in folded:
             dropped[_EARLIER] += dropped.pop(key, 0)
         # If there are so many that cannot be folded yet, they are not looked through each time.
-        self._fold_above = max(ENDED_KEPT, 2 * len(self._ended))
+        self._fold_above = max(self._ended_kept, 2 * len(self._ended))
 
 
 def _socket_key(socket: McastSocket) -> _Key:

@@ -52,15 +52,15 @@ class DatagramCounts:
 
     @property
     def rejected(self) -> int:
-        """How many were read and discarded: not asked for, but not filtered by the system either.
+        """How many were read and discarded, as they were not asked for.
 
-        It is the sum of `rejected_by_reason`.
+        They are those that the system does not filter. It is the sum of `rejected_by_reason`.
         """
         return sum(count for _, count in self._rejections)
 
     @property
     def rejected_by_reason(self) -> Counter[str]:
-        """How many were rejected why; 0 for any reason that there was none for.
+        """How many were rejected for which reason; 0 for a reason that there was none for.
 
         * ``"excluded_source"``: it came from one of the ``excluded_sources``, beyond those that the
           system filters itself.
@@ -142,12 +142,12 @@ class ReceiverStatistics(DatagramCounts):
 
     @property
     def by_interface(self) -> dict[str, DatagramCounts]:
-        """The same of each interface, by its name: ``memberships``, added up."""
+        """The sums of ``memberships`` for each interface, by its name."""
         return _grouped(self.memberships, lambda item: item.interface.name)
 
     @property
     def by_group(self) -> dict[str | None, DatagramCounts]:
-        """The same of each group: ``memberships``, added up.
+        """The sums of ``memberships`` for each group.
 
         Under `None` is what was sent to this program alone.
         """
