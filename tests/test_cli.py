@@ -327,7 +327,13 @@ def good_result(dropped_by_kernel: int | None = 0) -> DemoResult:
         Arrival(item, Datagram(item.data, source, item.group, LO), 0.0)
         for item in setup.planned.values()
     ]
-    received = ReceiverStatistics(24, 24, 0, 0, dropped_by_kernel, 65536, 65536)
+    received = ReceiverStatistics(
+        received=24,
+        delivered=24,
+        dropped_by_kernel=dropped_by_kernel,
+        receive_buffer_asked=65536,
+        receive_buffer_granted=65536,
+    )
     sent = SenderStatistics(12, 0, None, 65536)
     return DemoResult(setup, tuple(arrivals), 0, {}, received, (sent, sent))
 
@@ -350,6 +356,13 @@ def test_verdict_blames_the_firewall_only_for_what_the_kernel_did_not_drop(
     causes = " ".join(describe_causes(result))
     assert ("firewall" in causes) is firewall
     assert ("receive buffer was full" in causes) is bool(dropped)
+
+
+def test_verdict_tells_what_the_receiver_dropped_itself() -> None:
+    good = good_result()
+    receiver = attrs.evolve(good.receiver, received=24, delivered=22, dropped_by_policy=2)
+    result = attrs.evolve(good, arrivals=good.arrivals[2:], receiver=receiver)
+    assert describe_causes(result) == ["The receiver dropped 2: too many were waiting to be taken."]
 
 
 def test_verdict_gives_the_reason_of_a_refused_sender_and_no_other() -> None:

@@ -147,6 +147,26 @@ async def test_receive_fast_counts(two_hosts: TwoHosts) -> None:
     assert all(line.startswith("the receive buffer is limited to") for line in limit)
 
 
+async def test_losses_are_told_to_the_datagram(two_hosts: TwoHosts) -> None:
+    groups = ["239.1.2.3", "239.1.2.4"]
+    with two_hosts.b.popen(*example("losses.py", "2")) as receiver:
+        await subscribed(two_hosts.lan, *groups)
+        for group in groups:
+            await send(two_hosts.b, group, b"own")
+            await send(two_hosts.a, group, *[b"hello"] * 100)
+        told = await rest_of_output(receiver)
+    sums: dict[str, int] = {}
+    for line in told:
+        if not line.startswith(" "):
+            place, _, line = line.partition(":")
+        if "rejected" in line:
+            assert line == f"  rejected, own: {2 if place == 'in all' else 1}"
+        else:
+            sums[place] = sums.get(place, 0) + sum(map(int, re.findall(r"\d+", line)))
+    assert sums == {"in all": 200, "239.1.2.3 on eth0": 100, "239.1.2.4 on eth0": 100}
+    assert any(line.startswith("  dropped, as max_buffered waited: ") for line in told)
+
+
 async def test_send_options_reach_the_groups(two_hosts: TwoHosts) -> None:
     groups = ["239.1.2.3", "239.1.2.4"]
     with on(two_hosts.b):

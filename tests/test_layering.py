@@ -32,6 +32,7 @@ LAYERS: list[list[str]] = [
     ["_watch"],
     ["_statistics"],
     ["_queue"],
+    ["_ledger"],
     ["_live"],
     ["_reader"],
     ["_intake"],

@@ -9,13 +9,22 @@ from typing import TypeAlias
 
 import pytest
 import trio
-from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
+from trio.testing import (
+    MockClock,
+    assert_checkpoints,
+    assert_no_checkpoints,
+    wait_all_tasks_blocked,
+)
 
-from tests.machine import ETH0
+from tests.machine import ETH0, ETH1
 from trio_mcast import Datagram, Endpoint
 from trio_mcast._queue import DatagramQueue
+from trio_mcast._specs import Overflow
 
 SOURCE = Endpoint("10.0.0.9", 5000)
+
+# Trio runs tasks that are ready in random order: after so many times, each order has been seen.
+ENOUGH_FOR_CHANCE = 30
 
 # Both ways to wait, as a function that gives what was taken as numbers.
 Take: TypeAlias = Callable[[DatagramQueue], Awaitable[list[int]]]
@@ -38,11 +47,14 @@ def numbers_of(datagrams: Iterable[Datagram]) -> list[int]:
     return [int(item.data) for item in datagrams]
 
 
-def filled(count: int, max_buffered: int = 1_000, batch: int = 10) -> DatagramQueue:
+def filled(
+    count: int, max_buffered: int = 1_000, batch: int = 10, overflow: Overflow = "wait"
+) -> DatagramQueue:
     """A queue with datagrams 0, 1, 2, ... in lists of ``batch``."""
-    queue = DatagramQueue(max_buffered)
+    queue = DatagramQueue(max_buffered, overflow=overflow)
     for start in range(0, count, batch):
         queue.put(numbered(range(start, min(start + batch, count))))
+        numbers_in(queue)
     return queue
 
 
@@ -52,6 +64,14 @@ async def take_one(queue: DatagramQueue) -> list[int]:
 
 async def take_batch(queue: DatagramQueue) -> list[int]:
     return numbers_of(await queue.get_batch(None))
+
+
+def numbers_in(queue: DatagramQueue) -> list[int]:
+    """What waits in it; what it counts fits."""
+    found = numbers_of(queue.waiting_datagrams())
+    assert len(found) == queue.waiting
+    assert queue.received == queue.delivered + queue.waiting + queue.dropped.total()
+    return found
 
 
 EITHER_WAY = pytest.mark.parametrize("take", [take_one, take_batch])
@@ -119,7 +139,7 @@ async def test_taking_waits_for_the_first_datagram(take: Take, autojump_clock: M
 async def test_taking_is_a_checkpoint_even_when_data_is_waiting(take: Take) -> None:
     queue = filled(20, batch=5)
     with assert_checkpoints():
-        await take(queue)  # From the channel.
+        await take(queue)  # From a list that nobody has taken from.
     queue = filled(20, batch=5)
     queue.get_nowait()
     with assert_checkpoints():
@@ -136,17 +156,27 @@ async def test_room_is_counted_in_datagrams() -> None:
     assert (queue.room, queue.waiting) == (6, 4)
     queue.put(numbered(range(4, 10)))
     assert (queue.room, queue.waiting) == (0, 10)
+    assert (queue.received, queue.delivered) == (10, 0)
+
+
+async def test_full_queue_has_room_when_half_has_been_taken() -> None:
+    queue = filled(10, max_buffered=10)
+    assert queue.full
     await queue.get()
-    assert (queue.room, queue.waiting) == (1, 9)
-    await queue.get_batch(2)
-    assert (queue.room, queue.waiting) == (3, 7)
-    assert (queue.received, queue.delivered) == (10, 3)
+    assert (queue.full, queue.room, queue.waiting) == (True, 0, 9)
+    await queue.get_batch(3)
+    assert (queue.full, queue.room, queue.waiting) == (True, 0, 6)
+    queue.get_nowait()
+    assert (queue.full, queue.room, queue.waiting) == (False, 5, 5)
+    # Half full is not full: what there is room for can be put.
+    queue.put(numbered(range(10, 14)))
+    assert (queue.full, queue.room, queue.waiting) == (False, 1, 9)
 
 
 def test_put_takes_the_rest_of_a_unit_for_which_there_is_no_room() -> None:
     queue = filled(8, max_buffered=10)
     queue.put(numbered(range(3)))
-    assert (queue.waiting, queue.room) == (11, -1)
+    assert (queue.waiting, queue.room) == (11, 0)
 
 
 async def test_wait_for_room_returns_at_once_where_there_is_some() -> None:
@@ -195,6 +225,101 @@ async def test_wait_for_room_wakes_every_waiter_and_keeps_the_bound(
             assert await queue.get_batch(None)
             await wait_all_tasks_blocked()
     assert room_seen == [10, 10, 10]
+
+
+# Dropping --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 11, 25, 100])
+@pytest.mark.parametrize(
+    ("overflow", "kept"),
+    [("drop_oldest", list(range(90, 100))), ("drop_newest", list(range(10)))],
+)
+async def test_queue_that_drops_keeps_exactly_its_bound(
+    overflow: Overflow, kept: list[int], size: int
+) -> None:
+    queue = filled(100, max_buffered=10, batch=size, overflow=overflow)
+    assert numbers_in(queue) == kept
+    assert (queue.received, queue.waiting, queue.dropped.total()) == (100, 10, 90)
+    assert numbers_of([await queue.get() for _ in kept]) == kept
+    assert queue.delivered == 10
+
+
+@pytest.mark.parametrize(
+    ("overflow", "kept"),
+    [("drop_oldest", [5, 6, 7, 8, 9]), ("drop_newest", [2, 3, 4, 5, 6])],
+)
+async def test_queue_drops_from_a_list_that_was_begun(overflow: Overflow, kept: list[int]) -> None:
+    queue = DatagramQueue(5, overflow=overflow)
+    queue.put(numbered(range(5)))
+    assert numbers_of(await queue.get_batch(2)) == [0, 1]
+    queue.put(numbered([5, 6, 7]))
+    queue.put(numbered([8, 9]))
+    assert numbers_in(queue) == kept
+    assert numbers_of([queue.get_nowait() for _ in kept]) == kept
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
+async def test_what_is_dropped_is_counted_by_group_and_interface(overflow: Overflow) -> None:
+    queue = DatagramQueue(1, overflow=overflow)
+    first = Datagram(b"0", SOURCE, "239.1.2.3", ETH0)
+    others = [
+        Datagram(b"1", SOURCE, "239.1.2.3", ETH1),
+        Datagram(b"2", SOURCE, None, ETH0),
+        Datagram(b"3", SOURCE, "239.1.2.3", ETH1),
+    ]
+    queue.put(others if overflow == "drop_oldest" else [first])
+    queue.put([first] if overflow == "drop_oldest" else others)
+    assert list(queue.waiting_datagrams()) == [first]
+    assert queue.dropped == {("239.1.2.3", "eth1"): 2, (None, "eth0"): 1}
+
+
+@pytest.mark.parametrize(("overflow", "kept"), [("drop_oldest", [8, 9]), ("drop_newest", [1, 2])])
+async def test_who_waits_is_served_before_anything_is_dropped(
+    overflow: Overflow, kept: list[int], autojump_clock: MockClock
+) -> None:
+    queue = DatagramQueue(2, overflow=overflow)
+    taken: list[int] = []
+
+    async def consume() -> None:
+        taken.extend(await take_one(queue))
+
+    async with tasks(autojump_clock) as nursery:
+        nursery.start_soon(consume)
+        await wait_all_tasks_blocked()
+        queue.put(numbered(range(10)))
+        assert numbers_in(queue) == kept
+    assert taken == [0]
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
+async def test_queue_that_drops_gives_who_is_about_to_take_a_turn(overflow: Overflow) -> None:
+    for _ in range(ENOUGH_FOR_CHANCE):
+        queue = filled(10, max_buffered=10, overflow=overflow)
+        assert (queue.full, queue.room) == (True, 10)
+        found = trio.Event()
+
+        async def consume(queue: DatagramQueue, found: trio.Event) -> None:
+            found.set()
+            await queue.get_batch(None)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(consume, queue, found)
+            await found.wait()  # Who runs first now is left to chance.
+            await queue.wait_for_room()
+            assert queue.waiting == 0
+        with assert_no_checkpoints():
+            await queue.wait_for_room()
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
+async def test_wait_for_room_does_not_wait_for_consumers_if_the_queue_drops(
+    overflow: Overflow,
+) -> None:
+    queue = filled(10, max_buffered=10, overflow=overflow)
+    with trio.fail_after(1):
+        await queue.wait_for_room()
+    assert queue.full
 
 
 # Several consumers -----------------------------------------------------------------------------
@@ -260,24 +385,73 @@ async def test_cancelled_consumer_passes_its_turn_on(autojump_clock: MockClock) 
     assert taken == [0, 1, 2]
 
 
-async def test_get_nowait_does_not_overtake_who_waits(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize(("take", "first"), [(take_one, [0]), (take_batch, [0, 1])])
+async def test_get_nowait_does_not_overtake_who_waits(
+    take: Take, first: list[int], autojump_clock: MockClock
+) -> None:
     queue = DatagramQueue(10)
     taken: list[int] = []
 
     async def consume() -> None:
-        while len(taken) < 4:
-            taken.extend(await take_one(queue))
+        taken.extend(await take(queue))
 
     async with tasks(autojump_clock) as nursery:
         nursery.start_soon(consume)
         await wait_all_tasks_blocked()
-        # The first list is on its way to the consumer; taking from the second here would make
-        # the consumer see what is left of the second before the first.
+        # Putting has handed something to the consumer, which has not run yet.
         queue.put(numbered([0, 1]))
         queue.put(numbered([2, 3]))
-        with pytest.raises(trio.WouldBlock):
-            queue.get_nowait()
-    assert taken == [0, 1, 2, 3]
+        assert taken == []
+        rest = numbers_of(queue.get_nowait() for _ in range(queue.waiting))
+    assert taken == first
+    assert taken + rest == [0, 1, 2, 3]
+
+
+async def test_who_comes_later_does_not_overtake_who_waits(autojump_clock: MockClock) -> None:
+    queue = DatagramQueue(10)
+    taken: dict[str, list[int]] = {}
+
+    async def consume(name: str) -> None:
+        taken[name] = await take_one(queue)
+
+    async with tasks(autojump_clock) as nursery:
+        nursery.start_soon(consume, "early")
+        await wait_all_tasks_blocked()
+        nursery.start_soon(consume, "late")
+        queue.put(numbered([0]))
+        await wait_all_tasks_blocked()
+        assert taken == {"early": [0]}
+        queue.put(numbered([1]))
+    assert taken == {"early": [0], "late": [1]}
+
+
+async def test_consumers_that_never_wait_do_not_starve_one_that_does(
+    autojump_clock: MockClock,
+) -> None:
+    queue = DatagramQueue(10)
+    done = trio.Event()
+
+    async def produce() -> None:
+        while not done.is_set():
+            if not queue.full:
+                queue.put(numbered(range(5)))
+            await trio.lowlevel.checkpoint()
+
+    async def take_for_ever() -> None:
+        while not done.is_set():
+            await queue.get_batch(None)
+
+    async def take_a_few() -> None:
+        for _ in range(100):
+            await queue.get()
+        done.set()
+
+    async with tasks(autojump_clock) as nursery:
+        for task in (produce, take_for_ever, take_for_ever, take_a_few):
+            nursery.start_soon(task)
+        await done.wait()
+        nursery.cancel_scope.cancel()
+    assert done.is_set()
 
 
 # Cancellation ----------------------------------------------------------------------------------
@@ -385,23 +559,52 @@ async def test_close_wakes_every_waiter_with_an_error(
     assert sorted(closed) == ["a", "b", "c"]
 
 
-async def test_close_counts_even_for_a_consumer_whose_turn_has_come(
-    autojump_clock: MockClock,
+@EITHER_WAY
+async def test_close_counts_even_for_a_consumer_that_has_found_something(take: Take) -> None:
+    async def consume(queue: DatagramQueue) -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await take(queue)
+
+    for _ in range(ENOUGH_FOR_CHANCE):
+        queue = filled(10)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(consume, queue)
+            # Who runs first now is left to chance: it is about to begin, or in its checkpoint.
+            await trio.lowlevel.checkpoint()
+            queue.close()
+        assert queue.delivered == 0
+
+
+@EITHER_WAY
+async def test_what_was_handed_over_before_closing_is_not_lost(
+    take: Take, autojump_clock: MockClock
 ) -> None:
     queue = DatagramQueue(10)
-
-    async def take_one_and_close() -> None:
-        await queue.get()
-        # Nine are left, and the other consumer is on its way to them.
-        queue.close()
+    taken: list[int] = []
 
     async def consume() -> None:
-        with pytest.raises(trio.ClosedResourceError):
-            await queue.get()
+        taken.extend(await take(queue))
 
     async with tasks(autojump_clock) as nursery:
-        nursery.start_soon(take_one_and_close)
-        await wait_all_tasks_blocked()
         nursery.start_soon(consume)
         await wait_all_tasks_blocked()
-        queue.put(numbered(range(10)))
+        queue.put(numbered([7]))
+        queue.close()
+    assert taken == [7]
+    assert (queue.received, queue.delivered) == (1, 1)
+
+
+async def test_close_wakes_who_waits_for_room(autojump_clock: MockClock) -> None:
+    queue = filled(10, max_buffered=10)
+
+    async def produce() -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await queue.wait_for_room()
+
+    async with tasks(autojump_clock) as nursery:
+        nursery.start_soon(produce)
+        await wait_all_tasks_blocked()
+        queue.close()
+    with pytest.raises(trio.ClosedResourceError):
+        queue.put(numbered([1]))
+    assert queue.waiting == 10, "what was discarded by closing"

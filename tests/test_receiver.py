@@ -7,6 +7,7 @@ import logging
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal
 
 import pytest
 import trio
@@ -24,6 +25,7 @@ from trio_mcast import (
 
 from .lab import Host, Lab
 from .lab.machine import on
+from .traffic import plain_sender
 
 GROUP, PORT = "239.1.2.3", 5000
 
@@ -185,6 +187,57 @@ async def test_at_most_max_buffered_datagrams_wait_in_the_process(
                 numbers.append(number_of(await receiver.receive()))
                 assert receiver.statistics().waiting <= 7
     assert numbers == list(range(100))
+
+
+@pytest.mark.parametrize(
+    ("overflow", "kept"), [("drop_oldest", range(93, 100)), ("drop_newest", range(7))]
+)
+async def test_receiver_that_drops_reads_on_and_keeps_max_buffered(
+    host: Host, sender: McastSender, overflow: Literal["drop_oldest", "drop_newest"], kept: range
+) -> None:
+    with on(host), trio.fail_after(5):
+        async with open_mcast_receiver(
+            GROUP, PORT, interfaces="lo", max_buffered=7, overflow=overflow
+        ) as receiver:
+            await send_numbers(sender, range(100))
+            await trio.testing.wait_all_tasks_blocked()
+            statistics = receiver.statistics()
+            assert (statistics.received, statistics.waiting) == (100, 7)
+            assert [number_of(await receiver.receive()) for _ in kept] == list(kept)
+            with pytest.raises(trio.WouldBlock):
+                receiver.receive_nowait()
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
+async def test_receiver_that_drops_keeps_max_buffered_of_what_comes_as_one_unit(
+    host: Host, overflow: Literal["drop_oldest", "drop_newest"]
+) -> None:
+    with on(host), trio.fail_after(5):
+        async with (
+            open_mcast_receiver(
+                GROUP, PORT, interfaces="lo", max_buffered=7, overflow=overflow
+            ) as receiver,
+            open_mcast_sender(GROUP, PORT, interfaces="lo") as unit_sender,
+        ):
+            await unit_sender.send_batch([b"%04d" % number for number in range(100)])
+            await trio.testing.wait_all_tasks_blocked()
+            statistics = receiver.statistics()
+            assert (statistics.received, statistics.waiting) == (100, 7)
+
+
+async def test_nothing_is_dropped_of_a_burst_if_the_program_takes_all_there_is(
+    host: Host,
+) -> None:
+    with on(host), plain_sender(host, GROUP, "lo") as plain, trio.fail_after(5):
+        async with open_mcast_receiver(
+            GROUP, PORT, interfaces="lo", max_buffered=7, overflow="drop_oldest"
+        ) as receiver:
+            for number in range(200):  # Without a checkpoint: nothing is read yet.
+                plain.sendto(b"%d" % number, (GROUP, PORT))
+            numbers: list[int] = []
+            while len(numbers) < 200:
+                numbers.extend(map(number_of, await receiver.receive_batch()))
+    assert numbers == list(range(200))
 
 
 async def test_what_the_kernel_drops_is_counted(host: Host, sender: McastSender) -> None:

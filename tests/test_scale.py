@@ -11,7 +11,7 @@ import tracemalloc
 import weakref
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from ipaddress import IPv4Address
 
 import pytest
@@ -19,6 +19,7 @@ import trio
 import trio.testing
 
 from tests.batches import loopback_host, numbered, open_sockets, read_until, send_unit
+from tests.floods import flood
 from tests.lab import Host, Lab
 from tests.lab.fixtures import TwoLans
 from tests.lab.machine import on
@@ -194,30 +195,6 @@ async def test_units_after_single_datagrams_exceed_the_bound_by_one_read_at_most
 
 
 # Floods ----------------------------------------------------------------------------------------
-
-# Sends units of 64 small datagrams to a group on an interface, as fast as it can.
-FLOOD = """
-import socket, struct, sys
-group, port, index, wish = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("=8xi", index))
-control = [(socket.IPPROTO_UDP, 103, struct.pack("=H", 64))] if wish == "units" else []
-data = bytes(64 * 64) if wish == "units" else bytes(64)
-print("ready", flush=True)
-while True:
-    sock.sendmsg([data], control, 0, (group, port))
-"""
-
-
-@contextmanager
-def flood(host: Host, group: str, interface: str, wish: str) -> Iterator[None]:
-    """A process that floods the group from the host."""
-    index = str(host.index(interface))
-    with host.popen(sys.executable, "-c", FLOOD, group, str(PORT), index, wish) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield
-
 
 KINDS = pytest.mark.parametrize("wish", ["units", "singles"])
 

@@ -146,7 +146,9 @@ async def test_exclusions_beyond_what_the_kernel_takes_are_rejected_and_counted(
                 await sender.send_batch([b"hello"] * 3)
         assert len(await delivered(unfiltered, marking)) == 3 * len(excluded)
         assert await delivered(receiver, marking) == []
-        assert receiver.statistics().rejected == 3 * 2
+        statistics = receiver.statistics()
+        assert statistics.rejected == 3 * 2
+        assert statistics.rejected_by_reason == {"excluded_source": 3 * 2}
 
 
 FLOOD = """if True:
@@ -209,7 +211,8 @@ async def test_own_datagrams_are_delivered_if_receiver_and_sender_loop_back(
         sent = sorted((group, name, b"%d" % n) for name in BOTH for n in range(5))
         assert places(await delivered(there, marking)) == sent
         assert places(await delivered(receiver, marking)) == (sent if here else [])
-        assert receiver.statistics().rejected == rejected
+        statistics = receiver.statistics()
+        assert statistics.rejected == statistics.rejected_by_reason["own"] == rejected
 
 
 @FAMILIES

@@ -22,6 +22,7 @@ from trio_mcast._platform import current_platform
 
 GROUP = "239.1.2.3"
 Opener = Callable[..., AbstractAsyncContextManager[Any]]
+OVERFLOWS = ("wait", "drop_oldest", "drop_newest")
 OPENERS: list[Opener] = [open_mcast_receiver, open_mcast_sender]
 
 
@@ -81,6 +82,12 @@ BAD_FOR_RECEIVERS: list[Bad] = [
     ({"max_buffered": 0}, ValueError, "max_buffered must be at least 1, not 0"),
     ({"max_buffered": -5}, ValueError, "max_buffered must be at least 1, not -5"),
     ({"max_buffered": float("inf")}, TypeError, "max_buffered must be an int, not float: inf"),
+    (
+        {"overflow": "drop"},
+        ValueError,
+        "overflow must be one of 'wait', 'drop_oldest', 'drop_newest', not 'drop'",
+    ),
+    ({"overflow": None}, TypeError, "overflow must be text, not NoneType: None"),
     ({"receive_buffer_size": 0}, ValueError, "receive_buffer_size must be from 1 to 1073741823"),
     ({"receive_buffer_size": 2**31}, ValueError, "not 2147483648"),
     ({"receive_buffer_size": "1M"}, TypeError, "receive_buffer_size must be an int, not str: '1M'"),
@@ -128,6 +135,7 @@ GOOD: list[tuple[Opener, dict[str, Any]]] = [
     (open_mcast_sender, {"traffic_class": 255}),
     (open_mcast_sender, {"source_port": 65_535}),
     (open_mcast_receiver, {"max_buffered": 1}),
+    *((open_mcast_receiver, {"overflow": policy}) for policy in OVERFLOWS),
     (open_mcast_receiver, {"receive_buffer_size": 2**30 - 1}),
     (open_mcast_receiver, {"groups": iter(["239.1.2.3", "ff05::1"])}),
     (
@@ -182,6 +190,7 @@ def test_receiver_spec_has_the_defaults_of_the_opener() -> None:
         "receive_ttl": False,
         "receive_timestamp": False,
         "max_buffered": 1024,
+        "overflow": "wait",
         "receive_buffer_size": None,
     }
 

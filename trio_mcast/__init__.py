@@ -20,13 +20,19 @@ from ._platform import SocketOption
 from ._receiver import McastReceiver, Membership
 from ._sender import McastSender
 from ._specs import McastReceiverSpec, McastSenderSpec
-from ._statistics import ReceiverStatistics, SenderStatistics
+from ._statistics import (
+    DatagramCounts,
+    MembershipStatistics,
+    ReceiverStatistics,
+    SenderStatistics,
+)
 from ._watch import watch_interfaces
 
 __all__ = [
     "AmbiguousInterfaceError",
     "Datagram",
     "DatagramChannel",
+    "DatagramCounts",
     "Endpoint",
     "Interface",
     "InterfaceChange",
@@ -37,6 +43,7 @@ __all__ = [
     "McastSender",
     "McastSenderSpec",
     "Membership",
+    "MembershipStatistics",
     "ReceiverStatistics",
     "SenderStatistics",
     "SocketOption",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 import trio
 
@@ -40,8 +41,10 @@ class DatagramChannel(trio.abc.ReceiveChannel[Datagram], metaclass=OpenedOnly):
         """
         return await self._intake.queue.get()
 
-    # The inherited one would wait for the end of the channel, and there is none.
-    __anext__ = receive
+    # The inherited one would wait for the end of the channel, and there is none. This one gives the
+    # coroutine of the queue as it is: one frame less to run for each datagram.
+    def __anext__(self) -> Coroutine[Any, Any, Datagram]:
+        return self._intake.queue.get()
 
     def receive_nowait(self) -> Datagram:
         """The next datagram, if one has been read already.

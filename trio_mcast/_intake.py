@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import trio
@@ -11,9 +11,10 @@ import trio
 from ._errors import SocketSetupError, explain_refusal
 from ._host import Host, McastSocket
 from ._interface import Interface
+from ._ledger import Ledger
 from ._queue import DatagramQueue
 from ._reader import InterfaceReader
-from ._statistics import ReceiverStatistics
+from ._statistics import ReceiverStatistics, add_up, fields_of
 
 logger = logging.getLogger("trio_mcast")
 
@@ -43,8 +44,12 @@ class Intake:
         self._stopped = False
         self._on_failure: OnFailure | None = None
         self._sockets_failed = 0
-        # What sockets that were discarded had counted: (rejected, dropped by the kernel).
-        self._counted_before = [0, 0]
+        self._ledger = Ledger(self._sockets, queue)
+        self._last_statistics: ReceiverStatistics | None = None
+
+    def _sockets(self) -> Iterator[McastSocket]:
+        """All that are open."""
+        return (socket for reader in self._readers.values() for socket in reader.sockets)
 
     async def run(self, on_failure: OnFailure) -> None:
         """Read, with a task for each interface, until stopped.
@@ -117,11 +122,10 @@ class Intake:
 
     def discard(self, socket: McastSocket) -> None:
         """Close one socket; what it has counted stays counted."""
-        self._counted_before[0] += socket.rejected.total()
-        self._counted_before[1] += socket.dropped() or 0
         key = _key(socket.spec.interface)
         reader = self._readers.get(key)
-        if reader is not None:
+        if reader is not None and socket in reader.sockets:
+            self._ledger.retire(socket)
             reader.discard(socket)
             if not reader.sockets:
                 del self._readers[key]
@@ -129,19 +133,17 @@ class Intake:
         socket.close()  # Also if no reader had taken it.
 
     def statistics(self) -> ReceiverStatistics:
-        sockets = [socket for reader in self._readers.values() for socket in reader.sockets]
-        rejected, dropped = self._counted_before
-        drops = [socket.dropped() for socket in sockets]
-        known = [count for count in drops if count is not None]
+        """What was counted so far, or until it was stopped."""
+        if self._last_statistics is not None:
+            return self._last_statistics
+        memberships, earlier = self._ledger.memberships(), self._ledger.earlier
         return ReceiverStatistics(
-            received=self.queue.received,
-            delivered=self.queue.delivered,
-            waiting=self.queue.waiting,
-            rejected=rejected + sum(socket.rejected.total() for socket in sockets),
-            dropped_by_kernel=dropped + sum(known) if known or dropped or not drops else None,
+            **fields_of(add_up([*memberships, earlier])),
+            memberships=memberships,
+            earlier=earlier,
             receive_buffer_asked=self._buffer_asked,
             receive_buffer_granted=min(
-                (socket.receive_buffer_granted for socket in sockets), default=0
+                (socket.receive_buffer_granted for socket in self._sockets()), default=0
             ),
             sockets_failed=self._sockets_failed,
         )
@@ -149,6 +151,8 @@ class Intake:
     def stop(self) -> None:
         """Read nothing any more, and wake who waits for a datagram; the sockets stay open."""
         self._stopped = True
+        if self._last_statistics is None:
+            self._last_statistics = self.statistics()
         self._tasks.cancel()
         for reader in self._readers.values():
             reader.stop()

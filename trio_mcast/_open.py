@@ -17,7 +17,7 @@ from ._plan import DEFAULT_RECEIVE_BUFFER_BYTES
 from ._queue import DatagramQueue
 from ._receiver import McastReceiver
 from ._sender import McastSender
-from ._specs import McastReceiverSpec, McastSenderSpec
+from ._specs import McastReceiverSpec, McastSenderSpec, Overflow
 
 # How many replies may wait in a sender; then reading stops, and the kernel's buffers fill. As many
 # as in a receiver unless told otherwise.
@@ -39,6 +39,7 @@ def open_mcast_receiver(
     receive_ttl: bool = False,
     receive_timestamp: bool = False,
     max_buffered: int = 1024,
+    overflow: Overflow = "wait",
     receive_buffer_size: int | None = None,
 ) -> AbstractAsyncContextManager[McastReceiver]:
     """Join groups and receive their datagrams for the length of an ``async with`` block.
@@ -79,10 +80,15 @@ def open_mcast_receiver(
         receive_timestamp: Whether each datagram is to carry its arrival time, from the kernel.
             Linux begins to take it some milliseconds after the first program of the machine asks
             for it; what arrives before has the time at which it was read.
-        max_buffered: How many datagrams may wait in the process, at least 1. When so many do,
-            reading stops: the kernel's buffers fill, and what then does not fit is dropped and
-            counted by the kernel. From 1,024 up, datagrams that were sent in one go are taken as
-            one unit, which is fast but can exceed the bound by the rest of a unit.
+        max_buffered: How many datagrams may wait in the process, at least 1.
+        overflow: What happens when so many do. ``"wait"``, the default: reading stops until half of
+            them have been taken; the kernel's buffers fill, and what then does not fit is dropped
+            and counted by the kernel. ``"drop_oldest"``: reading goes on, and those that have
+            waited longest are dropped, for programs that want the latest. ``"drop_newest"``:
+            reading goes on, and what arrives is dropped. With ``"wait"`` and a ``max_buffered``
+            from 1,024 up, datagrams that were sent in one go are taken as one unit, which is fast
+            but can exceed the bound by the rest of a unit. If it is less, they are taken one by
+            one, and with the others the bound is exact in any case.
         receive_buffer_size: The receive buffer to ask for, per socket, in bytes; what was granted
             is in `McastReceiver.statistics`. Default: 1 MiB.
 
@@ -120,6 +126,7 @@ def open_mcast_receiver(
         receive_ttl=receive_ttl,
         receive_timestamp=receive_timestamp,
         max_buffered=max_buffered,
+        overflow=overflow,
         receive_buffer_size=receive_buffer_size,
     ).open()
 
@@ -213,7 +220,7 @@ async def open_receiver(spec: McastReceiverSpec) -> AsyncIterator[McastReceiver]
             stack.callback(watcher.close)
         intake = Intake(
             host,
-            DatagramQueue(spec.max_buffered),
+            DatagramQueue(spec.max_buffered, overflow=spec.overflow),
             buffer_asked=spec.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
         )
         stack.callback(intake.close)

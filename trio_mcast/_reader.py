@@ -73,14 +73,18 @@ class InterfaceReader:
                 busy_since = now
             share = max(1, _READ_AT_ONCE // len(ready))
             batch: list[Datagram] = []
-            room = queue.room
+            room = 0 if queue.full else queue.room
             for socket in ready:
                 if room <= 0:
-                    # Backpressure: without room nothing is read, and the kernel's buffers fill.
+                    # Backpressure: without room nothing is read, and the kernel's buffers fill; or,
+                    # if the queue is to drop, who takes from it has a turn first.
                     if batch:
                         queue.put(batch)
                         batch = []
-                    await queue.wait_for_room()
+                    try:
+                        await queue.wait_for_room()
+                    except trio.ClosedResourceError:
+                        return
                     room = queue.room
                 if not self.sockets.get(socket):
                     continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 import attrs
 
@@ -36,6 +36,11 @@ from ._requests import Request, plan_request
 if TYPE_CHECKING:
     from ._receiver import McastReceiver
     from ._sender import McastSender
+
+
+# What becomes of datagrams when `max_buffered` of them wait.
+Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
+_OVERFLOWS: Final[tuple[Overflow, ...]] = get_args(Overflow)
 
 
 def _groups(value: AddressLike | Iterable[AddressLike]) -> tuple[str, ...]:
@@ -84,9 +89,18 @@ def _max_buffered(value: int) -> int:
     return parse_int(value, "max_buffered", 1)
 
 
-# A unit of datagrams (UDP_GRO) can only be read as a whole, so one may exceed the bound of the
-# queue by up to 127. Where the bound is less than some multiple of that, it counts for more than
-# speed.
+def _overflow(value: Overflow) -> Overflow:
+    if not isinstance(value, str):
+        raise TypeError(f"overflow must be text, not {type(value).__name__}: {value!r}")
+    if value not in _OVERFLOWS:
+        choices = ", ".join(map(repr, _OVERFLOWS))
+        raise ValueError(f"overflow must be one of {choices}, not {value!r}")
+    return value
+
+
+# A unit of datagrams (UDP_GRO) can only be read as a whole, so one may exceed the bound of a queue
+# that does not drop by up to 127. Where the bound is less than some multiple of that, it counts for
+# more than speed.
 _MIN_BUFFERED_FOR_UNITS = 1024
 
 # SO_RCVBUF and SO_SNDBUF take a C int, which Linux doubles.
@@ -142,6 +156,7 @@ class McastReceiverSpec:
     receive_ttl: bool = _flag(False)
     receive_timestamp: bool = _flag(False)
     max_buffered: int = attrs.field(default=1024, kw_only=True, converter=_max_buffered)
+    overflow: Overflow = attrs.field(default="wait", kw_only=True, converter=_overflow)
     receive_buffer_size: int | None = attrs.field(
         default=None, kw_only=True, converter=_receive_buffer_size
     )
@@ -173,7 +188,7 @@ class McastReceiverSpec:
             receive_ttl=self.receive_ttl,
             receive_timestamp=self.receive_timestamp,
             receive_buffer_size=self.receive_buffer_size,
-            receive_units=self.max_buffered >= _MIN_BUFFERED_FOR_UNITS,
+            receive_units=(self.overflow != "wait" or self.max_buffered >= _MIN_BUFFERED_FOR_UNITS),
         )
 
     def plan_memberships(

@@ -120,9 +120,13 @@ def describe_verdict(result: DemoResult) -> str:
 def describe_causes(result: DemoResult) -> list[str]:
     """What may be wrong and what to look at, a sentence each; empty if nothing is wrong."""
     causes = [f"Sender {number}: {error}." for number, error in result.refusals.items()]
-    dropped = result.receiver.dropped_by_kernel or 0
-    if dropped:
-        causes.append(f"The kernel dropped {dropped}: the receive buffer was full.")
+    by_kernel = result.receiver.dropped_by_kernel or 0
+    by_policy = result.receiver.dropped_by_policy
+    dropped = by_kernel + by_policy
+    if by_kernel:
+        causes.append(f"The kernel dropped {by_kernel}: the receive buffer was full.")
+    if by_policy:
+        causes.append(f"The receiver dropped {by_policy}: too many were waiting to be taken.")
     lost = [item for item in result.missing if item.sender not in result.refusals]
     if len(lost) > dropped:
         causes.append(
@@ -168,6 +172,8 @@ def _statistics_table(result: DemoResult) -> Table:
         table.add_row(f"sender {number}", *map(_count, counts), _kibibytes(buffer))
     receiver = result.receiver
     dropped = receiver.dropped_by_kernel
+    if dropped is not None:
+        dropped += receiver.dropped_by_policy
     counts = [None, None, receiver.received, receiver.delivered, receiver.rejected]
     table.add_row(
         "receiver",
