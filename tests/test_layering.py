@@ -24,7 +24,7 @@ LAYERS: list[list[str]] = [
     ["_changes"],
     ["_platform/"],
     ["_plan"],
-    ["_plan_sender"],
+    ["_plan_sender", "_plan_unicast"],
     ["_specs"],
     ["_datagram"],
     ["_host/"],
@@ -69,6 +69,7 @@ PURE = [
     "_platform/",
     "_plan",
     "_plan_sender",
+    "_plan_unicast",
     "_specs",
     "_datagram",
 ]

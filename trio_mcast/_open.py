@@ -40,6 +40,7 @@ def open_mcast_receiver(
     interfaces: InterfaceSelectors | None = None,
     sources: AddressLike | Iterable[AddressLike] | None = None,
     excluded_sources: AddressLike | Iterable[AddressLike] | None = None,
+    accept_unicast: bool = False,
     loopback: bool = True,
     receive_ttl: bool = False,
     receive_timestamp: bool = False,
@@ -69,6 +70,11 @@ def open_mcast_receiver(
             spread over more sockets. Each family of the groups needs a source of that family.
         excluded_sources: Receive from all but these (an EXCLUDE filter). Any number: those beyond
             what the kernel takes are rejected after reading. Not together with ``sources``.
+        accept_unicast: Whether to receive unicast to the port as well, as mDNS and SSDP need it:
+            what is sent to any address of the interfaces, in the families of their groups. Its
+            ``group`` is `None`. ``sources``, ``excluded_sources`` and ``loopback`` apply to it.
+            Where several programs have the port, the system gives each unicast datagram to one of
+            them only, and to this one before those that have not named the address.
         loopback: Whether to receive datagrams sent from this machine as well. When off, they are
             told by their source address, except on the loopback interface, which always delivers.
         receive_ttl: Whether each datagram is to carry its ttl.
@@ -110,6 +116,7 @@ def open_mcast_receiver(
         interfaces=interfaces,
         sources=sources,
         excluded_sources=excluded_sources,
+        accept_unicast=accept_unicast,
         loopback=loopback,
         receive_ttl=receive_ttl,
         receive_timestamp=receive_timestamp,

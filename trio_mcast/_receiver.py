@@ -22,7 +22,8 @@ class Membership:
     """A group on an interface, and how it stands.
 
     Attributes:
-        group: The group, as text.
+        group: The group, as text; `None` stands for unicast to the interface's own addresses, with
+            ``accept_unicast``.
         interface: The interface.
         sources: The only sources that are received, as text; empty for any source.
         excluded_sources: The sources that are left out.
@@ -30,7 +31,7 @@ class Membership:
         error: Why it failed; else `None`.
     """
 
-    group: str
+    group: str | None
     interface: Interface
     sources: tuple[str, ...]
     excluded_sources: tuple[str, ...]
@@ -77,7 +78,8 @@ class McastReceiver(DatagramChannel):
     def memberships(self) -> tuple[Membership, ...]:
         """Every group on every interface that was asked for, and how it stands.
 
-        Ordered by group as given, then by interface.
+        Ordered by group as given, then by interface. With ``accept_unicast``, one with a group of
+        `None` follows for each interface that has an address.
         """
         return self._memberships
 

@@ -32,6 +32,7 @@ from ._plan import (
     plan_receiver,
 )
 from ._plan_sender import Router, SenderPlan, SenderWishes, plan_sender
+from ._plan_unicast import plan_unicast
 from ._platform import Platform, PlatformName, platform_named
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ class McastReceiverSpec:
     excluded_sources: tuple[str, ...] | None = attrs.field(
         default=None, kw_only=True, converter=_excluded
     )
+    accept_unicast: bool = _flag(False)
     loopback: bool = _flag(True)
     receive_ttl: bool = _flag(False)
     receive_timestamp: bool = _flag(False)
@@ -164,6 +166,7 @@ class McastReceiverSpec:
             port=self.port,
             sources=parse_sources(self.sources, "sources"),
             excluded_sources=parse_sources(self.excluded_sources, "excluded_sources"),
+            accept_unicast=self.accept_unicast,
             loopback=self.loopback,
             receive_ttl=self.receive_ttl,
             receive_timestamp=self.receive_timestamp,
@@ -176,7 +179,11 @@ class McastReceiverSpec:
     ) -> tuple[MembershipPlan, ...]:
         """The sockets of `plan`, by membership."""
         pairs = pair_groups(self._parsed_groups(), self.interfaces, interfaces)
-        return plan_receiver(pairs, self._wishes(), interfaces, platform)
+        wishes = self._wishes()
+        plans = plan_receiver(pairs, wishes, interfaces, platform)
+        if self.accept_unicast:
+            plans += plan_unicast(pairs, wishes, interfaces, platform)
+        return plans
 
     def plan(
         self, interfaces: Sequence[Interface], platform: PlatformName | None = None

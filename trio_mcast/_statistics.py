@@ -19,7 +19,7 @@ class ReceiverStatistics:
         waiting: Read, accepted and not yet handed to the program.
         rejected: Read and discarded, because they were not asked for and the system does not
             filter them: this machine's own with ``loopback=False``, or sources that are excluded
-            beyond what the kernel takes.
+            beyond what the kernel takes, and unicast from sources that were not asked for.
         dropped_by_kernel: Dropped by the system because a socket's receive buffer was full; `None`
             where the system does not tell.
         receive_buffer_asked: The receive buffer that was asked for, per socket, in bytes.
