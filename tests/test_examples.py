@@ -198,6 +198,22 @@ async def test_responder_answers_the_asker_alone(two_hosts: TwoHosts) -> None:
     assert (answer, host) == (b"I am", "10.0.1.2")
 
 
+async def test_unicast_is_answered_as_the_group_is(two_hosts: TwoHosts) -> None:
+    with two_hosts.b.popen(*example("unicast.py", "eth0")) as responder:
+        await subscribed(two_hosts.lan, GROUP)
+        with on(two_hosts.a):
+            async with open_mcast_sender(
+                GROUP, PORT, interfaces="eth0", receive_replies=True
+            ) as asker:
+                answering = Endpoint("10.0.1.2", PORT)
+                for to, how in ((GROUP, "asked all"), (answering, "asked me")):
+                    with trio.fail_after(PATIENCE_SECONDS):
+                        await asker.send(b"who is there?", to=to)
+                        reply = await asker.replies.receive()
+                    assert (reply.data, reply.source) == (b"I am", answering)
+                    assert await next_line(responder) == f"{asker.local_endpoints[0]} {how}"
+
+
 async def test_ssdp_search_lists_who_answers(two_hosts: TwoHosts) -> None:
     group, port = "239.255.255.250", 1900
     answer = b"HTTP/1.1 200 OK\r\nST: lab:light\r\nlocation: http://10.0.1.2/\r\n\r\n"

@@ -24,7 +24,7 @@ LAYERS: list[list[str]] = [
     ["_changes"],
     ["_platform/"],
     ["_plan"],
-    ["_plan_sender"],
+    ["_plan_sender", "_plan_unicast"],
     ["_requests"],
     ["_specs"],
     ["_datagram"],
@@ -72,6 +72,7 @@ PURE = [
     "_platform/",
     "_plan",
     "_plan_sender",
+    "_plan_unicast",
     "_specs",
     "_datagram",
 ]

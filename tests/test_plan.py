@@ -57,6 +57,24 @@ RECEIVERS: dict[str, dict[str, Any]] = {
     "receive_timestamp": {"groups": [FOUR, SIX], "receive_timestamp": True},
     "a link-local group": {"groups": "ff02::1:3"},
     "an interface without addresses": {"groups": [FOUR, SIX], "interfaces": "bare0"},
+    "accept_unicast": {"groups": [FOUR, SIX], "accept_unicast": True},
+    "accept_unicast, two sources only, receive_ttl": {
+        "groups": [FOUR, SIX],
+        "accept_unicast": True,
+        "sources": ["10.0.0.8", "2001:db8::8"],
+        "receive_ttl": True,
+    },
+    "accept_unicast, all but two sources, loopback=False": {
+        "groups": [FOUR, SIX],
+        "accept_unicast": True,
+        "excluded_sources": ["10.0.0.8", "2001:db8::8"],
+        "loopback": False,
+    },
+    "accept_unicast on an interface without addresses": {
+        "groups": [FOUR, SIX],
+        "accept_unicast": True,
+        "interfaces": "bare0",
+    },
 }
 SENDERS: dict[str, dict[str, Any]] = {
     "as it comes": {"groups": [FOUR, SIX]},
@@ -108,7 +126,10 @@ def render_option(option: SocketOption, indent: str = "    ") -> list[str]:
 
 def render_socket(spec: SocketSpec) -> list[str]:
     sources = f" from {' '.join(spec.sources)}" if spec.sources else ""
-    title = f"{spec.family} {spec.interface.name} {spec.group or '(sending)'}{sources}"
+    what = spec.group or "(sending)"
+    if spec.accepts_unicast:
+        what = f"{spec.group} and unicast" if spec.group else "unicast"
+    title = f"{spec.family} {spec.interface.name} {what}{sources}"
     lines = ["", title]
     early = [item for item in spec.options if not item.after_bind]
     late = [item for item in spec.options if item.after_bind]
@@ -118,6 +139,8 @@ def render_socket(spec: SocketSpec) -> list[str]:
     lines.append(f"{'    bind':36}{'':12}{spec.bind}")
     for option in late:
         lines += render_option(option)
+    if spec.peer is not None:
+        lines.append(f"{'    connect':36}{'':12}{spec.peer}")
     if spec.rejected_sources:
         lines.append(f"{'    reject':36}{'':12}{' '.join(sorted(spec.rejected_sources))}")
     if spec.own_addresses:

@@ -107,8 +107,8 @@ def _switch(network: Network, membership: Membership) -> Switch | None:
 
 async def _announced(switch: Switch | None, host: Host, membership: Membership) -> None:
     """Return when the switch forwards the membership's datagrams to the host."""
-    # Switches send 224.0.0.x everywhere (RFC 4541 section 2.1.2).
-    if switch is None or membership.group.startswith("224.0.0."):
+    # Switches send 224.0.0.x everywhere (RFC 4541 section 2.1.2), and know nothing of unicast.
+    if switch is None or (membership.group or "224.0.0.").startswith("224.0.0."):
         return
 
     def satisfies(item: Subscription) -> bool:
@@ -124,13 +124,15 @@ async def _announced(switch: Switch | None, host: Host, membership: Membership) 
 async def delivered(
     receiver: McastReceiver, marking: McastSender, *, port: int = PORT
 ) -> list[Datagram]:
-    """What the receiver gives before the markers that are now sent to each of its memberships.
+    """What the receiver gives before the markers that are now sent to each of its groups.
 
     Markers that were sent for other receivers are left out.
     """
     marker = MARKER + b"%d" % next(_marker_numbers)
     missing = {
-        (item.group, item.interface.name) for item in receiver.memberships if item.state == "joined"
+        (item.group, item.interface.name)
+        for item in receiver.memberships
+        if item.group is not None and item.state == "joined"
     }
     found = []
     for group in dict.fromkeys(group for group, _ in missing):

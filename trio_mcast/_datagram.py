@@ -16,10 +16,10 @@ class Datagram(NamedTuple):
     Attributes:
         data: The payload, never cut short: up to 65,507 bytes over IPv4, 20 more over IPv6.
         source: Who sent it.
-        group: The group that it was sent to, as text; `None` if it was sent to this program alone,
-            as are the replies to a sender.
-        interface: The interface that it arrived on. For a reply, the one that the sender has its
-            address from; the system may let it in through another.
+        group: The group that it was sent to, as text; `None` for unicast: a reply to a sender, or
+            what a receiver has accepted with ``accept_unicast``.
+        interface: The interface that it arrived on. For unicast, the one that has the address which
+            it was sent to; the system may let it in through another.
         ttl: The ttl (IPv4) or hop limit (IPv6) with which it arrived; `None` unless the receiver
             was opened with ``receive_ttl``.
         timestamp_ns: When the kernel took it in, in nanoseconds since 1970 (UTC); `None` unless the

@@ -175,8 +175,9 @@ class Members:
                 if number % _OPENED_AT_ONCE == 0:
                     await trio.lowlevel.checkpoint()
                     self._check_open()
-            causes = tuple(member.error for member in made.values() if member.error is not None)
-            if causes and len(causes) == len(plans):
+            groups = [member for (group, _), member in made.items() if group is not None]
+            causes = tuple(member.error for member in groups if member.error is not None)
+            if causes and len(causes) == len(groups):
                 raise all_failed("no group could be joined anywhere", causes)
         except BaseException:
             for member in made.values():
@@ -203,8 +204,8 @@ class Members:
     def leave_groups(self, groups: Iterable[str]) -> None:
         """Leave these wherever they are, and are to come."""
         gone = frozenset(groups)
-        rest = [item.without(gone) for item in self.requests]
-        self.requests = [item for item in rest if item.groups]
+        rest = [item.leaving_groups(gone) for item in self.requests]
+        self.requests = [item for item in rest if not item.is_over]
         self.leave([key for key in self._members if key[0] in gone])
 
     def undo(self, request: int) -> None:
@@ -458,12 +459,9 @@ def _alike(member: Member, plan: MembershipPlan) -> bool:
 
 def _is_meant(rule: SourceRule, plan: MembershipPlan) -> bool:
     """Whether a rule is about a membership: one from any source, of the source's family."""
-    family = "ipv4" if plan.group is not None and "." in plan.group else "ipv6"
-    return (
-        not plan.sources
-        and family_of(rule.source) == family
-        and rule.applies(plan.group, plan.interface)
-    )
+    if plan.sources or not rule.applies(plan.group, plan.interface):
+        return False
+    return plan.group is None or family_of(rule.source) == ("ipv6" if ":" in plan.group else "ipv4")
 
 
 def _name(plan: MembershipPlan) -> str:

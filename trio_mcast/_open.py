@@ -33,6 +33,7 @@ def open_mcast_receiver(
     interfaces: InterfaceSelectors | None = None,
     sources: AddressLike | Iterable[AddressLike] | None = None,
     excluded_sources: AddressLike | Iterable[AddressLike] | None = None,
+    accept_unicast: bool = False,
     loopback: bool = True,
     follow_interfaces: bool = True,
     allow_missing: bool = False,
@@ -65,6 +66,11 @@ def open_mcast_receiver(
             spread over more sockets. Each family of the groups needs a source of that family.
         excluded_sources: Receive from all but these (an EXCLUDE filter). Any number: those beyond
             what the kernel takes are rejected after reading. Not together with ``sources``.
+        accept_unicast: Whether to receive unicast to the port as well, as mDNS and SSDP need it:
+            what is sent to any address of the interfaces, in the families of their groups. Its
+            ``group`` is `None`. ``sources``, ``excluded_sources`` and ``loopback`` apply to it.
+            Where several programs have the port, the system gives each unicast datagram to one of
+            them only, and to this one before those that have not named the address.
         loopback: Whether to receive datagrams sent from this machine as well. When off, they are
             told by their source address, except on the loopback interface, which always delivers.
         follow_interfaces: Whether to keep the memberships up as interfaces come and go: one that
@@ -120,6 +126,7 @@ def open_mcast_receiver(
         interfaces=interfaces,
         sources=sources,
         excluded_sources=excluded_sources,
+        accept_unicast=accept_unicast,
         loopback=loopback,
         follow_interfaces=follow_interfaces,
         allow_missing=allow_missing,

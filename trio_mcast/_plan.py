@@ -70,8 +70,8 @@ class SocketSpec:
     Attributes:
         family: ``"ipv4"`` or ``"ipv6"``.
         interface: The one interface that it serves.
-        group: The group that it receives, as text; `None` for a sender's socket, which receives
-            replies if at all.
+        group: The group that it receives, as text; `None` for one that receives unicast only (see
+            ``accepts_unicast``), and for a sender's, which receives replies if at all.
         sources: The only sources that it receives, as text; empty for any source.
         bind: What it is bound to: host and port, and for IPv6 also flow information and scope.
         options: Its options in the order in which they are set, around the bind.
@@ -79,6 +79,17 @@ class SocketSpec:
             datagrams are discarded after reading and counted as rejected.
         own_addresses: This machine's addresses, where its own datagrams are not wanted and the
             system does not filter them: the same happens to their datagrams.
+        accepts_unicast: Whether it receives unicast to the address that it is bound to, delivered
+            with a group of `None`. Without a ``group``, that is all that it receives. With one, as
+            on Windows, it takes what is sent to that address besides: there the system gives each
+            unicast datagram to any of the sockets that are bound alike. Either way it has the
+            ``sources``, ``rejected_sources`` and ``own_addresses`` for unicast too, which the
+            system does not filter. Where its options ask for the address that each datagram was
+            sent to, what was sent to neither, such as a broadcast, is discarded and counted as
+            rejected; where they do not, the system gives it nothing else.
+        peer: What it is connected to when all else is done, in the form of ``bind``; `None` for
+            nothing. A connected socket is given only what its peer sends: this keeps a sender's
+            socket from being given unicast that others on the port are waiting for.
     """
 
     family: Family
@@ -89,13 +100,18 @@ class SocketSpec:
     options: tuple[SocketOption, ...]
     rejected_sources: frozenset[str] = frozenset()
     own_addresses: frozenset[str] = frozenset()
+    accepts_unicast: bool = False
+    peer: BindAddress | None = None
 
 
 @attrs.frozen
 class MembershipPlan:
-    """One membership: a group on an interface, and the sockets that it takes."""
+    """One membership: a group on an interface, and the sockets that it takes.
 
-    group: str
+    Without a group it stands for unicast to the interface's own addresses.
+    """
+
+    group: str | None
     interface: Interface
     sources: tuple[str, ...]
     excluded_sources: tuple[str, ...]
@@ -109,6 +125,7 @@ class ReceiverWishes:
     port: int
     sources: tuple[IPAddress, ...] | None = None
     excluded_sources: tuple[IPAddress, ...] | None = None
+    accept_unicast: bool = False
     loopback: bool = True
     receive_ttl: bool = False
     receive_timestamp: bool = False
@@ -209,15 +226,20 @@ def plan_receiver(
     interfaces: Sequence[Interface],
     platform: Platform,
 ) -> tuple[MembershipPlan, ...]:
-    """The sockets of a receiver, by membership."""
-    own = frozenset(
+    """The sockets of a receiver for groups, by membership."""
+    own = all_addresses(interfaces)
+    return tuple(
+        _plan_membership(group, selection, wishes, own, platform) for group, selection in pairs
+    )
+
+
+def all_addresses(interfaces: Iterable[Interface]) -> frozenset[str]:
+    """This machine's addresses, as text."""
+    return frozenset(
         str(address)
         for item in interfaces
         for family in FAMILY_LABEL
         for address in item.addresses(family)
-    )
-    return tuple(
-        _plan_membership(group, selection, wishes, own, platform) for group, selection in pairs
     )
 
 
@@ -232,11 +254,14 @@ def _plan_membership(
     sources = [item for item in wishes.sources or () if family_of(item) == family]
     excluded = [item for item in wishes.excluded_sources or () if family_of(item) == family]
     limit = platform.source_limit.get(family) or max(len(sources), len(excluded), 1)
-    rejected = frozenset(str(item) for item in excluded[limit:])
-    if wishes.loopback or platform.receiver_decides_loopback or interface.is_loopback:
-        own_addresses = frozenset()
     common = tuple(_receiver_options(interface, family, wishes, platform))
     local = selection.address or next(iter(interface.addresses(family)), None)
+    # Bound to an address instead of the group, it is given unicast to that address: filtered here.
+    unicast = wishes.accept_unicast and not platform.binds_to_group and local is not None
+    rejected = frozenset(str(item) for item in excluded[0 if unicast else limit :])
+    system_decides = platform.receiver_decides_loopback and not unicast
+    if wishes.loopback or system_decides or interface.is_loopback:
+        own_addresses = frozenset()
     sockets = []
     # Sources beyond what one socket takes go to further sockets: their filters share no source, so
     # each datagram still comes once. Exclusions cannot be spread like that (each socket would get
@@ -254,6 +279,7 @@ def _plan_membership(
                 options,
                 rejected,
                 own_addresses,
+                unicast,
             )
         )
     return MembershipPlan(
@@ -309,10 +335,7 @@ def bind_wildcard(family: Family, port: int) -> BindAddress:
 def _receiver_options(
     interface: Interface, family: Family, wishes: ReceiverWishes, platform: Platform
 ) -> Iterator[SocketOption]:
-    for symbol in platform.port_sharing:
-        yield layout.option(platform, symbol, 1, "share the port with other programs")
-    if family == "ipv6":
-        yield ipv6_only(platform)
+    yield from sharing_options(family, platform)
     exact = platform.exact_groups.get(family)
     if exact is not None:
         yield layout.exact_groups(platform, exact)
@@ -326,6 +349,21 @@ def _receiver_options(
     if not platform.binds_to_group:
         symbol = "IP_PKTINFO" if family == "ipv4" else "IPV6_PKTINFO"
         yield layout.option(platform, symbol, 1, "tell the group's datagrams from unicast")
+    yield from reading_options(family, wishes, platform)
+
+
+def sharing_options(family: Family, platform: Platform) -> Iterator[SocketOption]:
+    """What every socket of a receiver needs to be bound."""
+    for symbol in platform.port_sharing:
+        yield layout.option(platform, symbol, 1, "share the port with other programs")
+    if family == "ipv6":
+        yield ipv6_only(platform)
+
+
+def reading_options(
+    family: Family, wishes: ReceiverWishes, platform: Platform
+) -> Iterator[SocketOption]:
+    """How every socket of a receiver is read."""
     if wishes.receive_ttl:
         yield layout.receive_ttl(platform, family)
     if wishes.receive_timestamp:

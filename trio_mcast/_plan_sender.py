@@ -29,6 +29,9 @@ from ._plan import (
 from ._platform import Platform, SocketOption
 from ._platform import _layout as layout
 
+# Nobody sends from this port (RFC 863), least of all from this machine's own addresses.
+_DISCARD_PORT = 9
+
 Router: TypeAlias = Callable[[Group], "Interface | None"]
 
 
@@ -165,7 +168,11 @@ def _plan_sender_socket(
     if wishes.receive_replies:
         restricted = address is None
         options += _reply_options(interface, family, platform, restricted=restricted)
-    return SocketSpec(family, interface, None, (), bind, tuple(options))
+    peer = None
+    shared = wishes.source_port and not wishes.receive_replies
+    if shared and address is not None and platform.connected_sends_anywhere:
+        peer = (bind[0], _DISCARD_PORT, *bind[2:])
+    return SocketSpec(family, interface, None, (), bind, tuple(options), peer=peer)
 
 
 def _sender_options(

@@ -27,7 +27,8 @@ class Membership:
     """A group on an interface, and how it stands.
 
     Attributes:
-        group: The group, as text.
+        group: The group, as text; `None` stands for unicast to the interface's own addresses, with
+            ``accept_unicast``.
         interface: The interface, as it was when it was last looked at. One that was named and does
             not exist has the index 0, and what it was named by as its name.
         sources: The only sources that are received, as text; empty for any source.
@@ -39,7 +40,7 @@ class Membership:
         error: Why it failed; else `None`.
     """
 
-    group: str
+    group: str | None
     interface: Interface
     sources: tuple[str, ...]
     excluded_sources: tuple[str, ...]
@@ -318,7 +319,8 @@ class McastReceiver(DatagramChannel):
     def memberships(self) -> tuple[Membership, ...]:
         """Every group on every interface that was asked for, and how it stands right now.
 
-        Ordered by group as given, then by interface as they came.
+        Ordered by group as given, then by interface as they came. With ``accept_unicast``, one with
+        a group of `None` follows for each interface that has an address.
         """
         return tuple(_describe(member) for _, member in self._members.items())
 

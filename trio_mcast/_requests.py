@@ -8,6 +8,7 @@ one of them changes: so nothing has to be remembered of how it came to be as it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import attrs
 
@@ -23,11 +24,12 @@ from ._interface import (
     select_interfaces,
 )
 from ._plan import MembershipPlan, ReceiverWishes, SocketSpec, pair_groups, plan_receiver
+from ._plan_unicast import plan_unicast
 from ._platform import Platform, SocketOption
 from ._platform import _layout as layout
 
 # A group, as text, and the name of an interface.
-MembershipKey = tuple["str | None", str]
+MembershipKey: TypeAlias = "tuple[str | None, str]"
 
 
 @attrs.frozen
@@ -39,7 +41,8 @@ class Request:
         groups: The groups.
         selectors: The interfaces; `None` for all that are fit, as they come and go.
         wishes: What the sockets have in common.
-        left: What was left of it since.
+        left: The memberships that were left of it since.
+        left_groups: The groups that were left of it since, wherever they are, as text.
     """
 
     number: int
@@ -47,16 +50,30 @@ class Request:
     selectors: tuple[InterfaceSelector, ...] | None
     wishes: ReceiverWishes
     left: frozenset[MembershipKey] = frozenset()
+    left_groups: frozenset[str] = frozenset()
+
+    @property
+    def accepts_unicast(self) -> bool:
+        """Whether unicast is a part of it: it belongs to the opening, and stays until closing."""
+        return self.wishes.accept_unicast and self.number == 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can come of it any more."""
+        every = {str(item.address) for item in self.groups}
+        return not self.accepts_unicast and every <= self.left_groups
+
+    def has_left(self, key: MembershipKey) -> bool:
+        return key in self.left or key[0] in self.left_groups
 
     def leaving(self, key: MembershipKey) -> Request:
         """The rest of it, when one membership was left."""
         return attrs.evolve(self, left=self.left | {key})
 
-    def without(self, groups: frozenset[str]) -> Request:
+    def leaving_groups(self, groups: frozenset[str]) -> Request:
         """The rest of it, when groups were left wherever they are."""
-        rest = tuple(item for item in self.groups if str(item.address) not in groups)
         left = frozenset(key for key in self.left if key[0] not in groups)
-        return attrs.evolve(self, groups=rest, left=left)
+        return attrs.evolve(self, left=left, left_groups=self.left_groups | groups)
 
 
 @attrs.frozen
@@ -146,34 +163,37 @@ def plan_request(
             for listed in (request.wishes.sources, request.wishes.excluded_sources)
         )
         plans.append(MembershipPlan(str(group.address), interface, sources, excluded, ()))
-    return [plan for plan in plans if key_of(plan) not in request.left]
+    if request.accepts_unicast:
+        for wishes, some in _by_wishes(request.wishes, rules, pairs, unicast=True):
+            plans += plan_unicast(some, wishes, interfaces, platform)
+    return [plan for plan in plans if not request.has_left(key_of(plan))]
 
 
 def _texts(sources: Sequence[IPAddress] | None, family: Family) -> tuple[str, ...]:
     return tuple(str(item) for item in sources or () if family_of(item) == family)
 
 
+_Pairs: TypeAlias = "list[tuple[Group, Selection]]"
+
+
 def _by_wishes(
-    wishes: ReceiverWishes,
-    rules: Sequence[SourceRule],
-    pairs: Sequence[tuple[Group, Selection]],
-) -> list[tuple[ReceiverWishes, list[tuple[Group, Selection]]]]:
-    """The pairs in order, in runs of those that exclude the same sources."""
+    wishes: ReceiverWishes, rules: Sequence[SourceRule], pairs: _Pairs, *, unicast: bool = False
+) -> Iterable[tuple[ReceiverWishes, _Pairs]]:
+    """The pairs, by what is wanted of them: the rules may exclude other sources for each."""
     if not rules or wishes.sources is not None:
-        return [(wishes, list(pairs))]
-    runs: list[tuple[ReceiverWishes, list[tuple[Group, Selection]]]] = []
+        return [(wishes, pairs)]
+    found: dict[ReceiverWishes, _Pairs] = {}
     for group, selection in pairs:
+        text = None if unicast else str(group.address)
         excluded = dict.fromkeys(wishes.excluded_sources or ())
         for rule in rules:
-            if rule.applies(str(group.address), selection.interface):
+            if rule.applies(text, selection.interface):
                 excluded.pop(rule.source, None)
                 if rule.blocked:
                     excluded[rule.source] = None
         here = attrs.evolve(wishes, excluded_sources=tuple(excluded) or None)
-        if not runs or runs[-1][0] != here:
-            runs.append((here, []))
-        runs[-1][1].append((group, selection))
-    return runs
+        found.setdefault(here, []).append((group, selection))
+    return found.items()
 
 
 def _pair_tolerantly(

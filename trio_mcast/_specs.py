@@ -150,6 +150,7 @@ class McastReceiverSpec:
     excluded_sources: tuple[str, ...] | None = attrs.field(
         default=None, kw_only=True, converter=_excluded
     )
+    accept_unicast: bool = _flag(False)
     loopback: bool = _flag(True)
     follow_interfaces: bool = _flag(True)
     allow_missing: bool = _flag(False)
@@ -184,6 +185,7 @@ class McastReceiverSpec:
             port=self.port,
             sources=parse_sources(self.sources, "sources"),
             excluded_sources=parse_sources(self.excluded_sources, "excluded_sources"),
+            accept_unicast=self.accept_unicast,
             loopback=self.loopback,
             receive_ttl=self.receive_ttl,
             receive_timestamp=self.receive_timestamp,

@@ -67,6 +67,7 @@ class DatagramCounts:
         * ``"own"``: it came from this machine, and ``loopback`` is off.
         * ``"other_interface"``: it arrived on another interface than the one that was joined.
         * ``"unicast"``: it was sent to this machine alone, not to the group.
+        * ``"other_source"``: it was unicast from none of the ``sources``.
         """
         return Counter(dict(self._rejections))
 

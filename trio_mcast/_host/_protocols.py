@@ -21,6 +21,7 @@ class Rejection(enum.Enum):
     """Why a datagram that was read is not delivered."""
 
     EXCLUDED_SOURCE = "excluded_source"
+    OTHER_SOURCE = "other_source"
     OWN = "own"
     OTHER_INTERFACE = "other_interface"
     UNICAST = "unicast"

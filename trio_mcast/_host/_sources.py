@@ -34,13 +34,24 @@ class SourceCache(dict["bytes | tuple[object, ...]", "Endpoint | Rejection"]):
         zone: tuple[str, int],
         excluded: frozenset[str],
         own: frozenset[str],
+        only: frozenset[str] = frozenset(),
     ) -> None:
+        """Make an empty cache.
+
+        Args:
+            layout: How the system writes socket addresses.
+            zone: The name and the index of the interface.
+            excluded: The sources to reject.
+            own: This machine's addresses, to reject.
+            only: The only sources not to reject; none for any.
+        """
         super().__init__()
         self._layout = layout
         self._zone, self._index = zone
         self._excluded = excluded
         self._own = own
-        self.may_reject = bool(excluded or own)
+        self._only = only
+        self.may_reject = bool(excluded or own or only)
 
     def __missing__(self, address: bytes | tuple[object, ...]) -> Endpoint | Rejection:
         if len(self) >= CACHED_SOURCES:
@@ -55,6 +66,8 @@ class SourceCache(dict["bytes | tuple[object, ...]", "Endpoint | Rejection"]):
             source = Rejection.EXCLUDED_SOURCE
         elif bare in self._own:
             source = Rejection.OWN
+        elif self._only and bare not in self._only:
+            source = Rejection.OTHER_SOURCE
         self[address] = source
         return source
 
@@ -73,14 +86,17 @@ class SourceCache(dict["bytes | tuple[object, ...]", "Endpoint | Rejection"]):
 # One cache serves all sockets that decode and reject alike: those of one interface of one receiver,
 # and of others like it. It lives as long as one of them.
 _shared: weakref.WeakValueDictionary[
-    tuple[SockaddrFormat, tuple[str, int], frozenset[str], frozenset[str]], SourceCache
+    tuple[SockaddrFormat, tuple[str, int], frozenset[str], frozenset[str], frozenset[str]],
+    SourceCache,
 ] = weakref.WeakValueDictionary()
 
 
 def source_cache(layout: SockaddrFormat, spec: SocketSpec) -> SourceCache:
     """The cache for a socket."""
     zone = (spec.interface.name, spec.interface.index)
-    key = (layout, zone, spec.rejected_sources, spec.own_addresses)
+    # For a group the system lets only the chosen sources through, for unicast it does not.
+    only = frozenset(spec.sources) if spec.accepts_unicast else frozenset[str]()
+    key = (layout, zone, spec.rejected_sources, spec.own_addresses, only)
     cache = _shared.get(key)
     if cache is None:
         cache = _shared[key] = SourceCache(*key)

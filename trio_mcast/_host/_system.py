@@ -112,6 +112,9 @@ def _set_up(sock: socket.socket, spec: SocketSpec, step: _Step) -> frozenset[str
         if not after_bind:
             step.name, step.detail = "bind", f"to {spec.bind[0]} port {spec.bind[1]}"
             sock.bind(spec.bind)
+    if spec.peer is not None:
+        step.name, step.detail = "connect", f"to {spec.peer[0]} port {spec.peer[1]}"
+        sock.connect(spec.peer)
     return frozenset(applied)
 
 

@@ -25,7 +25,7 @@ class SocketOption:
         purpose: Why it is set, in one line for people.
         fallback: What to set instead where the system refuses this one; `None` if nothing would do.
         required: Whether a refusal, with no fallback left, is an error. What is not required makes
-            the socket faster only.
+            the socket faster, or ready for more; it is right without.
     """
 
     symbol: str
@@ -271,6 +271,29 @@ def interface_restriction(
     if symbol == "SO_BINDTODEVICE":
         value = _device(name)
     return option(platform, symbol, value, "only datagrams of this interface", fallback=fallback)
+
+
+def early_bind(platform: Platform, family: Family) -> SocketOption | None:
+    """Let a socket be bound to an address that is not usable yet, where the platform can.
+
+    A new IPv6 address is not, until the system has checked that nobody else has it. It is listed
+    before.
+    """
+    symbol = {"ipv4": "IP_FREEBIND", "ipv6": "IPV6_FREEBIND"}[family]
+    if symbol not in platform.constants:
+        return None
+    plain = option(platform, symbol, 1, "bind also to an address that is not usable yet")
+    return attrs.evolve(plain, required=False)  # For IPv6 since Linux 4.15
+
+
+def unicast_only(platform: Platform, family: Family) -> Iterator[SocketOption]:
+    """Keep a socket that is bound to an address of this machine to unicast to that address."""
+    if platform.groups_leak.get(family):
+        yield option(platform, platform.groups_leak[family], 1, "no datagrams of groups")
+    if not platform.binds_to_group:
+        purpose = "tell unicast from broadcasts, which come too"
+        for symbol in platform.packet_info[family]:
+            yield option(platform, symbol, 1, purpose)
 
 
 def _device(name: str) -> bytes:

@@ -70,6 +70,9 @@ class Platform:
             sent to and the interface that it arrived on.
         packet_info_index: By family, where the interface's index is in the structure that
             IP_PKTINFO and IPV6_PKTINFO deliver.
+        groups_leak: By family, the option that must be 1 for a socket without any membership not
+            to be given every group on its port, also if it is bound to an address of this machine;
+            a family that is missing needs none for a socket that is bound to an address.
         binds_to_group: Whether a socket can be bound to a group's address.
         joins_before_bind: Whether a socket can join before it is bound; then no datagram can slip
             in between the steps.
@@ -77,6 +80,8 @@ class Platform:
         multicast_if_takes_mreqn: Whether IP_MULTICAST_IF takes a ``struct ip_mreqn``; else the
             index in network byte order.
         join_fallback: Whether joins have an older option to fall back to.
+        connected_sends_anywhere: Whether a socket that is connected can send to others than its
+            peer.
         source_limit: By family, how many sources one socket takes; a missing one has no limit.
         doubles_buffers: Whether SO_RCVBUF and SO_SNDBUF read back as twice what was granted.
         ttl_control: By family, the ancillary data type that carries a datagram's ttl.
@@ -93,11 +98,13 @@ class Platform:
     restriction_fallback: Mapping[Family, str]
     packet_info: Mapping[Family, tuple[str, ...]]
     packet_info_index: Mapping[Family, int]
+    groups_leak: Mapping[Family, str]
     binds_to_group: bool
     joins_before_bind: bool
     receiver_decides_loopback: bool
     multicast_if_takes_mreqn: bool
     join_fallback: bool
+    connected_sends_anywhere: bool
     source_limit: Mapping[Family, int]
     doubles_buffers: bool
     ttl_control: Mapping[Family, str]

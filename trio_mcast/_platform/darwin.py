@@ -51,6 +51,10 @@ DARWIN: Final = Platform(
     restriction_fallback={},
     packet_info={"ipv4": ("IP_RECVPKTINFO",), "ipv6": ("IPV6_RECVPKTINFO",)},
     packet_info_index={"ipv4": 0, "ipv6": 16},
+    # udp6_input in XNU's bsd/netinet6/udp6_usrreq.c does not look at what a socket is bound to when
+    # it delivers a group, but at its memberships, and only if it has any multicast option set: then
+    # one without memberships is given no group. The value is what the option is by default.
+    groups_leak={"ipv6": "IPV6_MULTICAST_LOOP"},
     binds_to_group=True,
     # An IPv6 socket without any membership gets every multicast datagram for its port
     # (XNU's bsd/netinet6/udp6_usrreq.c), so the join comes first.
@@ -58,6 +62,7 @@ DARWIN: Final = Platform(
     receiver_decides_loopback=False,
     multicast_if_takes_mreqn=True,
     join_fallback=False,
+    connected_sends_anywhere=False,  # sendto: EISCONN (udp(4))
     # IP_MAX_SOCK_SRC_FILTER and IPV6_MAX_SOCK_SRC_FILTER in the system's headers.
     source_limit={"ipv4": 128, "ipv6": 128},
     doubles_buffers=False,

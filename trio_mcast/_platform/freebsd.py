@@ -48,11 +48,14 @@ FREEBSD: Final = Platform(
     restriction_fallback={},
     packet_info={"ipv4": ("IP_RECVDSTADDR", "IP_RECVIF"), "ipv6": ("IPV6_RECVPKTINFO",)},
     packet_info_index={"ipv6": 16},
+    # udp_input and udp6_input look at what a socket is bound to, also for groups.
+    groups_leak={},
     binds_to_group=True,
     joins_before_bind=True,
     receiver_decides_loopback=False,
     multicast_if_takes_mreqn=True,
     join_fallback=False,
+    connected_sends_anywhere=False,  # sendto: EISCONN (udp(4))
     # net.inet.ip.mcast.maxsocksrc and net.inet6.ip6.mcast.maxsocksrc.
     source_limit={"ipv4": 128, "ipv6": 128},
     doubles_buffers=False,

@@ -48,6 +48,7 @@ WINDOWS: Final = Platform(
     restriction_fallback={},
     packet_info={"ipv4": ("IP_PKTINFO",), "ipv6": ("IPV6_PKTINFO",)},
     packet_info_index={"ipv4": 4, "ipv6": 16},
+    groups_leak={},
     # Binding to a group fails with WSAEADDRNOTAVAIL, so unicast to the port has to be told from
     # the group's datagrams by their destination address, which IP_PKTINFO gives.
     binds_to_group=False,
@@ -55,6 +56,7 @@ WINDOWS: Final = Platform(
     receiver_decides_loopback=True,
     multicast_if_takes_mreqn=False,
     join_fallback=True,
+    connected_sends_anywhere=False,
     source_limit={},
     doubles_buffers=False,
     ttl_control={"ipv4": "IP_TTL", "ipv6": "IPV6_HOPLIMIT"},
