@@ -22,7 +22,10 @@ EVERYTHING = frozenset(
         "IPV6_RECVHOPLIMIT",
         "SO_TIMESTAMP",
         "SO_TIMESTAMPNS",
+        "IPV6_PKTINFO",
         "IPV6_RECVPKTINFO",
+        "IP_PKTINFO",
+        "IP_RECVPKTINFO",
         "UDP_GRO",
     }
 )
@@ -134,7 +137,7 @@ def test_everything_at_once_is_decoded() -> None:
     ]
     raw = b"".join(control_message(*item) for item in built)
     arrival = decoder("linux", "ipv6").decode(split_control(raw))
-    assert arrival == Arrival(64, 1_000_000_002, 7, 1_400)
+    assert arrival == Arrival(64, 1_000_000_002, 7, 1_400, bytes(16))
 
 
 def test_what_was_not_asked_for_is_passed_over() -> None:
@@ -145,6 +148,44 @@ def test_what_was_not_asked_for_is_passed_over() -> None:
     units_only = decoder("linux", "ipv4", frozenset({"UDP_GRO"}))
     assert units_only.decode(everything) == Arrival(segment_size=64)
     assert units_only.expects_anything
+
+
+# Sent to 239.1.2.3 or ff15::1 and arrived on interface 7: in_pktinfo, in6_pktinfo of each platform.
+GROUP_4, GROUP_6 = bytes([239, 1, 2, 3]), b"\xff\x15" + bytes(13) + b"\x01"
+INDEX_7 = struct.pack("=I", 7)
+PACKET_INFOS: list[tuple[PlatformName, Family, Message]] = [
+    ("linux", "ipv4", (0, 8, INDEX_7 + b"\x0a\0\0\x01" + GROUP_4)),
+    ("linux", "ipv6", (41, 50, GROUP_6 + INDEX_7)),
+    ("darwin", "ipv4", (0, 26, INDEX_7 + b"\x0a\0\0\x01" + GROUP_4)),
+    ("darwin", "ipv6", (41, 46, GROUP_6 + INDEX_7)),
+    ("freebsd", "ipv6", (41, 46, GROUP_6 + INDEX_7)),
+    ("windows", "ipv4", (0, 19, GROUP_4 + INDEX_7)),
+    ("windows", "ipv6", (41, 19, GROUP_6 + INDEX_7)),
+]
+
+
+@pytest.mark.parametrize(("platform", "family", "message"), PACKET_INFOS)
+def test_packet_info_tells_interface_and_destination(
+    platform: PlatformName, family: Family, message: Message
+) -> None:
+    arrival = decoder(platform, family).decode([message])
+    destination = GROUP_4 if family == "ipv4" else GROUP_6
+    assert arrival == Arrival(interface_index=7, destination=destination)
+
+
+@pytest.mark.parametrize(("platform", "family", "message"), PACKET_INFOS)
+def test_packet_info_that_was_cut_short_tells_nothing(
+    platform: PlatformName, family: Family, message: Message
+) -> None:
+    level, kind, value = message
+    for size in range(len(value)):
+        assert decoder(platform, family).decode([(level, kind, value[:size])]) == NOTHING
+
+
+def test_split_control_cuts_up_what_windows_gives_with_a_group_and_a_ttl() -> None:
+    # WSACMSGHDR is laid out as cmsghdr is on 64-bit Linux (test_platform), and each is padded to 8.
+    raw = struct.pack("=Qii", 24, 0, 19) + GROUP_4 + INDEX_7 + struct.pack("=Qiii4x", 20, 0, 4, 64)
+    assert list(split_control(raw)) == [(0, 19, GROUP_4 + INDEX_7), (0, 4, INT_64)]
 
 
 @pytest.mark.parametrize("size", range(16))
@@ -179,5 +220,8 @@ def test_decode_gives_values_or_nothing_whatever_the_bytes(
     )
     other = st.tuples(numbers, numbers, st.binary(max_size=24))
     arrival = control.decode(data.draw(st.lists(known | other, max_size=6)))
-    assert all(item is None or isinstance(item, int) for item in arrival)
+    *numbers_told, destination = arrival
+    assert all(item is None or isinstance(item, int) for item in numbers_told)
+    assert destination is None or len(destination) == (4 if family == "ipv4" else 16)
+    assert (destination is None) == (arrival.interface_index is None)
     assert arrival.segment_size is None or arrival.segment_size > 0

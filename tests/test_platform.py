@@ -248,7 +248,20 @@ def test_pktinfo_has_the_index_where_the_table_says(name: PlatformName) -> None:
         if member in offsets  # FreeBSD has no in_pktinfo.
     }
     assert PLATFORMS[name].packet_info_index == expected
+    assert PLATFORMS[name].packet_info_destination == {
+        family: offsets[member]
+        for family, member in (("ipv4", "in_pktinfo.ipi_addr"), ("ipv6", "in6_pktinfo.ipi6_addr"))
+        if member in offsets
+    }
     assert HEADERS[name]["sizeof"]["in6_pktinfo"] == 20
+
+
+def test_windows_lays_out_control_messages_as_64_bit_linux_does() -> None:
+    # So that one function cuts up both.
+    linux, windows = HEADERS["linux"], HEADERS["windows"]
+    for member in ("cmsg_len", "cmsg_level", "cmsg_type"):
+        assert windows["offsets"][f"cmsghdr.{member}"] == linux["offsets"][f"cmsghdr.{member}"]
+    assert windows["sizeof"]["cmsghdr"] == linux["sizeof"]["cmsghdr"] == 16
 
 
 @EVERY_PLATFORM

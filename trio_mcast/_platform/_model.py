@@ -70,6 +70,7 @@ class Platform:
             sent to and the interface that it arrived on.
         packet_info_index: By family, where the interface's index is in the structure that
             IP_PKTINFO and IPV6_PKTINFO deliver.
+        packet_info_destination: By family, where the address that it was sent to is in it.
         binds_to_group: Whether a socket can be bound to a group's address.
         joins_before_bind: Whether a socket can join before it is bound; then no datagram can slip
             in between the steps.
@@ -93,6 +94,7 @@ class Platform:
     restriction_fallback: Mapping[Family, str]
     packet_info: Mapping[Family, tuple[str, ...]]
     packet_info_index: Mapping[Family, int]
+    packet_info_destination: Mapping[Family, int]
     binds_to_group: bool
     joins_before_bind: bool
     receiver_decides_loopback: bool

@@ -51,6 +51,7 @@ DARWIN: Final = Platform(
     restriction_fallback={},
     packet_info={"ipv4": ("IP_RECVPKTINFO",), "ipv6": ("IPV6_RECVPKTINFO",)},
     packet_info_index={"ipv4": 0, "ipv6": 16},
+    packet_info_destination={"ipv4": 8, "ipv6": 0},
     binds_to_group=True,
     # An IPv6 socket without any membership gets every multicast datagram for its port
     # (XNU's bsd/netinet6/udp6_usrreq.c), so the join comes first.

@@ -48,6 +48,7 @@ FREEBSD: Final = Platform(
     restriction_fallback={},
     packet_info={"ipv4": ("IP_RECVDSTADDR", "IP_RECVIF"), "ipv6": ("IPV6_RECVPKTINFO",)},
     packet_info_index={"ipv6": 16},
+    packet_info_destination={"ipv6": 0},
     binds_to_group=True,
     joins_before_bind=True,
     receiver_decides_loopback=False,

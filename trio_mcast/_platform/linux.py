@@ -59,6 +59,7 @@ LINUX: Final = Platform(
     restriction_fallback={"ipv6": "IPV6_RECVPKTINFO"},
     packet_info={"ipv4": ("IP_PKTINFO",), "ipv6": ("IPV6_RECVPKTINFO",)},
     packet_info_index={"ipv4": 0, "ipv6": 16},
+    packet_info_destination={"ipv4": 8, "ipv6": 0},
     binds_to_group=True,
     # Not only possible but needed: between a bind and a block, an excluded source gets through.
     joins_before_bind=True,

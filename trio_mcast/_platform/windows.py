@@ -48,6 +48,7 @@ WINDOWS: Final = Platform(
     restriction_fallback={},
     packet_info={"ipv4": ("IP_PKTINFO",), "ipv6": ("IPV6_PKTINFO",)},
     packet_info_index={"ipv4": 4, "ipv6": 16},
+    packet_info_destination={"ipv4": 0, "ipv6": 0},
     # Binding to a group fails with WSAEADDRNOTAVAIL, so unicast to the port has to be told from
     # the group's datagrams by their destination address, which IP_PKTINFO gives.
     binds_to_group=False,
