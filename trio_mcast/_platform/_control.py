@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from .._addresses import Family
+from ._bsd import decode_sockaddr_dl
 from ._model import Platform
 
 # struct cmsghdr on Linux and WSACMSGHDR on Windows: a size_t and two ints, everything padded to the
@@ -57,6 +58,10 @@ class ControlDecoder:
             self._fields[numbers["IPPROTO_IPV6"], numbers["IPV6_PKTINFO"]] = "packet_info"
         if applied & {"IP_RECVPKTINFO", "IP_PKTINFO"}:
             self._fields[numbers["IPPROTO_IP"], numbers["IP_PKTINFO"]] = "packet_info"
+        # FreeBSD tells the two apart, under the names by which they are asked for.
+        for symbol, field in (("IP_RECVDSTADDR", "destination"), ("IP_RECVIF", "arrival_link")):
+            if symbol in applied:
+                self._fields[numbers["IPPROTO_IP"], numbers[symbol]] = field
         self.expects_values = bool(self._fields)
         if "UDP_GRO" in applied:
             self._fields[numbers["IPPROTO_UDP"], numbers["UDP_GRO"]] = "segment_size"
@@ -77,6 +82,12 @@ class ControlDecoder:
                         (address,) = self._address.unpack_from(value, self._destination_offset)
                         (index,) = struct.unpack_from("=I", value, self._index_offset)
                         destination, found["interface_index"] = address, index
+                    elif field == "destination":
+                        (destination,) = self._address.unpack_from(value)
+                    elif field == "arrival_link":
+                        index = decode_sockaddr_dl(value).index
+                        if index:  # 0: the system does not know it either.
+                            found["interface_index"] = index
                     else:
                         found[field] = self._value(field, value)
                 except struct.error:

@@ -33,6 +33,10 @@ class GroupRequestLayout:
 ALIGNED_TO_8 = GroupRequestLayout(136, 264, 8, 136)
 PACKED_TO_4 = GroupRequestLayout(132, 260, 4, 132)
 
+# For the systems on which SO_SNDBUF limits the size of a datagram: 65,535 bytes, and room for
+# ancillary data, which counts there as well. Beyond that the number is arbitrary.
+LARGEST_DATAGRAM_FITS = 73_728
+
 
 @attrs.frozen
 class Timestamps:
@@ -79,6 +83,9 @@ class Platform:
             index in network byte order.
         join_fallback: Whether joins have an older option to fall back to.
         source_limit: By family, how many sources one socket takes; a missing one has no limit.
+        least_send_buffer: The least SO_SNDBUF with which the largest datagram can be sent; `None`
+            where the buffer's size does not limit a datagram's.
+        announces_departures: Whether whoever watches interfaces is told which have gone.
         doubles_buffers: Whether SO_RCVBUF and SO_SNDBUF read back as twice what was granted.
         ttl_control: By family, the ancillary data type that carries a datagram's ttl.
         timestamps: How arrival times are had, or `None`.
@@ -101,6 +108,8 @@ class Platform:
     multicast_if_takes_mreqn: bool
     join_fallback: bool
     source_limit: Mapping[Family, int]
+    least_send_buffer: int | None
+    announces_departures: bool
     doubles_buffers: bool
     ttl_control: Mapping[Family, str]
     timestamps: Timestamps | None

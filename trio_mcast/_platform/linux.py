@@ -68,6 +68,8 @@ LINUX: Final = Platform(
     join_fallback=False,
     # net.ipv4.igmp_max_msf and net.ipv6.mld_max_msf: the 11th and the 65th fail with ENOBUFS.
     source_limit={"ipv4": 10, "ipv6": 64},
+    least_send_buffer=None,
+    announces_departures=True,
     doubles_buffers=True,
     ttl_control={"ipv4": "IP_TTL", "ipv6": "IPV6_HOPLIMIT"},
     timestamps=Timestamps("SO_TIMESTAMPNS", "SCM_TIMESTAMPNS", "@ll", 1),
