@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trio_mcast._addresses import Family
+from trio_mcast._host._posix_io import CONTROL_BYTES
 from trio_mcast._platform import PLATFORMS, PlatformName
 from trio_mcast._platform import _layout as layout
 from trio_mcast._platform._control import NOTHING, Arrival, ControlDecoder, split_control
@@ -26,6 +27,8 @@ EVERYTHING = frozenset(
         "IPV6_RECVPKTINFO",
         "IP_PKTINFO",
         "IP_RECVPKTINFO",
+        "IP_RECVDSTADDR",
+        "IP_RECVIF",
         "UDP_GRO",
     }
 )
@@ -128,6 +131,43 @@ def test_timestamp_is_decoded_to_nanoseconds(
     assert arrival == Arrival(timestamp_ns=SECONDS * 10**9 + fraction_ns)
 
 
+def sockaddr_dl(index: int) -> bytes:
+    """As FreeBSD fills it for Ethernet: length, AF_LINK, index, type, name, address."""
+    start = struct.pack("=BBHBBBB", 54, 18, index, 6, 3, 6, 0)
+    return (start + b"em0" + bytes(range(6))).ljust(54, b"\0")
+
+
+def test_freebsd_tells_interface_and_destination_apart() -> None:
+    asked = frozenset(PLATFORMS["freebsd"].packet_info["ipv4"])
+    control = decoder("freebsd", "ipv4", asked)
+    link, destination = (0, 20, sockaddr_dl(7)), (0, 7, b"\x0a\0\0\x01")
+    assert control.decode([link]) == Arrival(interface_index=7)
+    assert control.decode([destination]) == Arrival(destination=b"\x0a\0\0\x01")
+    assert control.decode([destination, link]) == control.decode([link, destination])
+    assert control.decode([link, destination]) == Arrival(
+        interface_index=7, destination=b"\x0a\0\0\x01"
+    )
+    # What the kernel gives where it does not know the interface (ip_savecontrol).
+    assert control.decode([(0, 20, struct.pack("=BBHBBBB", 8, 18, 0, 0, 0, 0, 0))]) == NOTHING
+    for size in range(8):
+        assert control.decode([(0, 20, sockaddr_dl(7)[:size])]) == NOTHING
+    assert not decoder("freebsd", "ipv4", frozenset()).expects_anything
+
+
+def test_everything_that_can_be_asked_for_fits_the_room_for_it() -> None:
+    # By platform: the sizes of the values; each has a header, and both are padded.
+    longest = {
+        "linux": [4, 4, 16, 20],  # segment size, ttl, timestamp, packet information
+        "darwin": [4, 16, 20],
+        "freebsd": [4, 16, 4, 54],  # IP_RECVDSTADDR and IP_RECVIF instead of the last
+    }
+    header = {"linux": 16, "darwin": 12, "freebsd": 16}
+    for platform, values in longest.items():
+        whole = 4 if platform == "darwin" else 8
+        room = sum(header[platform] + -(-size // whole) * whole for size in values)
+        assert room <= CONTROL_BYTES, platform
+
+
 def test_everything_at_once_is_decoded() -> None:
     built = [
         (1, 35, struct.pack("@ll", 1, 2)),
@@ -223,5 +263,6 @@ def test_decode_gives_values_or_nothing_whatever_the_bytes(
     *numbers_told, destination = arrival
     assert all(item is None or isinstance(item, int) for item in numbers_told)
     assert destination is None or len(destination) == (4 if family == "ipv4" else 16)
-    assert (destination is None) == (arrival.interface_index is None)
+    if platform != "freebsd":  # Elsewhere one message tells both.
+        assert (destination is None) == (arrival.interface_index is None)
     assert arrival.segment_size is None or arrival.segment_size > 0
