@@ -41,13 +41,13 @@ def apply_option(sock: socket.socket, option: SocketOption) -> None:
 
 def _set_smaller_buffer(sock: socket.socket, option: SocketOption, refusal: OSError) -> None:
     assert isinstance(option.value, int)
-    size = option.value // 2
-    while size >= _LEAST_BUFFER_BYTES:
+    size = option.value
+    while size > _LEAST_BUFFER_BYTES:
+        size = max(size // 2, _LEAST_BUFFER_BYTES)
         try:
             sock.setsockopt(option.level, option.number, size)
             return
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
-            size //= 2
     raise refusal
