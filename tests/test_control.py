@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trio_mcast._addresses import Family
+from trio_mcast._host._posix_io import CONTROL_BYTES
 from trio_mcast._platform import PLATFORMS, PlatformName
 from trio_mcast._platform import _layout as layout
 from trio_mcast._platform._control import NOTHING, Arrival, ControlDecoder, split_control
@@ -22,7 +23,12 @@ EVERYTHING = frozenset(
         "IPV6_RECVHOPLIMIT",
         "SO_TIMESTAMP",
         "SO_TIMESTAMPNS",
+        "IPV6_PKTINFO",
         "IPV6_RECVPKTINFO",
+        "IP_PKTINFO",
+        "IP_RECVPKTINFO",
+        "IP_RECVDSTADDR",
+        "IP_RECVIF",
         "UDP_GRO",
     }
 )
@@ -125,6 +131,43 @@ def test_timestamp_is_decoded_to_nanoseconds(
     assert arrival == Arrival(timestamp_ns=SECONDS * 10**9 + fraction_ns)
 
 
+def sockaddr_dl(index: int) -> bytes:
+    """As FreeBSD fills it for Ethernet: length, AF_LINK, index, type, name, address."""
+    start = struct.pack("=BBHBBBB", 54, 18, index, 6, 3, 6, 0)
+    return (start + b"em0" + bytes(range(6))).ljust(54, b"\0")
+
+
+def test_freebsd_tells_interface_and_destination_apart() -> None:
+    asked = frozenset(PLATFORMS["freebsd"].packet_info["ipv4"])
+    control = decoder("freebsd", "ipv4", asked)
+    link, destination = (0, 20, sockaddr_dl(7)), (0, 7, b"\x0a\0\0\x01")
+    assert control.decode([link]) == Arrival(interface_index=7)
+    assert control.decode([destination]) == Arrival(destination=b"\x0a\0\0\x01")
+    assert control.decode([destination, link]) == control.decode([link, destination])
+    assert control.decode([link, destination]) == Arrival(
+        interface_index=7, destination=b"\x0a\0\0\x01"
+    )
+    # What the kernel gives where it does not know the interface (ip_savecontrol).
+    assert control.decode([(0, 20, struct.pack("=BBHBBBB", 8, 18, 0, 0, 0, 0, 0))]) == NOTHING
+    for size in range(8):
+        assert control.decode([(0, 20, sockaddr_dl(7)[:size])]) == NOTHING
+    assert not decoder("freebsd", "ipv4", frozenset()).expects_anything
+
+
+def test_everything_that_can_be_asked_for_fits_the_room_for_it() -> None:
+    # By platform: the sizes of the values; each has a header, and both are padded.
+    longest = {
+        "linux": [4, 4, 16, 20],  # segment size, ttl, timestamp, packet information
+        "darwin": [4, 16, 20],
+        "freebsd": [4, 16, 4, 54],  # IP_RECVDSTADDR and IP_RECVIF instead of the last
+    }
+    header = {"linux": 16, "darwin": 12, "freebsd": 16}
+    for platform, values in longest.items():
+        whole = 4 if platform == "darwin" else 8
+        room = sum(header[platform] + -(-size // whole) * whole for size in values)
+        assert room <= CONTROL_BYTES, platform
+
+
 def test_everything_at_once_is_decoded() -> None:
     built = [
         (1, 35, struct.pack("@ll", 1, 2)),
@@ -134,7 +177,7 @@ def test_everything_at_once_is_decoded() -> None:
     ]
     raw = b"".join(control_message(*item) for item in built)
     arrival = decoder("linux", "ipv6").decode(split_control(raw))
-    assert arrival == Arrival(64, 1_000_000_002, 7, 1_400)
+    assert arrival == Arrival(64, 1_000_000_002, 7, 1_400, bytes(16))
 
 
 def test_what_was_not_asked_for_is_passed_over() -> None:
@@ -145,6 +188,44 @@ def test_what_was_not_asked_for_is_passed_over() -> None:
     units_only = decoder("linux", "ipv4", frozenset({"UDP_GRO"}))
     assert units_only.decode(everything) == Arrival(segment_size=64)
     assert units_only.expects_anything
+
+
+# Sent to 239.1.2.3 or ff15::1 and arrived on interface 7: in_pktinfo, in6_pktinfo of each platform.
+GROUP_4, GROUP_6 = bytes([239, 1, 2, 3]), b"\xff\x15" + bytes(13) + b"\x01"
+INDEX_7 = struct.pack("=I", 7)
+PACKET_INFOS: list[tuple[PlatformName, Family, Message]] = [
+    ("linux", "ipv4", (0, 8, INDEX_7 + b"\x0a\0\0\x01" + GROUP_4)),
+    ("linux", "ipv6", (41, 50, GROUP_6 + INDEX_7)),
+    ("darwin", "ipv4", (0, 26, INDEX_7 + b"\x0a\0\0\x01" + GROUP_4)),
+    ("darwin", "ipv6", (41, 46, GROUP_6 + INDEX_7)),
+    ("freebsd", "ipv6", (41, 46, GROUP_6 + INDEX_7)),
+    ("windows", "ipv4", (0, 19, GROUP_4 + INDEX_7)),
+    ("windows", "ipv6", (41, 19, GROUP_6 + INDEX_7)),
+]
+
+
+@pytest.mark.parametrize(("platform", "family", "message"), PACKET_INFOS)
+def test_packet_info_tells_interface_and_destination(
+    platform: PlatformName, family: Family, message: Message
+) -> None:
+    arrival = decoder(platform, family).decode([message])
+    destination = GROUP_4 if family == "ipv4" else GROUP_6
+    assert arrival == Arrival(interface_index=7, destination=destination)
+
+
+@pytest.mark.parametrize(("platform", "family", "message"), PACKET_INFOS)
+def test_packet_info_that_was_cut_short_tells_nothing(
+    platform: PlatformName, family: Family, message: Message
+) -> None:
+    level, kind, value = message
+    for size in range(len(value)):
+        assert decoder(platform, family).decode([(level, kind, value[:size])]) == NOTHING
+
+
+def test_split_control_cuts_up_what_windows_gives_with_a_group_and_a_ttl() -> None:
+    # WSACMSGHDR is laid out as cmsghdr is on 64-bit Linux (test_platform), and each is padded to 8.
+    raw = struct.pack("=Qii", 24, 0, 19) + GROUP_4 + INDEX_7 + struct.pack("=Qiii4x", 20, 0, 4, 64)
+    assert list(split_control(raw)) == [(0, 19, GROUP_4 + INDEX_7), (0, 4, INT_64)]
 
 
 @pytest.mark.parametrize("size", range(16))
@@ -179,5 +260,9 @@ def test_decode_gives_values_or_nothing_whatever_the_bytes(
     )
     other = st.tuples(numbers, numbers, st.binary(max_size=24))
     arrival = control.decode(data.draw(st.lists(known | other, max_size=6)))
-    assert all(item is None or isinstance(item, int) for item in arrival)
+    *numbers_told, destination = arrival
+    assert all(item is None or isinstance(item, int) for item in numbers_told)
+    assert destination is None or len(destination) == (4 if family == "ipv4" else 16)
+    if platform != "freebsd":  # Elsewhere one message tells both.
+        assert (destination is None) == (arrival.interface_index is None)
     assert arrival.segment_size is None or arrival.segment_size > 0

@@ -47,9 +47,12 @@ def refusal(
     group: str | None = "239.1.2.3",
     interface: str | None = "eth0",
     detail: str = "",
+    system: str | None = None,
 ) -> SocketSetupError:
     error = OSError("it did not say") if number is None else OSError(number, os.strerror(number))
-    return explain_refusal(error, step=step, group=group, interface=interface, detail=detail)
+    return explain_refusal(
+        error, step=step, group=group, interface=interface, detail=detail, system=system
+    )
 
 
 # explain_refusal -------------------------------------------------------------------------------
@@ -122,6 +125,49 @@ def test_refusal_says_what_to_do_about_it(step: str, number: int, says: str) -> 
     assert f"({errno.errorcode[number]}); " in message
     assert says in message
     assert "\n" not in message
+
+
+ELSEWHERE = [
+    ("darwin", "send", errno.EHOSTUNREACH, "Privacy & Security > Local Network"),
+    ("darwin", "SO_RCVBUF", errno.ENOBUFS, "kern.ipc.maxsockbuf"),
+    ("darwin", "bind", errno.EADDRINUSE, "SO_REUSEPORT"),
+    ("freebsd", "MCAST_JOIN_SOURCE_GROUP", errno.ENOSPC, "net.inet.ip.mcast.maxsocksrc"),
+    ("freebsd", "MCAST_BLOCK_SOURCE", errno.ENOSPC, "net.inet6.ip6.mcast"),
+    ("freebsd", "MCAST_JOIN_GROUP", errno.ENXIO, "the interface has gone"),
+    ("freebsd", "send", errno.EACCES, "ipfw list"),
+    ("freebsd", "send", errno.EMSGSIZE, "send smaller ones"),
+    ("freebsd", "socket", errno.ENFILE, "kern.maxfiles"),
+]
+
+
+@pytest.mark.parametrize(("system", "step", "number", "says"), ELSEWHERE)
+def test_advice_is_that_of_the_system(system: str, step: str, number: int, says: str) -> None:
+    assert says in str(refusal(number, step=step, system=system))
+
+
+LINUX_WORDS = ("net.ipv4", "net.ipv6", "net.core", "ip link", "ip -6", "nft", "systemd", "fs.file")
+
+
+@pytest.mark.parametrize("system", ["darwin", "freebsd"])
+def test_other_systems_are_not_told_to_do_what_is_for_linux(system: str) -> None:
+    for step, number, _ in ADVICE:
+        message = str(refusal(number, step=step, system=system))
+        for word in (
+            "sysctl net.ipv4",
+            "net.core",
+            "ip link",
+            "ip -6",
+            "nft",
+            "systemd",
+            "fs.file",
+        ):
+            assert word not in message
+
+
+def test_local_network_permission_is_for_macos_only() -> None:
+    for system in (None, "linux", "freebsd", "windows"):
+        error = refusal(errno.EHOSTUNREACH, step="send", system=system)
+        assert str(error).endswith("(EHOSTUNREACH)")
 
 
 @pytest.mark.parametrize(("step", "number"), [("SO_RCVBUF", errno.ENOBUFS), ("send", errno.EACCES)])

@@ -49,16 +49,17 @@ LAYERS: list[list[str]] = [
 ]
 INSIDE: dict[str, list[list[str]]] = {
     "_platform/": [
-        ["_model"],
+        ["_model", "_bsd"],
         ["linux", "darwin", "freebsd", "windows"],
         ["_layout", "_control"],
         ["__init__"],
     ],
     "_host/": [
-        ["_protocols"],
-        ["_interfaces", "_linux_watch", "_routes", "_sources"],
+        ["_protocols", "_facts", "_options"],
+        ["_linux_interfaces", "_bsd_interfaces", "_damped_watch"],
+        ["_interfaces", "_linux_watch", "_bsd_watch", "_routes", "_sources"],
         ["_posix_io"],
-        ["_linux_io", "_windows_io"],
+        ["_linux_io", "_windows_io", "_kqueue"],
         ["_system"],
         ["__init__"],
     ],

@@ -19,7 +19,7 @@ from trio_mcast import (
 )
 from trio_mcast._addresses import Group
 from trio_mcast._plan_sender import SenderPlan
-from trio_mcast._platform import PLATFORMS
+from trio_mcast._platform import PLATFORMS, PlatformName
 
 FOUR, SIX = "239.1.2.3", "ff15::1:2:3"
 
@@ -165,3 +165,27 @@ SAME_TARGET: list[dict[str, Any]] = [
 def test_sender_sends_once_however_often_a_group_is_named(wanted: dict[str, Any]) -> None:
     plan = sender_plan(**wanted)
     assert len(plan.sockets) == len(plan.targets) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "planned"),
+    [
+        ("linux", None, None),
+        ("linux", 10_000, 10_000),
+        ("windows", None, None),
+        # Where the buffer's size limits a datagram's, it holds the largest one, whatever is asked.
+        ("darwin", None, 73_728),
+        ("darwin", 10_000, 73_728),
+        ("darwin", 1_000_000, 1_000_000),
+        ("freebsd", None, 73_728),
+        ("freebsd", 73_729, 73_729),
+    ],
+)
+def test_send_buffer_holds_the_largest_datagram(
+    name: PlatformName, asked: int | None, planned: int | None
+) -> None:
+    spec = McastSenderSpec(FOUR, 5000, interfaces="eth0", send_buffer_size=asked)
+    (socket,) = spec.plan(MACHINE, name)
+    sizes = [item.value for item in socket.options if item.symbol == "SO_SNDBUF"]
+    assert sizes == ([] if planned is None else [planned])
+    assert planned is None or planned == asked or planned > 65_535

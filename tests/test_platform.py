@@ -24,7 +24,14 @@ from trio_mcast._addresses import (
     encode_sockaddr,
     parse_address,
 )
-from trio_mcast._platform import PLATFORMS, Platform, PlatformName, current_platform, platform_named
+from trio_mcast._platform import (
+    PLATFORMS,
+    Platform,
+    PlatformName,
+    _bsd,
+    current_platform,
+    platform_named,
+)
 from trio_mcast._platform import _layout as layout
 from trio_mcast._platform.linux import LINUX, LINUX_32
 
@@ -107,7 +114,7 @@ def test_family_number_is_what_the_header_says(target: str, family: Family) -> N
 # What looks like an operating system's number, wherever in the package it stands; a name that ends
 # in _BYTES is one of ours.
 _SYSTEM_SYMBOL = re.compile(
-    r"_?((?:(?:AF|ARPHRD|IFF|IP|IPV6|MCAST|MSG|NLM|RTA|RTM|RTMGRP|SCM|SO|SOL|UDP)_|SIOCGIF)[A-Z0-9_]+)(?<!_BYTES)"
+    r"_?((?:(?:AF|ARPHRD|IFAN|IFF|IP|IPV6|MCAST|MSG|NLM|RTA|RTM|RTMGRP|SCM|SO|SOL|UDP)_|SIOCGIF)[A-Z0-9_]+)(?<!_BYTES)"
 )
 
 
@@ -135,13 +142,19 @@ OUTSIDE = list(_numbers_outside_the_tables())
 def test_constant_outside_the_tables_is_what_the_header_says(
     path: str, symbol: str, number: int
 ) -> None:
-    system = "windows" if "windows" in path else "linux"
-    assert number == HEADERS[system]["constants"][symbol]
+    systems = ["linux"]
+    if "windows" in path:
+        systems = ["windows"]
+    elif "bsd" in path:  # What only FreeBSD has is used for it alone.
+        systems = [name for name in ("darwin", "freebsd") if symbol in HEADERS[name]["constants"]]
+    assert systems
+    assert {number} == {HEADERS[system]["constants"][symbol] for system in systems}
 
 
 def test_constants_outside_the_tables_are_found() -> None:
     found = {symbol for _, symbol, _ in OUTSIDE}
     assert {"IFF_UP", "IFF_LOOPBACK", "IFF_MULTICAST", "RTM_GETROUTE", "RTA_OIF"} <= found
+    assert {"AF_LINK", "AF_ROUTE", "RTM_IFANNOUNCE", "IFAN_DEPARTURE"} <= found
 
 
 # Structures ------------------------------------------------------------------------------------
@@ -248,7 +261,57 @@ def test_pktinfo_has_the_index_where_the_table_says(name: PlatformName) -> None:
         if member in offsets  # FreeBSD has no in_pktinfo.
     }
     assert PLATFORMS[name].packet_info_index == expected
+    assert PLATFORMS[name].packet_info_destination == {
+        family: offsets[member]
+        for family, member in (("ipv4", "in_pktinfo.ipi_addr"), ("ipv6", "in6_pktinfo.ipi6_addr"))
+        if member in offsets
+    }
     assert HEADERS[name]["sizeof"]["in6_pktinfo"] == 20
+
+
+def test_windows_lays_out_control_messages_as_64_bit_linux_does() -> None:
+    # So that one function cuts up both.
+    linux, windows = HEADERS["linux"], HEADERS["windows"]
+    for member in ("cmsg_len", "cmsg_level", "cmsg_type"):
+        assert windows["offsets"][f"cmsghdr.{member}"] == linux["offsets"][f"cmsghdr.{member}"]
+    assert windows["sizeof"]["cmsghdr"] == linux["sizeof"]["cmsghdr"] == 16
+
+
+BSDS = pytest.mark.parametrize("name", ["darwin", "freebsd"])
+
+
+@BSDS
+def test_mtu_is_asked_for_with_the_number_and_structure_of_the_header(name: str) -> None:
+    headers = HEADERS[name]
+    assert headers["constants"]["SIOCGIFMTU"] == _bsd.SIOCGIFMTU
+    assert len(_bsd.mtu_request("en0")) == headers["sizeof"]["ifreq"]
+    # The sum of which the number is made: IOC_INOUT, size, letter, number.
+    assert 0xC0000000 + (headers["sizeof"]["ifreq"] << 16) + (0x69 << 8) + 51 == _bsd.SIOCGIFMTU
+
+
+@BSDS
+def test_link_address_has_its_members_where_the_header_has_them(name: str) -> None:
+    offsets = HEADERS[name]["offsets"]
+    raw = bytearray(HEADERS[name]["sizeof"]["sockaddr_dl"])
+    struct.pack_into("=H", raw, offsets["sockaddr_dl.sdl_index"], 0x1122)
+    raw[offsets["sockaddr_dl.sdl_nlen"]] = 3
+    raw[offsets["sockaddr_dl.sdl_alen"]] = 6
+    start = offsets["sockaddr_dl.sdl_data"]
+    raw[start : start + 9] = b"en0" + bytes(range(1, 7))
+    found = _bsd.decode_sockaddr_dl(bytes(raw))
+    assert (found.index, found.name, found.text) == (0x1122, b"en0", "01:02:03:04:05:06")
+    # Two assumptions of the code that reads the list of addresses.
+    assert (offsets["sockaddr_dl.sdl_len"], offsets["sockaddr_dl.sdl_family"]) == (0, 1)
+
+
+def test_announcement_has_its_members_where_the_header_has_them() -> None:
+    numbers, offsets = HEADERS["freebsd"]["constants"], HEADERS["freebsd"]["offsets"]
+    raw = bytearray(HEADERS["freebsd"]["sizeof"]["if_announcemsghdr"])
+    assert len(raw) == _bsd.MESSAGE_BYTES
+    raw[offsets["if_announcemsghdr.ifan_type"]] = numbers["RTM_IFANNOUNCE"]
+    struct.pack_into("=H", raw, offsets["if_announcemsghdr.ifan_index"], 0x1122)
+    struct.pack_into("=H", raw, offsets["if_announcemsghdr.ifan_what"], numbers["IFAN_DEPARTURE"])
+    assert _bsd.removed_interfaces(bytes(raw), announces=True) == frozenset({0x1122})
 
 
 @EVERY_PLATFORM

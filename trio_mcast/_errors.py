@@ -46,9 +46,9 @@ class SocketSetupError(McastError, OSError):
     Attributes:
         errno: The operating system's error number, as in any `OSError`.
         step: What was refused: ``"socket"``, ``"bind"``, ``"connect"``, ``"send"``,
-            ``"receive"``, ``"epoll_create"``, ``"epoll_ctl"``, ``"list interfaces"``,
-            ``"watch interfaces"``, or the symbol of the socket option, such as
-            ``"MCAST_JOIN_GROUP"``.
+            ``"receive"``, ``"epoll_create"``, ``"epoll_ctl"``, ``"kqueue"``, ``"kevent"``,
+            ``"list interfaces"``, ``"watch interfaces"``, or the symbol of the socket option, such
+            as ``"MCAST_JOIN_GROUP"``.
         group: The group in question, or `None` where the step is not about one.
         interface: The name of the interface in question, or `None`.
         causes: When every membership of an opening failed, the error of each; else empty.
@@ -152,10 +152,82 @@ _ADVICE: dict[tuple[str | None, int], str] = {
 }
 
 
+# The same for macOS and FreeBSD. Sources: their ip(4), sysctl(8) and in_mcast.c, and Apple's
+# technical note TN3179. What is said above without a word of Linux holds there, too.
+_JOIN_STEPS = ("MCAST_JOIN_GROUP", "MCAST_JOIN_SOURCE_GROUP", "MCAST_BLOCK_SOURCE")
+_BSD_ADVICE: dict[tuple[str | None, int], str] = {
+    (None, _errno.EMFILE): (
+        "the process has used up its file descriptors, and each membership needs one: "
+        "raise the limit (ulimit -n, resource.setrlimit)"
+    ),
+    (None, _errno.ENFILE): "the system's file table is full: raise the sysctl kern.maxfiles",
+    ("bind", _errno.EADDRINUSE): (
+        "another program is bound to this port and does not share it (it has not set "
+        "SO_REUSEPORT): stop that program or use another port"
+    ),
+    ("bind", _errno.EACCES): "this port needs a privilege: use a port from 1024 up",
+    **{
+        (step, _errno.ENOSPC): (
+            "the system takes fewer sources than is usual: raise the sysctls "
+            "net.inet.ip.mcast.maxsocksrc and maxgrpsrc, or those of net.inet6.ip6.mcast"
+        )
+        for step in _JOIN_STEPS
+    },
+    **{
+        (step, number): "the interface has gone, or cannot do multicast"
+        for step in _JOIN_STEPS
+        for number in (_errno.ENODEV, _errno.ENXIO, _errno.EADDRNOTAVAIL)
+    },
+    **{
+        (step, _errno.ENOBUFS): "not even room for one datagram: raise kern.ipc.maxsockbuf"
+        for step in ("SO_RCVBUF", "SO_SNDBUF")
+    },
+    ("send", _errno.ENETUNREACH): "there is no route for it on that interface (route add)",
+    ("send", _errno.EPERM): "a firewall of this machine refuses it: look at pfctl -sr",
+    ("send", _errno.EACCES): "a firewall of this machine refuses it: look at ipfw list",
+    ("send", _errno.ENOBUFS): "the interface's queue stayed full: send more slowly",
+    **{
+        key: _ADVICE[key]
+        for key in [
+            ("bind", _errno.EADDRNOTAVAIL),
+            ("socket", _errno.EAFNOSUPPORT),
+            ("send", _errno.EMSGSIZE),
+            ("send", _errno.ENETDOWN),
+        ]
+    },
+}
+_ADVICE_OF: dict[str, dict[tuple[str | None, int], str]] = {
+    "freebsd": _BSD_ADVICE,
+    "darwin": {
+        **_BSD_ADVICE,
+        ("send", _errno.EHOSTUNREACH): (
+            "from macOS 15 on this mostly means that the program may not use the local network: "
+            "allow it in System Settings > Privacy & Security > Local Network, for the program "
+            "itself or the one that started it; else there is no route"
+        ),
+    },
+}
+
+
 def explain_refusal(
-    error: OSError, *, step: str, group: str | None, interface: str | None, detail: str = ""
+    error: OSError,
+    *,
+    step: str,
+    group: str | None,
+    interface: str | None,
+    detail: str = "",
+    system: str | None = None,
 ) -> SocketSetupError:
-    """The `SocketSetupError` for an `OSError`: which step, where, why, and what to do about it."""
+    """The `SocketSetupError` for an `OSError`: which step, where, why, and what to do about it.
+
+    Args:
+        error: What the system said.
+        step: What was refused.
+        group: The group in question, if it is about one.
+        interface: The interface in question, if it is about one.
+        detail: What goes with the step.
+        system: The name of the platform whose advice it is to give; `None` for Linux's.
+    """
     number = error.errno
     what = f"{step} {detail}".strip()
     where = "".join(
@@ -166,7 +238,8 @@ def explain_refusal(
     )
     symbol = _errno.errorcode.get(number or 0, str(number))
     reason = os.strerror(number) if number is not None else str(error)
-    advice = _ADVICE.get((step, number or 0)) or _ADVICE.get((None, number or 0))
+    known = _ADVICE_OF.get(system or "linux", _ADVICE)
+    advice = known.get((step, number or 0)) or known.get((None, number or 0))
     message = f"{what} failed{where}: {reason} ({symbol})"
     if advice:
         message += f"; {advice}"

@@ -195,10 +195,11 @@ def _sender_options(
         yield layout.family_option(
             platform, "traffic_class", family, wishes.traffic_class, "the DSCP and ECN bits"
         )
-    if wishes.send_buffer_size is not None:
-        yield layout.option(
-            platform, "SO_SNDBUF", wishes.send_buffer_size, "room for bursts of datagrams to send"
-        )
+    least, size = platform.least_send_buffer, wishes.send_buffer_size
+    if size is not None and size >= (least or 0):
+        yield layout.option(platform, "SO_SNDBUF", size, "room for bursts of datagrams to send")
+    elif least is not None:
+        yield layout.option(platform, "SO_SNDBUF", least, "room for the largest datagram")
 
 
 def _reply_options(

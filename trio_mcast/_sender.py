@@ -25,7 +25,7 @@ from ._addresses import (
 )
 from ._channel import DatagramChannel
 from ._errors import SocketSetupError, all_failed, explain_refusal
-from ._host import McastSocket
+from ._host import McastSocket, current_host
 from ._intake import Intake
 from ._interface import Interface
 from ._live import OpenedOnly
@@ -248,6 +248,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             detail=f"to {target}",
             group=target.host if is_group else None,
             interface=socket.spec.interface.name,
+            system=current_host().platform.name,
         )
 
     def _log_once(self, failure: SocketSetupError) -> None:

@@ -56,8 +56,9 @@ def watch_interfaces() -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[In
         open. If receiving is cancelled, no change has been taken: the next call gives it.
 
     Platforms:
-        Linux; entering gives a `McastError` elsewhere. There, a change comes some 20 milliseconds
-        after it happened, and up to 100 when there are many.
+        Linux; macOS and FreeBSD, where it was never run; entering gives a `McastError` elsewhere. A
+        change comes some 20 milliseconds after it happened, and up to 100 when there are many. On
+        macOS, one that the routing socket does not tell of comes with the next that it does.
     """
     return _watch_interfaces()
 

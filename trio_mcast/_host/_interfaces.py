@@ -1,35 +1,26 @@
 """What interfaces this machine has. The only user of ifaddr.
 
-ifaddr gives names and addresses; flags, MTU and link address come from ioctls on a socket, which
-see the same network namespace as the calling thread does (``/sys`` does not follow a thread).
+ifaddr gives names and addresses; what else there is to know comes from a file for each platform.
 """
 
 from __future__ import annotations
 
 import socket
-import struct
 import sys
-from ipaddress import IPv4Interface, IPv6Interface
+from collections.abc import Callable
+from ipaddress import IPv4Interface, IPv6Address, IPv6Interface
 
 import ifaddr
 
 from .._errors import McastError
 from .._interface import Interface
+from .._platform._bsd import without_embedded_scope
+from ._facts import InterfaceFacts
 
 if sys.platform == "linux":
-    import fcntl
-
-# linux/sockios.h and linux/if.h: struct ifreq is a name of 16 bytes and a union of 24 (16 on
-# 32-bit); 40 bytes serve both. The numbers are the same on every Linux architecture.
-_SIOCGIFFLAGS = 0x8913
-_SIOCGIFMTU = 0x8921
-_SIOCGIFHWADDR = 0x8927
-_IFREQ_BYTES = 40
-_IFF_UP = 0x1
-_IFF_LOOPBACK = 0x8
-_IFF_MULTICAST = 0x1000
-# linux/if_arp.h: hardware types whose address is six bytes of Ethernet.
-_ARPHRD_ETHER = 1
+    from ._linux_interfaces import read_facts
+elif sys.platform != "win32":
+    from ._bsd_interfaces import LinkFacts
 
 # An interface that is renamed or removed while they are read makes them be read again: one that was
 # renamed would be missing (379 of 2,000 times, measured with another thread that renames it every
@@ -63,44 +54,38 @@ def _read_once(query: socket.socket) -> tuple[list[Interface], bool]:
             adapters[name].ips.extend(adapter.ips)
         else:
             adapters[name] = adapter
+    ask = _facts_of(query)
     for adapter in adapters.values():
         try:
-            interfaces.append(_read_interface(query, adapter))
+            interfaces.append(_read_interface(adapter, ask))
         except OSError:
             continue  # It was removed or renamed between the two looks.
     return interfaces, len(interfaces) == len(adapters)
 
 
-def _read_interface(query: socket.socket, adapter: ifaddr.Adapter) -> Interface:
-    name = adapter.name
-    flags = int(struct.unpack_from("=H", _ask(query, _SIOCGIFFLAGS, name), 16)[0])
+def _read_interface(
+    adapter: ifaddr.Adapter, read_facts: Callable[[str], InterfaceFacts]
+) -> Interface:
+    facts = read_facts(adapter.name)
     ipv4, ipv6 = _addresses_of(adapter)
     return Interface(
-        name=name,
-        index=socket.if_nametoindex(name),
+        name=adapter.name,
+        index=socket.if_nametoindex(adapter.name),
         description=adapter.nice_name,
         ipv4_addresses=ipv4,
         ipv6_addresses=ipv6,
-        link_address=_link_address(_ask(query, _SIOCGIFHWADDR, name)),
-        mtu=int(struct.unpack_from("=i", _ask(query, _SIOCGIFMTU, name), 16)[0]),
-        is_up=bool(flags & _IFF_UP),
-        is_loopback=bool(flags & _IFF_LOOPBACK),
-        is_multicast=bool(flags & _IFF_MULTICAST),
+        **facts._asdict(),
     )
 
 
-def _ask(query: socket.socket, request: int, name: str) -> bytes:
+def _facts_of(query: socket.socket) -> Callable[[str], InterfaceFacts]:
+    """What tells of an interface, by its name, what ifaddr does not."""
     if sys.platform == "linux":
-        return fcntl.ioctl(query, request, struct.pack(f"{_IFREQ_BYTES}s", name.encode()))
+        return lambda name: read_facts(query, name)
+    elif sys.platform != "win32":
+        return LinkFacts(query).read_facts
     else:
-        raise McastError(
-            f"this version of trio_mcast reads interfaces on Linux only, not on {sys.platform}"
-        )
-
-
-def _link_address(answer: bytes) -> str | None:
-    kind, packed = struct.unpack_from("=H6s", answer, 16)
-    return packed.hex(":") if kind == _ARPHRD_ETHER else None
+        raise McastError("this version of trio_mcast does not read interfaces on Windows")
 
 
 def _addresses_of(
@@ -111,5 +96,8 @@ def _addresses_of(
         if isinstance(item.ip, str):
             ipv4.append(IPv4Interface(f"{item.ip}/{item.network_prefix}"))
         else:
-            ipv6.append(IPv6Interface(f"{item.ip[0].partition('%')[0]}/{item.network_prefix}"))
+            address = IPv6Address(item.ip[0].partition("%")[0])
+            if sys.platform != "linux" and sys.platform != "win32":
+                address = without_embedded_scope(address)
+            ipv6.append(IPv6Interface(f"{address}/{item.network_prefix}"))
     return tuple(ipv4), tuple(ipv6)

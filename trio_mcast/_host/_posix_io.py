@@ -18,6 +18,7 @@ from .._errors import explain_refusal
 from .._plan import BindAddress, SocketSpec
 from .._platform import Platform, SocketOption
 from .._platform._control import NOTHING, Arrival, ControlDecoder
+from ._options import apply_option
 from ._protocols import McastSocket, Rejection
 from ._sources import source_cache
 
@@ -26,7 +27,8 @@ READ_BYTES: Final = 65_536
 
 # Room for the ancillary data that is asked for: segment size (an int), ttl (an int), timestamp (16
 # bytes) and packet information (20 bytes), each with its header and padding: 120 bytes on Linux.
-CONTROL_BYTES: Final = 128
+# FreeBSD has no segment size, but the two parts of its packet information take 96 bytes: 152.
+CONTROL_BYTES: Final = 192
 
 # How many sockets are taken to be ready at once: few, so that each can have a fair share of a pass
 # that is worth a batch. Those behind them come first the next time, as the kernel puts the ones it
@@ -80,7 +82,7 @@ class PosixSocket:
     def revise(self, spec: SocketSpec, options: Sequence[SocketOption]) -> None:
         for item in options:
             try:
-                self._sock.setsockopt(item.level, item.number, item.value)
+                apply_option(self._sock, item)
             except OSError as error:
                 raise explain_refusal(
                     error,
@@ -88,6 +90,7 @@ class PosixSocket:
                     detail=f"({item.purpose})",
                     group=spec.group,
                     interface=spec.interface.name,
+                    system=self._platform.name,
                 ) from error
         self.spec = spec
         self._sources = source_cache(self._platform.sockaddr, spec)

@@ -16,15 +16,20 @@ from .._interface import Interface
 from .._plan import SocketSpec
 from .._platform import Platform, SocketOption, current_platform
 from ._interfaces import read_interfaces
+from ._options import apply_option
 from ._protocols import InterfaceWatcher, McastSocket, Poller
-from ._routes import routed_index
+from ._routes import routed_interface
 
 if sys.platform == "linux":
     from ._linux_io import LinuxSocket
     from ._linux_watch import NetlinkWatcher
     from ._posix_io import EpollPoller
+elif sys.platform != "win32":
+    from ._bsd_watch import RoutingSocketWatcher
+    from ._kqueue import KqueuePoller
+    from ._posix_io import PosixSocket
 
-_LINUX_ONLY = f"this version of trio_mcast opens sockets on Linux only, not on {sys.platform}"
+_NOT_ON_WINDOWS = "this version of trio_mcast does not open sockets on Windows"
 
 
 class SystemHost:
@@ -45,15 +50,15 @@ class SystemHost:
     def default_interface(self, group: Group) -> Interface | None:
         if is_link_scoped(group.address):
             return None  # Every interface has such a link; no route chooses between them.
+        interfaces = self.list_interfaces()
         try:
-            index = routed_index(group)
+            return routed_interface(group, interfaces)
         except OSError as error:
             raise explain_refusal(error, step="route", group=str(group), interface=None) from error
-        return next((item for item in self.list_interfaces() if item.index == index), None)
 
     def watch(self) -> InterfaceWatcher:
         try:
-            return _new_watcher()
+            return _new_watcher(self.platform)
         except OSError as error:
             raise explain_refusal(
                 error, step="watch interfaces", group=None, interface=None
@@ -78,6 +83,7 @@ class SystemHost:
                     detail=step.detail,
                     group=spec.group,
                     interface=spec.interface.name,
+                    system=self.platform.name,
                 ) from error
             raise
 
@@ -85,7 +91,8 @@ class SystemHost:
         try:
             return _new_poller()
         except OSError as error:
-            raise explain_refusal(error, step="epoll_create", group=None, interface=None) from error
+            step = "epoll_create" if self.platform.name == "linux" else "kqueue"
+            raise explain_refusal(error, step=step, group=None, interface=None) from error
 
 
 @attrs.define
@@ -140,7 +147,7 @@ def _set_option(sock: socket.socket, option: SocketOption) -> str | None:
     `None` if all were refused and none is required.
     """
     try:
-        sock.setsockopt(option.level, option.number, option.value)
+        apply_option(sock, option)
     except OSError:
         if option.fallback is not None:
             return _set_option(sock, option.fallback)
@@ -155,21 +162,25 @@ def _wrap(
 ) -> McastSocket:
     if sys.platform == "linux":
         return LinuxSocket(sock, spec, platform, applied)
+    elif sys.platform != "win32":
+        return PosixSocket(sock, spec, platform, applied)
     else:
-        raise McastError(_LINUX_ONLY)
+        raise McastError(_NOT_ON_WINDOWS)
 
 
 def _new_poller() -> Poller:
     if sys.platform == "linux":
         return EpollPoller()
+    elif sys.platform != "win32":
+        return KqueuePoller()
     else:
-        raise McastError(_LINUX_ONLY)
+        raise McastError(_NOT_ON_WINDOWS)
 
 
-def _new_watcher() -> InterfaceWatcher:
+def _new_watcher(platform: Platform) -> InterfaceWatcher:
     if sys.platform == "linux":
         return NetlinkWatcher()
+    elif sys.platform != "win32":
+        return RoutingSocketWatcher(platform)
     else:
-        raise McastError(
-            f"this version of trio_mcast watches interfaces on Linux only, not on {sys.platform}"
-        )
+        raise McastError("this version of trio_mcast does not watch interfaces on Windows")

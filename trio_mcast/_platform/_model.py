@@ -33,6 +33,10 @@ class GroupRequestLayout:
 ALIGNED_TO_8 = GroupRequestLayout(136, 264, 8, 136)
 PACKED_TO_4 = GroupRequestLayout(132, 260, 4, 132)
 
+# For the systems on which SO_SNDBUF limits the size of a datagram: 65,535 bytes, and room for
+# ancillary data, which counts there as well. Beyond that the number is arbitrary.
+LARGEST_DATAGRAM_FITS = 73_728
+
 
 @attrs.frozen
 class Timestamps:
@@ -73,6 +77,7 @@ class Platform:
         groups_leak: By family, the option that must be 1 for a socket without any membership not
             to be given every group on its port, also if it is bound to an address of this machine;
             a family that is missing needs none for a socket that is bound to an address.
+        packet_info_destination: By family, where the address that it was sent to is in it.
         binds_to_group: Whether a socket can be bound to a group's address.
         joins_before_bind: Whether a socket can join before it is bound; then no datagram can slip
             in between the steps.
@@ -83,6 +88,9 @@ class Platform:
         connected_sends_anywhere: Whether a socket that is connected can send to others than its
             peer.
         source_limit: By family, how many sources one socket takes; a missing one has no limit.
+        least_send_buffer: The least SO_SNDBUF with which the largest datagram can be sent; `None`
+            where the buffer's size does not limit a datagram's.
+        announces_departures: Whether whoever watches interfaces is told which have gone.
         doubles_buffers: Whether SO_RCVBUF and SO_SNDBUF read back as twice what was granted.
         ttl_control: By family, the ancillary data type that carries a datagram's ttl.
         timestamps: How arrival times are had, or `None`.
@@ -99,6 +107,7 @@ class Platform:
     packet_info: Mapping[Family, tuple[str, ...]]
     packet_info_index: Mapping[Family, int]
     groups_leak: Mapping[Family, str]
+    packet_info_destination: Mapping[Family, int]
     binds_to_group: bool
     joins_before_bind: bool
     receiver_decides_loopback: bool
@@ -106,6 +115,8 @@ class Platform:
     join_fallback: bool
     connected_sends_anywhere: bool
     source_limit: Mapping[Family, int]
+    least_send_buffer: int | None
+    announces_departures: bool
     doubles_buffers: bool
     ttl_control: Mapping[Family, str]
     timestamps: Timestamps | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from .._addresses import SockaddrFormat
-from ._model import PACKED_TO_4, Platform, Timestamps
+from ._model import LARGEST_DATAGRAM_FITS, PACKED_TO_4, Platform, Timestamps
 
 DARWIN: Final = Platform(
     name="darwin",
@@ -55,6 +55,7 @@ DARWIN: Final = Platform(
     # it delivers a group, but at its memberships, and only if it has any multicast option set: then
     # one without memberships is given no group. The value is what the option is by default.
     groups_leak={"ipv6": "IPV6_MULTICAST_LOOP"},
+    packet_info_destination={"ipv4": 8, "ipv6": 0},
     binds_to_group=True,
     # An IPv6 socket without any membership gets every multicast datagram for its port
     # (XNU's bsd/netinet6/udp6_usrreq.c), so the join comes first.
@@ -65,6 +66,10 @@ DARWIN: Final = Platform(
     connected_sends_anywhere=False,  # sendto: EISCONN (udp(4))
     # IP_MAX_SOCK_SRC_FILTER and IPV6_MAX_SOCK_SRC_FILTER in the system's headers.
     source_limit={"ipv4": 128, "ipv6": 128},
+    # The size of the send buffer is the size of the largest datagram, 9,216 bytes if nobody says
+    # otherwise (net.inet.udp.maxdgram; udp_sendspace in XNU's bsd/netinet/udp_usrreq.c).
+    least_send_buffer=LARGEST_DATAGRAM_FITS,
+    announces_departures=False,
     doubles_buffers=False,
     ttl_control={"ipv4": "IP_RECVTTL", "ipv6": "IPV6_HOPLIMIT"},
     timestamps=Timestamps("SO_TIMESTAMP", "SCM_TIMESTAMP", "=qi", 1_000),

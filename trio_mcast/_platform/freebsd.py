@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from .._addresses import SockaddrFormat
-from ._model import ALIGNED_TO_8, Platform, Timestamps
+from ._model import ALIGNED_TO_8, LARGEST_DATAGRAM_FITS, Platform, Timestamps
 
 FREEBSD: Final = Platform(
     name="freebsd",
@@ -18,6 +18,7 @@ FREEBSD: Final = Platform(
         "SO_TIMESTAMP": 1024,
         "SO_SNDBUF": 4097,
         "SO_RCVBUF": 4098,
+        "SO_RERROR": 131072,
         "SCM_TIMESTAMP": 2,
         "IP_TOS": 3,
         "IP_MULTICAST_IF": 9,
@@ -50,6 +51,7 @@ FREEBSD: Final = Platform(
     packet_info_index={"ipv6": 16},
     # udp_input and udp6_input look at what a socket is bound to, also for groups.
     groups_leak={},
+    packet_info_destination={"ipv6": 0},
     binds_to_group=True,
     joins_before_bind=True,
     receiver_decides_loopback=False,
@@ -58,6 +60,9 @@ FREEBSD: Final = Platform(
     connected_sends_anywhere=False,  # sendto: EISCONN (udp(4))
     # net.inet.ip.mcast.maxsocksrc and net.inet6.ip6.mcast.maxsocksrc.
     source_limit={"ipv4": 128, "ipv6": 128},
+    # As on macOS (udp_sendspace in FreeBSD's sys/netinet/udp_usrreq.c).
+    least_send_buffer=LARGEST_DATAGRAM_FITS,
+    announces_departures=True,
     doubles_buffers=False,
     ttl_control={"ipv4": "IP_RECVTTL", "ipv6": "IPV6_HOPLIMIT"},
     timestamps=Timestamps("SO_TIMESTAMP", "SCM_TIMESTAMP", "=qq", 1_000),

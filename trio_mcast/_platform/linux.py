@@ -62,6 +62,7 @@ LINUX: Final = Platform(
     packet_info={"ipv4": ("IP_PKTINFO",), "ipv6": ("IPV6_RECVPKTINFO",)},
     packet_info_index={"ipv4": 0, "ipv6": 16},
     groups_leak={},
+    packet_info_destination={"ipv4": 8, "ipv6": 0},
     binds_to_group=True,
     # Not only possible but needed: between a bind and a block, an excluded source gets through.
     joins_before_bind=True,
@@ -71,6 +72,8 @@ LINUX: Final = Platform(
     connected_sends_anywhere=True,
     # net.ipv4.igmp_max_msf and net.ipv6.mld_max_msf: the 11th and the 65th fail with ENOBUFS.
     source_limit={"ipv4": 10, "ipv6": 64},
+    least_send_buffer=None,
+    announces_departures=True,
     doubles_buffers=True,
     ttl_control={"ipv4": "IP_TTL", "ipv6": "IPV6_HOPLIMIT"},
     timestamps=Timestamps("SO_TIMESTAMPNS", "SCM_TIMESTAMPNS", "@ll", 1),

@@ -49,6 +49,7 @@ WINDOWS: Final = Platform(
     packet_info={"ipv4": ("IP_PKTINFO",), "ipv6": ("IPV6_PKTINFO",)},
     packet_info_index={"ipv4": 4, "ipv6": 16},
     groups_leak={},
+    packet_info_destination={"ipv4": 0, "ipv6": 0},
     # Binding to a group fails with WSAEADDRNOTAVAIL, so unicast to the port has to be told from
     # the group's datagrams by their destination address, which IP_PKTINFO gives.
     binds_to_group=False,
@@ -58,6 +59,8 @@ WINDOWS: Final = Platform(
     join_fallback=True,
     connected_sends_anywhere=False,
     source_limit={},
+    least_send_buffer=None,
+    announces_departures=False,
     doubles_buffers=False,
     ttl_control={"ipv4": "IP_TTL", "ipv6": "IPV6_HOPLIMIT"},
     timestamps=None,

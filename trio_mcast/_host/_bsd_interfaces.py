@@ -1,0 +1,132 @@
+"""Flags, MTU and link address of interfaces on macOS and FreeBSD. Never run on either.
+
+getifaddrs(3) gives, for each interface, an entry of the family AF_LINK: its flags and its
+``sockaddr_dl``. The MTU comes from an ioctl. How getifaddrs lays out its list is the same on Linux,
+so walking the list is tested there; the bytes of the BSDs are decoded by `_platform._bsd`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from .._platform import _bsd
+from ._facts import InterfaceFacts
+
+assert not TYPE_CHECKING or sys.platform != "win32"
+
+
+class _Ifaddrs(ctypes.Structure):
+    """The start of ``struct ifaddrs``; what follows is not looked at."""
+
+    _fields_ = (
+        ("next", ctypes.c_void_p),
+        ("name", ctypes.c_char_p),
+        ("flags", ctypes.c_uint),
+        ("address", ctypes.c_void_p),
+    )
+
+
+_FAMILY_BYTES: Final = 2
+
+
+@attrs.frozen
+class Entry:
+    """One entry of the list: an address of an interface.
+
+    Attributes:
+        name: The interface.
+        flags: Its flags.
+        sockaddr: The address, of whatever family.
+    """
+
+    name: str
+    flags: int
+    sockaddr: bytes
+
+
+def bsd_sockaddr_bytes(start: bytes) -> int:
+    """How long a ``sockaddr`` is that begins like this: its first byte tells."""
+    return start[0]
+
+
+@contextmanager
+def _address_list() -> Iterator[int | None]:
+    """The list of getifaddrs(3), freed in the end."""
+    library = ctypes.CDLL(None, use_errno=True)
+    first = ctypes.c_void_p()
+    if library.getifaddrs(ctypes.byref(first)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    try:
+        yield first.value
+    finally:
+        library.freeifaddrs(first)
+
+
+def read_entries(sockaddr_bytes: Callable[[bytes], int] = bsd_sockaddr_bytes) -> list[Entry]:
+    """Every address of every interface, as getifaddrs(3) gives them.
+
+    Args:
+        sockaddr_bytes: Tells the length of a ``sockaddr`` from its first two bytes.
+
+    Raises:
+        OSError: It was refused.
+    """
+    found = []
+    with _address_list() as position:
+        while position:
+            item = _Ifaddrs.from_address(position)
+            if item.address:
+                size = sockaddr_bytes(ctypes.string_at(item.address, _FAMILY_BYTES))
+                raw = ctypes.string_at(item.address, size)
+                found.append(Entry(os.fsdecode(item.name), item.flags, raw))
+            position = item.next
+    return found
+
+
+class LinkFacts:
+    """What all interfaces were like at one moment."""
+
+    def __init__(self, query: socket.socket, entries: list[Entry] | None = None) -> None:
+        """Look.
+
+        Args:
+            query: Any socket, for the ioctl.
+            entries: The addresses of every interface; `None` to ask the system.
+
+        Raises:
+            OSError: It was refused.
+        """
+        self._query = query
+        self._links = {
+            item.name: (item.flags, _bsd.decode_sockaddr_dl(item.sockaddr))
+            for item in (read_entries() if entries is None else entries)
+            if len(item.sockaddr) >= _FAMILY_BYTES and item.sockaddr[1] == _bsd.AF_LINK
+        }
+
+    def read_facts(self, name: str) -> InterfaceFacts:
+        """What the system says of the interface of that name.
+
+        Raises:
+            OSError: There is none.
+        """
+        if name not in self._links:
+            raise OSError(f"interface {name} was not there")
+        flags, link = self._links[name]
+        answer = fcntl.ioctl(self._query, _bsd.SIOCGIFMTU, _bsd.mtu_request(name))
+        return InterfaceFacts(
+            link_address=link.text,
+            mtu=_bsd.mtu_in(answer),
+            is_up=bool(flags & _bsd.IFF_UP),
+            is_loopback=bool(flags & _bsd.IFF_LOOPBACK),
+            is_multicast=bool(flags & _bsd.IFF_MULTICAST),
+        )

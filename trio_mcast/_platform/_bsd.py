@@ -1,0 +1,122 @@
+"""What macOS and FreeBSD tell of interfaces, from bytes to values. Pure.
+
+Both come from 4.4BSD and agree in all that is here, except where a comment says otherwise. Numbers
+and layouts are those of XNU's and FreeBSD's net/if.h, net/if_dl.h, net/route.h and sys/ioccom.h.
+Never run on either.
+"""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import IPv6Address
+from typing import Final
+
+import attrs
+
+AF_ROUTE: Final = 17
+AF_LINK: Final = 18
+
+IFF_UP: Final = 0x1
+IFF_LOOPBACK: Final = 0x8
+IFF_MULTICAST: Final = 0x8000
+
+# struct ifreq: a name of 16 bytes and a union of 16, of which an int is read.
+_IFREQ: Final = struct.Struct("=16si12x")
+
+# _IOWR('i', 51, struct ifreq): the request goes both ways (IOC_INOUT), then the size of what is
+# passed, a letter and a number.
+_IOC_INOUT: Final = 0xC0000000
+SIOCGIFMTU: Final = _IOC_INOUT | _IFREQ.size << 16 | ord("i") << 8 | 51
+
+# struct sockaddr_dl: length, family, index, type, and the lengths of the name and of the address,
+# which follow each other from the eighth byte on.
+_SOCKADDR_DL: Final = struct.Struct("=BBHBBBB")
+
+# A link address that is written as six bytes of hex: Ethernet's and those of its relatives.
+_ETHERNET_BYTES: Final = 6
+
+_RTM_NEWADDR: Final = 0xC
+_RTM_DELADDR: Final = 0xD
+_RTM_IFINFO: Final = 0xE
+_CHANGES: Final = frozenset({_RTM_NEWADDR, _RTM_DELADDR, _RTM_IFINFO})
+# FreeBSD only. macOS uses the number for something else, and does not announce a departure.
+_RTM_IFANNOUNCE: Final = 0x11
+_IFAN_DEPARTURE: Final = 1
+
+# How every message begins, with the number of its type; and struct if_announcemsghdr: then an
+# index, a name of 16 bytes, and what happened to the interface.
+_MESSAGE_TYPE: Final = struct.Struct("=3xB")
+_ANNOUNCEMENT: Final = struct.Struct("=4xH16xH")
+
+# As much of a message as is looked at.
+MESSAGE_BYTES: Final = _ANNOUNCEMENT.size
+
+
+@attrs.frozen
+class LinkAddress:
+    """What a ``sockaddr_dl`` tells: index 0 and empty bytes stand for what it does not."""
+
+    index: int
+    name: bytes
+    address: bytes
+
+    @property
+    def text(self) -> str | None:
+        """The address as in ``"02:00:00:00:00:01"``; `None` if it is not of that kind."""
+        return self.address.hex(":") if len(self.address) == _ETHERNET_BYTES else None
+
+
+def decode_sockaddr_dl(raw: bytes) -> LinkAddress:
+    """What a ``sockaddr_dl`` tells; what was cut off is as if it were not there.
+
+    Raises:
+        struct.error: It is too short to tell anything.
+    """
+    _length, _family, index, _kind, name_bytes, address_bytes, _ = _SOCKADDR_DL.unpack_from(raw)
+    start = _SOCKADDR_DL.size
+    name = raw[start : start + name_bytes]
+    address = raw[start + name_bytes : start + name_bytes + address_bytes]
+    return LinkAddress(index, name, address)
+
+
+def mtu_request(name: str) -> bytes:
+    """What SIOCGIFMTU takes, a ``struct ifreq``."""
+    return _IFREQ.pack(name.encode(), 0)
+
+
+def mtu_in(answer: bytes) -> int:
+    """The MTU in what SIOCGIFMTU gives."""
+    return int(_IFREQ.unpack(answer)[1])
+
+
+def without_embedded_scope(address: IPv6Address) -> IPv6Address:
+    """An interface's IPv6 address as others know it.
+
+    The kernels keep a link-local address with the interface's index in its third and fourth byte,
+    where RFC 4291 has zeros, and some calls give it like that.
+    """
+    if not address.is_link_local:
+        return address
+    return IPv6Address(address.packed[:2] + bytes(2) + address.packed[4:])
+
+
+def removed_interfaces(message: bytes, *, announces: bool) -> frozenset[int] | None:
+    """What a message of a routing socket says of interfaces.
+
+    Args:
+        message: As much of it as `MESSAGE_BYTES`, or all.
+        announces: Whether the system tells of departures (FreeBSD).
+
+    Returns:
+        `None`: nothing, it is about routes. Else interfaces may have changed; the indexes of those
+        that were removed, if it is such a message.
+    """
+    if len(message) < _MESSAGE_TYPE.size:
+        return None
+    (kind,) = _MESSAGE_TYPE.unpack_from(message)
+    if announces and kind == _RTM_IFANNOUNCE:
+        if len(message) < _ANNOUNCEMENT.size:
+            return frozenset()
+        index, what = _ANNOUNCEMENT.unpack_from(message)
+        return frozenset({index}) if what == _IFAN_DEPARTURE else frozenset()
+    return frozenset() if kind in _CHANGES else None
