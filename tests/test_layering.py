@@ -54,7 +54,7 @@ INSIDE: dict[str, list[list[str]]] = {
         ["__init__"],
     ],
     "_host/": [
-        ["_protocols"],
+        ["_protocols", "_carry_out"],
         ["_interfaces", "_linux_watch", "_routes", "_sources"],
         ["_posix_io"],
         ["_linux_io", "_windows_io"],

@@ -1,0 +1,121 @@
+"""What happened on a virtual network: a list of events that is the same for the same seed.
+
+Decision: the order of what happens at one instant
+==================================================
+
+Trio runs tasks in turns: all that are ready have one, in a random order. Two programs that join in
+the same turn on two hosts do so in an order that differs from run to run, though it makes no
+difference to either. So the trace is not kept in the order in which things were done. Every event
+has a depth: one more than that of the event that caused it, and of the one before it at the same
+place and turn (a Lamport clock that starts afresh in each turn). Events are ordered by time, then
+by turn, then by depth, then by place. Causes come before effects, and what is independent has a
+fixed order.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import attrs
+
+EventKind: TypeAlias = Literal[
+    "plugged",
+    "unplugged",
+    "up",
+    "down",
+    "addressed",
+    "joined",
+    "left",
+    "sent",
+    "refused",
+    "lost",
+    "forwarded",
+    "delivered",
+    "dropped",
+    "queried",
+    "learned",
+    "forgot",
+    "partitioned",
+]
+
+
+@attrs.frozen
+class TraceEvent:
+    """One thing that happened on a `VirtualNetwork`; ``str()`` gives one readable line.
+
+    Attributes:
+        time: When, in seconds since the network was entered.
+        where: The name of the host, switch or router.
+        what: ``"joined"`` or ``"left"``: a socket's membership, on a host.
+            ``"sent"`` or ``"refused"``: a datagram, by a host; refused is one that its system
+            gave an error for.
+            ``"delivered"``: a datagram, to a socket of a host; once for each socket.
+            ``"dropped"``: a datagram, by a host, switch or router; ``reason`` says why.
+            ``"lost"``: a datagram, on a switch, by chance. ``"forwarded"``: by a router.
+            ``"queried"``, ``"learned"``, ``"forgot"``: what a switch that snoops, or a router,
+            asked for, learned from a report, and forgot because of another or because it is old.
+            ``"plugged"``, ``"unplugged"``, ``"up"``, ``"down"``, ``"addressed"``: an interface.
+            ``"partitioned"``: a switch, also when it is whole again.
+        interface: The interface in question, or `None`. On a switch it is that of a host or router,
+            as ``"host/interface"``.
+        destination: The group, or the address and port, as text; or `None`.
+        source: The address and port that a datagram came from, as text; or `None`.
+        data: The payload of a datagram; `None` for everything else.
+        reason: Further detail, for people.
+    """
+
+    time: float
+    where: str
+    what: EventKind
+    interface: str | None = None
+    destination: str | None = None
+    source: str | None = None
+    data: bytes | None = None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        parts = [f"{self.time:10.6f}", f"{self.where:<8}", f"{self.what:<11}"]
+        if self.interface is not None:
+            parts.append(self.interface)
+        if self.source is not None:
+            parts.append(f"{self.source} ->")
+        if self.destination is not None:
+            parts.append(self.destination)
+        if self.data is not None:
+            shown = self.data if len(self.data) <= _SHOWN_BYTES else self.data[:_SHOWN_BYTES]
+            cut = f"... ({len(self.data)} bytes)" if len(shown) < len(self.data) else ""
+            parts.append(f"{shown!r}{cut}")
+        if self.reason:
+            parts.append(f"({self.reason})")
+        return " ".join(parts).rstrip()
+
+
+# How much of a payload a line shows. Arbitrary.
+_SHOWN_BYTES = 32
+
+
+class Trace:
+    """Takes events down, and tells in which order they belong."""
+
+    def __init__(self) -> None:
+        self._events: list[tuple[tuple[float, int, int, str, str], TraceEvent]] = []
+        self._depths: dict[tuple[str, str | None], tuple[tuple[float, int], int]] = {}
+        # Trio's turns so far.
+        self.turn = 0
+        # The depth of what is being done at the moment, for what it causes.
+        self.depth = 0
+
+    def add(self, event: TraceEvent) -> None:
+        """Take an event down; what is added next, until `depth` is set, is caused by it."""
+        place = (event.where, event.interface)
+        now = (event.time, self.turn)
+        when, before = self._depths.get(place, (now, 0))
+        depth = max(self.depth, before if when == now else 0) + 1
+        self._depths[place] = (now, depth)
+        self.depth = depth
+        self._events.append(((*now, depth, event.where, event.interface or ""), event))
+
+    def events(self) -> list[TraceEvent]:
+        """Every event so far, in order."""
+        self._events.sort(key=lambda item: item[0])  # Stable, and fast as most is sorted already.
+        return [event for _, event in self._events]
