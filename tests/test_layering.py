@@ -61,6 +61,18 @@ INSIDE: dict[str, list[list[str]]] = {
         ["_system"],
         ["__init__"],
     ],
+    "testing/": [
+        ["_frames", "_rules", "_trace"],
+        ["_options", "_state", "_scheduler", "_impairment"],
+        ["_delivery", "_kernel", "_core"],
+        ["_interface", "_sockets", "_socket"],
+        ["_snooping", "_output", "_poller"],
+        ["_switch"],
+        ["_router"],
+        ["_host"],
+        ["_network"],
+        ["__init__", "fixtures"],
+    ],
 }
 # Modules without I/O: everything they need is an argument.
 PURE = [
@@ -73,6 +85,13 @@ PURE = [
     "_plan_sender",
     "_specs",
     "_datagram",
+    "testing/_frames",
+    "testing/_rules",
+    "testing/_trace",
+    "testing/_options",
+    "testing/_state",
+    "testing/_impairment",
+    "testing/_delivery",
 ]
 IMPURE_IMPORTS = {"socket", "select", "selectors", "trio", "ifaddr", "fcntl", "ctypes", "asyncio"}
 

@@ -41,8 +41,10 @@ class Core:
                 "this virtual network has ended: its hosts are used inside "
                 "'async with VirtualNetwork()' only"
             )
+        now = self.scheduler.now()
+        self.trace.begin(now, None)
         self.scheduler.run_due()
-        self.trace.depth = 0
+        self.trace.begin(now, trio.lowlevel.current_task())
 
     def new_number(self) -> int:
         """A number for an interface, in the order in which they are plugged in."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .._addresses import IPAddress
-from ._frames import Packet, is_all_hosts
+from ._frames import Packet
 from ._state import SocketState
 
 # --- Binding ------------------------------------------------------------------------------------
@@ -135,15 +135,6 @@ def _windows_gets(
     if wanted is None:
         return "the socket has not joined the group on this interface"
     return None if wanted.allows(packet.source) else "the source is filtered out"
-
-
-def interface_takes(sockets: Iterable[SocketState], packet: Packet, index: int) -> bool:
-    """Whether an interface takes a group's datagram in: whether any socket wants it there."""
-    group = packet.destination
-    if is_all_hosts(group):
-        return True
-    filters = [item.memberships.get((group, index)) for item in sockets]
-    return any(item.allows(packet.source) for item in filters if item is not None)
 
 
 # --- Unicast ------------------------------------------------------------------------------------

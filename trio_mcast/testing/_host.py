@@ -14,31 +14,26 @@ from .._interface import Interface
 from .._plan import BindAddress, SocketSpec
 from .._platform import Platform
 from ._core import Core
-from ._delivery import gets_group, gets_unicast, may_share
+from ._delivery import gets_group, gets_unicast
 from ._frames import (
-    NO_SOURCE,
     Frame,
     Packet,
     Query,
     Report,
     SourceFilter,
     is_all_hosts,
-    merge_filters,
     multicast_scope,
 )
 from ._interface import AddressWithPrefix, VirtualInterface, parse_interface_address
 from ._kernel import Arrived, KernelSocket
-from ._options import refuse
 from ._output import Output
 from ._poller import VirtualPoller, VirtualWatcher
 from ._router import connect
 from ._rules import RULES
 from ._socket import VirtualSocket
+from ._sockets import SocketTable
 from ._state import SocketState
 from ._switch import VirtualSwitch
-
-# Where the search for a free port begins: what IANA has set aside for it.
-_FIRST_FREE_PORT: Final = 49_152
 
 # A report of something new is said twice (the robustness variable of RFC 3376, 8.1), so far apart
 # (8.11).
@@ -68,17 +63,13 @@ class VirtualHost:
         self._core = core
         self._platform = platform
         self._rules = RULES[platform.name]
-        self._sockets: dict[SocketState, KernelSocket] = {}
-        self._by_port: dict[int, dict[SocketState, KernelSocket]] = {}
+        self._sockets = SocketTable()
         self._opened: dict[VirtualSocket, None] = {}
         self._pollers: dict[VirtualPoller, None] = {}
         self._watchers: dict[VirtualWatcher, None] = {}
-        # What each interface wants of each group, on behalf of all sockets.
-        self._wanted: dict[tuple[IPAddress, int], SourceFilter] = {}
         self._gateways: dict[str, IPAddress] = {}
         self._indexes = 0
         self._numbers = 0
-        self._next_port = _FIRST_FREE_PORT
         loopback = VirtualInterface(
             core,
             self,
@@ -221,7 +212,7 @@ class VirtualHost:
         state = SocketState(self._platform, spec.family, self._numbers)
         kernel = KernelSocket(self, state)
         step = Step()
-        self._sockets[state] = kernel
+        self._sockets.add(kernel)
         try:
             applied = carry_out(kernel, spec, step)
             opened = VirtualSocket(
@@ -266,21 +257,15 @@ class VirtualHost:
         Raises:
             OSError: It is taken.
         """
-        if not port:
-            while self._next_port in self._by_port:
-                self._next_port += 1
-            if self._next_port > 65_535:
-                raise refuse(errno.EADDRINUSE)
-            port = self._next_port
-            self._next_port += 1
-        sharers = self._by_port.setdefault(port, {})
-        if not all(may_share(state, address, other) for other in sharers):
-            raise refuse(errno.EADDRINUSE)
-        sharers[state] = self._sockets[state]
-        return port
+        return self._sockets.claim_port(state, address, port)
 
     def membership_changed(
-        self, group: IPAddress, index: int, before: SourceFilter | None, after: SourceFilter | None
+        self,
+        state: SocketState,
+        group: IPAddress,
+        index: int,
+        before: SourceFilter | None,
+        after: SourceFilter | None,
     ) -> None:
         """A socket joined, left, or wants other sources. For its sockets."""
         interface = self._by_index(index)
@@ -292,40 +277,30 @@ class VirtualHost:
                 destination=group,
                 reason="" if after is None else str(after),
             )
-        merged = merge_filters(
-            state.memberships[group, index]
-            for state in self._sockets
-            if (group, index) in state.memberships
-        )
-        known = self._wanted.get((group, index), NO_SOURCE)
-        if merged == NO_SOURCE:
-            self._wanted.pop((group, index), None)
-        else:
-            self._wanted[group, index] = merged
-        if merged != known and interface is not None and not is_all_hosts(group):
+        known, wanted = self._sockets.refresh(state, group, index)
+        if wanted != known and interface is not None and not is_all_hosts(group):
             self._report(interface, group)
             self._core.scheduler.schedule(
                 self._core.scheduler.now() + _REPORT_AGAIN_SECONDS,
                 (interface.number,),
-                lambda: self._report_again(interface, group, merged),
+                lambda: self._report_again(interface, group, wanted),
             )
 
     def _by_index(self, index: int) -> VirtualInterface | None:
         return next((item for item in self._interfaces.values() if item.index == index), None)
 
     def _report(self, interface: VirtualInterface, group: IPAddress) -> None:
-        wanted = self._wanted.get((group, interface.index), NO_SOURCE)
-        interface.transmit(Report(group, wanted))
+        interface.transmit(Report(group, self._sockets.wanted(group, interface.index)))
 
     def _report_again(
         self, interface: VirtualInterface, group: IPAddress, said: SourceFilter
     ) -> None:
-        if self._wanted.get((group, interface.index), NO_SOURCE) == said:
+        if self._sockets.wanted(group, interface.index) == said:
             self._report(interface, group)
 
     def _report_all(self, interface: VirtualInterface) -> None:
-        for group, index in list(self._wanted):
-            if index == interface.index and not is_all_hosts(group):
+        for group in self._sockets.groups_on(interface.index):
+            if not is_all_hosts(group):
                 self._report(interface, group)
 
     def interface_changed(self, interface: VirtualInterface, *, removed: bool = False) -> None:
@@ -404,10 +379,10 @@ class VirtualHost:
         group = packet.destination
         if is_all_hosts(group):
             return True
-        return self._wanted.get((group, interface.index), NO_SOURCE).allows(packet.source)
+        return self._sockets.wanted(group, interface.index).allows(packet.source)
 
     def _deliver(self, interface: VirtualInterface, packet: Packet, *, looped: bool) -> None:
-        sockets = self._by_port.get(packet.port, {})
+        sockets = self._sockets.at_port(packet.port)
         own = interface.addresses(packet.family)
         reasons: dict[str, None] = {}
         count = 0
@@ -427,7 +402,7 @@ class VirtualHost:
         if not interface.is_loopback and not any(item.has(packet.destination) for item in here):
             interface.drop(packet, "it is for another address")
             return
-        sockets = self._by_port.get(packet.port, {})
+        sockets = self._sockets.at_port(packet.port)
         state = gets_unicast(sockets, packet, interface.index)
         if state is None:
             interface.drop(packet, f"nobody on this host has port {packet.port} at that address")
@@ -460,13 +435,8 @@ class VirtualHost:
         self._remove(socket.kernel)
 
     def _remove(self, kernel: KernelSocket) -> None:
-        state = kernel.state
         kernel.leave_all()
-        self._sockets.pop(state, None)
-        sharers = self._by_port.get(state.port, {})
-        sharers.pop(state, None)
-        if not sharers:
-            self._by_port.pop(state.port, None)
+        self._sockets.remove(kernel)
 
     def shut_down(self) -> None:
         """Close all that is open on it. For the network only."""

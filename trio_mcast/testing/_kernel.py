@@ -35,7 +35,12 @@ class System(Protocol):
         """Bind a port, or a free one for 0. OSError if it is taken."""
 
     def membership_changed(
-        self, group: IPAddress, index: int, before: SourceFilter | None, after: SourceFilter | None
+        self,
+        state: SocketState,
+        group: IPAddress,
+        index: int,
+        before: SourceFilter | None,
+        after: SourceFilter | None,
     ) -> None:
         """A socket joined, left, or wants other sources."""
 
@@ -225,7 +230,7 @@ class KernelSocket:
         before = self.state.memberships.pop((group, index), None)
         if after is not None:
             self.state.memberships[group, index] = after
-        self._system.membership_changed(group, index, before, after)
+        self._system.membership_changed(self.state, group, index, before, after)
 
     # --- Binding
 

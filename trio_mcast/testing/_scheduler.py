@@ -71,6 +71,7 @@ class Scheduler:
     async def run(self) -> None:
         """Call everything when it is due, until cancelled."""
         while True:
+            self._trace.begin(self.now(), None)
             self.run_due()
             self._first_changed = trio.Event()
             due = self._heap[0][0] + self._start if self._heap else math.inf

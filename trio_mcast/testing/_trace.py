@@ -6,10 +6,10 @@ Decision: the order of what happens at one instant
 Trio runs tasks in turns: all that are ready have one, in a random order. Two programs that join in
 the same turn on two hosts do so in an order that differs from run to run, though it makes no
 difference to either. So the trace is not kept in the order in which things were done. Every event
-has a depth: one more than that of the event that caused it, and of the one before it at the same
-place and turn (a Lamport clock that starts afresh in each turn). Events are ordered by time, then
-by turn, then by depth, then by place. Causes come before effects, and what is independent has a
-fixed order.
+has a depth: one more than that of the event that caused it, and of the one before it in the same
+turn at the same place or by the same task (a Lamport clock that starts afresh in each turn). Events
+are ordered by time, then by turn, then by depth, then by place. Causes come before effects, and what
+is independent has a fixed order.
 """
 
 from __future__ import annotations
@@ -99,21 +99,37 @@ class Trace:
 
     def __init__(self) -> None:
         self._events: list[tuple[tuple[float, int, int, str, str], TraceEvent]] = []
-        self._depths: dict[tuple[str, str | None], tuple[tuple[float, int], int]] = {}
-        # Trio's turns so far.
+        # Trio's turns so far; and when the last event was, as time and turn.
         self.turn = 0
-        # The depth of what is being done at the moment, for what it causes.
+        self._now = (0.0, 0)
+        # The depth of the last event of each place, and of each task, now.
+        self._places: dict[tuple[str, str | None], int] = {}
+        self._tasks: dict[object, int] = {}
+        # The depth of what causes the next event; and the task that does, if one does directly.
         self.depth = 0
+        self._task: object = None
+
+    def begin(self, time: float, task: object) -> None:
+        """A task begins to do something; `None` for what happens by itself."""
+        self._set_now(time)
+        self._task = task
+        self.depth = 0 if task is None else self._tasks.get(task, 0)
 
     def add(self, event: TraceEvent) -> None:
-        """Take an event down; what is added next, until `depth` is set, is caused by it."""
+        """Take an event down. It causes what is added next, until `depth` is set or `begin`."""
+        self._set_now(event.time)
         place = (event.where, event.interface)
-        now = (event.time, self.turn)
-        when, before = self._depths.get(place, (now, 0))
-        depth = max(self.depth, before if when == now else 0) + 1
-        self._depths[place] = (now, depth)
-        self.depth = depth
-        self._events.append(((*now, depth, event.where, event.interface or ""), event))
+        depth = max(self.depth, self._places.get(place, 0)) + 1
+        self._places[place] = self.depth = depth
+        if self._task is not None:
+            self._tasks[self._task] = max(depth, self._tasks.get(self._task, 0))
+        self._events.append(((*self._now, depth, event.where, event.interface or ""), event))
+
+    def _set_now(self, time: float) -> None:
+        if self._now != (time, self.turn):
+            self._now = (time, self.turn)
+            self._places.clear()
+            self._tasks.clear()
 
     def events(self) -> list[TraceEvent]:
         """Every event so far, in order."""
