@@ -8,8 +8,8 @@ the same turn on two hosts do so in an order that differs from run to run, thoug
 difference to either. So the trace is not kept in the order in which things were done. Every event
 has a depth: one more than that of the event that caused it, and of the one before it in the same
 turn at the same place or by the same task (a Lamport clock that starts afresh in each turn). Events
-are ordered by time, then by turn, then by depth, then by place. Causes come before effects, and what
-is independent has a fixed order.
+are ordered by time, then by turn, then by depth, then by place. Causes come before effects, and
+what is independent has a fixed order.
 """
 
 from __future__ import annotations
