@@ -12,7 +12,6 @@ from .support import (
     GROUP4,
     GROUP6,
     PORT,
-    Lan,
     drain,
     joining,
     open_plain,
@@ -27,10 +26,9 @@ from .support import (
 COUNT = 1_000
 
 
-async def run_through(**settings: float) -> list[int]:
+async def run_through(*, seed: int = 1, **settings: float) -> list[int]:
     """The numbers that arrive when so many are sent, a millisecond apart."""
-    seed = int(settings.pop("seed", 1))
-    async with two_on_lan(seed=seed, **settings) as lan:
+    async with two_on_lan(seed=seed, **settings) as lan:  # type: ignore[arg-type]
         large = option(lan.b, "SO_RCVBUF", 10**9, "ipv4")
         sock = open_plain(lan.b, "0.0.0.0", large, joining(lan.b, 2, GROUP4))
         sender = open_plain(lan.a, "10.0.0.1", port=0)
@@ -201,10 +199,6 @@ async def test_switch_that_floods_has_no_members() -> None:
 
 
 # --- Partitions ---------------------------------------------------------------------------------
-
-
-async def three_hosts(lan: Lan) -> None:
-    lan.network.host("c").plug("eth0", lan.switch, "10.0.0.3/24")
 
 
 async def test_partition_separates_and_heals() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from ._scheduler import Scheduler
+from ._scheduler import NS_PER_SECOND, Scheduler
 from ._trace import EventKind, Trace, TraceEvent
 
 
@@ -41,7 +41,7 @@ class Core:
                 "this virtual network has ended: its hosts are used inside "
                 "'async with VirtualNetwork()' only"
             )
-        now = self.scheduler.now()
+        now = self.scheduler.now_ns()
         self.trace.begin(now, None)
         self.scheduler.run_due()
         self.trace.begin(now, trio.lowlevel.current_task())
@@ -65,7 +65,7 @@ class Core:
         """Take an event down."""
         self.trace.add(
             TraceEvent(
-                self.scheduler.now(),
+                self.scheduler.now_ns() / NS_PER_SECOND,
                 where,
                 what,
                 interface,

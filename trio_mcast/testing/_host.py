@@ -281,7 +281,7 @@ class VirtualHost:
         if wanted != known and interface is not None and not is_all_hosts(group):
             self._report(interface, group)
             self._core.scheduler.schedule(
-                self._core.scheduler.now() + _REPORT_AGAIN_SECONDS,
+                self._core.scheduler.later(_REPORT_AGAIN_SECONDS),
                 (interface.number,),
                 lambda: self._report_again(interface, group, wanted),
             )
@@ -393,7 +393,7 @@ class VirtualHost:
                 self._hand_over(kernel, interface, packet)
             else:
                 reasons[reason] = None
-        if not count:
+        if not count and (reasons or not looped):
             why = "; ".join(reasons) or f"nobody on this host has port {packet.port}"
             interface.drop(packet, why)
 
@@ -410,7 +410,7 @@ class VirtualHost:
             self._hand_over(sockets[state], interface, packet)
 
     def _hand_over(self, kernel: KernelSocket, interface: VirtualInterface, packet: Packet) -> None:
-        if kernel.take(Arrived(packet, interface.index, self._core.scheduler.now())):
+        if kernel.take(Arrived(packet, interface.index, self._core.scheduler.now_ns())):
             self._record("delivered", interface, packet, "")
         else:
             interface.drop(packet, "the socket's receive buffer is full")

@@ -27,18 +27,22 @@ class Path:
 
     def __init__(self, seed: str) -> None:
         self._random = Random(seed)
-        self._last_due = 0.0
+        self._last_due = 0
 
-    def fate(self, impairment: Impairment, now: float) -> list[float]:
-        """When a frame that is sent now arrives: once, twice, or never."""
+    def fate(self, impairment: Impairment, now_ns: int) -> list[int]:
+        """When a frame that is sent now arrives, in nanoseconds: once, twice, or never."""
         loss, duplicate, jitter, reorder = (self._random.random() for _ in range(4))
         if loss < impairment.loss:
             return []
-        due = now + impairment.delay + impairment.jitter * jitter
+        due = now_ns + _ns(impairment.delay + impairment.jitter * jitter)
         # A frame does not overtake the one before it by jitter alone, as in a queue.
         due = max(due, self._last_due)
         if reorder < impairment.reorder:
-            due += impairment.reorder_delay
+            due += _ns(impairment.reorder_delay)
         else:
             self._last_due = due
         return [due, due] if duplicate < impairment.duplicate else [due]
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * 1_000_000_000)

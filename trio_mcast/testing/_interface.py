@@ -296,7 +296,7 @@ def parse_interface_address(value: AddressWithPrefix) -> IPv4Interface | IPv6Int
         ) from None
     if isinstance(value, str) and "/" not in value:
         raise ValueError(f"{value!r} has no prefix length: write it as in '{value}/24'")
-    if parsed.is_multicast or parsed.is_unspecified:
+    if parsed.ip.is_multicast or parsed.ip.is_unspecified:
         raise ValueError(f"{str(value)!r} is not an address that an interface can have")
     if isinstance(parsed, IPv6Interface) and parsed.scope_id is not None:
         raise ValueError(f"{str(value)!r} has a zone, which its interface is already")

@@ -47,11 +47,11 @@ class System(Protocol):
 
 @attrs.frozen
 class Arrived:
-    """A datagram in a receive buffer."""
+    """A datagram in a receive buffer, and when it came, in nanoseconds since the start."""
 
     packet: Packet
     index: int
-    time: float
+    time_ns: int
 
 
 class KernelSocket:

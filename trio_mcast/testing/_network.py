@@ -98,6 +98,7 @@ class VirtualNetwork:
                 for part in self._parts.values():
                     if isinstance(part, VirtualHost):
                         part.shut_down()
+                core.scheduler.end()
                 nursery.cancel_scope.cancel()
         if failure is not None:
             _reraise(failure)

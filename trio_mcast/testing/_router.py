@@ -176,7 +176,7 @@ class VirtualRouter:
         for interface in list(self._interfaces.values()):
             interface.transmit(Query())
         scheduler = self._core.scheduler
-        scheduler.schedule(scheduler.now() + self._query_seconds, (0,), self._query_again)
+        scheduler.schedule(scheduler.later(self._query_seconds), (0,), self._query_again)
 
 
 def connect(

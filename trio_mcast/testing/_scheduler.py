@@ -16,38 +16,59 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
+from typing import Final
 
 import trio
 
 from ._trace import Trace
 
+NS_PER_SECOND: Final = 1_000_000_000
+
 
 class Scheduler:
-    """Calls functions when they are due, in order."""
+    """Calls functions when they are due, in order.
+
+    Times are whole nanoseconds since the start: sums of them are exact, so what is due at the same
+    time is so in every run, whatever the clock showed at the start.
+    """
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._heap: list[tuple[float, tuple[int, ...], int, int, Callable[[], None]]] = []
+        self._heap: list[tuple[int, tuple[int, ...], int, int, Callable[[], None]]] = []
         self._number = 0
         self._running = False
         self._start = trio.current_time()
         self._first_changed = trio.Event()
+        self._ended_ns: int | None = None
 
-    def now(self) -> float:
-        """Seconds since the start."""
-        return trio.current_time() - self._start
+    def now_ns(self) -> int:
+        """How long ago the start was; after the end, how long the end was after it."""
+        if self._ended_ns is not None:
+            return self._ended_ns
+        return round((trio.current_time() - self._start) * NS_PER_SECOND)
 
-    def schedule(self, due: float, path: tuple[int, ...], call: Callable[[], None]) -> None:
+    def later(self, seconds: float) -> int:
+        """The time so many seconds from now, but not now."""
+        return self.now_ns() + max(1, round(seconds * NS_PER_SECOND))
+
+    def end(self) -> None:
+        """Nothing happens any more."""
+        self._ended_ns = self.now_ns()
+        self._heap.clear()
+
+    def schedule(self, due_ns: int, path: tuple[int, ...], call: Callable[[], None]) -> None:
         """Have a function called.
 
         Args:
-            due: When, in seconds since the start; at once if that is now.
+            due_ns: When; at once if that is now.
             path: Decides between those that are due at the same time.
             call: The function.
         """
+        if self._ended_ns is not None:
+            return
         self._number += 1
-        heapq.heappush(self._heap, (due, path, self._number, self._trace.depth, call))
-        if due <= self.now():
+        heapq.heappush(self._heap, (due_ns, path, self._number, self._trace.depth, call))
+        if due_ns <= self.now_ns():
             self.run_due()
         elif self._heap[0][2] == self._number:
             self._first_changed.set()
@@ -59,8 +80,8 @@ class Scheduler:
         self._running = True
         outer = self._trace.depth
         try:
-            now = self.now()
-            while self._heap and self._heap[0][0] <= now:
+            # A real clock goes on in the meantime, and what is called may add more that is due.
+            while self._heap and self._heap[0][0] <= (now := self.now_ns()):
                 due, _path, _number, depth, call = heapq.heappop(self._heap)
                 self._trace.depth = depth if due == now else 0
                 call()
@@ -71,9 +92,11 @@ class Scheduler:
     async def run(self) -> None:
         """Call everything when it is due, until cancelled."""
         while True:
-            self._trace.begin(self.now(), None)
+            self._trace.begin(self.now_ns(), None)
             self.run_due()
             self._first_changed = trio.Event()
-            due = self._heap[0][0] + self._start if self._heap else math.inf
+            due = math.inf
+            if self._heap:
+                due = self._start + self._heap[0][0] / NS_PER_SECOND
             with trio.move_on_at(due):
                 await self._first_changed.wait()

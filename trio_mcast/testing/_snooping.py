@@ -17,7 +17,7 @@ class MembershipTable:
         self.membership_seconds = membership_seconds
         self._core = core
         self._where = where
-        self._entries: dict[IPAddress, dict[VirtualInterface, tuple[SourceFilter, float]]] = {}
+        self._entries: dict[IPAddress, dict[VirtualInterface, tuple[SourceFilter, int]]] = {}
 
     def learn(self, interface: VirtualInterface, report: Report, at: str) -> None:
         """Take in a report.
@@ -32,7 +32,7 @@ class MembershipTable:
             return
         entries = self._entries.setdefault(report.group, {})
         known = entries.get(interface)
-        expiry = self._core.scheduler.now() + self.membership_seconds
+        expiry = self._core.scheduler.later(self.membership_seconds)
         entries[interface] = (report.filter, expiry)
         if known is None or known[0] != report.filter:
             self._core.record(
@@ -45,7 +45,7 @@ class MembershipTable:
 
         def expire() -> None:
             entry = self._entries.get(report.group, {}).get(interface)
-            if entry is not None and entry[1] <= self._core.scheduler.now():
+            if entry is not None and entry[1] <= self._core.scheduler.now_ns():
                 self._forget(report.group, interface, at, "no report for too long")
 
         self._core.scheduler.schedule(expiry, (interface.number,), expire)

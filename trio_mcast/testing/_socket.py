@@ -134,8 +134,7 @@ class VirtualSocket:
             yield platform.level(symbol, family), numbers[symbol], value
         stamps = platform.timestamps
         if stamps is not None and stamps.option in applied:
-            elapsed_ns = round(arrived.time * 1_000_000_000)
-            seconds, rest = divmod(elapsed_ns, 1_000_000_000)
+            seconds, rest = divmod(arrived.time_ns, 1_000_000_000)
             value = struct.pack(stamps.layout, _EPOCH_SECONDS + seconds, rest // stamps.fraction_ns)
             yield numbers["SOL_SOCKET"], numbers[stamps.control], value
         if applied & {"IP_PKTINFO", "IP_RECVPKTINFO", "IPV6_PKTINFO", "IPV6_RECVPKTINFO"}:

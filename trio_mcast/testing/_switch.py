@@ -192,7 +192,7 @@ class VirtualSwitch:
         self, source: VirtualInterface | None, target: VirtualInterface | None, frame: Frame
     ) -> None:
         """Send a frame on its way; without a source or target, that is the switch itself."""
-        now = self._core.scheduler.now()
+        now = self._core.scheduler.now_ns()
         ends = (str(source or self.name), str(target or self.name))
         path = self._paths.get(ends)
         if path is None:
@@ -240,7 +240,7 @@ class VirtualSwitch:
         for port in list(self._ports):
             if not _is_router(port):
                 self._send(None, port, Query())
-        scheduler.schedule(scheduler.now() + self._query_seconds, (0,), self._query)
+        scheduler.schedule(scheduler.later(self._query_seconds), (0,), self._query)
 
     def _drop(self, interface: VirtualInterface, frame: Frame, reason: str) -> None:
         if isinstance(frame, Packet):

@@ -98,36 +98,38 @@ class Trace:
     """Takes events down, and tells in which order they belong."""
 
     def __init__(self) -> None:
-        self._events: list[tuple[tuple[float, int, int, str, str], TraceEvent]] = []
+        self._events: list[tuple[tuple[int, int, int, str, str, str], TraceEvent]] = []
         # Trio's turns so far; and when the last event was, as time and turn.
         self.turn = 0
-        self._now = (0.0, 0)
+        self._now = (0, 0)
         # The depth of the last event of each place, and of each task, now.
-        self._places: dict[tuple[str, str | None], int] = {}
+        self._places: dict[tuple[str, str, str], int] = {}
         self._tasks: dict[object, int] = {}
         # The depth of what causes the next event; and the task that does, if one does directly.
         self.depth = 0
         self._task: object = None
 
-    def begin(self, time: float, task: object) -> None:
+    def begin(self, time_ns: int, task: object) -> None:
         """A task begins to do something; `None` for what happens by itself."""
-        self._set_now(time)
+        self._set_now(time_ns)
         self._task = task
         self.depth = 0 if task is None else self._tasks.get(task, 0)
 
     def add(self, event: TraceEvent) -> None:
         """Take an event down. It causes what is added next, until `depth` is set or `begin`."""
-        self._set_now(event.time)
-        place = (event.where, event.interface)
+        self._set_now(round(event.time * 1_000_000_000))
+        # On a switch, each path is a place of its own; there the interface is its end.
+        start = event.source or "" if "/" in (event.interface or "") else ""
+        place = (event.where, event.interface or "", start)
         depth = max(self.depth, self._places.get(place, 0)) + 1
         self._places[place] = self.depth = depth
         if self._task is not None:
             self._tasks[self._task] = max(depth, self._tasks.get(self._task, 0))
-        self._events.append(((*self._now, depth, event.where, event.interface or ""), event))
+        self._events.append(((*self._now, depth, *place), event))
 
-    def _set_now(self, time: float) -> None:
-        if self._now != (time, self.turn):
-            self._now = (time, self.turn)
+    def _set_now(self, time_ns: int) -> None:
+        if self._now != (time_ns, self.turn):
+            self._now = (time_ns, self.turn)
             self._places.clear()
             self._tasks.clear()
 
