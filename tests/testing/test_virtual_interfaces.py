@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
@@ -16,7 +16,7 @@ from trio_mcast import (
     list_interfaces,
     watch_interfaces,
 )
-from trio_mcast.testing import VirtualHost, VirtualNetwork
+from trio_mcast.testing import VirtualNetwork
 
 from .support import (
     GROUP4,
@@ -227,17 +227,68 @@ async def test_misuse_of_interfaces_is_an_error() -> None:
                 use()
 
 
-async def answer_from(host: VirtualHost, address: str) -> str:
-    """Where a datagram of a socket that is bound to no address comes from."""
-    async with receiving(host, interfaces="eth0") as receiver:
-        plain = open_plain(host, "0.0.0.0", port=0)
-        with pytest.raises(OSError, match="unreachable"):
-            plain.send(b"x", (GROUP4, PORT))
-        plain.send(b"x", (address, PORT))
-        await wait_all_tasks_blocked()
-        return str(receiver.statistics().received)
-
-
 async def test_plain_socket_has_no_route_to_a_group_on_linux() -> None:
     async with two_on_lan() as lan:
-        assert await answer_from(lan.b, "10.0.0.1") == "0"
+        plain = open_plain(lan.b, "0.0.0.0", port=0)
+        with pytest.raises(OSError, match="unreachable"):
+            plain.send(b"x", (GROUP4, PORT))
+        bound = open_plain(lan.b, "10.0.0.2", port=0)
+        bound.send(b"x", (GROUP4, PORT))  # Its address tells the interface.
+
+
+# --- Programs that run on -----------------------------------------------------------------------
+
+
+@EVERY_PLATFORM
+async def test_receiver_follows_interfaces_as_they_come_and_go(platform: str) -> None:
+    async with (
+        two_on_lan(platform, snooping=True) as lan,
+        receiving(lan.b, [GROUP4, GROUP6]) as receiver,
+        sending(lan.a, [GROUP4, GROUP6], interfaces="eth0") as sender,
+    ):
+        lan.b.interface("eth0").unplug()
+        await wait_all_tasks_blocked()
+        assert {item.state for item in receiver.memberships} == {"waiting"}
+        await sender.send(b"to nobody")
+        lan.b.plug("en7", lan.switch, "10.0.0.7/24", "fd00::7/64")
+        await wait_all_tasks_blocked()
+        await sender.send(b"to en7")
+        found = await drain(receiver)
+        assert [item.data for item in found] == [b"to en7"] * 2
+        assert {item.interface.name for item in found} == {"en7"}
+
+
+@EVERY_PLATFORM
+async def test_receiver_waits_for_an_interface(platform: str) -> None:
+    async with (
+        two_on_lan(platform) as lan,
+        receiving(lan.b, interfaces="wlan0", allow_missing=True) as receiver,
+        sending(lan.a, interfaces="eth0") as sender,
+    ):
+        await sender.send(b"not yet")
+        lan.b.plug("wlan0", lan.switch, "10.0.0.7/24")
+        await wait_all_tasks_blocked()
+        await sender.send(b"now")
+        assert [item.data for item in await drain(receiver)] == [b"now"]
+
+
+@EVERY_PLATFORM
+async def test_receiver_joins_leaves_and_blocks_while_it_runs(platform: str) -> None:
+    other = "239.1.2.4"
+    async with (
+        two_on_lan(platform, snooping=True) as lan,
+        receiving(lan.b) as receiver,
+        sending(lan.a, [GROUP4, other], interfaces="eth0") as sender,
+    ):
+        steps: list[tuple[Callable[[], Awaitable[None]], list[str]]] = [
+            (lambda: receiver.join(other), [GROUP4, other]),
+            (lambda: receiver.block_source("10.0.0.1", groups=GROUP4), [other]),
+            (lambda: receiver.unblock_source("10.0.0.1", groups=GROUP4), [GROUP4, other]),
+            (lambda: receiver.leave(GROUP4), [other]),
+        ]
+        for step, expected in steps:
+            await step()
+            await sender.send(b"x")
+            assert [item.group for item in await drain(receiver)] == expected
+        assert lan.switch.members(GROUP4) == []
+        assert lan.switch.members(other) == ["b/eth0"]

@@ -327,4 +327,7 @@ _SETTERS: dict[str, Callable[[KernelSocket, int | bytes], None]] = {
         sock._older_source_request(value)
     ),
     "IP_BLOCK_SOURCE": lambda sock, value: sock._block_source(sock._older_source_request(value)),
+    "IP_UNBLOCK_SOURCE": lambda sock, value: sock._remove_source(
+        sock._older_source_request(value), "exclude"
+    ),
 }
