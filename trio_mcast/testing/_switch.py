@@ -176,9 +176,11 @@ class VirtualSwitch:
             if not ports:
                 assert isinstance(frame, Packet)
                 self._drop(interface, frame, f"nobody here has the address {next_hop}")
-        for port in ports:
-            if self._is_wanted(port, frame):
-                self._send(interface, port, frame)
+        wanting = [port for port in ports if self._is_wanted(port, frame)]
+        for port in wanting:
+            self._send(interface, port, frame)
+        if ports and not wanting:
+            self._drop(interface, frame, "nobody has reported to want it")
 
     def _is_wanted(self, port: VirtualInterface, frame: Frame) -> bool:
         if not isinstance(frame, Packet):
@@ -200,6 +202,10 @@ class VirtualSwitch:
         dues = path.fate(self, now)
         if not dues and isinstance(frame, Packet) and target is not None:
             self._record("lost", target, frame, "")
+        elif not dues and isinstance(frame, Report):
+            self._core.record(
+                self.name, "lost", interface=ends[0], destination=frame.group, reason="a report"
+            )
         for due in dues:
             order = (source.number if source else 0, target.number if target else 0)
             self._core.scheduler.schedule(due, order, lambda: self._arrive(source, target, frame))

@@ -51,7 +51,8 @@ class TraceEvent:
             gave an error for.
             ``"delivered"``: a datagram, to a socket of a host; once for each socket.
             ``"dropped"``: a datagram, by a host, switch or router; ``reason`` says why.
-            ``"lost"``: a datagram, on a switch, by chance. ``"forwarded"``: by a router.
+            ``"lost"``: a datagram or a report, on a switch, by chance. ``"forwarded"``: a datagram,
+            by a router.
             ``"queried"``, ``"learned"``, ``"forgot"``: what a switch that snoops, or a router,
             asked for, learned from a report, and forgot because of another or because it is old.
             ``"plugged"``, ``"unplugged"``, ``"up"``, ``"down"``, ``"addressed"``: an interface.
