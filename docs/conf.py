@@ -35,9 +35,11 @@ autodoc_type_aliases = {
     name: name
     for name in (
         "AddressLike",
+        "AddressWithPrefix",
         "BindAddress",
         "Buffer",
         "Destination",
+        "EventKind",
         "Family",
         "InterfaceSelector",
         "InterfaceSelectors",
@@ -70,7 +72,9 @@ def _name_type_aliases(app, what, name, obj, options, signature, return_annotati
 
 def _name_public_types(app, what, name, obj, options, lines):
     """Write the types of attributes without the private module that defines them."""
-    lines[:] = [re.sub(r"\btrio_mcast\._\w+(\._\w+)*\.(?=[A-Z])", "", line) for line in lines]
+    lines[:] = [
+        re.sub(r"\btrio_mcast(\.testing)?\._\w+(\._\w+)*\.(?=[A-Z])", "", line) for line in lines
+    ]
 
 
 def setup(app):

@@ -14,6 +14,7 @@ import pytest
 import trio
 
 import trio_mcast
+import trio_mcast.testing
 from trio_mcast import Endpoint, open_mcast_receiver, open_mcast_sender
 
 from .lab import Host, Lab, Switch
@@ -316,7 +317,43 @@ def test_readme_shows_the_program_as_it_is(name: str) -> None:
     assert f".. code-block:: python\n\n{indented}" in (ROOT / "README.rst").read_text()
 
 
-@pytest.mark.parametrize("name", trio_mcast.__all__)
+def test_tests_of_presence_pass() -> None:
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    shown = subprocess.run(
+        [*command, str(EXAMPLES / "test_presence.py")], check=True, capture_output=True, text=True
+    )
+    assert "6 passed" in shown.stdout
+
+
+async def test_presence_prints_who_is_there(two_hosts: TwoHosts) -> None:
+    with (
+        two_hosts.a.popen(*example("presence.py", "anna", "eth0")),
+        two_hosts.b.popen(*example("presence.py", "bert", "eth0")) as bert,
+    ):
+        line = "there are"
+        while line == "there are":
+            line = await next_line(bert)
+    assert line == "there are anna"
+
+
+def test_fixture_of_a_virtual_network_is_found(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text((EXAMPLES / "virtual_network_fixture.py").read_text())
+    test = "async def test_it(virtual_network):\n    assert virtual_network.trace == []\n"
+    (tmp_path / "test_it.py").write_text(test)
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    configured = (*command, "-c", str(ROOT / "pyproject.toml"), str(tmp_path))
+    shown = subprocess.run(configured, check=True, capture_output=True, text=True)
+    assert "1 passed" in shown.stdout
+
+
+def test_virtual_trace_is_what_the_page_shows() -> None:
+    command = example("virtual_trace.py")
+    shown = subprocess.run(command, check=True, capture_output=True, text=True)
+    page = (DOCS / "testing.rst").read_text()
+    assert textwrap.indent(shown.stdout, "    ") in page
+
+
+@pytest.mark.parametrize("name", [*trio_mcast.__all__, *trio_mcast.testing.__all__])
 def test_reference_has_every_public_name(name: str) -> None:
     reference = (DOCS / "reference.rst").read_text()
     directive = rf"^\.\. auto(class|exception|function):: {name}(\(\))?$"

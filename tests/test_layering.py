@@ -56,12 +56,25 @@ INSIDE: dict[str, list[list[str]]] = {
     ],
     "_host/": [
         ["_protocols", "_facts", "_options"],
+        ["_carry_out"],
         ["_linux_interfaces", "_bsd_interfaces", "_damped_watch"],
         ["_interfaces", "_linux_watch", "_bsd_watch", "_routes", "_sources"],
         ["_posix_io"],
         ["_linux_io", "_windows_io", "_kqueue"],
         ["_system"],
         ["__init__"],
+    ],
+    "testing/": [
+        ["_frames", "_rules", "_trace"],
+        ["_options", "_state", "_scheduler", "_impairment"],
+        ["_delivery", "_kernel", "_core"],
+        ["_interface", "_sockets", "_socket"],
+        ["_snooping", "_output", "_poller"],
+        ["_switch"],
+        ["_router"],
+        ["_host"],
+        ["_network"],
+        ["__init__", "fixtures"],
     ],
 }
 # Modules without I/O: everything they need is an argument.
@@ -76,6 +89,13 @@ PURE = [
     "_plan_unicast",
     "_specs",
     "_datagram",
+    "testing/_frames",
+    "testing/_rules",
+    "testing/_trace",
+    "testing/_options",
+    "testing/_state",
+    "testing/_impairment",
+    "testing/_delivery",
 ]
 IMPURE_IMPORTS = {"socket", "select", "selectors", "trio", "ifaddr", "fcntl", "ctypes", "asyncio"}
 

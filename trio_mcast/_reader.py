@@ -32,6 +32,7 @@ class InterfaceReader:
         # Each socket, and whether it is read.
         self.sockets: dict[McastSocket, bool] = {}
         self._poller = poller
+        self._stopped = False
 
     def add(self, socket: McastSocket) -> None:
         """Take over a socket; it is closed with this reader."""
@@ -66,6 +67,8 @@ class InterfaceReader:
             try:
                 ready = await self._poller.wait()
             except trio.ClosedResourceError:
+                if not self._stopped:
+                    queue.close()  # The machine itself has gone: nothing can come any more.
                 return
             # As long as one pass follows the other at once, sockets that have been read are busy.
             now = time.perf_counter()
@@ -101,6 +104,7 @@ class InterfaceReader:
 
     def stop(self) -> None:
         """Read nothing any more; the sockets stay open. Idempotent."""
+        self._stopped = True
         self._poller.close()
         # The task may be about to read one of them: it looks here first.
         self.sockets = dict.fromkeys(self.sockets, False)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import errno
-import socket
-from typing import Final
+from typing import Final, Protocol
 
 from .._platform import SocketOption
 
@@ -18,7 +17,14 @@ _LEAST_BUFFER_BYTES: Final = 65_536
 _PASSING_ERRORS: Final = frozenset({errno.ENOMEM, errno.ENOEXEC})
 
 
-def apply_option(sock: socket.socket, option: SocketOption) -> None:
+class TakesOptions(Protocol):
+    """A socket, or what stands for one."""
+
+    def setsockopt(self, level: int, number: int, value: int | bytes, /) -> None:
+        """Set an option. OSError if it is refused."""
+
+
+def apply_option(sock: TakesOptions, option: SocketOption) -> None:
     """Set an option.
 
     A buffer for which there is no room is asked for again with half of it, until it is granted:
@@ -39,7 +45,7 @@ def apply_option(sock: socket.socket, option: SocketOption) -> None:
             raise
 
 
-def _set_smaller_buffer(sock: socket.socket, option: SocketOption, refusal: OSError) -> None:
+def _set_smaller_buffer(sock: TakesOptions, option: SocketOption, refusal: OSError) -> None:
     assert isinstance(option.value, int)
     size = option.value
     while size > _LEAST_BUFFER_BYTES:

@@ -8,15 +8,13 @@ import socket
 import sys
 from pathlib import Path
 
-import attrs
-
 from .._addresses import Group, is_link_scoped
 from .._errors import McastError, explain_refusal
 from .._interface import Interface
 from .._plan import SocketSpec
-from .._platform import Platform, SocketOption, current_platform
+from .._platform import Platform, current_platform
+from ._carry_out import Step, carry_out
 from ._interfaces import read_interfaces
-from ._options import apply_option
 from ._protocols import InterfaceWatcher, McastSocket, Poller
 from ._routes import routed_interface
 
@@ -65,26 +63,22 @@ class SystemHost:
             ) from error
 
     def open_socket(self, spec: SocketSpec) -> McastSocket:
-        step = _Step()
+        step = Step()
         sock: socket.socket | None = None
         try:
             sock = socket.socket(self.platform.sockaddr.number(spec.family), socket.SOCK_DGRAM)
             sock.setblocking(False)
-            applied = _set_up(sock, spec, step)
+            if _is_switched_off(spec):
+                step.name = "MCAST_JOIN_GROUP"
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+            applied = carry_out(sock, spec, step)
             step.name, step.detail = "socket", ""
             return _wrap(sock, spec, self.platform, applied)
         except BaseException as error:
             if sock is not None:
                 sock.close()
             if isinstance(error, OSError):
-                raise explain_refusal(
-                    error,
-                    step=step.name,
-                    detail=step.detail,
-                    group=spec.group,
-                    interface=spec.interface.name,
-                    system=self.platform.name,
-                ) from error
+                raise step.explain(error, spec, self.platform.name) from error
             raise
 
     def open_poller(self) -> Poller:
@@ -93,36 +87,6 @@ class SystemHost:
         except OSError as error:
             step = "epoll_create" if self.platform.name == "linux" else "kqueue"
             raise explain_refusal(error, step=step, group=None, interface=None) from error
-
-
-@attrs.define
-class _Step:
-    """What is being done, for the error if it is refused."""
-
-    name: str = "socket"
-    detail: str = ""
-
-
-def _set_up(sock: socket.socket, spec: SocketSpec, step: _Step) -> frozenset[str]:
-    """Set every option around the bind; the symbols of those that were set."""
-    if _is_switched_off(spec):
-        step.name = "MCAST_JOIN_GROUP"
-        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-    applied = set()
-    for after_bind in (False, True):
-        for option in spec.options:
-            if option.after_bind is after_bind:
-                step.name, step.detail = option.symbol, f"({option.purpose})"
-                symbol = _set_option(sock, option)
-                if symbol is not None:
-                    applied.add(symbol)
-        if not after_bind:
-            step.name, step.detail = "bind", f"to {spec.bind[0]} port {spec.bind[1]}"
-            sock.bind(spec.bind)
-    if spec.peer is not None:
-        step.name, step.detail = "connect", f"to {spec.peer[0]} port {spec.peer[1]}"
-        sock.connect(spec.peer)
-    return frozenset(applied)
 
 
 def _is_switched_off(spec: SocketSpec) -> bool:
@@ -139,22 +103,6 @@ def _is_switched_off(spec: SocketSpec) -> bool:
         return switch.read_bytes().strip() != b"0"
     except OSError:
         return False
-
-
-def _set_option(sock: socket.socket, option: SocketOption) -> str | None:
-    """Set an option, or its fallback where it is refused; the symbol of the one that was set.
-
-    `None` if all were refused and none is required.
-    """
-    try:
-        apply_option(sock, option)
-    except OSError:
-        if option.fallback is not None:
-            return _set_option(sock, option.fallback)
-        if option.required:
-            raise
-        return None
-    return option.symbol
 
 
 def _wrap(

@@ -1,0 +1,100 @@
+"""What travels on a virtual network, and which sources a membership lets through. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
+
+import attrs
+
+from .._addresses import Family, IPAddress, family_of
+
+
+@attrs.frozen
+class SourceFilter:
+    """The sources of a group that are wanted: only these, or all but these (RFC 3376, RFC 3810)."""
+
+    mode: Literal["include", "exclude"]
+    sources: frozenset[IPAddress] = frozenset()
+
+    def allows(self, source: IPAddress) -> bool:
+        """Whether datagrams of a source are wanted."""
+        return (source in self.sources) is (self.mode == "include")
+
+    def __str__(self) -> str:
+        listed = ", ".join(str(item) for item in sorted(self.sources, key=lambda item: item.packed))
+        if self.mode == "include":
+            return f"only from {listed}" if listed else "from nobody"
+        return f"from all but {listed}" if listed else "from any source"
+
+
+ANY_SOURCE = SourceFilter("exclude")
+NO_SOURCE = SourceFilter("include")
+
+
+def merge_filters(filters: Iterable[SourceFilter]) -> SourceFilter:
+    """What an interface wants on behalf of several sockets (RFC 3376, 3.2)."""
+    found = list(filters)
+    included = frozenset[IPAddress]().union(
+        *(item.sources for item in found if item.mode == "include")
+    )
+    excluding = [item.sources for item in found if item.mode == "exclude"]
+    if not excluding:
+        return SourceFilter("include", included)
+    return SourceFilter("exclude", frozenset.intersection(*excluding) - included)
+
+
+@attrs.frozen
+class Packet:
+    """A UDP datagram with what its IP header tells."""
+
+    source: IPAddress
+    source_port: int
+    destination: IPAddress
+    port: int
+    ttl: int
+    data: bytes
+
+    @property
+    def family(self) -> Family:
+        return family_of(self.destination)
+
+
+@attrs.frozen
+class Report:
+    """What an interface wants of a group: an IGMPv3 or MLDv2 report with one record."""
+
+    group: IPAddress
+    filter: SourceFilter
+
+
+@attrs.frozen
+class Query:
+    """A general query: asks every interface for reports on all its groups."""
+
+
+Frame: TypeAlias = Packet | Report | Query
+
+
+def is_flooded(group: IPAddress) -> bool:
+    """Whether switches pass a group to every port, reports or not (RFC 4541, 2.1.2 and 3)."""
+    if group.version == 4:
+        return group.packed[:3] == b"\xe0\x00\x00"  # 224.0.0.0/24
+    return str(group) == "ff02::1"
+
+
+def is_all_hosts(group: IPAddress) -> bool:
+    """Whether it is the group that every host is in without having joined it."""
+    return str(group) in ("224.0.0.1", "ff01::1", "ff02::1")
+
+
+def multicast_scope(group: IPAddress) -> int:
+    """The scope of an IPv6 group (RFC 7346); 14, global, for IPv4, which has none."""
+    return group.packed[1] & 0x0F if group.version == 6 else 14
+
+
+def is_routable(group: IPAddress) -> bool:
+    """Whether a router may forward a group at all."""
+    if group.version == 4:
+        return not is_flooded(group)
+    return multicast_scope(group) > 2

@@ -1,0 +1,448 @@
+"""`VirtualHost`: a machine on a virtual network, with the rules of its platform."""
+
+from __future__ import annotations
+
+import errno
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Final
+
+from .._addresses import Endpoint, Group, IPAddress, is_link_scoped, parse_address
+from .._host import Host, InterfaceWatcher, McastSocket, Poller, host_variable
+from .._host._carry_out import Step, carry_out
+from .._interface import Interface
+from .._plan import BindAddress, SocketSpec
+from .._platform import Platform
+from ._core import Core
+from ._delivery import gets_group, gets_unicast
+from ._frames import (
+    Frame,
+    Packet,
+    Query,
+    Report,
+    SourceFilter,
+    is_all_hosts,
+    multicast_scope,
+)
+from ._interface import AddressWithPrefix, VirtualInterface, parse_interface_address
+from ._kernel import Arrived, KernelSocket
+from ._output import Output
+from ._poller import VirtualPoller, VirtualWatcher
+from ._router import connect
+from ._rules import RULES
+from ._socket import VirtualSocket
+from ._sockets import SocketTable
+from ._state import SocketState
+from ._switch import VirtualSwitch
+
+# A report of something new is said twice (the robustness variable of RFC 3376, 8.1), so far apart
+# (8.11).
+_REPORT_AGAIN_SECONDS: Final = 1.0
+
+_LOOPBACK: Final = ("127.0.0.1/8", "::1/128")
+
+# What was current before each of the blocks that this task is in, outermost first.
+_entered: Final[ContextVar[tuple[Host, ...]]] = ContextVar("trio_mcast.testing.entered", default=())
+
+
+class VirtualHost:
+    """A machine on a virtual network; made by `VirtualNetwork.host`.
+
+    ``with host:`` makes it the machine on which this task, and every task that is started inside
+    the block, opens receivers and senders and lists interfaces. It has a loopback interface.
+
+    It has the methods of the library's internal ``Host`` protocol, too: ``open_socket`` and the
+    others are for tests of the library itself.
+
+    Attributes:
+        name: Its name.
+    """
+
+    def __init__(self, core: Core, name: str, platform: Platform) -> None:
+        self.name = name
+        self._core = core
+        self._platform = platform
+        self._rules = RULES[platform.name]
+        self._sockets = SocketTable()
+        self._opened: dict[VirtualSocket, None] = {}
+        self._pollers: dict[VirtualPoller, None] = {}
+        self._watchers: dict[VirtualWatcher, None] = {}
+        self._gateways: dict[str, IPAddress] = {}
+        self._indexes = 0
+        self._numbers = 0
+        loopback = VirtualInterface(
+            core,
+            self,
+            self._rules.loopback_name,
+            self._new_index(),
+            None,
+            mtu=self._rules.loopback_mtu,
+            is_multicast=self._rules.loopback_is_multicast,
+        )
+        self._interfaces: dict[str, VirtualInterface] = {loopback.name: loopback}
+        loopback.set_addresses([parse_interface_address(item) for item in _LOOPBACK])
+
+    def __repr__(self) -> str:
+        return f"<VirtualHost {self.name} ({self._platform.name})>"
+
+    def __enter__(self) -> VirtualHost:
+        self._core.enter()
+        _entered.set((*_entered.get(), host_variable.get()))
+        host_variable.set(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        *outer, before = _entered.get()
+        _entered.set(tuple(outer))
+        host_variable.set(before)
+
+    # --- What tests do with it
+
+    def plug(
+        self,
+        name: str,
+        switch: VirtualSwitch,
+        *addresses: AddressWithPrefix,
+        mtu: int = 1500,
+        gateway: str | None = None,
+    ) -> VirtualInterface:
+        """Plug an interface into a switch: the host has it from now on, up.
+
+        Args:
+            name: The interface's name, such as ``"eth0"``.
+            switch: A switch of the same network.
+            addresses: Its addresses with prefix lengths, such as ``"10.0.0.1/24"`` or
+                ``"fe80::1/64"``. None is added by itself.
+            mtu: The largest packet it takes, in bytes. It is shown only: larger datagrams go out
+                whole.
+            gateway: The address of a router through which it reaches all other networks. Linux and
+                the BSDs then send groups that way, too, where no interface is named.
+
+        Returns:
+            The interface.
+
+        Raises:
+            TypeError: The switch or an address is none.
+            ValueError: The name or an address is taken, an address is none that an interface can
+                have, or the switch is of another network.
+            RuntimeError: The network has ended.
+        """
+        self._core.enter()
+        if name in self._interfaces:
+            raise ValueError(f"{self.name} has an interface {name!r} already")
+        router = None if gateway is None else parse_address(gateway, "gateway")
+        interface = VirtualInterface(
+            self._core,
+            self,
+            name,
+            self._new_index(),
+            switch,
+            mtu=mtu,
+            forgets_ipv6=self._platform.name == "linux",
+        )
+        connect(self._core, interface, switch, addresses)
+        self._interfaces[name] = interface
+        if router is not None:
+            self._gateways[name] = router
+        self.interface_changed(interface)
+        return interface
+
+    def interface(self, name: str) -> VirtualInterface:
+        """One of its interfaces.
+
+        Args:
+            name: The interface's name.
+
+        Raises:
+            ValueError: There is none of that name.
+        """
+        found = self._interfaces.get(name)
+        if found is None:
+            names = ", ".join(self._interfaces)
+            raise ValueError(f"{self.name} has no interface {name!r}; there are: {names}")
+        return found
+
+    # --- The Host protocol
+
+    @property
+    def platform(self) -> Platform:
+        """Whose rules it follows."""
+        return self._platform
+
+    def list_interfaces(self) -> list[Interface]:
+        """Its interfaces, by index."""
+        self._core.enter()
+        return sorted((item.value for item in self._interfaces.values()), key=lambda i: i.index)
+
+    def default_interface(self, group: Group) -> Interface | None:
+        """The interface to which it routes a group; `None` without a route."""
+        self._core.enter()
+        if is_link_scoped(group.address):
+            return None
+        found = self._output().route(self._platform.name, group.address)
+        return None if found is None else found.value
+
+    def watch(self) -> InterfaceWatcher:
+        """A new watcher of its interfaces."""
+        self._core.enter()
+        watcher = VirtualWatcher(self._core, lambda it: self._watchers.pop(it, None) and None)
+        self._watchers[watcher] = None
+        return watcher
+
+    def open_poller(self) -> Poller:
+        """A new poller."""
+        self._core.enter()
+        poller = VirtualPoller(self._core, lambda it: self._pollers.pop(it, None) and None)
+        self._pollers[poller] = None
+        return poller
+
+    def open_socket(self, spec: SocketSpec) -> McastSocket:
+        """Carry out a plan for one socket, all or nothing.
+
+        Raises:
+            SocketSetupError: A step was refused; nothing stays open.
+        """
+        self._core.enter()
+        self._numbers += 1
+        state = SocketState(self._platform, spec.family, self._numbers)
+        kernel = KernelSocket(self, state)
+        step = Step()
+        self._sockets.add(kernel)
+        try:
+            applied = carry_out(kernel, spec, step)
+            opened = VirtualSocket(
+                self._core, kernel, spec, applied, self._send, self._close_socket
+            )
+        except BaseException as error:
+            self._remove(kernel)
+            if isinstance(error, OSError):
+                raise step.explain(error, spec, self.platform.name) from error
+            raise
+        self._opened[opened] = None
+        return opened
+
+    # --- What its sockets ask of it
+
+    def _new_index(self) -> int:
+        self._indexes += 1
+        return self._indexes
+
+    def _output(self) -> Output:
+        return Output(tuple(self._interfaces.values()), self._gateways)
+
+    def index_of(self, name: str) -> int | None:
+        """The index of an interface. For its sockets."""
+        found = self._interfaces.get(name)
+        return None if found is None else found.index
+
+    def has_index(self, index: int) -> bool:
+        """Whether there is an interface of that index. For its sockets."""
+        return any(item.index == index for item in self._interfaces.values())
+
+    def index_with(self, address: IPAddress) -> int | None:
+        """The index of the interface that has an address. For its sockets."""
+        for item in self._interfaces.values():
+            if item.has(address) and (item.is_up or address.version == 4):
+                return item.index
+        return None
+
+    def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
+        """Bind a port, or a free one for 0. For its sockets.
+
+        Raises:
+            OSError: It is taken.
+        """
+        return self._sockets.claim_port(state, address, port)
+
+    def membership_changed(
+        self,
+        state: SocketState,
+        group: IPAddress,
+        index: int,
+        before: SourceFilter | None,
+        after: SourceFilter | None,
+    ) -> None:
+        """A socket joined, left, or wants other sources. For its sockets."""
+        interface = self._by_index(index)
+        if (before is None) is not (after is None):
+            self._core.record(
+                self.name,
+                "left" if after is None else "joined",
+                interface=str(index) if interface is None else interface.name,
+                destination=group,
+                reason="" if after is None else str(after),
+            )
+        known, wanted = self._sockets.refresh(state, group, index)
+        if wanted != known and interface is not None and not is_all_hosts(group):
+            self._report(interface, group)
+            self._core.scheduler.schedule(
+                self._core.scheduler.later(_REPORT_AGAIN_SECONDS),
+                (interface.number,),
+                lambda: self._report_again(interface, group, wanted),
+            )
+
+    def _by_index(self, index: int) -> VirtualInterface | None:
+        return next((item for item in self._interfaces.values() if item.index == index), None)
+
+    def _report(self, interface: VirtualInterface, group: IPAddress) -> None:
+        interface.transmit(Report(group, self._sockets.wanted(group, interface.index)))
+
+    def _report_again(
+        self, interface: VirtualInterface, group: IPAddress, said: SourceFilter
+    ) -> None:
+        if self._sockets.wanted(group, interface.index) == said:
+            self._report(interface, group)
+
+    def _report_all(self, interface: VirtualInterface) -> None:
+        for group in self._sockets.groups_on(interface.index):
+            if not is_all_hosts(group):
+                self._report(interface, group)
+
+    def interface_changed(self, interface: VirtualInterface, *, removed: bool = False) -> None:
+        """Notice that an interface came, went or changed. For the network only."""
+        if removed:
+            del self._interfaces[interface.name]
+            self._gateways.pop(interface.name, None)
+        elif interface.is_up:
+            self._report_all(interface)
+        for watcher in list(self._watchers):
+            watcher.notice(interface.index if removed else None)
+
+    # --- Sending
+
+    def _send(self, socket: VirtualSocket, data: bytes, address: BindAddress) -> None:
+        state = socket.kernel.state
+        try:
+            interface, packet, next_hop = self._output().packet(state, data, address)
+        except OSError as error:
+            self._record_refusal(socket, data, address, error)
+            raise
+        self._record("sent", interface, packet, f"ttl {packet.ttl}")
+        if not packet.destination.is_multicast:
+            if interface.is_loopback:
+                self._receive_unicast(interface, packet)
+            else:
+                interface.transmit(packet, next_hop)
+            return
+        loops = state.multicast_loop or self._platform.receiver_decides_loopback
+        if (loops or interface.is_loopback) and self._takes_in(interface, packet):
+            self._deliver(interface, packet, looped=not interface.is_loopback)
+        # Neither ttl 0 nor the scope of the interface leaves the host.
+        narrow = packet.family == "ipv6" and multicast_scope(packet.destination) <= 1
+        if packet.ttl and not narrow:
+            interface.transmit(packet)
+
+    def _record_refusal(
+        self, socket: VirtualSocket, data: bytes, address: BindAddress, error: OSError
+    ) -> None:
+        self._core.record(
+            self.name,
+            "refused",
+            interface=socket.spec.interface.name,
+            destination=Endpoint(str(address[0]), address[1]),
+            data=data,
+            reason=errno.errorcode.get(error.errno or 0, str(error.errno)),
+        )
+
+    # --- Receiving
+
+    def receive(self, interface: VirtualInterface, frame: Frame) -> None:
+        """Take what arrived at an interface. For the network only."""
+        if isinstance(frame, Query):
+            self._report_all(interface)
+        elif isinstance(frame, Packet):
+            if not frame.destination.is_multicast:
+                self._receive_unicast(interface, frame)
+            elif self._is_martian(frame):
+                interface.drop(frame, "its source is an address of this host")
+            elif frame.family == "ipv6" and multicast_scope(frame.destination) <= 1:
+                interface.drop(frame, "its scope is that of one host")
+            elif not self._takes_in(interface, frame):
+                interface.drop(frame, "nobody on this host wants it on this interface")
+            else:
+                self._deliver(interface, frame, looped=False)
+
+    def _is_martian(self, packet: Packet) -> bool:
+        """Whether it claims to come from this host: Linux then drops IPv4 (fib_validate_source)."""
+        return (
+            self._platform.name == "linux"
+            and packet.family == "ipv4"
+            and any(item.has(packet.source) for item in self._interfaces.values())
+        )
+
+    def _takes_in(self, interface: VirtualInterface, packet: Packet) -> bool:
+        group = packet.destination
+        if is_all_hosts(group):
+            return True
+        return self._sockets.wanted(group, interface.index).allows(packet.source)
+
+    def _deliver(self, interface: VirtualInterface, packet: Packet, *, looped: bool) -> None:
+        sockets = self._sockets.at_port(packet.port)
+        own = interface.addresses(packet.family)
+        reasons: dict[str, None] = {}
+        count = 0
+        for state, kernel in list(sockets.items()):
+            reason = gets_group(state, packet, interface.index, looped=looped, addresses=own)
+            if reason is None:
+                count += 1
+                self._hand_over(kernel, interface, packet)
+            else:
+                reasons[reason] = None
+        if not count and (reasons or not looped):
+            why = "; ".join(reasons) or f"nobody on this host has port {packet.port}"
+            interface.drop(packet, why)
+
+    def _receive_unicast(self, interface: VirtualInterface, packet: Packet) -> None:
+        here = [interface] if self._rules.is_strong_host else self._interfaces.values()
+        if not interface.is_loopback and not any(item.has(packet.destination) for item in here):
+            interface.drop(packet, "it is for another address")
+            return
+        sockets = self._sockets.at_port(packet.port)
+        state = gets_unicast(sockets, packet, interface.index)
+        if state is None:
+            interface.drop(packet, f"nobody on this host has port {packet.port} at that address")
+        else:
+            self._hand_over(sockets[state], interface, packet)
+
+    def _hand_over(self, kernel: KernelSocket, interface: VirtualInterface, packet: Packet) -> None:
+        if kernel.take(Arrived(packet, interface.index, self._core.scheduler.now_ns())):
+            self._record("delivered", interface, packet, "")
+        else:
+            interface.drop(packet, "the socket's receive buffer is full")
+
+    def _record(self, what: str, interface: VirtualInterface, packet: Packet, reason: str) -> None:
+        self._core.record(
+            self.name,
+            "sent" if what == "sent" else "delivered",
+            interface=interface.name,
+            destination=Endpoint(str(packet.destination), packet.port),
+            source=Endpoint(str(packet.source), packet.source_port),
+            data=packet.data,
+            reason=reason,
+        )
+
+    # --- Closing
+
+    def _close_socket(self, socket: VirtualSocket) -> None:
+        self._opened.pop(socket, None)
+        if self._core.is_open:
+            self._core.enter()
+        self._remove(socket.kernel)
+
+    def _remove(self, kernel: KernelSocket) -> None:
+        kernel.leave_all()
+        self._sockets.remove(kernel)
+
+    def shut_down(self) -> None:
+        """Close all that is open on it. For the network only."""
+        for watcher in list(self._watchers):
+            watcher.close()
+        for poller in list(self._pollers):
+            poller.close()
+        for opened in list(self._opened):
+            opened.close()

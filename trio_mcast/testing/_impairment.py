@@ -1,0 +1,48 @@
+"""What a cable does to what passes through it: loss, delay, jitter, duplication, reordering."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Protocol
+
+
+class Impairment(Protocol):
+    """How bad it is."""
+
+    loss: float
+    delay: float
+    jitter: float
+    duplicate: float
+    reorder: float
+    reorder_delay: float
+
+
+class Path:
+    """The way from one interface to another through a switch.
+
+    Each path has random numbers of its own, which depend on the seed and on the names of its ends
+    only: what else is in the network, and what else happens, makes no difference to its fate. Each
+    frame takes four of them, whatever is set, so that setting a loss does not change the jitter.
+    """
+
+    def __init__(self, seed: str) -> None:
+        self._random = Random(seed)
+        self._last_due = 0
+
+    def fate(self, impairment: Impairment, now_ns: int) -> list[int]:
+        """When a frame that is sent now arrives, in nanoseconds: once, twice, or never."""
+        loss, duplicate, jitter, reorder = (self._random.random() for _ in range(4))
+        if loss < impairment.loss:
+            return []
+        due = now_ns + _ns(impairment.delay + impairment.jitter * jitter)
+        # A frame does not overtake the one before it by jitter alone, as in a queue.
+        due = max(due, self._last_due)
+        if reorder < impairment.reorder:
+            due += _ns(impairment.reorder_delay)
+        else:
+            self._last_due = due
+        return [due, due] if duplicate < impairment.duplicate else [due]
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * 1_000_000_000)

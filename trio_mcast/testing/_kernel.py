@@ -1,0 +1,337 @@
+"""A socket as its system has it: takes options and a bind, and refuses what that system refuses."""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from typing import Protocol
+
+import attrs
+
+from .._addresses import IPAddress, parse_address, without_zone
+from .._plan import BindAddress
+from . import _options as decode
+from ._frames import ANY_SOURCE, NO_SOURCE, Packet, SourceFilter, multicast_scope
+from ._options import refuse
+from ._rules import buffer_charge
+from ._state import SocketState
+
+
+class System(Protocol):
+    """What a socket asks of the host that it is on."""
+
+    def index_of(self, name: str) -> int | None:
+        """The index of an interface."""
+
+    def has_index(self, index: int) -> bool:
+        """Whether there is an interface of that index."""
+
+    def index_with(self, address: IPAddress) -> int | None:
+        """The index of the interface that has an address, and is up if that is IPv6."""
+
+    def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
+        """Bind a port, or a free one for 0. OSError if it is taken."""
+
+    def membership_changed(
+        self,
+        state: SocketState,
+        group: IPAddress,
+        index: int,
+        before: SourceFilter | None,
+        after: SourceFilter | None,
+    ) -> None:
+        """A socket joined, left, or wants other sources."""
+
+
+@attrs.frozen
+class Arrived:
+    """A datagram in a receive buffer, and when it came, in nanoseconds since the start."""
+
+    packet: Packet
+    index: int
+    time_ns: int
+
+
+class KernelSocket:
+    """One UDP socket."""
+
+    def __init__(self, system: System, state: SocketState) -> None:
+        self.state = state
+        self.waiting: deque[Arrived] = deque()
+        self.dropped = 0
+        self.on_arrival: Callable[[], None] = lambda: None
+        self._system = system
+        self._charged = 0
+
+    # --- Options
+
+    def setsockopt(self, level: int, number: int, value: int | bytes, /) -> None:
+        """Set an option. OSError if the system refuses."""
+        state = self.state
+        symbol = decode.option_symbol(state.platform, state.family, level, number)
+        if symbol.startswith(
+            ("MCAST_", "IP_MULTICAST_", "IPV6_MULTICAST_", "IP_ADD_", "IPV6_JOIN")
+        ):
+            state.has_multicast_options = True
+        if symbol in _SETTERS:
+            _SETTERS[symbol](self, value)
+        else:
+            # What is told of each datagram; and what has no effect here, such as a traffic class.
+            (state.told.add if decode.as_int(value) else state.told.discard)(symbol)
+
+    def _set_flag(self, name: str, value: int | bytes) -> None:
+        number = decode.as_int(value)
+        if name == "multicast_all" and number not in (0, 1):
+            raise refuse(errno.EINVAL)
+        setattr(self.state, name, bool(number))
+
+    def _set_buffer(self, which: int, value: int | bytes) -> None:
+        rules, wanted = self.state.rules, decode.as_int(value)
+        if self.state.platform.doubles_buffers:
+            wanted *= 2
+        if rules.largest_buffer is not None and wanted > rules.largest_buffer:
+            if rules.refuses_large_buffers:
+                raise refuse(errno.ENOBUFS)
+            wanted = rules.largest_buffer
+        self.state.buffers[which] = max(wanted, rules.smallest_buffers[which])
+
+    def _set_ttl(self, value: int | bytes) -> None:
+        number = decode.as_int(value)
+        if not -1 <= number <= 255:
+            raise refuse(errno.EINVAL)
+        self.state.multicast_ttl = 1 if number == -1 else number
+
+    def _set_multicast_interface(self, value: int | bytes) -> None:
+        index, address = decode.multicast_interface(self.state.platform, value)
+        if address is not None and not index:
+            found = self._system.index_with(address)
+            if found is None:
+                raise refuse(errno.EADDRNOTAVAIL)
+            index = found
+        if index and not self._system.has_index(index):
+            raise refuse(errno.EADDRNOTAVAIL)
+        self.state.multicast_interface = index
+
+    def _set_multicast_interface6(self, value: int | bytes) -> None:
+        index = decode.as_int(value)
+        if index and not self._system.has_index(index):
+            is_linux = self.state.platform.name == "linux"
+            raise refuse(errno.ENODEV if is_linux else errno.ENXIO)
+        self.state.multicast_interface = index
+
+    def _bind_to_device(self, value: int | bytes) -> None:
+        name = decode.device_name(value)
+        index = self._system.index_of(name) if name else 0
+        if index is None:
+            raise refuse(errno.ENODEV)
+        self.state.device = index
+
+    def _bind_to_index(self, value: int | bytes) -> None:
+        index = decode.as_int(value)
+        if index and not self._system.has_index(index):
+            raise refuse(errno.ENXIO)
+        self.state.device = index
+
+    # --- Memberships
+
+    def _join(self, value: int | bytes) -> None:
+        state = self.state
+        self._join_any(*decode.group_request(state.platform, state.family, value))
+
+    def _join_older(self, value: int | bytes) -> None:
+        index, address, group, _ = decode.older_request(self.state.family, value, with_source=False)
+        self._join_any(index or self._index_at(address), group)
+
+    def _index_at(self, address: IPv4Address | None) -> int:
+        found = None if address is None else self._system.index_with(address)
+        if found is None:
+            raise refuse(self.state.rules.no_such_interface)
+        return found
+
+    def _join_any(self, index: int, group: IPAddress) -> None:
+        self._check_joinable(index, group)
+        before = self.state.memberships.get((group, index))
+        if before is not None:
+            # in_mcast.c of XNU and FreeBSD: EINVAL where sources had been named.
+            is_bsd = self.state.platform.name in ("darwin", "freebsd")
+            named = is_bsd and before.mode == "include"
+            raise refuse(errno.EINVAL if named else errno.EADDRINUSE)
+        self._change(group, index, ANY_SOURCE)
+
+    def _check_joinable(self, index: int, group: IPAddress) -> None:
+        state = self.state
+        if not self._system.has_index(index):
+            raise refuse(state.rules.no_such_interface)
+        limit = state.rules.membership_limit.get(state.family)
+        new = (group, index) not in state.memberships
+        if new and limit is not None and len(state.memberships) >= limit:
+            raise refuse(errno.ENOBUFS)
+
+    def _source_request(self, value: int | bytes) -> tuple[int, IPAddress, IPAddress]:
+        return decode.group_source_request(self.state.platform, self.state.family, value)
+
+    def _older_source_request(self, value: int | bytes) -> tuple[int, IPAddress, IPAddress]:
+        index, address, group, source = decode.older_request(
+            self.state.family, value, with_source=True
+        )
+        assert source is not None
+        return index or self._index_at(address), group, source
+
+    def _join_source(self, request: tuple[int, IPAddress, IPAddress]) -> None:
+        index, group, source = request
+        self._check_joinable(index, group)
+        self._add_source(index, group, source, "include")
+
+    def _block_source(self, request: tuple[int, IPAddress, IPAddress]) -> None:
+        index, group, source = request
+        if not self._system.has_index(index):
+            raise refuse(self.state.rules.no_such_interface)
+        if (group, index) not in self.state.memberships:
+            raise refuse(self.state.rules.not_joined)
+        self._add_source(index, group, source, "exclude")
+
+    def _add_source(self, index: int, group: IPAddress, source: IPAddress, mode: str) -> None:
+        state = self.state
+        before = state.memberships.get((group, index), NO_SOURCE)
+        if before.mode != mode:
+            # ip_mc_source of Linux lets a filter without sources change its mode.
+            if before.sources or state.platform.name != "linux":
+                raise refuse(errno.EINVAL)
+            before = SourceFilter("include" if mode == "include" else "exclude")
+        if source in before.sources:
+            raise refuse(errno.EADDRNOTAVAIL)
+        limit = state.rules.source_limit.get(state.family)
+        if limit is not None and len(before.sources) >= limit:
+            raise refuse(errno.ENOBUFS)
+        self._change(group, index, attrs.evolve(before, sources=before.sources | {source}))
+
+    def _remove_source(self, request: tuple[int, IPAddress, IPAddress], mode: str) -> None:
+        index, group, source = request
+        before = self.state.memberships.get((group, index))
+        if before is None:
+            raise refuse(self.state.rules.not_joined)
+        if before.mode != mode:
+            raise refuse(errno.EINVAL)
+        if source not in before.sources:
+            raise refuse(errno.EADDRNOTAVAIL)
+        after = attrs.evolve(before, sources=before.sources - {source})
+        self._change(group, index, None if after == NO_SOURCE else after)
+
+    def _leave(self, value: int | bytes) -> None:
+        state = self.state
+        index, group = decode.group_request(state.platform, state.family, value)
+        if (group, index) not in state.memberships:
+            raise refuse(errno.EADDRNOTAVAIL)
+        self._change(group, index, None)
+
+    def _change(self, group: IPAddress, index: int, after: SourceFilter | None) -> None:
+        before = self.state.memberships.pop((group, index), None)
+        if after is not None:
+            self.state.memberships[group, index] = after
+        self._system.membership_changed(self.state, group, index, before, after)
+
+    # --- Binding
+
+    def bind(self, address: BindAddress, /) -> None:
+        """Bind it. OSError if the system refuses."""
+        state = self.state
+        bare: IPAddress | None = without_zone(parse_address(address[0], "address"))
+        assert bare is not None
+        scope_id = address[3] if len(address) == 4 else 0
+        if (bare.version == 4) is not (state.family == "ipv4"):
+            raise refuse(errno.EAFNOSUPPORT)
+        if bare.is_unspecified:
+            bare = None
+        else:
+            self._check_bindable(bare, scope_id)
+        state.port = self._system.claim_port(state, bare, address[1])
+        state.address = bare
+
+    def connect(self, address: BindAddress, /) -> None:
+        """Connect it: it can still send anywhere, but gets only what comes from there."""
+        self.state.peer = without_zone(parse_address(address[0], "address")), address[1]
+
+    def _check_bindable(self, address: IPAddress, scope_id: int) -> None:
+        state, system = self.state, self._system
+        is_linux = state.platform.name == "linux"
+        if address.version == 6:
+            needs_scope = address.is_link_local or (
+                address.is_multicast and multicast_scope(address) <= 2
+            )
+            if needs_scope and is_linux:  # __inet6_bind: it then restricts the socket, too.
+                state.device = scope_id or state.device
+                if not state.device:
+                    raise refuse(errno.EINVAL)
+            if is_linux and state.device and not system.has_index(state.device):
+                raise refuse(errno.ENODEV)
+        if address.is_multicast:
+            if not state.platform.binds_to_group:
+                raise refuse(errno.EADDRNOTAVAIL)
+        elif system.index_with(address) is None:
+            raise refuse(errno.EADDRNOTAVAIL)
+
+    # --- The receive buffer
+
+    def take(self, arrived: Arrived) -> bool:
+        """Put a datagram into the receive buffer; whether there was room."""
+        charge = buffer_charge(self.state.platform.name, len(arrived.packet.data))
+        # __udp_enqueue_schedule_skb of Linux: one may exceed the limit if the others do not.
+        exceeds = self._charged if self.state.platform.name == "linux" else self._charged + charge
+        if exceeds > self.state.buffers[0]:
+            self.dropped += 1
+            return False
+        self._charged += charge
+        self.waiting.append(arrived)
+        self.on_arrival()
+        return True
+
+    def read(self) -> Arrived:
+        """Take the next datagram out of the receive buffer."""
+        arrived = self.waiting.popleft()
+        self._charged -= buffer_charge(self.state.platform.name, len(arrived.packet.data))
+        return arrived
+
+    def leave_all(self) -> None:
+        """End every membership."""
+        for group, index in list(self.state.memberships):
+            self._change(group, index, None)
+
+
+_SETTERS: dict[str, Callable[[KernelSocket, int | bytes], None]] = {
+    "SO_REUSEADDR": lambda sock, value: sock._set_flag("reuse_address", value),
+    "SO_REUSEPORT": lambda sock, value: sock._set_flag("reuse_port", value),
+    "SO_RCVBUF": lambda sock, value: sock._set_buffer(0, value),
+    "SO_SNDBUF": lambda sock, value: sock._set_buffer(1, value),
+    "SO_BINDTODEVICE": KernelSocket._bind_to_device,
+    "IPV6_BOUND_IF": KernelSocket._bind_to_index,
+    "IPV6_V6ONLY": lambda sock, value: sock._set_flag("ipv6_only", value),
+    "IP_MULTICAST_IF": KernelSocket._set_multicast_interface,
+    "IPV6_MULTICAST_IF": KernelSocket._set_multicast_interface6,
+    "IP_MULTICAST_TTL": KernelSocket._set_ttl,
+    "IPV6_MULTICAST_HOPS": KernelSocket._set_ttl,
+    "IP_MULTICAST_LOOP": lambda sock, value: sock._set_flag("multicast_loop", value),
+    "IPV6_MULTICAST_LOOP": lambda sock, value: sock._set_flag("multicast_loop", value),
+    "IP_MULTICAST_ALL": lambda sock, value: sock._set_flag("multicast_all", value),
+    "IPV6_MULTICAST_ALL": lambda sock, value: sock._set_flag("multicast_all", value),
+    "MCAST_JOIN_GROUP": KernelSocket._join,
+    "MCAST_LEAVE_GROUP": KernelSocket._leave,
+    "MCAST_JOIN_SOURCE_GROUP": lambda sock, value: sock._join_source(sock._source_request(value)),
+    "MCAST_LEAVE_SOURCE_GROUP": lambda sock, value: sock._remove_source(
+        sock._source_request(value), "include"
+    ),
+    "MCAST_BLOCK_SOURCE": lambda sock, value: sock._block_source(sock._source_request(value)),
+    "MCAST_UNBLOCK_SOURCE": lambda sock, value: sock._remove_source(
+        sock._source_request(value), "exclude"
+    ),
+    "IP_ADD_MEMBERSHIP": KernelSocket._join_older,
+    "IPV6_JOIN_GROUP": KernelSocket._join_older,
+    "IP_ADD_SOURCE_MEMBERSHIP": lambda sock, value: sock._join_source(
+        sock._older_source_request(value)
+    ),
+    "IP_BLOCK_SOURCE": lambda sock, value: sock._block_source(sock._older_source_request(value)),
+    "IP_UNBLOCK_SOURCE": lambda sock, value: sock._remove_source(
+        sock._older_source_request(value), "exclude"
+    ),
+}

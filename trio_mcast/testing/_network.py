@@ -1,0 +1,300 @@
+"""`VirtualNetwork`: switches, hosts and routers that exist in this process only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import NoReturn
+
+import trio
+
+from .._addresses import Group
+from .._host import InterfaceWatcher, McastSocket, Poller, host_variable
+from .._interface import Interface
+from .._plan import SocketSpec
+from .._platform import Platform, PlatformName, platform_named
+from ._core import Core
+from ._host import VirtualHost
+from ._router import VirtualRouter
+from ._switch import VirtualSwitch
+from ._trace import TraceEvent
+
+# RFC 3376, 8.2 and 8.4, and RFC 3810, 9.2 and 9.4: how often a querier asks, and for how long what
+# was reported counts.
+_QUERY_SECONDS = 125.0
+_MEMBERSHIP_SECONDS = 260.0
+
+
+class VirtualNetwork:
+    """A network of virtual hosts, on which programs that use this library run unchanged.
+
+    ``async with VirtualNetwork() as network:``: inside the block, make switches, hosts and routers,
+    plug them together, and run programs in ``with host:`` blocks. It needs no network, no
+    privilege and no particular system; time is Trio's, so with `trio.testing.MockClock` it takes as
+    long as the computing does. At the end of the block all that is still open on its hosts is
+    closed: who waits for a datagram gets `trio.ClosedResourceError`. The body's exceptions leave
+    the block as they are.
+
+    Inside the block, whatever is opened outside of every ``with host:`` is refused, so that no test
+    reaches the real network by mistake.
+
+    The same seed and the same programs give the same losses, delays and `trace`. Each path from one
+    interface to another has random numbers of its own, so adding a host changes nothing for the
+    others. What is due at the same time is delivered in a fixed order. Only what a program itself
+    leaves open can differ: two tasks of one host that send at the same instant, for instance, do
+    so in Trio's order, which is random.
+
+    Args:
+        seed: For all that happens by chance.
+
+    Raises:
+        TypeError: The seed is not an int.
+    """
+
+    def __init__(self, *, seed: int = 0) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise TypeError(f"seed must be an int, not {type(seed).__name__}: {seed!r}")
+        self._seed = seed
+        self._core: Core | None = None
+        self._parts: dict[str, VirtualSwitch | VirtualHost | VirtualRouter] = {}
+        self._block: AbstractAsyncContextManager[None] | None = None
+
+    async def __aenter__(self) -> VirtualNetwork:
+        if self._block is not None:
+            raise RuntimeError("a virtual network is entered once: make another one")
+        self._core = Core(self._seed)
+        self._block = self._run(self._core)
+        await self._block.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        assert self._block is not None
+        return await self._block.__aexit__(kind, error, traceback)
+
+    @asynccontextmanager
+    async def _run(self, core: Core) -> AsyncIterator[None]:
+        failure: BaseException | None = None
+        before = host_variable.get()
+        # The body's exception is carried around the nursery, which would wrap it in a group.
+        async with trio.open_nursery() as nursery:
+            host_variable.set(_NoHost())
+            try:
+                trio.lowlevel.add_instrument(core.turns)
+                nursery.start_soon(core.scheduler.run, name="virtual network")
+                yield
+            except BaseException as error:
+                failure = error
+            finally:
+                host_variable.set(before)
+                core.is_open = False
+                trio.lowlevel.remove_instrument(core.turns)
+                for part in self._parts.values():
+                    if isinstance(part, VirtualHost):
+                        part.shut_down()
+                core.scheduler.end()
+                nursery.cancel_scope.cancel()
+        if failure is not None:
+            _reraise(failure)
+
+    def _enter(self) -> Core:
+        if self._core is None:
+            raise RuntimeError("use a virtual network inside 'async with VirtualNetwork()' only")
+        self._core.enter()
+        return self._core
+
+    def switch(
+        self,
+        name: str,
+        *,
+        loss: float = 0.0,
+        delay: float = 0.0,
+        jitter: float = 0.0,
+        duplicate: float = 0.0,
+        reorder: float = 0.0,
+        reorder_delay: float = 0.01,
+        snooping: bool = False,
+        querier: bool = True,
+        query_seconds: float = _QUERY_SECONDS,
+        membership_seconds: float = _MEMBERSHIP_SECONDS,
+    ) -> VirtualSwitch:
+        """A new switch.
+
+        Args:
+            name: Its name, which nothing else in the network has.
+            loss: The probability with which a frame is lost on its way to a receiver, 0 to 1.
+            delay: How long a frame is under way, in seconds. With 0, a datagram has arrived when
+                the call that sends it returns.
+            jitter: Up to so many seconds more, evenly distributed. Frames keep their order.
+            duplicate: The probability with which a frame arrives twice.
+            reorder: The probability with which a frame is held back, so that later ones overtake.
+            reorder_delay: For how long, in seconds.
+            snooping: Whether a group's datagrams go only to interfaces that have reported that they
+                want them, and not to all.
+            querier: Whether it asks for reports, if it snoops. Without a querier (a router can be
+                one, too) it forgets who wants what after ``membership_seconds``, as a real one.
+            query_seconds: How often it asks.
+            membership_seconds: How long a report counts.
+
+        Returns:
+            The switch.
+
+        Raises:
+            TypeError: The name or a number is of the wrong type.
+            ValueError: The name is taken, or a number is out of range.
+            RuntimeError: The network was not entered, or has ended.
+        """
+        core = self._enter()
+        self._check_name(name)
+        switch = VirtualSwitch(
+            core,
+            name,
+            impairments={
+                "loss": loss,
+                "delay": delay,
+                "jitter": jitter,
+                "duplicate": duplicate,
+                "reorder": reorder,
+                "reorder_delay": reorder_delay,
+            },
+            snooping=snooping,
+            querier=querier,
+            query_seconds=_positive(query_seconds, "query_seconds"),
+            membership_seconds=_positive(membership_seconds, "membership_seconds"),
+        )
+        self._parts[name] = switch
+        return switch
+
+    def host(self, name: str, *, platform: PlatformName = "linux") -> VirtualHost:
+        """A new host, with a loopback interface.
+
+        Args:
+            name: Its name, which nothing else in the network has.
+            platform: ``"linux"``, ``"darwin"`` (macOS), ``"freebsd"`` or ``"windows"``: whose rules
+                its sockets follow, whatever this process runs on.
+
+        Returns:
+            The host.
+
+        Raises:
+            TypeError: The name is not a `str`.
+            ValueError: The name is taken, or there is no such platform.
+            RuntimeError: The network was not entered, or has ended.
+        """
+        core = self._enter()
+        self._check_name(name)
+        if not isinstance(platform, str):
+            raise ValueError(f"platform must be a name such as 'linux', not {platform!r}")
+        host = self._parts[name] = VirtualHost(core, name, platform_named(platform))
+        return host
+
+    def router(
+        self,
+        name: str,
+        *,
+        forwards_joined: bool = True,
+        querier: bool = True,
+        query_seconds: float = _QUERY_SECONDS,
+        membership_seconds: float = _MEMBERSHIP_SECONDS,
+    ) -> VirtualRouter:
+        """A new router, without interfaces yet.
+
+        Args:
+            name: Its name, which nothing else in the network has.
+            forwards_joined: Whether it forwards every group to where somebody has joined it; else
+                only as `VirtualRouter.forward` says.
+            querier: Whether it asks for reports on all its interfaces.
+            query_seconds: How often it asks.
+            membership_seconds: How long a report counts.
+
+        Returns:
+            The router.
+
+        Raises:
+            TypeError: The name or a number is of the wrong type.
+            ValueError: The name is taken, or a number is out of range.
+            RuntimeError: The network was not entered, or has ended.
+        """
+        core = self._enter()
+        self._check_name(name)
+        seconds = _positive(query_seconds, "query_seconds")
+        router = VirtualRouter(
+            core,
+            name,
+            forwards_joined=forwards_joined,
+            query_seconds=seconds if querier else None,
+            membership_seconds=_positive(membership_seconds, "membership_seconds"),
+        )
+        self._parts[name] = router
+        return router
+
+    @property
+    def trace(self) -> list[TraceEvent]:
+        r"""Everything that has happened so far, by time; causes come before effects.
+
+        ``print(*network.trace, sep="\n")`` shows it, a line for each event.
+
+        Raises:
+            RuntimeError: The network was not entered.
+        """
+        if self._core is None:
+            raise RuntimeError("use a virtual network inside 'async with VirtualNetwork()' only")
+        return self._core.trace.events()
+
+    def _check_name(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a str, not {type(name).__name__}: {name!r}")
+        if not name or "/" in name:
+            raise ValueError(f"a name must not be empty or contain a slash: {name!r}")
+        if name in self._parts:
+            raise ValueError(f"this network has something called {name!r} already")
+
+
+class _NoHost:
+    """Stands for the machine while a virtual network runs, and refuses everything."""
+
+    def _refuse(self) -> NoReturn:
+        raise RuntimeError(
+            "a VirtualNetwork is running, and this was not called on one of its hosts: put it, or "
+            "the start of the task that does it, into a 'with host:' block"
+        )
+
+    @property
+    def platform(self) -> Platform:
+        self._refuse()
+
+    def list_interfaces(self) -> list[Interface]:
+        self._refuse()
+
+    def default_interface(self, group: Group) -> Interface | None:
+        self._refuse()
+
+    def watch(self) -> InterfaceWatcher:
+        self._refuse()
+
+    def open_socket(self, spec: SocketSpec) -> McastSocket:
+        self._refuse()
+
+    def open_poller(self) -> Poller:
+        self._refuse()
+
+
+def _positive(value: float, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{what} must be a number, not {type(value).__name__}: {value!r}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{what} must be more than 0 seconds, not {value}")
+    return value
+
+
+def _reraise(failure: BaseException) -> NoReturn:
+    try:
+        raise failure
+    finally:
+        del failure  # The traceback would refer to this frame, and the frame to the exception.

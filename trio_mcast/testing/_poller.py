@@ -1,0 +1,114 @@
+"""Waiting for virtual sockets, and for changes of virtual interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from .._host import McastSocket
+from ._core import Core
+from ._socket import VirtualSocket
+
+
+class VirtualPoller:
+    """A `Poller` of virtual sockets. Those that are ready come in the order of their datagrams."""
+
+    def __init__(self, core: Core, closed: Callable[[VirtualPoller], None]) -> None:
+        self._core = core
+        self._on_close = closed
+        self._sockets: dict[VirtualSocket, None] = {}
+        self._ready: dict[VirtualSocket, None] = {}
+        self._closed = False
+        self._wake = trio.Event()
+
+    def add(self, socket: McastSocket) -> None:
+        """Watch a socket from now on."""
+        assert isinstance(socket, VirtualSocket)
+        self._sockets[socket] = None
+        socket.watchers[self] = None
+        if socket.is_readable:
+            self.became_ready(socket)
+
+    def remove(self, socket: McastSocket) -> None:
+        """Stop watching a socket."""
+        if isinstance(socket, VirtualSocket):
+            self._sockets.pop(socket, None)
+            self._ready.pop(socket, None)
+            socket.watchers.pop(self, None)
+
+    def became_ready(self, socket: VirtualSocket) -> None:
+        """A socket has something to read."""
+        self._ready[socket] = None
+        self._wake.set()
+
+    async def wait(self) -> list[McastSocket]:
+        """Wait until sockets can be read, and return them. A checkpoint.
+
+        Raises:
+            trio.ClosedResourceError: It was closed, or the network has ended.
+        """
+        await trio.lowlevel.checkpoint()
+        while True:
+            if self._closed:
+                raise trio.ClosedResourceError("this poller was closed")
+            self._core.enter()
+            ready: list[McastSocket] = [item for item in self._ready if item.is_readable]
+            # One that is still readable next time goes to the end, so each has its turn.
+            self._ready = {item: None for item in ready if isinstance(item, VirtualSocket)}
+            if ready:
+                return ready
+            self._wake = trio.Event()
+            await self._wake.wait()
+
+    def close(self) -> None:
+        """Close it and wake who waits. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._wake.set()
+            for socket in list(self._sockets):
+                self.remove(socket)
+            self._on_close(self)
+
+
+class VirtualWatcher:
+    """An `InterfaceWatcher` of a virtual host. What changes is told at once."""
+
+    def __init__(self, core: Core, closed: Callable[[VirtualWatcher], None]) -> None:
+        self._core = core
+        self._on_close = closed
+        self._changed = trio.Event()
+        self._removed: set[int] = set()
+        self._closed = False
+
+    def notice(self, removed: int | None) -> None:
+        """Something changed; the index of the interface, if that was removed."""
+        if removed is not None:
+            self._removed.add(removed)
+        self._changed.set()
+
+    async def wait(self) -> frozenset[int]:
+        """Wait until something may have changed since the last wait ended.
+
+        Raises:
+            trio.ClosedResourceError: It was closed, or the network has ended.
+        """
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        await self._changed.wait()
+        self._check_open()
+        removed = frozenset(self._removed)
+        self._removed.clear()
+        self._changed = trio.Event()
+        return removed
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("this watcher was closed")
+
+    def close(self) -> None:
+        """Close it and wake who waits. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._changed.set()
+            self._on_close(self)

@@ -1,0 +1,206 @@
+"""`VirtualRouter`: forwards groups, and unicast, between switches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from .._addresses import AddressLike, Endpoint, IPAddress, parse_group
+from ._core import Core
+from ._frames import Frame, Packet, Query, Report, is_routable
+from ._interface import AddressWithPrefix, VirtualInterface, parse_interface_address
+from ._snooping import MembershipTable
+from ._switch import VirtualSwitch
+
+
+class VirtualRouter:
+    """Forwards datagrams between its interfaces; made by `VirtualNetwork.router`.
+
+    A group's datagram is forwarded to every other interface behind which somebody has joined it,
+    and to those that `forward` names. Each router takes one from its ttl; at 1 it goes no further.
+    Groups of the link (224.0.0.0/24, IPv6 scopes up to 2) are never forwarded. Unicast is forwarded
+    to the networks of its own interfaces; hosts need it as their ``gateway``.
+
+    Attributes:
+        name: Its name.
+    """
+
+    is_router = True
+
+    def __init__(
+        self,
+        core: Core,
+        name: str,
+        *,
+        forwards_joined: bool,
+        query_seconds: float | None,
+        membership_seconds: float,
+    ) -> None:
+        self.name = name
+        self._core = core
+        self._forwards_joined = forwards_joined
+        self._table = MembershipTable(core, name, membership_seconds)
+        self._interfaces: dict[str, VirtualInterface] = {}
+        self._routes: dict[tuple[IPAddress, str], tuple[str, ...]] = {}
+        self._indexes = 0
+        self._query_seconds = query_seconds
+        if query_seconds is not None:
+            self._query_again()
+
+    def __repr__(self) -> str:
+        return f"<VirtualRouter {self.name}>"
+
+    def plug(
+        self, name: str, switch: VirtualSwitch, *addresses: AddressWithPrefix
+    ) -> VirtualInterface:
+        """Plug an interface into a switch.
+
+        Args:
+            name: The interface's name.
+            switch: A switch of the same network.
+            addresses: Its addresses with prefix lengths, such as ``"10.0.0.254/24"``.
+
+        Returns:
+            The interface.
+
+        Raises:
+            ValueError: The name is taken, an address is none, or the switch is of another network.
+            RuntimeError: The network has ended.
+        """
+        self._core.enter()
+        if name in self._interfaces:
+            raise ValueError(f"{self.name} has an interface {name!r} already")
+        self._indexes += 1
+        interface = VirtualInterface(self._core, self, name, self._indexes, switch)
+        connect(self._core, interface, switch, addresses)
+        self._interfaces[name] = interface
+        if self._query_seconds is not None:
+            interface.transmit(Query())
+        return interface
+
+    def forward(self, group: AddressLike, source_interface: str, *interfaces: str) -> None:
+        """Forward a group from one interface to others, whether anybody there has joined it or not.
+
+        Args:
+            group: The group.
+            source_interface: The interface on which its datagrams arrive.
+            interfaces: Where they are forwarded to; none at all ends what was set before.
+
+        Raises:
+            ValueError: It is no group that can be routed, or there is no such interface.
+            RuntimeError: The network has ended.
+        """
+        self._core.enter()
+        address = parse_group(group).address
+        if not is_routable(address):
+            raise ValueError(f"{address} stays on its link: no router forwards it")
+        for name in (source_interface, *interfaces):
+            if name not in self._interfaces:
+                raise ValueError(f"{self.name} has no interface {name!r}")
+        self._routes[address, source_interface] = interfaces
+
+    def receive(self, interface: VirtualInterface, frame: Frame) -> None:
+        """Take what arrived at an interface. For the network only."""
+        if isinstance(frame, Report):
+            self._table.learn(interface, frame, interface.name)
+        elif isinstance(frame, Packet) and frame.destination.is_multicast:
+            self._forward_group(interface, frame)
+        elif isinstance(frame, Packet):
+            self._forward_unicast(interface, frame)
+
+    def interface_changed(self, interface: VirtualInterface, *, removed: bool = False) -> None:
+        """Notice that an interface came, went or changed. For the network only."""
+        if removed:
+            del self._interfaces[interface.name]
+        if removed or not interface.is_up:
+            self._table.forget_port(interface, interface.name)
+
+    def _forward_group(self, interface: VirtualInterface, packet: Packet) -> None:
+        group = packet.destination
+        if not is_routable(group):
+            return
+        named = self._routes.get((group, interface.name), ())
+        targets = [
+            item
+            for item in self._interfaces.values()
+            if item is not interface
+            and (
+                item.name in named
+                or (self._forwards_joined and self._table.wants(item, group, packet.source))
+            )
+        ]
+        if targets:
+            self._send(interface, targets, packet, None)
+
+    def _forward_unicast(self, interface: VirtualInterface, packet: Packet) -> None:
+        if any(item.has(packet.destination) for item in self._interfaces.values()):
+            interface.drop(packet, "it is for the router, which has no programs")
+            return
+        target = next(
+            (item for item in self._interfaces.values() if item.is_on_link(packet.destination)),
+            None,
+        )
+        if target is None or packet.destination.is_link_local:
+            interface.drop(packet, "no route")
+        else:
+            self._send(interface, [target], packet, packet.destination)
+
+    def _send(
+        self,
+        interface: VirtualInterface,
+        targets: Iterable[VirtualInterface],
+        packet: Packet,
+        next_hop: IPAddress | None,
+    ) -> None:
+        if packet.ttl <= 1:
+            interface.drop(packet, f"its ttl of {packet.ttl} is used up")
+            return
+        onward = attrs.evolve(packet, ttl=packet.ttl - 1)
+        for target in targets:
+            self._core.record(
+                self.name,
+                "forwarded",
+                interface=target.name,
+                destination=Endpoint(str(packet.destination), packet.port),
+                source=Endpoint(str(packet.source), packet.source_port),
+                data=packet.data,
+                reason=f"ttl {onward.ttl}",
+            )
+            target.transmit(onward, next_hop)
+
+    def _query_again(self) -> None:
+        assert self._query_seconds is not None
+        if self._interfaces:
+            self._core.record(self.name, "queried")
+        for interface in list(self._interfaces.values()):
+            interface.transmit(Query())
+        scheduler = self._core.scheduler
+        scheduler.schedule(scheduler.later(self._query_seconds), (0,), self._query_again)
+
+
+def connect(
+    core: Core,
+    interface: VirtualInterface,
+    switch: VirtualSwitch,
+    addresses: Iterable[AddressWithPrefix],
+) -> None:
+    """Plug a new interface in, whole or not at all.
+
+    Raises:
+        TypeError: The switch or an address is none.
+        ValueError: An address is none that an interface can have or is taken, or the switch is of
+            another network.
+    """
+    if not isinstance(switch, VirtualSwitch):
+        raise TypeError(f"switch must be a VirtualSwitch, not {type(switch).__name__}: {switch!r}")
+    if switch.core is not core:
+        raise ValueError(f"{switch.name} is a switch of another network")
+    interface.set_addresses([parse_interface_address(item) for item in addresses])
+    switch.attach(interface)
+    core.record(
+        interface.owner.name,
+        "plugged",
+        interface=interface.name,
+        reason=", ".join([f"into {switch.name}", *map(str, interface.networks)]),
+    )

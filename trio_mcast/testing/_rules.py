@@ -1,0 +1,181 @@
+"""What differs between operating systems where sockets are concerned: the rules of each. Pure.
+
+What a plan says is in the tables of ``trio_mcast._platform``; here is what a system does with it.
+
+The sources are Linux 6.18, measured, or its net/ipv4/{udp,igmp,route}.c and net/ipv6/{udp,mcast,
+route}.c; XNU's bsd/netinet/{udp_usrreq,in_mcast,in_pcb}.c and bsd/netinet6/{udp6_usrreq,
+in6_mcast}.c; FreeBSD's sys/netinet and sys/netinet6 files of the same names; for Windows the
+documentation of Winsock. What is said of systems other than Linux was read, never run.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from .._addresses import Family
+from .._platform import PlatformName
+
+
+@attrs.frozen
+class Rules:
+    """The rules of one system, as far as they are values.
+
+    Attributes:
+        loopback_name: What its loopback interface is called.
+        loopback_mtu: The mtu of that.
+        loopback_is_multicast: Whether that is marked as capable of multicast.
+        loopback_routes_ipv6_groups: Whether IPv6 groups can be sent to over it as it comes.
+        membership_limit: By family, how many memberships one socket takes; a missing one has no
+            limit.
+        source_limit: By family, how many sources one membership takes; a missing one has no limit.
+        no_such_interface: The error of a join on an interface that does not exist.
+        not_joined: The error of a source filter for a group that was not joined.
+        default_buffer: The receive and the send buffer of a new socket, in bytes.
+        largest_buffer: The most that is granted, as it is read back; `None` for no limit.
+        smallest_buffers: The least that is granted: receive buffer, send buffer.
+        refuses_large_buffers: Whether more than that is an error, instead of being cut down.
+        largest_datagram: By family, the largest payload that is sent, in bytes.
+        unicast_ttl: The ttl of unicast.
+        is_strong_host: Whether unicast has to arrive on the interface that has its address.
+        source_must_exist: The error of sending from an address that the host has no longer.
+        interface_gone: The error of sending to a group on an interface that is gone, by family.
+        interface_down: The same on one that is down.
+        delivers_without_membership: The families whose sockets get every group on their port as
+            long as they have set no multicast option.
+        needs_port_sharing: Whether sockets on one address and port need SO_REUSEPORT.
+    """
+
+    loopback_name: str
+    loopback_mtu: int
+    loopback_is_multicast: bool
+    loopback_routes_ipv6_groups: bool
+    membership_limit: Mapping[Family, int]
+    source_limit: Mapping[Family, int]
+    no_such_interface: int
+    not_joined: int
+    default_buffer: tuple[int, int]
+    largest_buffer: int | None
+    smallest_buffers: tuple[int, int]
+    refuses_large_buffers: bool
+    largest_datagram: Mapping[Family, int]
+    unicast_ttl: int
+    is_strong_host: bool
+    source_must_exist: int | None
+    interface_gone: Mapping[Family, int]
+    interface_down: int
+    delivers_without_membership: frozenset[Family]
+
+
+_LARGEST: Final[dict[Family, int]] = {"ipv4": 65_507, "ipv6": 65_527}
+_BSD_SOURCES: Final[dict[Family, int]] = {"ipv4": 128, "ipv6": 128}
+
+RULES: Final[dict[PlatformName, Rules]] = {
+    "linux": Rules(
+        loopback_name="lo",
+        loopback_mtu=65_536,
+        loopback_is_multicast=False,
+        # ENETUNREACH until somebody adds a route (measured).
+        loopback_routes_ipv6_groups=False,
+        membership_limit={"ipv4": 20},  # net.ipv4.igmp_max_memberships
+        source_limit={"ipv4": 10, "ipv6": 64},  # net.ipv4.igmp_max_msf, net.ipv6.mld_max_msf
+        no_such_interface=errno.ENODEV,
+        not_joined=errno.EINVAL,
+        # net.core.rmem_default and wmem_default; what is set is cut down to rmem_max, which is the
+        # same, and doubled.
+        default_buffer=(212_992, 212_992),
+        largest_buffer=425_984,
+        smallest_buffers=(2_304, 4_608),  # Measured.
+        refuses_large_buffers=False,
+        largest_datagram=_LARGEST,
+        unicast_ttl=64,
+        is_strong_host=False,
+        source_must_exist=errno.ENETUNREACH,  # Measured; IPv6 does not look.
+        interface_gone={"ipv4": errno.ENODEV, "ipv6": errno.ENETUNREACH},  # Measured.
+        interface_down=errno.ENETUNREACH,  # Measured.
+        delivers_without_membership=frozenset(),
+    ),
+    "darwin": Rules(
+        loopback_name="lo0",
+        loopback_mtu=16_384,
+        loopback_is_multicast=True,
+        loopback_routes_ipv6_groups=True,
+        membership_limit={"ipv4": 4_095, "ipv6": 4_095},  # IP_MAX_MEMBERSHIPS
+        source_limit=_BSD_SOURCES,
+        no_such_interface=errno.EADDRNOTAVAIL,
+        not_joined=errno.EADDRNOTAVAIL,
+        # net.inet.udp.recvspace and maxdgram; kern.ipc.maxsockbuf.
+        default_buffer=(786_896, 9_216),
+        largest_buffer=8_388_608,
+        smallest_buffers=(1, 1),
+        refuses_large_buffers=True,
+        largest_datagram={"ipv4": 9_216, "ipv6": 9_216},  # net.inet.udp.maxdgram
+        unicast_ttl=64,
+        is_strong_host=False,
+        source_must_exist=errno.EADDRNOTAVAIL,
+        interface_gone={"ipv4": errno.ENETUNREACH, "ipv6": errno.ENETUNREACH},
+        interface_down=errno.ENETDOWN,
+        # udp6_input in bsd/netinet6/udp6_usrreq.c filters only if there are im6o options.
+        delivers_without_membership=frozenset(["ipv6"]),
+    ),
+    "freebsd": Rules(
+        loopback_name="lo0",
+        loopback_mtu=16_384,
+        loopback_is_multicast=True,
+        loopback_routes_ipv6_groups=True,
+        membership_limit={"ipv4": 4_095, "ipv6": 4_095},  # IP_MAX_MEMBERSHIPS
+        source_limit=_BSD_SOURCES,
+        no_such_interface=errno.EADDRNOTAVAIL,
+        not_joined=errno.EADDRNOTAVAIL,
+        # net.inet.udp.recvspace and maxdgram; kern.ipc.maxsockbuf less what mbufs take of it.
+        default_buffer=(42_080, 65_535),
+        largest_buffer=1_864_135,
+        smallest_buffers=(1, 1),
+        refuses_large_buffers=True,
+        largest_datagram=_LARGEST,
+        unicast_ttl=64,
+        is_strong_host=False,
+        source_must_exist=errno.EADDRNOTAVAIL,
+        interface_gone={"ipv4": errno.ENETUNREACH, "ipv6": errno.ENETUNREACH},
+        interface_down=errno.ENETDOWN,
+        # udp6_input in sys/netinet6/udp6_usrreq.c: the same as on macOS.
+        delivers_without_membership=frozenset(["ipv6"]),
+    ),
+    "windows": Rules(
+        loopback_name="Loopback Pseudo-Interface 1",
+        loopback_mtu=65_536,
+        loopback_is_multicast=True,
+        loopback_routes_ipv6_groups=True,
+        membership_limit={},
+        source_limit={},
+        no_such_interface=errno.EADDRNOTAVAIL,
+        not_joined=errno.EADDRNOTAVAIL,
+        default_buffer=(65_536, 65_536),
+        largest_buffer=None,
+        smallest_buffers=(0, 0),
+        refuses_large_buffers=False,
+        largest_datagram=_LARGEST,
+        unicast_ttl=128,
+        is_strong_host=True,
+        source_must_exist=errno.EADDRNOTAVAIL,
+        interface_gone={"ipv4": errno.ENETUNREACH, "ipv6": errno.ENETUNREACH},
+        interface_down=errno.ENETUNREACH,
+        delivers_without_membership=frozenset(),
+    ),
+}
+
+
+def buffer_charge(platform: PlatformName, size: int) -> int:
+    """How much of a receive buffer a datagram takes.
+
+    Linux charges for the memory that it lies in: the kernel's own description of it, 256 bytes,
+    and the next power of two that holds headers, payload and 320 bytes of sharing information; so
+    768 for a small one (measured), and a buffer of 212,992 bytes holds 277 of them. Elsewhere the
+    payload and the source address count.
+    """
+    if platform != "linux":
+        return size + 28
+    return 256 + max(512, 1 << (size + 64 + 320 - 1).bit_length())

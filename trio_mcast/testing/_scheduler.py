@@ -1,0 +1,102 @@
+"""What is to happen when: one heap for a whole virtual network.
+
+Decision: who delivers
+======================
+
+A task per cable would be woken in Trio's order, which is random. Here one heap holds everything
+that is under way, ordered by the time at which it is due, then by the path that it takes, then by
+number. One task sleeps until the first of it is due. Whoever calls into the network (sends, reads,
+opens) first has everything delivered that is due by then, so it makes no difference who is woken
+first.
+What takes no time is delivered before the call that sent it returns.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from ._trace import Trace
+
+NS_PER_SECOND: Final = 1_000_000_000
+
+
+class Scheduler:
+    """Calls functions when they are due, in order.
+
+    Times are whole nanoseconds since the start: sums of them are exact, so what is due at the same
+    time is so in every run, whatever the clock showed at the start.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._heap: list[tuple[int, tuple[int, ...], int, int, Callable[[], None]]] = []
+        self._number = 0
+        self._running = False
+        self._start = trio.current_time()
+        self._first_changed = trio.Event()
+        self._ended_ns: int | None = None
+
+    def now_ns(self) -> int:
+        """How long ago the start was; after the end, how long the end was after it."""
+        if self._ended_ns is not None:
+            return self._ended_ns
+        return round((trio.current_time() - self._start) * NS_PER_SECOND)
+
+    def later(self, seconds: float) -> int:
+        """The time so many seconds from now, but not now."""
+        return self.now_ns() + max(1, round(seconds * NS_PER_SECOND))
+
+    def end(self) -> None:
+        """Nothing happens any more."""
+        self._ended_ns = self.now_ns()
+        self._heap.clear()
+
+    def schedule(self, due_ns: int, path: tuple[int, ...], call: Callable[[], None]) -> None:
+        """Have a function called.
+
+        Args:
+            due_ns: When; at once if that is now.
+            path: Decides between those that are due at the same time.
+            call: The function.
+        """
+        if self._ended_ns is not None:
+            return
+        self._number += 1
+        heapq.heappush(self._heap, (due_ns, path, self._number, self._trace.depth, call))
+        if due_ns <= self.now_ns():
+            self.run_due()
+        elif self._heap[0][2] == self._number:
+            self._first_changed.set()
+
+    def run_due(self) -> None:
+        """Call all that is due. Unless this is called from one of them: then they follow it."""
+        if self._running:
+            return
+        self._running = True
+        outer = self._trace.depth
+        try:
+            # A real clock goes on in the meantime, and what is called may add more that is due.
+            while self._heap and self._heap[0][0] <= (now := self.now_ns()):
+                due, _path, _number, depth, call = heapq.heappop(self._heap)
+                self._trace.depth = depth if due == now else 0
+                call()
+        finally:
+            self._running = False
+            self._trace.depth = outer
+
+    async def run(self) -> None:
+        """Call everything when it is due, until cancelled."""
+        while True:
+            self._trace.begin(self.now_ns(), None)
+            self.run_due()
+            self._first_changed = trio.Event()
+            due = math.inf
+            if self._heap:
+                due = self._start + self._heap[0][0] / NS_PER_SECOND
+            with trio.move_on_at(due):
+                await self._first_changed.wait()

@@ -1,0 +1,268 @@
+"""`VirtualSwitch`: a network that interfaces are plugged into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .._addresses import AddressLike, Endpoint, IPAddress, parse_group
+from ._core import Core
+from ._frames import Frame, Packet, Query, Report, is_flooded
+from ._impairment import Path
+from ._interface import VirtualInterface
+from ._snooping import MembershipTable
+
+# What is not between 0 and this is no probability.
+_CERTAIN = 1.0
+
+
+class VirtualSwitch:
+    """Carries frames between the interfaces plugged into it; made by `VirtualNetwork.switch`.
+
+    The impairments are attributes and can be set at any time; they count for what is sent from
+    then on, for each receiver on its own.
+
+    Attributes:
+        name: Its name.
+        loss: The probability with which a frame is lost on its way to a receiver, 0 to 1.
+        delay: How long a frame is under way, in seconds.
+        jitter: Up to so many seconds more, evenly distributed. Frames keep their order.
+        duplicate: The probability with which a frame arrives twice.
+        reorder: The probability with which a frame is held back, so that later ones overtake it.
+        reorder_delay: For how long, in seconds.
+    """
+
+    _IMPAIRMENTS = ("loss", "delay", "jitter", "duplicate", "reorder", "reorder_delay")
+    loss: float
+    delay: float
+    jitter: float
+    duplicate: float
+    reorder: float
+    reorder_delay: float
+
+    def __init__(
+        self,
+        core: Core,
+        name: str,
+        *,
+        impairments: dict[str, float],
+        snooping: bool,
+        querier: bool,
+        query_seconds: float,
+        membership_seconds: float,
+    ) -> None:
+        self.name = name
+        for key in self._IMPAIRMENTS:
+            setattr(self, key, impairments[key])
+        self._core = core
+        self._table = MembershipTable(core, name, membership_seconds) if snooping else None
+        self._query_seconds = query_seconds
+        self._ports: dict[VirtualInterface, None] = {}
+        self._paths: dict[tuple[str, str], Path] = {}
+        self._parts: dict[str, int] | None = None
+        if snooping and querier:
+            self._query()
+
+    def __repr__(self) -> str:
+        return f"<VirtualSwitch {self.name}>"
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self._IMPAIRMENTS:
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise TypeError(f"{name} must be a number, not {type(value).__name__}: {value!r}")
+            limit = _CERTAIN if name in ("loss", "duplicate", "reorder") else float("inf")
+            if not 0 <= value <= limit or value == float("inf"):
+                span = "from 0 to 1" if limit == _CERTAIN else "at least 0 seconds"
+                raise ValueError(f"{name} must be {span}, not {value}")
+        super().__setattr__(name, value)
+
+    @property
+    def core(self) -> Core:
+        """What it shares with its network."""
+        return self._core
+
+    # --- What tests do with it
+
+    def partition(self, *groups: Iterable[object]) -> None:
+        """Split it: frames pass within a group of hosts, and not between groups.
+
+        Args:
+            groups: Hosts and routers, or their names. All that are not named are one group more.
+                None at all makes the switch whole again, as `heal` does.
+
+        Raises:
+            ValueError: A name is in two groups, or nothing of that name is plugged in.
+            RuntimeError: The network has ended.
+        """
+        self._core.enter()
+        parts: dict[str, int] = {}
+        known = {port.owner.name for port in self._ports}
+        for number, group in enumerate(groups, start=1):
+            for item in [group] if isinstance(group, str) else group:
+                name = item if isinstance(item, str) else getattr(item, "name", repr(item))
+                if name not in known:
+                    raise ValueError(f"nothing called {name!r} is plugged into {self.name}")
+                if parts.setdefault(name, number) != number:
+                    raise ValueError(f"{name!r} is in two groups")
+        self._parts = parts or None
+        described = " | ".join(
+            ", ".join(name for name in parts if parts[name] == number)
+            for number in sorted(set(parts.values()))
+        )
+        self._core.record(self.name, "partitioned", reason=described or "whole")
+
+    def heal(self) -> None:
+        """End a `partition`.
+
+        Raises:
+            RuntimeError: The network has ended.
+        """
+        self.partition()
+
+    def members(self, group: AddressLike) -> list[str]:
+        """Who wants a group as far as this switch knows, as ``"host/interface"``, in plug order.
+
+        Args:
+            group: The group.
+
+        Raises:
+            TypeError: The group is not a `str` or an address object.
+            ValueError: It is not a multicast address, or the switch does not snoop.
+            RuntimeError: The network has ended.
+        """
+        if self._table is None:
+            raise ValueError(f"{self.name} does not snoop: switch({self.name!r}, snooping=True)")
+        self._core.enter()
+        wanting = self._table.members(parse_group(group).address)
+        return [str(port) for port in sorted(wanting, key=lambda port: port.number)]
+
+    # --- What interfaces do with it
+
+    def attach(self, interface: VirtualInterface) -> None:
+        """Connect an interface."""
+        self._ports[interface] = None
+
+    def detach(self, interface: VirtualInterface) -> None:
+        """Disconnect it."""
+        self._ports.pop(interface, None)
+        self.forget_port(interface)
+
+    def forget_port(self, interface: VirtualInterface) -> None:
+        """Forget what it has reported."""
+        if self._table is not None:
+            self._table.forget_port(interface, str(interface))
+
+    def check_address(self, address: IPAddress, name: str) -> None:
+        """ValueError if another interface here has that address."""
+        for port in self._ports:
+            if str(port) != name and port.has(address):
+                raise ValueError(f"{address} is on {port} already, which is on {self.name}, too")
+
+    @property
+    def hears_reports(self) -> bool:
+        """Whether anybody here takes notice of reports."""
+        return self._table is not None or any(_is_router(port) for port in self._ports)
+
+    def carry(
+        self, interface: VirtualInterface, frame: Frame, next_hop: IPAddress | None = None
+    ) -> None:
+        """Pass a frame on to those whom it is for."""
+        if isinstance(frame, Report):
+            if self.hears_reports:
+                self._send(interface, None, frame)
+            return
+        ports = [port for port in self._ports if port is not interface]
+        if next_hop is not None:
+            ports = [port for port in ports if port.has(next_hop)][:1]
+            if not ports:
+                assert isinstance(frame, Packet)
+                self._drop(interface, frame, f"nobody here has the address {next_hop}")
+        wanting = [port for port in ports if self._is_wanted(port, frame)]
+        for port in wanting:
+            self._send(interface, port, frame)
+        if ports and not wanting:
+            self._drop(interface, frame, "nobody has reported to want it")
+
+    def _is_wanted(self, port: VirtualInterface, frame: Frame) -> bool:
+        if not isinstance(frame, Packet):
+            return True
+        group = frame.destination
+        if self._table is None or not group.is_multicast or is_flooded(group) or _is_router(port):
+            return True
+        return self._table.wants(port, group, frame.source)
+
+    def _send(
+        self, source: VirtualInterface | None, target: VirtualInterface | None, frame: Frame
+    ) -> None:
+        """Send a frame on its way; without a source or target, that is the switch itself."""
+        now = self._core.scheduler.now_ns()
+        ends = (str(source or self.name), str(target or self.name))
+        path = self._paths.get(ends)
+        if path is None:
+            path = self._paths[ends] = Path(f"{self._core.seed}/{self.name}/{ends[0]}/{ends[1]}")
+        dues = path.fate(self, now)
+        if not dues and isinstance(frame, Packet) and target is not None:
+            self._record("lost", target, frame, "")
+        elif not dues and isinstance(frame, Report):
+            self._core.record(
+                self.name, "lost", interface=ends[0], destination=frame.group, reason="a report"
+            )
+        for due in dues:
+            order = (source.number if source else 0, target.number if target else 0)
+            self._core.scheduler.schedule(due, order, lambda: self._arrive(source, target, frame))
+
+    def _arrive(
+        self, source: VirtualInterface | None, target: VirtualInterface | None, frame: Frame
+    ) -> None:
+        if target is None:
+            assert source is not None
+            assert isinstance(frame, Report)
+            if source in self._ports:
+                self._learn(source, frame)
+        elif target not in self._ports:
+            return
+        elif not target.is_up:
+            self._drop(target, frame, "the interface is down")
+        elif source is not None and not self._connected(source, target):
+            self._drop(target, frame, "the switch is partitioned")
+        else:
+            target.receive(frame)
+
+    def _connected(self, one: VirtualInterface, other: VirtualInterface) -> bool:
+        parts = self._parts
+        return parts is None or parts.get(one.owner.name) == parts.get(other.owner.name)
+
+    def _learn(self, source: VirtualInterface, report: Report) -> None:
+        if self._table is not None:
+            self._table.learn(source, report, str(source))
+        for port in list(self._ports):
+            if port is not source and _is_router(port) and self._connected(source, port):
+                port.receive(report)
+
+    def _query(self) -> None:
+        """Ask everybody for reports, now and again and again."""
+        scheduler = self._core.scheduler
+        if self._ports:
+            self._core.record(self.name, "queried")
+        for port in list(self._ports):
+            if not _is_router(port):
+                self._send(None, port, Query())
+        scheduler.schedule(scheduler.later(self._query_seconds), (0,), self._query)
+
+    def _drop(self, interface: VirtualInterface, frame: Frame, reason: str) -> None:
+        if isinstance(frame, Packet):
+            self._record("dropped", interface, frame, reason)
+
+    def _record(self, what: str, interface: VirtualInterface, packet: Packet, reason: str) -> None:
+        self._core.record(
+            self.name,
+            "lost" if what == "lost" else "dropped",
+            interface=str(interface),
+            destination=Endpoint(str(packet.destination), packet.port),
+            source=Endpoint(str(packet.source), packet.source_port),
+            data=packet.data,
+            reason=reason,
+        )
+
+
+def _is_router(interface: VirtualInterface) -> bool:
+    return bool(getattr(interface.owner, "is_router", False))
