@@ -19,6 +19,8 @@ _NUMBERS = ("received", "received_bytes", "delivered", "waiting", "dropped_by_po
 def _by_reason(
     counts: Mapping[str, int] | Iterable[tuple[str, int]],
 ) -> tuple[tuple[str, int], ...]:
+    if not counts:  # Mostly, and a receiver may have thousands of memberships.
+        return ()
     return tuple(sorted((reason, count) for reason, count in dict(counts).items() if count))
 
 
