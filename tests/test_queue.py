@@ -146,6 +146,17 @@ async def test_taking_is_a_checkpoint_even_when_data_is_waiting(take: Take) -> N
         await take(queue)  # From the list that was begun.
 
 
+@pytest.mark.parametrize("overflow", ["wait", "drop_oldest", "drop_newest"])
+def test_last_datagrams_of_a_socket_are_put_as_far_as_there_is_room(overflow: Overflow) -> None:
+    queue = DatagramQueue(5, overflow=overflow)
+    for batch in (range(3), range(0), range(3, 7), range(7, 8)):
+        queue.put_last(numbered(batch))
+        assert queue.received == queue.waiting + queue.dropped.total()
+    kept = [3, 4, 5, 6, 7] if overflow == "drop_oldest" else [0, 1, 2, 3, 4]
+    assert numbers_of(queue.waiting_datagrams()) == kept
+    assert queue.dropped == {("239.1.2.3", "eth0"): 3}
+
+
 # The bound -------------------------------------------------------------------------------------
 
 

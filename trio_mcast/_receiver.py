@@ -333,6 +333,9 @@ class McastReceiver(DatagramChannel):
     def statistics(self) -> ReceiverStatistics:
         """What this receiver has counted so far, as a frozen snapshot.
 
+        It is made when it is asked for, by a look at each socket and at each datagram that waits:
+        enough for every second, too much for every datagram.
+
         It can still be asked for after closing: then it tells how things stood at the end.
         """
         return self._last_statistics or self._intake.statistics()

@@ -19,6 +19,8 @@ _NUMBERS = ("received", "received_bytes", "delivered", "waiting", "dropped_by_po
 def _by_reason(
     counts: Mapping[str, int] | Iterable[tuple[str, int]],
 ) -> tuple[tuple[str, int], ...]:
+    if not counts:  # Mostly, and a receiver may have thousands of memberships.
+        return ()
     return tuple(sorted((reason, count) for reason, count in dict(counts).items() if count))
 
 
@@ -34,8 +36,9 @@ class DatagramCounts:
         received_bytes: The payload of these, in bytes.
         delivered: Handed to the program.
         waiting: Read, accepted and not yet handed to the program.
-        dropped_by_policy: Read, accepted, and dropped because ``max_buffered`` of them waited and
-            ``overflow`` says that some are to be dropped then.
+        dropped_by_policy: Read, accepted, and dropped because ``max_buffered`` of them waited:
+            either ``overflow`` says that some are to be dropped then, or a group was left, and what
+            its sockets still had did not fit.
         dropped_by_kernel: Dropped by the system, mostly because a socket's receive buffer was full;
             `None` where the system does not tell. What the system handles as one unit (see
             ``max_buffered`` of `open_mcast_receiver`) it also drops as one, and counts once.
