@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -42,18 +43,23 @@ class SystemHost:
                 error, step="list interfaces", group=None, interface=None
             ) from error
 
-    def default_interface(self, group: Group) -> Interface | None:
+    def default_interface(
+        self, group: Group, among: Sequence[Interface] | None = None
+    ) -> Interface | None:
         if is_link_scoped(group.address):
             return None  # Every interface has such a link; no route chooses between them.
         try:
             index = routed_index(group)
         except OSError as error:
             raise explain_refusal(error, step="route", group=str(group), interface=None) from error
-        return next((item for item in self.list_interfaces() if item.index == index), None)
+        if index is None:
+            return None
+        interfaces = self.list_interfaces() if among is None else among
+        return next((item for item in interfaces if item.index == index), None)
 
-    def watch(self) -> InterfaceWatcher:
+    def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         try:
-            return _new_watcher()
+            return _new_watcher(routes)
         except OSError as error:
             raise explain_refusal(
                 error, step="watch interfaces", group=None, interface=None
@@ -163,9 +169,9 @@ def _new_poller() -> Poller:
         raise McastError(_LINUX_ONLY)
 
 
-def _new_watcher() -> InterfaceWatcher:
+def _new_watcher(routes: bool) -> InterfaceWatcher:
     if sys.platform == "linux":
-        return NetlinkWatcher()
+        return NetlinkWatcher(routes=routes)
     else:
         raise McastError(
             f"this version of trio_mcast watches interfaces on Linux only, not on {sys.platform}"
