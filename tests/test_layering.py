@@ -27,6 +27,7 @@ LAYERS: list[list[str]] = [
     ["_plan_sender"],
     ["_requests"],
     ["_specs"],
+    ["_destinations"],
     ["_datagram"],
     ["_host/"],
     ["_watch"],
@@ -38,6 +39,7 @@ LAYERS: list[list[str]] = [
     ["_members"],
     ["_channel"],
     ["_receiver"],
+    ["_outlets"],
     ["_sender"],
     ["_open"],
     ["__init__"],  # The public names; what stands below uses them as any program does.
@@ -72,6 +74,7 @@ PURE = [
     "_plan",
     "_plan_sender",
     "_specs",
+    "_destinations",
     "_datagram",
 ]
 IMPURE_IMPORTS = {"socket", "select", "selectors", "trio", "ifaddr", "fcntl", "ctypes", "asyncio"}

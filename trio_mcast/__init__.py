@@ -20,7 +20,7 @@ from ._platform import SocketOption
 from ._receiver import McastReceiver, Membership
 from ._sender import McastSender
 from ._specs import McastReceiverSpec, McastSenderSpec
-from ._statistics import ReceiverStatistics, SenderStatistics
+from ._statistics import ReceiverStatistics, SenderInterfaceStatistics, SenderStatistics
 from ._watch import watch_interfaces
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "McastSenderSpec",
     "Membership",
     "ReceiverStatistics",
+    "SenderInterfaceStatistics",
     "SenderStatistics",
     "SocketOption",
     "SocketSetupError",
