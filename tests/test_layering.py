@@ -27,6 +27,7 @@ LAYERS: list[list[str]] = [
     ["_plan_sender", "_plan_unicast"],
     ["_requests"],
     ["_specs"],
+    ["_destinations"],
     ["_datagram"],
     ["_host/"],
     ["_watch"],
@@ -39,6 +40,7 @@ LAYERS: list[list[str]] = [
     ["_members"],
     ["_channel"],
     ["_receiver"],
+    ["_outlets"],
     ["_sender"],
     ["_open"],
     ["__init__"],  # The public names; what stands below uses them as any program does.
@@ -88,6 +90,7 @@ PURE = [
     "_plan_sender",
     "_plan_unicast",
     "_specs",
+    "_destinations",
     "_datagram",
     "testing/_frames",
     "testing/_rules",

@@ -334,6 +334,6 @@ async def test_portable_way_works_on_linux(
             found = await receive(receiver)
             assert (len(found.data), found.group, found.ttl) == (size, group, 7)
             assert found.timestamp_ns is not None
-        assert type(sender._sockets[0]) is PosixSocket
+        assert {type(item) for item in sender._outlets.open_sockets} == {PosixSocket}
         assert sender.statistics().sent == len(sizes)
         await trio.lowlevel.checkpoint()

@@ -64,7 +64,7 @@ async def test_socket_that_cannot_be_read_can_still_be_sent_from(
     groups = [GROUP, "ff02::123"]
     with on(host), caplog.at_level(logging.WARNING, "trio_mcast"):
         async with open_mcast_sender(groups, PORT, interfaces="lo", receive_replies=True) as asker:
-            broken, _ = asker._sockets
+            broken, _ = asker._outlets.open_sockets
             monkeypatch.setattr(broken, "receive", refuse)
             answer_all(host, asker, [b"one", b"two"])
             assert [(await reply_to(asker)).data for _ in range(2)] == [b"one", b"two"]

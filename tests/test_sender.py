@@ -23,6 +23,7 @@ from trio_mcast._plan import BindAddress
 from .lab import Host, Lab
 from .lab.fixtures import TwoHosts, TwoLans
 from .lab.machine import on
+from .traffic import refusals_in
 
 GROUP, PORT = "239.1.2.3", 5000
 
@@ -161,9 +162,42 @@ async def test_where_only_some_refuse_the_others_are_served(
             assert len(caplog.records) == 1, "logged once"
             assert "eth1" in caplog.text
             two_lans.a.down("eth0")
-            with pytest.raises(SocketSetupError) as caught:
+            with pytest.raises(Exception, match="any of 2 groups and interfaces") as caught:
                 await sender.send(b"third")
-            assert {cause.interface for cause in caught.value.causes} == {"eth0", "eth1"}
+            failures = refusals_in(caught.value)
+            assert [item.interface for item in failures] == ["eth0", "eth1"]
+            with pytest.raises(Exception, match="any of 2 groups and interfaces") as caught:
+                await sender.send_batch([b"fourth", b"fifth"])
+            for failure in refusals_in(caught.value):
+                assert "0 of 2 datagrams had been sent" in str(failure)
+            statistics = sender.statistics()
+            assert (statistics.sent, statistics.failed) == (2, 2 + 2 + 4)
+            counts = statistics.interfaces
+            assert {name: item.sent for name, item in counts.items()} == {"eth0": 2, "eth1": 0}
+            assert {name: item.failed for name, item in counts.items()} == {"eth0": 3, "eth1": 5}
+            last_error = counts["eth1"].last_error
+            assert last_error is not None
+            assert (last_error.errno, last_error.group) == (errno.ENETUNREACH, GROUP)
+            assert len(caplog.records) == 1, "what is raised is not logged"
+
+
+async def test_group_that_is_sent_to_only_now_and_then_is_logged_for_itself(
+    two_lans: TwoLans, caplog: pytest.LogCaptureFixture
+) -> None:
+    with on(two_lans.a), caplog.at_level(logging.INFO, "trio_mcast"):
+        async with open_mcast_sender(GROUP, PORT, interfaces=["eth0", "eth1"]) as sender:
+            two_lans.a.down("eth1")
+            for _ in range(3):
+                await sender.send(b"?")
+                await sender.send(b"?", to="239.9.9.9")
+            two_lans.a.up("eth1")
+            await sender.send(b"?")
+            await sender.send_batch([b"?", b"?"], to="239.9.9.9")
+            await sender.send(b"?")
+    assert [item.levelname for item in caplog.records] == ["WARNING"] * 2 + ["INFO"] * 2
+    for number, group in enumerate([GROUP, "239.9.9.9"] * 2):
+        assert group in caplog.messages[number]
+        assert "eth1" in caplog.messages[number]
 
 
 async def test_a_full_send_buffer_is_waited_for(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
+from contextlib import closing
 from ipaddress import IPv4Interface, IPv6Interface
 from itertools import pairwise
 from typing import Any
@@ -162,6 +163,22 @@ async def test_what_changes_around_the_first_look_is_told_or_in_it(host: Host) -
 # Many changes -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("family", ["-4", "-6"])
+async def test_changes_of_routes_are_noticed_only_where_asked_for(family: str, host: Host) -> None:
+    ip(host, "link set x0 up", "address add 10.9.9.1/24 dev x0")
+    machine = LabMachine(host)
+    with closing(machine.watch(routes=True)) as asked, closing(machine.watch()) as other:
+        group = "239.0.0.0/8" if family == "-4" else "ff05::/16"
+        for action in ("add", "delete"):
+            host.run("ip", family, "route", action, "multicast", group, "dev", "x0")
+            with trio.fail_after(5):
+                assert await asked.wait() == frozenset()
+        # The kernel hands its messages over before the command ends.
+        of_system: Any = other
+        with pytest.raises(BlockingIOError):
+            of_system._socket.recv(1)
+
+
 async def test_burst_is_answered_by_few_looks(host: Host) -> None:
     machine = Machine(host)
     names = [f"y{number}" for number in range(50)]
@@ -228,8 +245,8 @@ async def test_lost_messages_are_made_up_for_by_a_look(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Forgetful(LabMachine):
-        def watch(self) -> InterfaceWatcher:
-            watcher = super().watch()
+        def watch(self, *, routes: bool = False) -> InterfaceWatcher:
+            watcher = super().watch(routes=routes)
             of_system: Any = watcher
             of_system._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
             return watcher

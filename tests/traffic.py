@@ -25,6 +25,7 @@ from trio_mcast import (
     McastReceiver,
     McastSender,
     Membership,
+    SocketSetupError,
     open_mcast_receiver,
     open_mcast_sender,
 )
@@ -149,6 +150,14 @@ async def delivered(
 def places(datagrams: Iterable[Datagram]) -> list[tuple[str, str, bytes]]:
     """Group, interface and payload of each, in an order in which they can be compared."""
     return sorted((str(item.group), item.interface.name, item.data) for item in datagrams)
+
+
+def refusals_in(error: BaseException) -> list[SocketSetupError]:
+    """What is in the group that is raised where nothing could be sent anywhere."""
+    assert type(error).__name__ == "ExceptionGroup"
+    refusals: list[SocketSetupError] = getattr(error, "exceptions", None) or []
+    assert all(isinstance(item, SocketSetupError) for item in refusals)
+    return list(refusals)
 
 
 async def receive(receiver: McastReceiver) -> Datagram:

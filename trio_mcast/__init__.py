@@ -24,6 +24,7 @@ from ._statistics import (
     DatagramCounts,
     MembershipStatistics,
     ReceiverStatistics,
+    SenderInterfaceStatistics,
     SenderStatistics,
 )
 from ._watch import watch_interfaces
@@ -45,6 +46,7 @@ __all__ = [
     "Membership",
     "MembershipStatistics",
     "ReceiverStatistics",
+    "SenderInterfaceStatistics",
     "SenderStatistics",
     "SocketOption",
     "SocketSetupError",

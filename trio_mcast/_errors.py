@@ -8,6 +8,12 @@ from __future__ import annotations
 
 import errno as _errno
 import os
+import sys
+from collections.abc import Sequence
+
+if sys.version_info < (3, 11):
+    # Trio depends on it there. Not every Python that types are checked on has it.
+    from exceptiongroup import ExceptionGroup  # type: ignore[import-not-found,unused-ignore]
 
 __all__ = [
     "AmbiguousInterfaceError",
@@ -142,13 +148,17 @@ _ADVICE: dict[tuple[str | None, int], str] = {
     ),
     ("socket", _errno.EAFNOSUPPORT): "this family is not available on this machine",
     ("send", _errno.ENETUNREACH): (
-        "there is no route for it on that interface; for IPv6 groups over the loopback interface "
+        "the interface is down or has no route for it; for IPv6 groups over the loopback interface "
         "one must be added: ip -6 route add local ff00::/8 dev lo"
     ),
     ("send", _errno.EMSGSIZE): "the datagram is larger than the path allows: send smaller ones",
     ("send", _errno.EPERM): "a firewall of this machine refuses it: look at nft list ruleset",
     ("send", _errno.ENETDOWN): "the interface is down",
     ("send", _errno.ENODEV): "the interface has gone",
+    (
+        "send",
+        _errno.EINVAL,
+    ): "the address that it is to come from may have gone from that interface",
 }
 
 
@@ -217,6 +227,7 @@ def explain_refusal(
     interface: str | None,
     detail: str = "",
     system: str | None = None,
+    advice: str | None = None,
 ) -> SocketSetupError:
     """The `SocketSetupError` for an `OSError`: which step, where, why, and what to do about it.
 
@@ -227,6 +238,7 @@ def explain_refusal(
         interface: The interface in question, if it is about one.
         detail: What goes with the step.
         system: The name of the platform whose advice it is to give; `None` for Linux's.
+        advice: What to do about it, where that is known better than from the step and the error.
     """
     number = error.errno
     what = f"{step} {detail}".strip()
@@ -239,7 +251,7 @@ def explain_refusal(
     symbol = _errno.errorcode.get(number or 0, str(number))
     reason = os.strerror(number) if number is not None else str(error)
     known = _ADVICE_OF.get(system or "linux", _ADVICE)
-    advice = known.get((step, number or 0)) or known.get((None, number or 0))
+    advice = advice or known.get((step, number or 0)) or known.get((None, number or 0))
     message = f"{what} failed{where}: {reason} ({symbol})"
     if advice:
         message += f"; {advice}"
@@ -263,3 +275,17 @@ def all_failed(what: str, causes: tuple[SocketSetupError, ...]) -> SocketSetupEr
         step=first.step,
         causes=causes,
     )
+
+
+def none_sent(failures: Sequence[SocketSetupError]) -> Exception:
+    """The error of a datagram that was refused everywhere: the one that there is, or all of them.
+
+    A socket's error is an `OSError`, and so is this, as long as there is one place to send to. Of
+    several, each may have a cause and a cure of its own.
+    """
+    if len(failures) == 1:
+        return failures[0]
+    several: Exception = ExceptionGroup(
+        f"nothing could be sent to any of {len(failures)} groups and interfaces", failures
+    )
+    return several

@@ -9,19 +9,16 @@ from typing import NoReturn, TypeVar
 import trio
 
 from ._addresses import AddressLike
-from ._host import Host, current_host
+from ._host import current_host
 from ._intake import Intake
 from ._interface import InterfaceSelectors
 from ._members import Members
+from ._outlets import Outlets
 from ._plan import DEFAULT_RECEIVE_BUFFER_BYTES
 from ._queue import DatagramQueue
 from ._receiver import McastReceiver
 from ._sender import McastSender
 from ._specs import McastReceiverSpec, McastSenderSpec, Overflow
-
-# How many replies may wait in a sender; then reading stops, and the kernel's buffers fill. As many
-# as in a receiver unless told otherwise.
-_MAX_BUFFERED_REPLIES = 1_024
 
 _Live = TypeVar("_Live", McastReceiver, McastSender)
 
@@ -266,32 +263,6 @@ async def open_sender(spec: McastSenderSpec) -> AsyncIterator[McastSender]:
     """What stands behind `McastSenderSpec.open`."""
     host = current_host()
     await trio.lowlevel.checkpoint()
-    plan = spec.plan_targets(host.list_interfaces(), host.platform, host.default_interface)
-    with ExitStack() as stack:
-        sockets = []
-        intake = _reply_intake(host) if spec.receive_replies else None
-        if intake is not None:
-            stack.callback(intake.close)
-        for socket_spec in plan.sockets:
-            socket = host.open_socket(socket_spec)
-            stack.callback(socket.close)
-            sockets.append(socket)
-            if intake is not None:
-                intake.add(socket)
-        sender = McastSender._create(
-            sockets,
-            plan,
-            port=spec.port,
-            send_buffer_asked=spec.send_buffer_size,
-            intake=intake,
-        )
-        async with _running(sender):
-            yield sender
-
-
-def _reply_intake(host: Host) -> Intake:
-    return Intake(
-        host,
-        DatagramQueue(_MAX_BUFFERED_REPLIES, "this sender, or its replies,"),
-        buffer_asked=DEFAULT_RECEIVE_BUFFER_BYTES,
-    )
+    sender = McastSender._create(Outlets(host, spec), send_buffer_asked=spec.send_buffer_size)
+    async with _running(sender):
+        yield sender

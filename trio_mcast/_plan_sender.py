@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import attrs
 
-from ._addresses import Family, Group, IPAddress, family_of, is_link_scoped, without_zone
-from ._errors import AmbiguousInterfaceError
+from ._addresses import (
+    Family,
+    Group,
+    IPAddress,
+    family_of,
+    is_link_scoped,
+    parse_address,
+    without_zone,
+)
+from ._errors import AmbiguousInterfaceError, InterfaceNotFoundError
 from ._interface import (
     Interface,
     InterfaceSelector,
     Selection,
+    by_zone,
     describe_interfaces,
     is_candidate,
+    select_interfaces,
 )
 from ._plan import (
     DEFAULT_RECEIVE_BUFFER_BYTES,
@@ -33,6 +44,8 @@ from ._platform import _layout as layout
 _DISCARD_PORT = 9
 
 Router: TypeAlias = Callable[[Group], "Interface | None"]
+# What tells the sockets of a sender apart: an interface's name, a family, an address to send from.
+SocketKey: TypeAlias = tuple[str, Family, "IPAddress | None"]
 
 
 @attrs.frozen
@@ -49,11 +62,45 @@ class SenderWishes:
 
 
 @attrs.frozen
+class SenderWant:
+    """A group, and where a sender is to send it: looked for whenever the interfaces change.
+
+    Interfaces are known by name here: the index of one that was removed and made again is another.
+
+    Attributes:
+        group: The group, without its zone.
+        interface: The name of the interface. `None`: the one that has ``address`` or, without one,
+            the one to which the system routes the group.
+        address: An address that the interface must have, and that datagrams come from.
+    """
+
+    group: Group
+    interface: str | None = None
+    address: IPAddress | None = None
+
+
+@attrs.frozen
+class Absence:
+    """Why a group cannot be sent where it is wanted, now that interfaces have changed."""
+
+    errno: int
+    reason: str
+
+
+@attrs.frozen
 class SenderPlan:
-    """The sockets of a sender, and which group goes out through which of them, by position."""
+    """The sockets of a sender, and which of its wants goes out through which, by position."""
 
     sockets: tuple[SocketSpec, ...]
-    targets: tuple[tuple[Group, int], ...]
+    wants: tuple[tuple[SenderWant, int], ...]
+
+    @property
+    def targets(self) -> tuple[tuple[Group, int], ...]:
+        """Which group goes out through which socket, each pair once.
+
+        Two wants can come to the same: a group named with and without a zone.
+        """
+        return tuple(dict.fromkeys((want.group, number) for want, number in self.wants))
 
 
 def plan_sender(
@@ -83,56 +130,154 @@ def plan_sender(
     if source is not None and not any(family_of(source) == group.family for group in groups):
         label = FAMILY_LABEL[family_of(source)]
         raise ValueError(f"source_address {source} is {label}, but no group is {label}")
+    places: dict[SenderWant, Selection] = {}
     if selectors is None:
-        pairs = [
-            pair
-            for group in groups
-            for pair in pair_groups(
-                [group], _default_selectors(group, source, interfaces, route), interfaces
-            )
-        ]
+        for want in [_default_want(group, source, interfaces) for group in groups]:
+            places[want] = _find(want, interfaces, route)
     else:
-        pairs = pair_groups(groups, selectors, interfaces)
-    sockets: dict[tuple[str, Family, IPAddress | None], SocketSpec] = {}
-    targets = []
-    for group, selection in dict.fromkeys(pairs):
-        local = _source_for(group, selection, source)
-        key = (selection.interface.name, group.family, local)
+        for group, selection in pair_groups(groups, selectors, interfaces):
+            places[_selected_want(group, selection)] = selection
+    sockets: dict[SocketKey, SocketSpec] = {}
+    wants = []
+    for want, place in places.items():
+        key = (place.interface.name, want.group.family, _source_for(want.group, place, source))
         if key not in sockets:
-            sockets[key] = _plan_sender_socket(selection.interface, key[1:], wishes, platform)
-        targets.append((group, list(sockets).index(key)))
-    # Two pairs can come to the same: a group named with and without a zone.
-    return SenderPlan(tuple(sockets.values()), tuple(dict.fromkeys(targets)))
+            sockets[key] = _plan_sender_socket(place.interface, key[1:], wishes, platform)
+        wants.append((want, list(sockets).index(key)))
+    return SenderPlan(tuple(sockets.values()), tuple(wants))
 
 
-def _default_selectors(
-    group: Group, source: IPAddress | None, interfaces: Sequence[Interface], route: Router
-) -> list[InterfaceSelector] | None:
-    """The interface for a group where the user names none; `None` if the group's zone names it."""
+def replan_sender(
+    wants: Sequence[tuple[SenderWant, SocketSpec, bool]],
+    wishes: SenderWishes,
+    interfaces: Sequence[Interface],
+    platform: Platform,
+    route: Router,
+) -> tuple[SocketSpec | Absence, ...]:
+    """What the sockets of a sender should be, now that the interfaces have changed.
+
+    What need not change does not: an address is kept as long as the interface has it and it fits,
+    even if it is no longer the first.
+
+    Args:
+        wants: Each want, the plan of the last socket that it had, and whether that is open.
+        wishes: As for `plan_sender`.
+        interfaces: As for `plan_sender`.
+        platform: As for `plan_sender`.
+        route: As for `plan_sender`.
+    """
+    made: dict[SocketKey, SocketSpec] = {}
+    planned: list[SocketSpec | Absence] = []
+    for want, last, is_open in wants:
+        bound = without_zone(parse_address(last.bind[0], "address"))
+        try:
+            place = _find(want, interfaces, route, last.interface)
+            if is_open and not place.interface.is_up and _is_same(place.interface, last.interface):
+                # Nothing can be sent there, and some of its addresses go with being up. Mostly it
+                # comes back as it was, and then its socket is right again at once.
+                local = None if bound.is_unspecified else bound
+            else:
+                local = _source_for(want.group, place, wishes.source_address, bound)
+        except (InterfaceNotFoundError, AmbiguousInterfaceError, ValueError) as error:
+            planned.append(_absence(want, error))
+            continue
+        if local is None and not bound.is_unspecified:
+            # Without an address of its own, its datagrams would come from another interface's.
+            label = FAMILY_LABEL[want.group.family]
+            reason = f"interface {place.interface.name} has no {label} address now"
+            planned.append(Absence(errno.EADDRNOTAVAIL, reason))
+            continue
+        key = (place.interface.name, want.group.family, local)
+        if key not in made:
+            made[key] = _plan_sender_socket(place.interface, key[1:], wishes, platform)
+        planned.append(made[key])
+    return tuple(planned)
+
+
+def _is_same(one: Interface, other: Interface) -> bool:
+    return (one.name, one.index) == (other.name, other.index)
+
+
+def _absence(want: SenderWant, error: Exception) -> Absence:
+    if isinstance(error, AmbiguousInterfaceError):
+        return Absence(errno.ENETUNREACH, str(error))
+    if isinstance(error, InterfaceNotFoundError) and want.address is None:
+        return Absence(errno.ENODEV, str(error))
+    return Absence(errno.EADDRNOTAVAIL, str(error))
+
+
+def _default_want(
+    group: Group, source: IPAddress | None, interfaces: Sequence[Interface]
+) -> SenderWant:
+    """Where the user names no interface: the zone does, or the source address, or the route."""
+    bare = Group(group.address)
     if group.zone is not None:
-        return None
+        return SenderWant(bare, by_zone(group.zone, interfaces).name)
     if source is not None and family_of(source) == group.family:
-        return [source]
-    routed = route(group)
+        return SenderWant(bare, None, source)
+    return SenderWant(bare)
+
+
+def _selected_want(group: Group, selection: Selection) -> SenderWant:
+    address = selection.address
+    if address is None or address.is_link_local:
+        return SenderWant(group, selection.interface.name, address)
+    return SenderWant(group, None, address)  # It may move to another interface.
+
+
+def _find(
+    want: SenderWant,
+    interfaces: Sequence[Interface],
+    route: Router,
+    last: Interface | None = None,
+) -> Selection:
+    """The interface for a want.
+
+    Args:
+        want: What is wanted.
+        interfaces: The interfaces there are.
+        route: The interface to which the system routes a group.
+        last: Where it was before, if it was anywhere: it stays there where anything else would be
+            as good.
+
+    Raises:
+        InterfaceNotFoundError: There is none.
+        AmbiguousInterfaceError: There are several.
+    """
+    if want.interface is not None:
+        (selection,) = select_interfaces([want.interface], interfaces)
+        return Selection(selection.interface, want.address)
+    here = [item for item in interfaces if last is not None and item.name == last.name]
+    if want.address is not None:
+        if here and without_zone(want.address) in here[0].addresses(want.group.family):
+            interfaces = here
+        return select_interfaces([want.address], interfaces)[0]
+    routed = route(want.group)
     if routed is not None:
-        return [routed]
+        return Selection(routed)
     candidates = [item for item in interfaces if is_candidate(item)]
+    if len(candidates) != 1 and here:
+        return Selection(here[0])
     if len(candidates) > 1:
         raise AmbiguousInterfaceError(
-            f"the system has no route to group {group}, and {len(candidates)} interfaces could "
-            f"be meant: {describe_interfaces(candidates)}; name one in interfaces="
+            f"the system has no route to group {want.group}, and {len(candidates)} interfaces "
+            f"could be meant: {describe_interfaces(candidates)}; name one in interfaces="
         )
-    return None
+    return select_interfaces(None, interfaces)[0]
 
 
 def _source_for(
-    group: Group, selection: Selection, source_address: IPAddress | None
+    group: Group,
+    selection: Selection,
+    source_address: IPAddress | None,
+    last: IPAddress | None = None,
 ) -> IPAddress | None:
     """The address that a sender's datagrams to a group come from; `None` if the interface has none.
 
     It is chosen here, not by the system: left to itself Linux may send with another interface's
     address, over the loopback interface even with 0.0.0.0 (measured on 6.18). An IPv6 group of
     link-local scope gets a link-local source and a wider one a wider source, as RFC 6724 has it.
+    The ``last`` one is kept if it is still there and fits as well as any.
     """
     own = selection.interface.addresses(group.family)
     if source_address is not None and family_of(source_address) == group.family:
@@ -147,9 +292,9 @@ def _source_for(
     if selection.address is not None:
         return selection.address
     if group.family == "ipv6":
-        wanted = [item for item in own if item.is_link_local == is_link_scoped(group.address)]
-        own = (*wanted, *own)
-    return next(iter(own), None)
+        fitting = [item for item in own if item.is_link_local == is_link_scoped(group.address)]
+        own = tuple(fitting) or own
+    return last if last in own else next(iter(own), None)
 
 
 def _plan_sender_socket(

@@ -6,38 +6,23 @@ import errno
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
+import attrs
 import trio
 
-from ._addresses import (
-    MAX_DATAGRAM_BYTES,
-    AddressLike,
-    Endpoint,
-    Group,
-    IPAddress,
-    family_of,
-    parse_address,
-    parse_group,
-    parse_port,
-    without_zone,
-)
+from ._addresses import Endpoint, parse_address
 from ._channel import DatagramChannel
-from ._errors import SocketSetupError, all_failed, explain_refusal
+from ._destinations import Buffer, Destination, Way, checked_payload, checked_payloads
+from ._errors import SocketSetupError, explain_refusal, none_sent
 from ._host import McastSocket, current_host
-from ._intake import Intake
 from ._interface import Interface
 from ._live import OpenedOnly
-from ._plan import BindAddress, bind_address
-from ._plan_sender import SenderPlan
-from ._statistics import SenderStatistics
+from ._outlets import Gone, Outlet, Outlets
+from ._plan import BindAddress
+from ._statistics import SenderInterfaceStatistics, SenderStatistics
 
 logger = logging.getLogger("trio_mcast")
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
-Destination: TypeAlias = AddressLike | tuple[AddressLike, int]
-_Route: TypeAlias = tuple[McastSocket, BindAddress]
 
 # How many destinations other than the sender's own groups are remembered with their sockets, so
 # that an answer to a known peer needs no parsing. Arbitrary; at the bound it starts afresh.
@@ -53,51 +38,73 @@ _MAX_PAUSES = 11
 _FIRST_PAUSE_SECONDS = 0.001
 
 
+@attrs.define
+class _Tally:
+    """The counts of one interface."""
+
+    sent: int = 0
+    failed: int = 0
+    last_error: SocketSetupError | None = None
+
+
+_Route: TypeAlias = tuple[Outlet, BindAddress, _Tally]
+
+
 class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
     """Sends datagrams to multicast groups; made by `open_mcast_sender`.
 
     It is a `trio.abc.SendChannel` of bytes. Several tasks may send through one sender.
+
+    A sender follows its interfaces as they come, go and change, where the system can tell (Linux).
     """
 
-    def __init__(
-        self,
-        sockets: Sequence[McastSocket],
-        plan: SenderPlan,
-        *,
-        port: int,
-        send_buffer_asked: int | None,
-        intake: Intake | None,
-    ) -> None:
-        self._sockets = tuple(sockets)
-        self._intake = intake
-        self._replies = None if intake is None else DatagramChannel._create(intake)
-        self._port = port
+    def __init__(self, outlets: Outlets, *, send_buffer_asked: int | None) -> None:
+        self._outlets = outlets
+        self._intake = outlets.intake
+        self._replies = None if self._intake is None else DatagramChannel._create(self._intake)
         self._send_buffer_asked = send_buffer_asked
-        self._targets = [
-            (group, (sockets[number], self._address(sockets[number], group.address, port)))
-            for group, number in plan.targets
-        ]
-        self._everywhere: tuple[_Route, ...] = tuple(route for _, route in self._targets)
+        self._tasks = trio.CancelScope()
+        self._tallies: dict[str, _Tally] = {}
+        # Where `send` sends unless told otherwise; and the same where it is one place only.
+        self._everywhere: tuple[_Route, ...] = ()
+        self._only: _Route | None = None
         self._remembered: dict[Destination, tuple[_Route, ...]] = {}
-        self._sent = 0
-        self._failed = 0
-        self._logged: set[tuple[str | None, str | None]] = set()
+        # What was refused last on a group and interface, and logged.
+        self._refused: dict[tuple[str | None, str | None], SocketSetupError] = {}
         self._last_statistics: SenderStatistics | None = None
+        self._renew()
 
     async def _run(self) -> None:
-        """Read replies, if they are wanted, until they or the sender are closed."""
-        if self._intake is not None:
-            await self._intake.run(self._ignore)
+        """Follow the interfaces and read replies, until closed."""
+        with self._tasks:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._outlets.follow, self._renew, name="follow interfaces")
+                if self._intake is not None:
+                    nursery.start_soon(self._intake.run, self._ignore, name="read replies")
 
     def _ignore(self, socket: McastSocket, error: SocketSetupError) -> None:
         """A socket can no longer be read: it can still be sent from, so it stays open."""
         assert self._intake is not None
         self._intake.ignore(socket)
 
-    @staticmethod
-    def _address(socket: McastSocket, address: IPAddress, port: int) -> BindAddress:
-        scoped = address.is_multicast or address.is_link_local
-        return bind_address(address, port, socket.spec.interface.index if scoped else 0)
+    def _renew(self) -> None:
+        """Send through the sockets that there are now."""
+        self._everywhere = self._routes_of(self._outlets.ways.everywhere())
+        self._only = self._everywhere[0] if len(self._everywhere) == 1 else None
+        self._remembered.clear()
+        # What is not sent to any more cannot recover.
+        used = {item.spec.interface.name for item in self._outlets.outlets}
+        self._refused = {key: item for key, item in self._refused.items() if key[1] in used}
+
+    def _routes_of(self, ways: Iterable[Way]) -> tuple[_Route, ...]:
+        outlets = self._outlets.outlets
+        return tuple(
+            (outlets[number], address, self._tally(outlets[number].spec.interface.name))
+            for number, address in ways
+        )
+
+    def _tally(self, interface: str) -> _Tally:
+        return self._tallies.setdefault(interface, _Tally())
 
     async def send(self, data: Buffer, *, to: Destination | None = None) -> None:
         """Send one datagram.
@@ -115,30 +122,44 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             TypeError: ``data`` is not bytes-like, or ``to`` is none of the above.
             ValueError: ``data`` is too large, or ``to`` cannot be reached from this sender's
                 interfaces.
-            SocketSetupError: The system refused it for every group and interface; ``errno`` tells
-                why, and the message what to do about it. Where only some refuse, the others are
-                served, the failures are counted in `statistics`, and each is logged once.
+            SocketSetupError: It was to go to one group on one interface, or to one peer, and could
+                not be sent: the system refused it, or the interface or its address is not there
+                now. ``errno`` tells why, and the message what to do about it. It is an `OSError`.
+            ExceptionGroup: It was to go to several groups or on several interfaces, and could not
+                be sent anywhere: the `SocketSetupError` of each. Where it could be sent somewhere,
+                nothing is raised: the failures are counted in `statistics` and each is logged once,
+                until that group and interface works again, which is logged once too.
             trio.ClosedResourceError: The sender was closed.
 
         Cancellation:
             A checkpoint. If it is cancelled while it waits for room in a send buffer, the datagram
             has gone out to some of the groups and interfaces, or to none.
         """
-        self._check_open()
-        payload = _checked_payload(data)
-        routes = self._everywhere if to is None else self._routes(to)
         await trio.lowlevel.checkpoint()
+        only = self._only
+        if only is not None and to is None and type(data) is bytes and not self._refused:
+            try:
+                only[0].send(data, only[1])
+            except OSError:
+                pass  # The longer way tries it again, and waits or explains.
+            else:
+                only[2].sent += 1
+                return
         self._check_open()
+        payload = checked_payload(data)
+        routes = self._everywhere if to is None else self._routes(to)
         done = 0
         try:
-            for socket, address in routes:
-                socket.send(payload, address)
+            for outlet, address, tally in routes:
+                outlet.send(payload, address)
+                tally.sent += 1
                 done += 1
         except OSError:
-            pass  # The longer way tries it again, and waits or explains.
-        self._sent += done
+            pass  # As above.
+        if self._refused:
+            self._note_recovered(routes[:done])
         if done < len(routes):
-            await self._deliver([payload], routes[done:], done)
+            await self._deliver([payload], routes[done:], to, served=done)
 
     async def send_batch(
         self, datagrams: Iterable[Buffer], *, to: Destination | None = None
@@ -152,110 +173,143 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         Raises:
             TypeError: As for `send`; nothing has been sent then.
             ValueError: As for `send`; nothing has been sent then.
-            SocketSetupError: As for `send`, if no group and interface took all of them; the message
-                says how many had been sent.
+            SocketSetupError: As for `send`, if they were not all sent; the message says how many
+                had been.
+            ExceptionGroup: As for `send`, if no group and interface took all of them; the message
+                of each `SocketSetupError` in it says how many had been sent there.
             trio.ClosedResourceError: The sender was closed.
 
         Cancellation:
             A checkpoint. If it is cancelled, the first few datagrams have been sent.
         """
         self._check_open()
-        payloads = _checked_payloads(datagrams)
-        routes = self._everywhere if to is None else self._routes(to)
+        payloads = checked_payloads(datagrams)
         await trio.lowlevel.checkpoint_if_cancelled()
+        routes = self._everywhere if to is None else self._routes(to)
         if payloads:
-            await self._deliver(payloads, routes)
+            await self._deliver(payloads, routes, to)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _deliver(
-        self, payloads: Sequence[bytes], routes: Sequence[_Route], served: int = 0
+        self,
+        payloads: Sequence[bytes],
+        routes: Sequence[_Route],
+        to: Destination | None,
+        served: int = 0,
     ) -> None:
         """Send everything on every route; raise only if no route takes all of it.
 
         Args:
             payloads: What to send.
             routes: Where.
+            to: What they were made from, in case that they change meanwhile.
             served: How many other routes have taken all of it already.
         """
-        failures: list[SocketSetupError] = []
-        most = 0
+        failures = []
         for route in routes:
-            sent, error = await self._send_on(route, payloads)
-            most = max(most, sent)
-            if error is not None:
-                self._failed += len(payloads) - sent
-                failures.append(self._explain(error, route))
-        if not served and len(failures) == len(routes):
-            raise self._all_refused(failures, most, len(payloads))
+            failure = await self._send_on(route, payloads, to)
+            if failure is not None:
+                failures.append(failure)
+        if failures and not served and len(failures) == len(routes):
+            raise none_sent(failures)
         for failure in failures:
-            self._log_once(failure)
+            where = (failure.group, failure.interface)
+            if where not in self._refused:
+                logger.warning("%s", failure)
+            self._refused[where] = failure
 
     async def _send_on(
-        self, route: _Route, payloads: Sequence[bytes]
-    ) -> tuple[int, OSError | None]:
-        """Send on one route, in order, until all is sent or one is refused."""
-        socket, address = route
+        self, route: _Route, payloads: Sequence[bytes], to: Destination | None
+    ) -> SocketSetupError | None:
+        """Send on one route, in order, until all is sent or one is refused, and tell why."""
+        outlet, address, tally = route
         sent, pauses = 0, 0
         while sent < len(payloads):
             try:
                 if len(payloads) == 1:
-                    socket.send(payloads[0], address)
+                    outlet.send(payloads[0], address)
                     count = 1
                 else:
-                    count = socket.send_batch(payloads, sent, address)
+                    count = outlet.send_batch(payloads, sent, address)
                 sent += count
-                self._sent += count
+                tally.sent += count
                 pauses = 0  # The queue is being emptied, however slowly.
                 # Other tasks have their turn whenever another so many have been sent.
                 if sent // _SENT_AT_ONCE != (sent - count) // _SENT_AT_ONCE:
                     await trio.lowlevel.checkpoint()
             except BlockingIOError:
-                # Closed may be the replies only, which wakes whoever waits for the same socket.
+                # Closed may be the replies, or this socket, but not the sender.
                 with suppress(trio.ClosedResourceError):
-                    await socket.wait_writable()
+                    await outlet.wait_writable()
                 self._check_open()
             except OSError as error:
-                if error.errno != errno.ENOBUFS or pauses == _MAX_PAUSES:
-                    return sent, error
-                # The interface's queue is full, of which readiness does not tell.
-                await trio.sleep(_FIRST_PAUSE_SECONDS * 2**pauses)
                 self._check_open()
-                pauses += 1
-        return sent, None
+                successor = self._successor(route, to)
+                if successor is not None:
+                    outlet, address, tally = route = successor
+                elif (
+                    error.errno != errno.ENOBUFS
+                    or pauses == _MAX_PAUSES
+                    or isinstance(outlet, Gone)
+                ):
+                    failure = self._explain(error, route, sent, len(payloads))
+                    tally.failed += len(payloads) - sent
+                    tally.last_error = failure
+                    return failure
+                else:
+                    # The interface's queue is full, of which readiness does not tell.
+                    await trio.sleep(_FIRST_PAUSE_SECONDS * 2**pauses)
+                    self._check_open()
+                    pauses += 1
+        if self._refused:
+            self._note_recovered([route])
+        return None
 
-    def _all_refused(
-        self, failures: Sequence[SocketSetupError], sent: int, wanted: int
-    ) -> SocketSetupError:
-        error = all_failed("the datagram could not be sent anywhere", tuple(failures))
-        if wanted == 1:
-            return error
-        return SocketSetupError(
-            error.errno,
-            f"{error}; {sent} of {wanted} datagrams had been sent",
-            step=error.step,
-            group=error.group,
-            interface=error.interface,
-            causes=error.causes,
+    def _successor(self, route: _Route, to: Destination | None) -> _Route | None:
+        """What stands for a route whose socket was replaced while something waited to be sent."""
+        outlet, address, _ = route
+        if outlet in self._outlets.outlets:
+            return None
+        try:
+            routes = self._everywhere if to is None else self._routes(to)
+        except ValueError:
+            return None  # There is nothing like it any more.
+        alike = [item for item in routes if item[1][:2] == address[:2]]
+        name = outlet.spec.interface.name
+        return next(
+            (item for item in alike if item[0].spec.interface.name == name), next(iter(alike), None)
         )
 
-    def _explain(self, error: OSError, route: _Route) -> SocketSetupError:
-        socket, address = route
+    def _explain(self, error: OSError, route: _Route, sent: int, wanted: int) -> SocketSetupError:
+        outlet, address, _ = route
         target = Endpoint(str(address[0]), address[1])
-        is_group = parse_address(target.host, "address").is_multicast
-        return explain_refusal(
+        advice = None
+        if isinstance(outlet, Gone):
+            advice = f"{outlet.absence.reason}; the sender goes on there when that has changed"
+        failure = explain_refusal(
             error,
             step="send",
             detail=f"to {target}",
-            group=target.host if is_group else None,
-            interface=socket.spec.interface.name,
+            group=_group_of(address),
+            interface=outlet.spec.interface.name,
             system=current_host().platform.name,
+            advice=advice,
+        )
+        if wanted == 1:
+            return failure
+        return SocketSetupError(
+            failure.errno,
+            f"{failure}; {sent} of {wanted} datagrams had been sent",
+            step=failure.step,
+            group=failure.group,
+            interface=failure.interface,
         )
 
-    def _log_once(self, failure: SocketSetupError) -> None:
-        where = (failure.group, failure.interface)
-        if where not in self._logged:
-            self._logged.add(where)
-            logger.warning("%s", failure)
+    def _note_recovered(self, routes: Iterable[_Route]) -> None:
+        for outlet, address, _ in routes:
+            where = (_group_of(address), outlet.spec.interface.name)
+            if self._refused.pop(where, None) is not None:
+                logger.info("datagrams to group %s go out on interface %s again", *where)
 
     def _routes(self, to: Destination) -> tuple[_Route, ...]:
         """The sockets and addresses for a destination.
@@ -267,77 +321,11 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         known = self._remembered.get(to) if _is_hashable(to) else None
         if known is not None:
             return known
-        address, port = self._parse_destination(to)
-        if address.is_multicast:
-            routes = self._group_routes(parse_group(address), port)
-        else:
-            routes = (self._unicast_route(address, port),)
+        routes = self._routes_of(self._outlets.ways.leading_to(to))
         if len(self._remembered) >= _REMEMBERED_DESTINATIONS:
             self._remembered.clear()
         self._remembered[to] = routes
         return routes
-
-    def _parse_destination(self, to: Destination) -> tuple[IPAddress, int]:
-        if isinstance(to, tuple):
-            if len(to) != 2:
-                raise TypeError(f"to must be a group, or a pair of address and port, not {to!r}")
-            return parse_address(to[0], "to"), parse_port(to[1], "the port of to")
-        if isinstance(to, (str, IPv4Address, IPv6Address)):
-            address = parse_address(to, "to")
-            if not address.is_multicast:
-                raise ValueError(
-                    f"to={str(to)!r} is not a group; for unicast give a pair of address and port"
-                )
-            return address, self._port
-        raise TypeError(
-            "to must be a group, a pair of address and port, or an Endpoint, "
-            f"not {type(to).__name__}: {to!r}"
-        )
-
-    def _group_routes(self, group: Group, port: int) -> tuple[_Route, ...]:
-        listed = [route for item, route in self._targets if item.address == group.address]
-        sockets = [socket for socket, _ in listed] or self._sockets_of(group.address)
-        if group.zone is not None:
-            here = [item for item in sockets if _is_zone_of(item.spec.interface, group.zone)]
-            if not here:
-                raise ValueError(
-                    f"to={str(group)!r}: {group.zone} is not an interface of this sender, which "
-                    f"has {', '.join(item.name for item in self.interfaces)}"
-                )
-            sockets = here
-        return tuple((item, self._address(item, group.address, port)) for item in sockets)
-
-    def _sockets_of(self, address: IPAddress) -> list[McastSocket]:
-        """One socket for each interface, of the address's family."""
-        by_interface = {
-            item.spec.interface.name: item
-            for item in reversed(self._sockets)
-            if item.spec.family == family_of(address)
-        }
-        if not by_interface:
-            kind = "IPv4" if address.version == 4 else "IPv6"
-            raise ValueError(f"to={str(address)!r}: none of this sender's groups is {kind}")
-        return list(reversed(by_interface.values()))
-
-    def _unicast_route(self, address: IPAddress, port: int) -> _Route:
-        sockets = self._sockets_of(address)
-        bare = without_zone(address)
-        zone = address.scope_id if isinstance(address, IPv6Address) else None
-        if zone is not None:
-            sockets = [item for item in sockets if _is_zone_of(item.spec.interface, zone)]
-            if not sockets:
-                raise ValueError(
-                    f"to={str(address)!r}: {zone} is not an interface of this sender, which has "
-                    f"{', '.join(item.name for item in self.interfaces)}"
-                )
-        elif address.is_link_local and isinstance(address, IPv6Address) and len(sockets) > 1:
-            raise ValueError(
-                f"to={str(address)!r} needs a zone, as in {address}%{sockets[0].spec.interface}: "
-                "a link-local address means another machine on each interface"
-            )
-        chosen = next((item for item in sockets if _is_on_link(item.spec.interface, bare)), None)
-        socket = chosen or sockets[0]
-        return socket, self._address(socket, bare, port)
 
     @property
     def replies(self) -> DatagramChannel:
@@ -358,13 +346,16 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
 
     @property
     def interfaces(self) -> tuple[Interface, ...]:
-        """The interfaces that this sender sends on."""
-        return tuple(dict.fromkeys(item.spec.interface for item in self._sockets))
+        """The interfaces that this sender sends on, as they are now.
+
+        An interface that has gone is not among them until it is back.
+        """
+        return tuple(dict.fromkeys(item.spec.interface for item in self._outlets.open_sockets))
 
     @property
     def local_endpoints(self) -> tuple[Endpoint, ...]:
-        """The address and port of each of its sockets, from which its datagrams come."""
-        return tuple(item.local_endpoint for item in self._sockets)
+        """The address and port of each of its sockets, from which its datagrams come now."""
+        return tuple(item.local_endpoint for item in self._outlets.open_sockets)
 
     def statistics(self) -> SenderStatistics:
         """What this sender has counted so far, as a frozen snapshot.
@@ -373,12 +364,19 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         """
         if self._last_statistics is not None:
             return self._last_statistics
+        tallies = self._tallies.values()
         return SenderStatistics(
-            sent=self._sent,
-            failed=self._failed,
+            sent=sum(item.sent for item in tallies),
+            failed=sum(item.failed for item in tallies),
             send_buffer_asked=self._send_buffer_asked,
-            send_buffer_granted=min(item.send_buffer_granted for item in self._sockets),
+            send_buffer_granted=min(
+                (item.send_buffer_granted for item in self._outlets.open_sockets), default=0
+            ),
             replies=None if self._intake is None else self._intake.statistics(),
+            interfaces={
+                name: SenderInterfaceStatistics(item.sent, item.failed, item.last_error)
+                for name, item in self._tallies.items()
+            },
         )
 
     def _check_open(self) -> None:
@@ -389,10 +387,8 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         """Close every socket, at once. Idempotent, and not a checkpoint."""
         if self._last_statistics is None:
             self._last_statistics = self.statistics()
-            if self._intake is not None:
-                self._intake.close()
-            for socket in self._sockets:
-                socket.close()
+            self._tasks.cancel()
+            self._outlets.close()
 
     async def aclose(self) -> None:
         """`close`, then a checkpoint.
@@ -407,28 +403,6 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         await trio.lowlevel.checkpoint()
 
 
-def _checked_payload(data: Buffer) -> bytes:
-    """The payload as bytes: a buffer that can change is copied, as sending may have to wait."""
-    if not isinstance(data, bytes):
-        if not isinstance(data, (bytearray, memoryview)):
-            raise TypeError(f"data must be bytes-like, not {type(data).__name__}: {data!r:.100}")
-        data = bytes(data)
-    if len(data) > MAX_DATAGRAM_BYTES:
-        raise ValueError(
-            f"data of {len(data)} bytes does not fit a UDP datagram, which takes "
-            f"{MAX_DATAGRAM_BYTES}: send it in parts"
-        )
-    return data
-
-
-def _checked_payloads(datagrams: Iterable[Buffer]) -> list[bytes]:
-    found = list(datagrams)
-    # All at once where that will do: one by one costs more than sending does.
-    if {*map(type, found)} == {bytes} and max(map(len, found)) <= MAX_DATAGRAM_BYTES:
-        return cast("list[bytes]", found)
-    return [_checked_payload(data) for data in found]
-
-
 def _is_hashable(value: object) -> bool:
     try:
         hash(value)
@@ -437,11 +411,7 @@ def _is_hashable(value: object) -> bool:
     return True
 
 
-def _is_zone_of(interface: Interface, zone: str) -> bool:
-    return zone in (interface.name, str(interface.index))
-
-
-def _is_on_link(interface: Interface, address: IPAddress) -> bool:
-    if isinstance(address, IPv4Address):
-        return any(address in item.network for item in interface.ipv4_addresses)
-    return any(address in item.network for item in interface.ipv6_addresses)
+def _group_of(address: BindAddress) -> str | None:
+    """The group of an address that is sent to; `None` if it is that of one peer."""
+    host = str(address[0])
+    return host if parse_address(host, "address").is_multicast else None

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
+from ._errors import SocketSetupError
 from ._interface import Interface
 
 _ByReason: TypeAlias = tuple[tuple[str, int], ...]
@@ -168,19 +169,37 @@ def _grouped(
 
 
 @attrs.frozen
+class SenderInterfaceStatistics:
+    """What a sender has counted on one interface.
+
+    Attributes:
+        sent: Datagrams handed to the system, counted once for each group.
+        failed: Datagrams that were not, counted likewise.
+        last_error: Why the last one that failed did; `None` if none has. It stays when datagrams go
+            out again.
+    """
+
+    sent: int
+    failed: int
+    last_error: SocketSetupError | None = None
+
+
+@attrs.frozen
 class SenderStatistics:
     """What a sender has counted since it was opened.
 
     Attributes:
         sent: Datagrams handed to the system, counted once for each group and interface.
-        failed: Datagrams that the system refused, and those behind it in the same batch, counted
-            likewise.
+        failed: Datagrams that were not, because the system refused them, or one before them in the
+            same batch, or because the interface or its address was not there; counted likewise.
         send_buffer_asked: The send buffer that was asked for, per socket, in bytes; `None` if the
             system was left to choose.
         send_buffer_granted: What the system granted, per socket, in bytes: the smallest of all
-            sockets, in the same unit as asked (``net.core.wmem_max`` limits it on Linux).
+            sockets, in the same unit as asked (``net.core.wmem_max`` limits it on Linux); 0 while
+            no interface is there.
         replies: The same of the replies that came; `None` unless the sender was opened with
             ``receive_replies``.
+        interfaces: The counts of each interface that the sender has had, by name.
     """
 
     sent: int
@@ -188,3 +207,4 @@ class SenderStatistics:
     send_buffer_asked: int | None
     send_buffer_granted: int
     replies: ReceiverStatistics | None = None
+    interfaces: Mapping[str, SenderInterfaceStatistics] = attrs.field(factory=dict, hash=False)

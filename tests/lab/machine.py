@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from trio_mcast import Interface
@@ -27,13 +27,15 @@ class LabMachine(SystemHost):
         with self._host.inside():
             return super().list_interfaces()
 
-    def default_interface(self, group: Group) -> Interface | None:
+    def default_interface(
+        self, group: Group, among: Sequence[Interface] | None = None
+    ) -> Interface | None:
         with self._host.inside():
-            return super().default_interface(group)
+            return super().default_interface(group, among)
 
-    def watch(self) -> InterfaceWatcher:
+    def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         with self._host.inside():
-            return super().watch()
+            return super().watch(routes=routes)
 
     def open_socket(self, spec: SocketSpec) -> McastSocket:
         with self._host.inside():

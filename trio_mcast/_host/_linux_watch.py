@@ -15,7 +15,10 @@ assert not TYPE_CHECKING or sys.platform == "linux"
 _RTMGRP_LINK = 0x1
 _RTMGRP_IPV4_IFADDR = 0x10
 _RTMGRP_IPV6_IFADDR = 0x100
+_RTMGRP_IPV4_ROUTE = 0x40
+_RTMGRP_IPV6_ROUTE = 0x400
 _GROUPS: Final = _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR
+_ROUTE_GROUPS: Final = _RTMGRP_IPV4_ROUTE | _RTMGRP_IPV6_ROUTE
 
 # struct nlmsghdr (length, type, flags, sequence, port) and the start of struct ifinfomsg (family,
 # hardware type, index), of which type, family and index are read. The kernel sends each
@@ -29,12 +32,12 @@ class NetlinkWatcher(DampedWatcher):
 
     _message_bytes = _LINK_MESSAGE.size
 
-    def __init__(self) -> None:
-        """Watch from now on. OSError if the system refuses."""
+    def __init__(self, *, routes: bool = False) -> None:
+        """Watch from now on, the routes too if told so. OSError if the system refuses."""
         sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         try:
             sock.setblocking(False)
-            sock.bind((0, _GROUPS))
+            sock.bind((0, _GROUPS | _ROUTE_GROUPS if routes else _GROUPS))
         except BaseException:
             sock.close()
             raise

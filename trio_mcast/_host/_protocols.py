@@ -129,11 +129,21 @@ class Host(Protocol):
     def list_interfaces(self) -> list[Interface]:
         """Its interfaces, by index."""
 
-    def default_interface(self, group: Group) -> Interface | None:
-        """The interface to which it routes a group; `None` without a route. Sends nothing."""
+    def default_interface(
+        self, group: Group, among: Sequence[Interface] | None = None
+    ) -> Interface | None:
+        """The interface to which it routes a group; `None` without a route. Sends nothing.
 
-    def watch(self) -> InterfaceWatcher:
+        Args:
+            group: The group.
+            among: Its interfaces, where the caller has just listed them.
+        """
+
+    def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         """A new watcher of its interfaces.
+
+        Args:
+            routes: Whether it is to notice changes of the routes too.
 
         Raises:
             SocketSetupError: It was refused.

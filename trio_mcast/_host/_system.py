@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from .._addresses import Group, is_link_scoped
@@ -45,18 +46,20 @@ class SystemHost:
                 error, step="list interfaces", group=None, interface=None
             ) from error
 
-    def default_interface(self, group: Group) -> Interface | None:
+    def default_interface(
+        self, group: Group, among: Sequence[Interface] | None = None
+    ) -> Interface | None:
         if is_link_scoped(group.address):
             return None  # Every interface has such a link; no route chooses between them.
-        interfaces = self.list_interfaces()
+        interfaces = self.list_interfaces() if among is None else among
         try:
             return routed_interface(group, interfaces)
         except OSError as error:
             raise explain_refusal(error, step="route", group=str(group), interface=None) from error
 
-    def watch(self) -> InterfaceWatcher:
+    def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         try:
-            return _new_watcher(self.platform)
+            return _new_watcher(self.platform, routes)
         except OSError as error:
             raise explain_refusal(
                 error, step="watch interfaces", group=None, interface=None
@@ -125,9 +128,9 @@ def _new_poller() -> Poller:
         raise McastError(_NOT_ON_WINDOWS)
 
 
-def _new_watcher(platform: Platform) -> InterfaceWatcher:
+def _new_watcher(platform: Platform, routes: bool) -> InterfaceWatcher:
     if sys.platform == "linux":
-        return NetlinkWatcher()
+        return NetlinkWatcher(routes=routes)
     elif sys.platform != "win32":
         return RoutingSocketWatcher(platform)
     else:

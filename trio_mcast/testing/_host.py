@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Final
@@ -179,7 +180,9 @@ class VirtualHost:
         self._core.enter()
         return sorted((item.value for item in self._interfaces.values()), key=lambda i: i.index)
 
-    def default_interface(self, group: Group) -> Interface | None:
+    def default_interface(
+        self, group: Group, among: Sequence[Interface] | None = None
+    ) -> Interface | None:
         """The interface to which it routes a group; `None` without a route."""
         self._core.enter()
         if is_link_scoped(group.address):
@@ -187,8 +190,8 @@ class VirtualHost:
         found = self._output().route(self._platform.name, group.address)
         return None if found is None else found.value
 
-    def watch(self) -> InterfaceWatcher:
-        """A new watcher of its interfaces."""
+    def watch(self, *, routes: bool = False) -> InterfaceWatcher:
+        """A new watcher of its interfaces, and of what is routed to them."""
         self._core.enter()
         watcher = VirtualWatcher(self._core, lambda it: self._watchers.pop(it, None) and None)
         self._watchers[watcher] = None

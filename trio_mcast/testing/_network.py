@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import NoReturn
@@ -272,10 +272,12 @@ class _NoHost:
     def list_interfaces(self) -> list[Interface]:
         self._refuse()
 
-    def default_interface(self, group: Group) -> Interface | None:
+    def default_interface(
+        self, group: Group, among: Sequence[Interface] | None = None
+    ) -> Interface | None:
         self._refuse()
 
-    def watch(self) -> InterfaceWatcher:
+    def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         self._refuse()
 
     def open_socket(self, spec: SocketSpec) -> McastSocket:
