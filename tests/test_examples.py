@@ -16,6 +16,7 @@ import trio
 import trio_mcast
 import trio_mcast.testing
 from trio_mcast import Endpoint, open_mcast_receiver, open_mcast_sender
+from trio_mcast._host import Rejection
 
 from .lab import Host, Lab, Switch
 from .lab.fixtures import TwoHosts
@@ -303,6 +304,12 @@ def test_every_example_is_shown_on_a_page() -> None:
     pages = "".join(path.read_text() for path in DOCS.rglob("*.rst"))
     missing = [path.name for path in EXAMPLES.glob("*.py") if f"/{path.name}\n" not in pages]
     assert missing == []
+
+
+def test_page_on_losses_explains_every_reason_to_reject() -> None:
+    page = (DOCS / "howto" / "losses.rst").read_text()
+    explained = re.findall(r'^``"(\w+)"``$', page, re.MULTILINE)
+    assert sorted(explained) == sorted(item.value for item in Rejection)
 
 
 def test_pages_have_no_python_that_is_not_an_example() -> None:
