@@ -32,9 +32,13 @@ _PEER_PORT = 7_000
 # Besides those of this directory: what does not depend on Linux and can differ on Windows.
 _TESTS = (
     "tests/windows",
-    "tests/test_plan.py",
-    "tests/test_plan_senders.py",
-    "tests/test_platform.py",
+    *(
+        f"tests/test_{name}.py"
+        for name in (
+            *("addresses", "changes", "errors", "interface", "layout", "plan", "plan_senders"),
+            *("platform", "queue", "specs"),
+        )
+    ),
 )
 
 # Until a run that hangs is ended. Arbitrary; it takes some 20 seconds (measured).

@@ -183,6 +183,21 @@ async def test_refusal_says_what_was_refused(peer: Peer) -> None:
     assert "this system does not know source filters" in str(caught.value)
 
 
+@EITHER_FAMILY
+async def test_groups_can_be_joined_and_left_while_receiving(family: str, peer: Peer) -> None:
+    first, second = GROUPS[family], OTHERS[family]
+    async with open_mcast_receiver(first, PORT, interfaces=peer.interface) as receiver:
+        await receiver.join(second, interfaces=peer.interface)
+        peer.ask("send", to=(second, PORT), data=["joined"])
+        with trio.fail_after(10):
+            assert (await receiver.receive()).group == second
+        await receiver.leave(second)
+        peer.ask("send", to=(second, PORT), data=["left"])
+        peer.ask("send", to=(first, PORT), data=["still there"])
+        with trio.fail_after(10):
+            assert (await receiver.receive()).data == b"still there"
+
+
 async def test_cancelled_receive_loses_nothing(peer: Peer) -> None:
     async with open_mcast_receiver("239.1.2.3", PORT, interfaces=peer.interface) as receiver:
         async with trio.open_nursery() as nursery:

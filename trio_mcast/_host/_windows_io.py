@@ -5,7 +5,8 @@ Decision: a datagram says where it was sent
 
 Windows binds no socket to a group's address. A receiver's socket is bound to its interface's
 address instead, where unicast to the port arrives as well. So every datagram is read with its
-destination (IP_PKTINFO), and one that was not sent to the group is rejected. Python's socket module
+destination (IP_PKTINFO), and one that was sent neither to the group nor, where unicast is accepted,
+to the address of the bind is rejected. Python's socket module
 has no ``recvmsg`` on Windows; WSARecvMsg is called through ctypes.
 
 The arrival interface is looked at only if the interface has no address to bind to. Otherwise the
@@ -18,9 +19,11 @@ Decision: a task for each socket
 There is nothing on Windows that stands for many sockets and can itself be waited for, as an epoll
 file descriptor does. So the poller has a small task for each socket, which waits in Trio until that
 one is readable, says so, and waits anew once it was read. A datagram then costs the same however
-many sockets there are; if each call of `WindowsPoller.wait` began to wait for all of them, it would
-cost time for each. The tasks read nothing, so that nothing is lost with them, and run nobody else's
-code; they are Trio's system tasks, and end when their socket is removed or the poller closed.
+many sockets there are. (Measured under Wine 8 with 100 sockets of which one has a datagram now and
+then: 1.2 to 2.0 ms for each; 30 to 37 ms if each call of `WindowsPoller.wait` begins to wait for
+all of them. With one socket both take 0.9 to 1.9 ms.) The tasks read nothing, so that nothing is
+lost with them, and run nobody else's code; they are Trio's system tasks, and end when their socket
+is removed or the poller closed.
 """
 
 from __future__ import annotations
@@ -142,10 +145,14 @@ class WindowsSocket(PosixSocket):
                 control(sock.fileno(), code, bytes(4))
         self._buffers = _thread_buffers()
         tells = bool(applied & {"IP_PKTINFO", "IPV6_PKTINFO"})
-        self._group: bytes | None = None
+        bound_to = ip_address(spec.bind[0])
+        self._checks_interface = tells and bound_to.is_unspecified
+        # What is delivered, by destination, and as sent to which group; empty: everything.
+        self._groups: dict[bytes | None, str | None] = {}
         if tells and spec.group is not None:
-            self._group = ip_address(spec.group).packed
-        self._checks_interface = tells and ip_address(spec.bind[0]).is_unspecified
+            self._groups[ip_address(spec.group).packed] = spec.group
+        if tells and spec.accepts_unicast:
+            self._groups[bound_to.packed] = None
 
     def _read_into(self, batch: list[Datagram], max_datagrams: int) -> None:
         number, read = self._sock.fileno(), self._buffers.read
@@ -167,14 +174,15 @@ class WindowsSocket(PosixSocket):
         interface = self.spec.interface
         if self._checks_interface and arrival.interface_index != interface.index:
             source = Rejection.OTHER_INTERFACE
-        elif self._group is not None and arrival.destination != self._group:
+        elif self._groups and arrival.destination not in self._groups:
             source = Rejection.UNICAST
         if isinstance(source, Rejection):
             self.rejected[source] += 1
             return
         self.received += 1
         self.received_bytes += len(data)
-        group, ttl, timestamp_ns = self.spec.group, arrival.ttl, arrival.timestamp_ns
+        group = self._groups.get(arrival.destination, self.spec.group)
+        ttl, timestamp_ns = arrival.ttl, arrival.timestamp_ns
         batch.append(Datagram(data, source, group, interface, ttl, timestamp_ns))
 
     def send(self, data: bytes, address: BindAddress) -> None:
