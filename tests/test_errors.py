@@ -170,6 +170,41 @@ def test_local_network_permission_is_for_macos_only() -> None:
         assert str(error).endswith("(EHOSTUNREACH)")
 
 
+def windows_refusal(step: str, winerror: int) -> SocketSetupError:
+    """As on Windows, where an OSError has another number and the text for that."""
+    error = OSError(errno.EACCES, "Windows says no")
+    setattr(error, "winerror", winerror)  # noqa: B010  # Declared on Windows only.
+    return explain_refusal(error, step=step, group="239.1.2.3", interface="Ethernet")
+
+
+WINDOWS_ADVICE = [
+    ("socket", 10024, "use fewer groups"),
+    ("bind", 10013, "excludedportrange"),
+    ("bind", 10049, "not connected"),
+    ("MCAST_JOIN_GROUP", 10049, "ipconfig /all"),
+    ("send", 10051, "no route"),
+]
+
+
+@pytest.mark.parametrize(("step", "winerror", "says"), WINDOWS_ADVICE)
+def test_refusal_by_windows_says_what_to_do_about_it(step: str, winerror: int, says: str) -> None:
+    error = windows_refusal(step, winerror)
+    assert "Windows says no (" in str(error)
+    assert says in str(error)
+    assert "sysctl" not in str(error)
+    assert error.errno == errno.EACCES
+
+
+def test_refusal_by_windows_without_advice_ends_with_its_number() -> None:
+    # Not what the errno that Python makes of it would mean on Linux.
+    assert str(windows_refusal("bind", 123_456)).endswith("Windows says no (123456)")
+
+
+def test_a_system_without_memory_for_sockets_is_exhausted() -> None:
+    assert is_exhaustion(refusal(errno.ENOBUFS, step="socket"))
+    assert not is_exhaustion(refusal(errno.ENOBUFS, step="MCAST_JOIN_GROUP"))
+
+
 @pytest.mark.parametrize(("step", "number"), [("SO_RCVBUF", errno.ENOBUFS), ("send", errno.EACCES)])
 def test_refusal_without_advice_ends_with_the_errno(step: str, number: int) -> None:
     assert str(refusal(number, step=step)).endswith(f"({errno.errorcode[number]})")

@@ -264,8 +264,12 @@ def test_loopback_false_rejects_this_machines_addresses_but_on_loopback() -> Non
     eth0, lo = receiver_plan("linux", FOUR, interfaces=["eth0", "lo"], loopback=False)
     assert eth0.own_addresses == own
     assert lo.own_addresses == frozenset()  # The loopback interface always delivers.
-    for socket in receiver_plan("windows", FOUR, interfaces=["eth0", "lo"], loopback=False):
-        assert not socket.own_addresses  # Its own option does it there.
+    # Its own option does it there.
+    eth0, lo = receiver_plan("windows", FOUR, interfaces=["eth0", "lo"], loopback=False)
+    assert eth0.own_addresses == lo.own_addresses == frozenset()
+    for socket, expected in ((eth0, 0), (lo, 1)):
+        values = {item.symbol: item.value for item in socket.options}
+        assert values["IP_MULTICAST_LOOP"] == expected
 
 
 # Pairs of group and interface ------------------------------------------------------------------

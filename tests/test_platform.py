@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import ctypes
 import errno
 import json
 import re
@@ -24,6 +25,7 @@ from trio_mcast._addresses import (
     encode_sockaddr,
     parse_address,
 )
+from trio_mcast._host import _windows_api
 from trio_mcast._platform import (
     PLATFORMS,
     Platform,
@@ -54,6 +56,7 @@ def _read_headers() -> dict[str, dict[str, dict[str, int]]]:
             kind: {**table[name][kind], **more[name].get(kind, {})}
             for kind in ("constants", "sizeof", "offsets")
         }
+        headers[name]["constants"].update(table[name].get("errno", {}))
     for target in LINUX_32_TARGETS:
         variant = table["variants"][target]
         headers[target] = {
@@ -114,7 +117,7 @@ def test_family_number_is_what_the_header_says(target: str, family: Family) -> N
 # What looks like an operating system's number, wherever in the package it stands; a name that ends
 # in _BYTES is one of ours.
 _SYSTEM_SYMBOL = re.compile(
-    r"_?((?:(?:AF|ARPHRD|IFAN|IFF|IP|IPV6|MCAST|MSG|NLM|RTA|RTM|RTMGRP|SCM|SO|SOL|UDP)_|SIOCGIF)[A-Z0-9_]+)(?<!_BYTES)"
+    r"_?((?:(?:AF|ARPHRD|ERROR|GAA|IF|IFAN|IFF|IP|IPV6|MCAST|MIB|MSG|NLM|RTA|RTM|RTMGRP|SCM|SIO|SO|SOL|UDP)_|SIOCGIF|WSAE)[A-Z0-9_]+)(?<!_BYTES)"
 )
 
 
@@ -155,6 +158,7 @@ def test_constants_outside_the_tables_are_found() -> None:
     found = {symbol for _, symbol, _ in OUTSIDE}
     assert {"IFF_UP", "IFF_LOOPBACK", "IFF_MULTICAST", "RTM_GETROUTE", "RTA_OIF"} <= found
     assert {"AF_LINK", "AF_ROUTE", "RTM_IFANNOUNCE", "IFAN_DEPARTURE"} <= found
+    assert {"SIO_UDP_CONNRESET", "WSAECONNRESET", "IF_TYPE_SOFTWARE_LOOPBACK"} <= found
 
 
 # Structures ------------------------------------------------------------------------------------
@@ -267,6 +271,32 @@ def test_pktinfo_has_the_index_where_the_table_says(name: PlatformName) -> None:
         if member in offsets
     }
     assert HEADERS[name]["sizeof"]["in6_pktinfo"] == 20
+
+
+# The structures that the Windows modules read and write.
+WINDOWS_STRUCTURES = [
+    ("WSABUF", _windows_api.WsaBuf),
+    ("WSAMSG", _windows_api.WsaMsg),
+    ("SOCKET_ADDRESS", _windows_api.SocketAddress),
+    ("IP_ADAPTER_UNICAST_ADDRESS", _windows_api.UnicastAddress),
+    ("IP_ADAPTER_ADDRESSES", _windows_api.AdapterAddresses),
+    ("MIB_IPINTERFACE_ROW", _windows_api.IpInterfaceRow),
+]
+
+
+@pytest.mark.skipif(struct.calcsize("P") != 8, reason="the table of headers is for 64 bits")
+@pytest.mark.parametrize(("name", "ours"), WINDOWS_STRUCTURES)
+def test_windows_structure_has_its_members_where_the_header_has_them(name: str, ours: Any) -> None:
+    offsets, sizes = HEADERS["windows"]["offsets"], HEADERS["windows"]["sizeof"]
+    checked = {
+        member: (getattr(ours, member.partition(".")[2]).offset, offset)
+        for member, offset in offsets.items()
+        if member.startswith(f"{name}.")
+    }
+    assert checked
+    assert all(found == expected for found, expected in checked.values()), checked
+    if name in sizes:  # Of the others, what follows the last member that is read is left out.
+        assert ctypes.sizeof(ours) == sizes[name]
 
 
 def test_windows_lays_out_control_messages_as_64_bit_linux_does() -> None:

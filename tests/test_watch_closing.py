@@ -14,7 +14,6 @@ import trio.testing
 
 from trio_mcast import (
     InterfaceChange,
-    McastError,
     SocketSetupError,
     list_interfaces,
     watch_interfaces,
@@ -223,10 +222,3 @@ async def test_refusal_when_receiving_is_explained_and_loses_nothing(
                     with pytest.raises(SocketSetupError, match=f"{step} failed: .*EMFILE"):
                         await take(changes, 1)
             assert summary(await take(changes, 1)) == [("changed", "x0")]
-
-
-async def test_where_it_cannot_be_done_entering_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "platform", "win32")
-        with pytest.raises(McastError, match=r"does not watch interfaces on Windows$"):
-            await watch_interfaces().__aenter__()

@@ -161,6 +161,46 @@ _ADVICE: dict[tuple[str | None, int], str] = {
     ): "the address that it is to come from may have gone from that interface",
 }
 
+_NOT_ON_INTERFACE = (
+    "the interface has gone, is not connected, or this family is switched off on it: look at "
+    "ipconfig /all"
+)
+
+# The same for Windows, by (step, winerror): numbers of Windows Sockets, which Python gives as they
+# are or, some of them, as the errno of C, that can mean other things. Sources: Microsoft's "Windows
+# Sockets Error Codes" and its pages on bind, setsockopt and sendto.
+_WINDOWS_ADVICE: dict[tuple[str | None, int], str] = {
+    (None, 10024): (
+        "the process has used up its sockets, and each membership needs one: use fewer groups or "
+        "interfaces"
+    ),
+    ("socket", 10047): "this family is not available on this machine",
+    ("socket", 10055): "the system is out of memory for sockets: close programs that hold many",
+    ("bind", 10013): (
+        "another program has this port for itself alone, or Windows has reserved it (netsh "
+        "interface ipv4 show excludedportrange udp): stop that program or use another port"
+    ),
+    ("bind", 10048): (
+        "another program is bound to this port and does not share it (it has not set "
+        "SO_REUSEADDR): stop that program or use another port"
+    ),
+    ("bind", 10049): (
+        "the address is not usable on that interface: it is not connected, or the system has not "
+        "yet checked that nobody else has the address (some seconds)"
+    ),
+    ("MCAST_JOIN_GROUP", 10049): _NOT_ON_INTERFACE,
+    ("MCAST_JOIN_SOURCE_GROUP", 10049): _NOT_ON_INTERFACE,
+    ("IP_MULTICAST_IF", 10049): _NOT_ON_INTERFACE,
+    ("IPV6_MULTICAST_IF", 10049): _NOT_ON_INTERFACE,
+    ("MCAST_JOIN_SOURCE_GROUP", 10042): "this system does not know source filters",
+    ("MCAST_BLOCK_SOURCE", 10042): "this system does not know source filters",
+    ("send", 10013): "the firewall of this machine refuses it: look at wf.msc",
+    ("send", 10040): "the datagram is larger than the path allows: send smaller ones",
+    ("send", 10050): "the interface is down",
+    ("send", 10051): "there is no route for it on that interface, which may not be connected",
+    ("send", 10065): "there is no route for it on that interface, which may not be connected",
+}
+
 
 # The same for macOS and FreeBSD. Sources: their ip(4), sysctl(8) and in_mcast.c, and Apple's
 # technical note TN3179. What is said above without a word of Linux holds there, too.
@@ -250,8 +290,13 @@ def explain_refusal(
     )
     symbol = _errno.errorcode.get(number or 0, str(number))
     reason = os.strerror(number) if number is not None else str(error)
-    known = _ADVICE_OF.get(system or "linux", _ADVICE)
-    advice = advice or known.get((step, number or 0)) or known.get((None, number or 0))
+    known, key = _ADVICE_OF.get(system or "linux", _ADVICE), number or 0
+    on_windows: int | None = getattr(error, "winerror", None)
+    if on_windows is not None:
+        symbol = _errno.errorcode.get(on_windows, str(on_windows))
+        reason = str(error.strerror)  # `os.strerror` knows the numbers of C only.
+        known, key = _WINDOWS_ADVICE, on_windows
+    advice = advice or known.get((step, key)) or known.get((None, key))
     message = f"{what} failed{where}: {reason} ({symbol})"
     if advice:
         message += f"; {advice}"
@@ -260,6 +305,8 @@ def explain_refusal(
 
 def is_exhaustion(error: SocketSetupError) -> bool:
     """Whether the process has run out of something, which no other membership would escape."""
+    if (error.step, error.errno) == ("socket", _errno.ENOBUFS):
+        return True  # What Windows says when it has no memory for a socket.
     return error.errno in (_errno.EMFILE, _errno.ENFILE, _errno.ENOMEM)
 
 

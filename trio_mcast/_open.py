@@ -115,7 +115,7 @@ def open_mcast_receiver(
         Entering and leaving are checkpoints. If entering is cancelled, nothing stays open.
 
     Platforms:
-        Linux; macOS and FreeBSD, where it was never run; entering gives a `McastError` elsewhere.
+        Linux; Windows, run under Wine only; macOS and FreeBSD, where it was never run.
     """
     return McastReceiverSpec(
         groups,
@@ -195,7 +195,7 @@ def open_mcast_sender(
         Entering and leaving are checkpoints. If entering is cancelled, nothing stays open.
 
     Platforms:
-        Linux; macOS and FreeBSD, where it was never run; entering gives a `McastError` elsewhere.
+        Linux; Windows, run under Wine only; macOS and FreeBSD, where it was never run.
     """
     return McastSenderSpec(
         groups,

@@ -344,7 +344,12 @@ def _receiver_options(
         yield restriction
     if platform.receiver_decides_loopback:
         yield layout.family_option(
-            platform, "loopback", family, int(wishes.loopback), LOOPBACK_PURPOSE
+            platform,
+            "loopback",
+            family,
+            # The loopback interface always delivers.
+            int(wishes.loopback or interface.is_loopback),
+            LOOPBACK_PURPOSE,
         )
     if not platform.binds_to_group:
         symbol = "IP_PKTINFO" if family == "ipv4" else "IPV6_PKTINFO"

@@ -309,7 +309,7 @@ def _plan_sender_socket(
     else:
         scope = interface.index if address.is_link_local else 0
         bind = bind_address(address, wishes.source_port, scope)
-    options = list(_sender_options(interface, family, wishes, platform))
+    options = list(_sender_options(interface, local, wishes, platform))
     if wishes.receive_replies:
         restricted = address is None
         options += _reply_options(interface, family, platform, restricted=restricted)
@@ -321,14 +321,18 @@ def _plan_sender_socket(
 
 
 def _sender_options(
-    interface: Interface, family: Family, wishes: SenderWishes, platform: Platform
+    interface: Interface,
+    local: tuple[Family, IPAddress | None],
+    wishes: SenderWishes,
+    platform: Platform,
 ) -> Iterator[SocketOption]:
+    family, address = local
     if wishes.source_port:
         for symbol in platform.port_sharing:
             yield layout.option(platform, symbol, 1, "share the source port with other programs")
     if family == "ipv6":
         yield ipv6_only(platform)
-    yield layout.multicast_interface(platform, family, interface.index)
+    yield layout.multicast_interface(platform, family, interface.index, address)
     yield layout.family_option(
         platform, "ttl", family, wishes.ttl, "how many routers a datagram passes, plus one"
     )

@@ -47,7 +47,6 @@ def watch_interfaces() -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[In
     Raises:
         SocketSetupError: The system refused. On entering, nothing stays open then. When receiving,
             nothing is lost: the next call looks again.
-        McastError: On entering: interfaces cannot be watched on this platform.
         trio.ClosedResourceError: When receiving: the block was left or the channel was closed,
             before or while waiting.
 
@@ -56,9 +55,10 @@ def watch_interfaces() -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[In
         open. If receiving is cancelled, no change has been taken: the next call gives it.
 
     Platforms:
-        Linux; macOS and FreeBSD, where it was never run; entering gives a `McastError` elsewhere. A
+        Linux; Windows, run under Wine only; macOS and FreeBSD, where it was never run. A
         change comes some 20 milliseconds after it happened, and up to 100 when there are many. On
-        macOS, one that the routing socket does not tell of comes with the next that it does.
+        macOS, one that the routing socket does not tell of comes with the next that it does. Under
+        Wine, which does not tell, interfaces are compared once a second.
     """
     return _watch_interfaces()
 

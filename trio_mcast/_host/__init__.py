@@ -42,7 +42,7 @@ def list_interfaces() -> list[Interface]:
         A list of `Interface` values, as things are now: they do not follow later changes.
 
     Raises:
-        McastError: Interfaces cannot be read on this platform (so far: Windows).
+        McastError: The system refused.
     """
     return current_host().list_interfaces()
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .._addresses import Group, is_link_scoped
-from .._errors import McastError, explain_refusal
+from .._errors import explain_refusal
 from .._interface import Interface
 from .._plan import SocketSpec
 from .._platform import Platform, current_platform
@@ -23,12 +23,14 @@ if sys.platform == "linux":
     from ._linux_io import LinuxSocket
     from ._linux_watch import NetlinkWatcher
     from ._posix_io import EpollPoller
-elif sys.platform != "win32":
+elif sys.platform == "win32":
+    from ._windows_interfaces import best_interface, read_windows_interfaces
+    from ._windows_io import WindowsPoller, WindowsSocket
+    from ._windows_watch import WindowsWatcher
+else:
     from ._bsd_watch import RoutingSocketWatcher
     from ._kqueue import KqueuePoller
     from ._posix_io import PosixSocket
-
-_NOT_ON_WINDOWS = "this version of trio_mcast does not open sockets on Windows"
 
 
 class SystemHost:
@@ -40,7 +42,7 @@ class SystemHost:
 
     def list_interfaces(self) -> list[Interface]:
         try:
-            return read_interfaces()
+            return _read_interfaces()
         except OSError as error:
             raise explain_refusal(
                 error, step="list interfaces", group=None, interface=None
@@ -53,7 +55,7 @@ class SystemHost:
             return None  # Every interface has such a link; no route chooses between them.
         interfaces = self.list_interfaces() if among is None else among
         try:
-            return routed_interface(group, interfaces)
+            return _routed_interface(group, interfaces)
         except OSError as error:
             raise explain_refusal(error, step="route", group=str(group), interface=None) from error
 
@@ -113,25 +115,39 @@ def _wrap(
 ) -> McastSocket:
     if sys.platform == "linux":
         return LinuxSocket(sock, spec, platform, applied)
-    elif sys.platform != "win32":
-        return PosixSocket(sock, spec, platform, applied)
+    elif sys.platform == "win32":
+        return WindowsSocket(sock, spec, platform, applied)
     else:
-        raise McastError(_NOT_ON_WINDOWS)
+        return PosixSocket(sock, spec, platform, applied)
+
+
+def _read_interfaces() -> list[Interface]:
+    if sys.platform == "win32":
+        return read_windows_interfaces()
+    else:
+        return read_interfaces()
+
+
+def _routed_interface(group: Group, interfaces: Sequence[Interface]) -> Interface | None:
+    if sys.platform == "win32":
+        return best_interface(group, interfaces)
+    else:
+        return routed_interface(group, interfaces)
 
 
 def _new_poller() -> Poller:
     if sys.platform == "linux":
         return EpollPoller()
-    elif sys.platform != "win32":
-        return KqueuePoller()
+    elif sys.platform == "win32":
+        return WindowsPoller()
     else:
-        raise McastError(_NOT_ON_WINDOWS)
+        return KqueuePoller()
 
 
 def _new_watcher(platform: Platform, routes: bool) -> InterfaceWatcher:
     if sys.platform == "linux":
         return NetlinkWatcher(routes=routes)
-    elif sys.platform != "win32":
-        return RoutingSocketWatcher(platform)
+    elif sys.platform == "win32":
+        return WindowsWatcher()
     else:
-        raise McastError("this version of trio_mcast does not watch interfaces on Windows")
+        return RoutingSocketWatcher(platform)

@@ -189,8 +189,17 @@ def _source_option(
     )
 
 
-def multicast_interface(platform: Platform, family: Family, index: int) -> SocketOption:
-    """Send multicast through this interface, whatever the routes say."""
+def multicast_interface(
+    platform: Platform, family: Family, index: int, address: IPAddress | None = None
+) -> SocketOption:
+    """Send multicast through this interface, whatever the routes say.
+
+    Args:
+        platform: Whose option it is to be.
+        family: The socket's family.
+        index: The interface's index.
+        address: An address of the interface, where the option may have to be given that instead.
+    """
     purpose = "send multicast through this interface"
     if family == "ipv6":
         return option(platform, "IPV6_MULTICAST_IF", index, purpose)
@@ -198,7 +207,13 @@ def multicast_interface(platform: Platform, family: Family, index: int) -> Socke
         value = struct.pack("=4s4si", bytes(4), bytes(4), index)  # struct ip_mreqn
     else:
         value = struct.pack("!I", index)
-    return option(platform, "IP_MULTICAST_IF", value, purpose)
+    fallback = None
+    if platform.join_fallback and address is not None:
+        # The older form of the option, which Windows tells from an index by its size: no address
+        # that an interface can have is in 0.0.0.0/8.
+        note = f"{purpose}, named by its address"
+        fallback = option(platform, "IP_MULTICAST_IF", address.packed, note)
+    return option(platform, "IP_MULTICAST_IF", value, purpose, fallback=fallback)
 
 
 # By family, the options that both families have under different names.

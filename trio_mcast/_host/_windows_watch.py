@@ -1,0 +1,164 @@
+"""When interfaces change on Windows: the IP helper library tells, on a thread of its own.
+
+NotifyIpInterfaceChange and NotifyUnicastIpAddressChange call back on a thread of the system when an
+interface or an address comes, goes or changes. What they tell is not added up: as on Linux, it
+means "look again", and of an interface that was removed, its index is kept. The callback only asks
+Trio's thread to note it, so nothing here runs on two threads at once.
+
+Where these functions do nothing (Wine 8 has them in name only and returns no handle), the
+interfaces are looked at once a second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from .._errors import explain_refusal
+from .._interface import Interface
+from ._windows_api import AF_UNSPEC, MIB_DELETE_INSTANCE, IpInterfaceRow
+
+assert not TYPE_CHECKING or sys.platform == "win32"
+
+if sys.platform == "win32":
+    from ._windows_api import (
+        ChangeCallback,
+        cancel_change_notification,
+        notify_address_change,
+        notify_interface_change,
+    )
+    from ._windows_interfaces import read_windows_interfaces
+
+# From the first notification to the look, and from one look to the next, as on Linux: one action
+# gives several notifications. Both numbers are arbitrary.
+_PAUSE_SECONDS: Final = 0.02
+_INTERVAL_SECONDS: Final = 0.1
+
+# How often interfaces are looked at where the system does not tell. Arbitrary.
+_POLL_SECONDS: Final = 1.0
+
+
+class WindowsWatcher:
+    """An `InterfaceWatcher` on Windows."""
+
+    def __init__(self) -> None:
+        """Watch from now on. OSError if the system refuses."""
+        self._closed = trio.Event()
+        self._noticed = trio.Event()
+        self._noticed_at = 0.0
+        self._answered = -math.inf
+        self._removed: set[int] = set()
+        # What is compared where the system does not tell; a look from before the first change.
+        self._known: list[Interface] | None = None
+        self._notifications = _Notifications(self._note)
+        if not self._notifications.active:
+            self._known = read_windows_interfaces()
+
+    async def wait(self) -> frozenset[int]:
+        self._check_open()
+        if self._known is not None:
+            return await self._poll(self._known)
+        await trio.lowlevel.checkpoint()
+        await self._noticed.wait()
+        with trio.move_on_at(
+            max(self._noticed_at + _PAUSE_SECONDS, self._answered + _INTERVAL_SECONDS)
+        ):
+            await self._closed.wait()
+        self._check_open()
+        # From here to the caller's look there must be no checkpoint.
+        removed, self._removed = frozenset(self._removed), set()
+        self._noticed = trio.Event()
+        self._answered = trio.current_time()
+        return removed
+
+    def _note(self, removed: int | None) -> None:
+        if removed is not None:
+            self._removed.add(removed)
+        if not self._noticed.is_set():
+            self._noticed_at = trio.current_time()
+            self._noticed.set()
+
+    async def _poll(self, known: list[Interface]) -> frozenset[int]:
+        while True:
+            with trio.move_on_after(_POLL_SECONDS):
+                await self._closed.wait()
+            self._check_open()
+            try:
+                now = read_windows_interfaces()
+            except OSError as error:
+                raise explain_refusal(
+                    error, step="watch interfaces", group=None, interface=None
+                ) from error
+            if now != known:
+                self._known = now
+                return frozenset({item.index for item in known} - {item.index for item in now})
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise trio.ClosedResourceError("this watcher was closed")
+
+    def close(self) -> None:
+        if not self._closed.is_set():
+            self._closed.set()
+            self._noticed.set()
+            self._notifications.cancel()
+
+
+class _Notifications:
+    """What the system calls back, until cancelled."""
+
+    def __init__(self, note: Callable[[int | None], None]) -> None:
+        """Ask for notifications. OSError if the system refuses.
+
+        Args:
+            note: Called in Trio's thread, with the index of an interface that was removed, or
+                `None` for any other change.
+        """
+        token = trio.lowlevel.current_trio_token()
+
+        def tell(removed: int | None) -> None:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(note, removed)
+
+        def interface_changed(context: int | None, row: int | None, kind: int) -> None:
+            index = IpInterfaceRow.from_address(row).InterfaceIndex if row else None
+            tell(index if kind == MIB_DELETE_INSTANCE else None)
+
+        def address_changed(context: int | None, row: int | None, kind: int) -> None:
+            tell(None)
+
+        # The system calls these until it was told to stop: they have to live that long.
+        self._callbacks = (ChangeCallback(interface_changed), ChangeCallback(address_changed))
+        self._handles: list[ctypes.c_void_p] = []
+        functions = (notify_interface_change, notify_address_change)
+        for ask, callback in zip(functions, self._callbacks, strict=True):
+            handle = ctypes.c_void_p()
+            error = ask(AF_UNSPEC, callback, None, False, ctypes.byref(handle))
+            if error:
+                self.cancel()
+                raise ctypes.WinError(error)
+            if handle:
+                self._handles.append(handle)
+        _asked.add(self)
+
+    @property
+    def active(self) -> bool:
+        """Whether the system will tell of interfaces and of addresses."""
+        return len(self._handles) == len(self._callbacks)
+
+    def cancel(self) -> None:
+        """Return when nothing will be called back any more. Idempotent."""
+        # It waits for a callback that is running; the interpreter is not locked meanwhile.
+        while self._handles:
+            cancel_change_notification(self._handles.pop())
+        _asked.discard(self)
+
+
+# Keeps them alive until they are cancelled, also if a watcher is forgotten without being closed.
+_asked: Final[set[_Notifications]] = set()
