@@ -334,7 +334,7 @@ async def test_2000_groups_on_two_interfaces_are_received_by_two_tasks(
                     await trio.testing.wait_all_tasks_blocked()
                     new = Counter(tasks()) - Counter(tasks_before)
                     assert new["read eth0"] == new["read eth1"] == 1
-                    assert new.total() == 5, "one more follows, and two hold them together"
+                    assert new.total() < 10, "as many for 2,000 groups as for one"
                     await assert_delivered(receiver, sender, random.sample(MANY_GROUPS, 200))
     assert tasks() == tasks_before
     assert open_descriptors() <= descriptors
