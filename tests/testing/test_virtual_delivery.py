@@ -9,6 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from trio_mcast import McastReceiverSpec, open_mcast_receiver, open_mcast_sender
+from trio_mcast._addresses import family_of
 from trio_mcast._host import McastSocket, Rejection
 from trio_mcast._platform._layout import multicast_interface
 from trio_mcast.testing import VirtualHost
@@ -377,6 +378,40 @@ async def test_question_to_a_group_is_answered(platform: str) -> None:
                 hosts.add(reply.source.host)
             assert hosts == {"10.0.0.1", "fd00::1"}
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "freebsd"])
+async def test_accepted_unicast_comes_and_groups_that_others_joined_do_not(platform: str) -> None:
+    groups = [GROUP4, GROUP6]
+    async with (
+        two_on_lan(platform) as lan,
+        receiving(lan.b, groups, accept_unicast=True) as receiver,
+        sending(lan.a, groups, interfaces="eth0") as sender,
+    ):
+        for group in ("239.9.9.9", "ff05::99"):
+            bind = "0.0.0.0" if "." in group else "::"
+            open_plain(lan.b, bind, joining(lan.b, 2, group), port=6000)
+            await sender.send(b"not asked for", to=group)
+        await sender.send(b"group")
+        for address in ("10.0.0.2", "fd00::2", "fe80::2%eth0"):
+            await sender.send(b"unicast", to=(address, PORT))
+        found = [(item.group, item.data) for item in await drain(receiver)]
+        assert found == [(GROUP4, b"group"), (GROUP6, b"group"), *[(None, b"unicast")] * 3]
+
+
+@EVERY_PLATFORM
+@BOTH_GROUPS
+async def test_packet_information_tells_the_interface(platform: str, group: str) -> None:
+    async with two_on_lan(platform) as lan:
+        add_second_lan(lan)
+        family = family_of(ip_address(group))
+        told = [option(lan.b, item, 1, family) for item in lan.b.platform.packet_info[family]]
+        joins = [joining(lan.b, index, group) for index in (2, 3)]
+        sock = open_plain(lan.b, ANY[group], told, *joins, interface="eth1")
+        for name in ("eth0", "eth1"):
+            send_from(lan.a, group, name.encode(), interface=name)
+        assert payloads(sock) == [b"eth1"]
+        assert sock.rejected == {Rejection.OTHER_INTERFACE: 1}
 
 
 # --- Receive buffers ----------------------------------------------------------------------------
