@@ -78,9 +78,9 @@ def gets_group(
     Returns:
         `None` if it gets it, else why not.
     """
-    if state.family != packet.family and not (
-        packet.family == "ipv4" and state.takes_both_families
-    ):
+    if state.family != packet.family:
+        # An IPv6 socket that takes IPv4 as well gets its groups only if it has joined them by IPv4
+        # options, whatever IPV6_MULTICAST_ALL says (measured on Linux).
         return "the socket is of another family"
     if state.peer not in (None, (packet.source, packet.source_port)):
         return "connected to another address"

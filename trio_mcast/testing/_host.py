@@ -333,12 +333,24 @@ class VirtualHost:
                 interface.transmit(packet, next_hop)
             return
         loops = state.multicast_loop or self._platform.receiver_decides_loopback
-        if (loops or interface.is_loopback) and self._takes_in(interface, packet):
+        joined = self._takes_in(interface, packet)
+        if (loops or interface.is_loopback) and joined:
             self._deliver(interface, packet, looped=not interface.is_loopback)
-        # Neither ttl 0 nor the scope of the interface leaves the host.
-        narrow = packet.family == "ipv6" and multicast_scope(packet.destination) <= 1
-        if packet.ttl and not narrow:
+        if self._leaves(packet, loops=loops, joined=joined):
             interface.transmit(packet)
+
+    def _leaves(self, packet: Packet, *, loops: bool, joined: bool) -> bool:
+        """Whether a group's datagram leaves the host: not with the scope of an interface or ttl 0.
+
+        Linux looks at the ttl only where it delivers to itself: ip_mc_output, which a route to a
+        group that was not joined does not use, and ip6_finish_output2. So ttl 0 does leave a host
+        that has not joined the group (measured).
+        """
+        if packet.family == "ipv6" and multicast_scope(packet.destination) <= 1:
+            return False
+        if packet.ttl or self._platform.name != "linux":
+            return packet.ttl > 0
+        return not joined or (packet.family == "ipv6" and not loops)
 
     def _record_refusal(
         self, socket: VirtualSocket, data: bytes, address: BindAddress, error: OSError

@@ -227,9 +227,11 @@ class KernelSocket:
         self._change(group, index, None)
 
     def _change(self, group: IPAddress, index: int, after: SourceFilter | None) -> None:
-        before = self.state.memberships.pop((group, index), None)
-        if after is not None:
-            self.state.memberships[group, index] = after
+        before = self.state.memberships.get((group, index))
+        if after is None:
+            self.state.memberships.pop((group, index), None)
+        else:
+            self.state.memberships[group, index] = after  # In its place, if it has one.
         self._system.membership_changed(self.state, group, index, before, after)
 
     # --- Binding
@@ -276,10 +278,11 @@ class KernelSocket:
 
     def take(self, arrived: Arrived) -> bool:
         """Put a datagram into the receive buffer; whether there was room."""
-        charge = buffer_charge(self.state.platform.name, len(arrived.packet.data))
-        # __udp_enqueue_schedule_skb of Linux: one may exceed the limit if the others do not.
-        exceeds = self._charged if self.state.platform.name == "linux" else self._charged + charge
-        if exceeds > self.state.buffers[0]:
+        packet, limit = arrived.packet, self.state.buffers[0]
+        charge = buffer_charge(self.state.platform.name, packet.family, len(packet.data))
+        # __udp_enqueue_schedule_skb of Linux: into an empty buffer goes anything.
+        is_linux = self.state.platform.name == "linux"
+        if self._charged + charge > limit and (self._charged or not is_linux):
             self.dropped += 1
             return False
         self._charged += charge
@@ -290,7 +293,8 @@ class KernelSocket:
     def read(self) -> Arrived:
         """Take the next datagram out of the receive buffer."""
         arrived = self.waiting.popleft()
-        self._charged -= buffer_charge(self.state.platform.name, len(arrived.packet.data))
+        packet = arrived.packet
+        self._charged -= buffer_charge(self.state.platform.name, packet.family, len(packet.data))
         return arrived
 
     def leave_all(self) -> None:

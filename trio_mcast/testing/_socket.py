@@ -10,10 +10,11 @@ from typing import Final, Protocol
 
 import trio
 
-from .._addresses import Endpoint, IPAddress, family_of, host_with_zone
+from .._addresses import Endpoint, IPAddress, host_with_zone, parse_address
 from .._datagram import Datagram
 from .._errors import explain_refusal
 from .._host import Rejection
+from .._host._options import apply_option
 from .._host._sources import source_cache
 from .._plan import BindAddress, SocketSpec
 from .._platform import SocketOption
@@ -24,6 +25,10 @@ from ._options import refuse
 
 # What a timestamp of second 0 is: 2000-01-01, in seconds since 1970. The same in every run.
 _EPOCH_SECONDS: Final = 946_684_800
+
+
+# FreeBSD's sys/socket.h.
+_AF_LINK: Final = 18
 
 
 class Watching(Protocol):
@@ -65,6 +70,8 @@ class VirtualSocket:
         self.receive_buffer_granted = state.buffers[0] // divisor
         self.send_buffer_granted = state.buffers[1] // divisor
         kernel.on_arrival = self._arrived
+        group = spec.group
+        self._group = None if group is None else parse_address(group, "group").packed
 
     def _local_host(self) -> str:
         address = self.kernel.state.address
@@ -98,13 +105,8 @@ class VirtualSocket:
         source = self._sources[self._source_tuple(packet.source, packet.source_port, arrived.index)]
         if told.interface_index not in (None, spec.interface.index):
             source = Rejection.OTHER_INTERFACE
-        elif (
-            # What a system that cannot bind to a group lets in besides it.
-            spec.group is not None
-            and self._applied & {"IP_PKTINFO", "IPV6_PKTINFO"}
-            and str(packet.destination) != spec.group
-        ):
-            source = Rejection.UNICAST
+        elif spec.group is not None and told.destination not in (None, self._group):
+            source = Rejection.UNICAST  # A system that cannot bind to a group lets it in, too.
         if isinstance(source, Rejection):
             self.rejected[source] += 1
             return
@@ -126,7 +128,7 @@ class VirtualSocket:
         """The ancillary data, as the platform would write it."""
         platform, applied = self._platform, self._applied
         numbers, packet = platform.constants, arrived.packet
-        family = family_of(packet.destination)
+        family = self.spec.family
         if applied & {"IP_RECVTTL", "IPV6_RECVHOPLIMIT", "IPV6_HOPLIMIT"}:
             symbol = platform.ttl_control[family]
             one_byte = family == "ipv4" and platform.sockaddr.has_length
@@ -137,18 +139,28 @@ class VirtualSocket:
             seconds, rest = divmod(arrived.time_ns, 1_000_000_000)
             value = struct.pack(stamps.layout, _EPOCH_SECONDS + seconds, rest // stamps.fraction_ns)
             yield numbers["SOL_SOCKET"], numbers[stamps.control], value
+        destination = packet.destination.packed
+        if family == "ipv6" and len(destination) == 4:  # An IPv6 socket gets it as ::ffff:a.b.c.d.
+            destination = bytes(10) + b"\xff\xff" + destination
         if applied & {"IP_PKTINFO", "IP_RECVPKTINFO", "IPV6_PKTINFO", "IPV6_RECVPKTINFO"}:
             symbol = "IP_PKTINFO" if family == "ipv4" else "IPV6_PKTINFO"
             info = bytearray(20)  # struct in6_pktinfo; struct in_pktinfo is shorter.
+            start = platform.packet_info_destination[family]
+            info[start : start + len(destination)] = destination
             struct.pack_into("=I", info, platform.packet_info_index[family], arrived.index)
             yield platform.level(symbol, family), numbers[symbol], bytes(info)
+        if "IP_RECVDSTADDR" in applied:
+            yield numbers["IPPROTO_IP"], numbers["IP_RECVDSTADDR"], destination
+        if "IP_RECVIF" in applied:  # struct sockaddr_dl: its length, AF_LINK, the index, no name.
+            link = struct.pack("=BBH50x", 54, _AF_LINK, arrived.index)
+            yield numbers["IPPROTO_IP"], numbers["IP_RECVIF"], link
 
     def revise(self, spec: SocketSpec, options: Sequence[SocketOption]) -> None:
         """Carry out another plan from now on. SocketSetupError if an option is refused."""
         self._check_open()
         for item in options:
             try:
-                self.kernel.setsockopt(item.level, item.number, item.value)
+                apply_option(self.kernel, item)
             except OSError as error:
                 raise explain_refusal(
                     error,
@@ -156,6 +168,7 @@ class VirtualSocket:
                     detail=f"({item.purpose})",
                     group=spec.group,
                     interface=spec.interface.name,
+                    system=self._platform.name,
                 ) from error
         self.spec = spec
         self._sources = source_cache(self._platform.sockaddr, spec)
