@@ -5,12 +5,15 @@ The golden plans of senders are in ``test_plan.py``.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any
 
+import attrs
 import pytest
 
-from tests.machine import ETH0, ETH1, LO, MACHINE
+from tests.machine import BARE, ETH0, ETH1, LO, MACHINE
 from trio_mcast import (
     AmbiguousInterfaceError,
     Interface,
@@ -18,7 +21,8 @@ from trio_mcast import (
     McastSenderSpec,
 )
 from trio_mcast._addresses import Group
-from trio_mcast._plan_sender import SenderPlan
+from trio_mcast._plan import SocketSpec
+from trio_mcast._plan_sender import Absence, SenderPlan, replan_sender
 from trio_mcast._platform import PLATFORMS, PlatformName
 
 FOUR, SIX = "239.1.2.3", "ff15::1:2:3"
@@ -189,3 +193,160 @@ def test_send_buffer_holds_the_largest_datagram(
     sizes = [item.value for item in socket.options if item.symbol == "SO_SNDBUF"]
     assert sizes == ([] if planned is None else [planned])
     assert planned is None or planned == asked or planned > 65_535
+
+
+# When the interfaces have changed --------------------------------------------------------------
+
+
+def replanned(
+    groups: Any,
+    after: Sequence[Interface],
+    *,
+    before: Sequence[Interface] = MACHINE,
+    routes: tuple[Interface | None, Interface | None] = (None, None),
+    is_open: bool = True,
+    **wanted: Any,
+) -> tuple[SocketSpec | Absence, ...]:
+    """What becomes of a plan for some interfaces when there are others."""
+    spec = McastSenderSpec(groups, 5000, **wanted)
+    platform = PLATFORMS["linux"]
+    plan = spec.plan_targets(before, platform, routed_to(routes[0]))
+    wants = [(want, plan.sockets[number], is_open) for want, number in plan.wants]
+    return replan_sender(wants, spec._wishes(), after, platform, routed_to(routes[1]))
+
+
+def where(planned: tuple[SocketSpec | Absence, ...]) -> list[tuple[str, object]]:
+    """Where sockets are to be, and why others cannot be."""
+    return [
+        (item.interface.name, item.bind[0])
+        if isinstance(item, SocketSpec)
+        else (errno.errorcode[item.errno], item.reason)
+        for item in planned
+    ]
+
+
+def with_addresses(interface: Interface, *addresses: str, **changes: Any) -> Interface:
+    return attrs.evolve(
+        interface,
+        ipv4_addresses=tuple(IPv4Interface(item) for item in addresses if ":" not in item),
+        ipv6_addresses=tuple(IPv6Interface(item) for item in addresses if ":" in item),
+        **changes,
+    )
+
+
+ETH0_DOWN = with_addresses(ETH0, "10.0.0.1/24", is_up=False)
+THERE = "there are: lo (127.0.0.1/8, ::1/128)"
+# The group, what else was asked for, eth0 as it is then (if it is), and what is planned then.
+CHANGES: list[tuple[str, dict[str, Any], Interface | None, tuple[str, object]]] = [
+    (FOUR, {"interfaces": "eth0"}, ETH0, ("eth0", "10.0.0.1")),
+    (FOUR, {"interfaces": "eth0"}, attrs.evolve(ETH0, index=99), ("eth0", "10.0.0.1")),
+    (FOUR, {"interfaces": 7}, attrs.evolve(ETH0, index=99), ("eth0", "10.0.0.1")),
+    (FOUR, {"interfaces": "eth0"}, None, ("ENODEV", f"no interface is called 'eth0'; {THERE}")),
+    # An address is kept as long as it is there.
+    (FOUR, {"interfaces": "eth0"}, with_addresses(ETH0, "10.0.9.1/24", "10.0.0.1/24"),
+     ("eth0", "10.0.0.1")),
+    (FOUR, {"interfaces": "eth0"}, with_addresses(ETH0, "10.0.9.1/24"), ("eth0", "10.0.9.1")),
+    (FOUR, {"interfaces": "eth0"}, with_addresses(ETH0, "fe80::1/64"),
+     ("EADDRNOTAVAIL", "interface eth0 has no IPv4 address now")),
+    (SIX, {"interfaces": "eth0"}, with_addresses(ETH0, "fd00::1/64", "2001:db8::1/64"),
+     ("eth0", "2001:db8::1")),
+    (SIX, {"interfaces": "eth0"}, with_addresses(ETH0, "fe80::1/64"), ("eth0", "fe80::1")),
+    # One that was asked for is not replaced by another.
+    (FOUR, {"interfaces": "10.0.0.1"}, with_addresses(ETH0, "10.0.9.1/24"),
+     ("EADDRNOTAVAIL", "no interface has the address 10.0.0.1; there are: "
+      "lo (127.0.0.1/8, ::1/128), eth0 (10.0.9.1/24)")),
+    (FOUR, {"interfaces": "eth0", "source_address": "10.0.0.1"},
+     with_addresses(ETH0, "10.0.9.1/24"),
+     ("EADDRNOTAVAIL", "source_address 10.0.0.1 is not an address of interface eth0 "
+      "(its addresses: 10.0.9.1)")),
+    ("ff02::1", {"interfaces": "fe80::1%eth0"}, with_addresses(ETH0, "fe80::2/64"),
+     ("EADDRNOTAVAIL", "interface eth0 does not have the address fe80::1 now")),
+    ("ff02::1", {"interfaces": "fe80::1%eth0"}, None,
+     ("ENODEV", f"no interface is called 'eth0'; {THERE}")),
+    # While an interface is down, it is as it was.
+    (FOUR, {"interfaces": "eth0"}, ETH0_DOWN, ("eth0", "10.0.0.1")),
+    (SIX, {"interfaces": "eth0"}, ETH0_DOWN, ("eth0", "2001:db8::1")),
+    ("ff02::1", {"interfaces": "eth0"}, ETH0_DOWN, ("eth0", "fe80::1")),
+    ("ff02::1", {"interfaces": "fe80::1%eth0"}, ETH0_DOWN, ("eth0", "fe80::1")),
+    (SIX, {"interfaces": "eth0"}, attrs.evolve(ETH0_DOWN, index=99),
+     ("EADDRNOTAVAIL", "interface eth0 has no IPv6 address now")),
+    # A zone names an interface too.
+    ("ff02::1%7", {}, attrs.evolve(ETH0, index=99), ("eth0", "fe80::1")),
+    ("ff02::1%7", {}, None, ("ENODEV", f"no interface is called 'eth0'; {THERE}")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("group", "wanted", "after", "expected"), CHANGES)
+def test_sender_is_planned_anew(
+    group: str,
+    wanted: dict[str, Any],
+    after: Interface | None,
+    expected: tuple[str, object],
+) -> None:
+    machine = [LO] if after is None else [LO, after]
+    assert where(replanned(group, machine, before=[LO, ETH0], **wanted)) == [expected]
+
+
+def test_address_that_fits_better_is_taken_when_it_comes() -> None:
+    # Bound to fe80::1, for want of a wider one.
+    after = with_addresses(ETH1, "fe80::1/64", "fd00::1/64")
+    assert where(replanned(SIX, [after], interfaces="eth1", before=[ETH1])) == [("eth1", "fd00::1")]
+
+
+def test_interface_that_never_had_an_address_is_sent_on_without() -> None:
+    assert where(replanned(FOUR, [BARE], interfaces="bare0")) == [("bare0", "0.0.0.0")]
+    after = with_addresses(BARE, "10.5.0.1/24")
+    assert where(replanned(FOUR, [after], interfaces="bare0")) == [("bare0", "10.5.0.1")]
+
+
+def test_socket_that_is_not_open_gains_nothing_by_an_interface_being_down() -> None:
+    planned = replanned(SIX, [LO, ETH0_DOWN], interfaces="eth0", is_open=False)
+    assert where(planned) == [("EADDRNOTAVAIL", "interface eth0 has no IPv6 address now")]
+
+
+def test_address_is_followed_to_the_interface_that_has_it() -> None:
+    after = [LO, with_addresses(ETH0, "10.0.9.1/24"), with_addresses(ETH1, "10.0.0.1/24")]
+    assert where(replanned(FOUR, after, interfaces="10.0.0.1")) == [("eth1", "10.0.0.1")]
+    assert where(replanned(FOUR, after, source_address="10.0.0.1")) == [("eth1", "10.0.0.1")]
+    # Two have it: it stays where it is, if it is there.
+    after = [LO, with_addresses(ETH1, "10.0.0.1/24"), ETH0]
+    assert where(replanned(FOUR, after, interfaces="10.0.0.1")) == [("eth0", "10.0.0.1")]
+    after = [LO, with_addresses(ETH1, "10.0.0.1/24"), with_addresses(BARE, "10.0.0.1/24")]
+    ((symbol, reason),) = where(replanned(FOUR, after, interfaces="10.0.0.1"))
+    assert symbol == "ENETUNREACH"
+    assert str(reason).startswith("the address 10.0.0.1 is on 2 interfaces: eth1, bare0")
+
+
+ROUTES: list[tuple[Interface | None, Sequence[Interface], tuple[str, str]]] = [
+    (ETH1, MACHINE, ("eth1", "10.1.0.1")),
+    (ETH0, MACHINE, ("eth0", "10.0.0.1")),
+    (LO, MACHINE, ("lo", "127.0.0.1")),
+    # Without a route: where it is, unless there is just one other.
+    (None, MACHINE, ("eth0", "10.0.0.1")),
+    (None, [LO, ETH0_DOWN], ("eth0", "10.0.0.1")),
+    (None, [LO, ETH0_DOWN, ETH1], ("eth1", "10.1.0.1")),
+    (None, [LO, ETH1], ("eth1", "10.1.0.1")),
+]
+
+
+@pytest.mark.parametrize(("route", "after", "expected"), ROUTES)
+def test_sender_without_interfaces_is_planned_anew(
+    route: Interface | None, after: Sequence[Interface], expected: tuple[str, str]
+) -> None:
+    assert where(replanned(FOUR, after, routes=(ETH0, route))) == [expected]
+
+
+def test_sender_without_interfaces_has_nowhere_to_go() -> None:
+    ((symbol, reason),) = where(replanned(FOUR, [LO], routes=(ETH0, None)))
+    assert symbol == "ENODEV"
+    assert str(reason).startswith("no interface is up, capable of multicast")
+    ((symbol, reason),) = where(replanned(FOUR, [LO, ETH1, BARE], routes=(ETH0, None)))
+    assert symbol == "ENETUNREACH"
+    assert "2 interfaces could be meant: eth1" in str(reason)
+
+
+def test_one_group_is_not_planned_to_go_twice_to_the_same_place() -> None:
+    plan = sender_plan(["ff02::1", "ff02::1%eth0"], route=ETH1)
+    assert len(plan.wants) == len(plan.targets) == 2
+    planned = replanned(["ff02::1", "ff02::1%eth0"], MACHINE, routes=(ETH1, ETH0))
+    assert planned[0] is planned[1]

@@ -201,7 +201,8 @@ def _is_same(one: Interface, other: Interface) -> bool:
 def _absence(want: SenderWant, error: Exception) -> Absence:
     if isinstance(error, AmbiguousInterfaceError):
         return Absence(errno.ENETUNREACH, str(error))
-    if isinstance(error, InterfaceNotFoundError) and want.address is None:
+    named = want.interface is not None or want.address is None
+    if isinstance(error, InterfaceNotFoundError) and named:
         return Absence(errno.ENODEV, str(error))
     return Absence(errno.EADDRNOTAVAIL, str(error))
 
@@ -290,6 +291,11 @@ def _source_for(
             )
         return bare
     if selection.address is not None:
+        if selection.address not in own:
+            raise ValueError(
+                f"interface {selection.interface.name} does not have the address "
+                f"{selection.address} now"
+            )
         return selection.address
     if group.family == "ipv6":
         fitting = [item for item in own if item.is_link_local == is_link_scoped(group.address)]
