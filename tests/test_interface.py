@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import Any
 
@@ -306,7 +305,6 @@ def test_describe_interfaces_gives_names_and_addresses() -> None:
 # The public look-up, on this machine: it only looks.
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="interfaces are not read on Windows yet")
 def test_find_interfaces_gives_what_the_selector_means() -> None:
     there = trio_mcast.list_interfaces()
     loopback = next(item for item in there if item.is_loopback)

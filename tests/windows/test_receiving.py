@@ -72,6 +72,20 @@ async def test_only_what_was_sent_to_the_group_is_delivered(family: str, peer: P
 
 
 @EITHER_FAMILY
+async def test_unicast_is_delivered_where_it_is_accepted(family: str, peer: Peer) -> None:
+    group = GROUPS[family]
+    (own, *_) = peer.interface.addresses("ipv4" if family == "ipv4" else "ipv6")
+    async with open_mcast_receiver(
+        group, PORT, interfaces=str(own), accept_unicast=True
+    ) as receiver:
+        peer.ask("send", to=(str(own), PORT), data=["by unicast"])
+        peer.ask("send", to=(group, PORT), data=["to the group"])
+        with trio.fail_after(10):
+            found = {((item := await receiver.receive()).data, item.group) for _ in range(2)}
+    assert found == {(b"by unicast", None), (b"to the group", group)}
+
+
+@EITHER_FAMILY
 async def test_datagrams_arrive_in_order_and_complete(family: str, peer: Peer) -> None:
     group = GROUPS[family]
     async with open_mcast_receiver(
