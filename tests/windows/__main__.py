@@ -89,7 +89,7 @@ def _run(
         try:
             run_quietly(loader, "wineboot", environment=environment)
             return _show(
-                [loader, str(python), "-m", "pytest", "-p", "no:cacheprovider"] + arguments,
+                [loader, str(python), "-m", "pytest", "-p", "no:cacheprovider", *arguments],
                 {**environment, "TRIO_MCAST_PEER": f"{address}:{_PEER_PORT}"},
             )
         finally:
