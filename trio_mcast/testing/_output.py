@@ -139,11 +139,14 @@ class Output:
     def _for_unicast(
         self, state: SocketState, destination: IPAddress, scope_id: int
     ) -> tuple[VirtualInterface, IPAddress | None]:
+        is_linux = state.platform.name == "linux"
+        if str(destination) == _LIMITED_BROADCAST and is_linux and state.address is None:
+            raise refuse(errno.ENETUNREACH)  # Measured: nothing says which interface.
         if str(destination) == _LIMITED_BROADCAST or self._is_broadcast(destination):
             raise refuse(errno.EACCES)  # It takes SO_BROADCAST, which no plan sets.
         wanted = state.device or scope_id
         if destination.version == 6 and destination.is_link_local:
-            if not wanted:
+            if not wanted and not is_linux:  # Which takes the first route there is.
                 raise refuse(errno.EINVAL)
         elif any(item.has(destination) for item in self._interfaces) or destination.is_loopback:
             return self._loopback, None

@@ -18,6 +18,7 @@ from .._host._options import apply_option
 from .._host._sources import source_cache
 from .._plan import BindAddress, SocketSpec
 from .._platform import SocketOption
+from .._platform._bsd import AF_LINK
 from .._platform._control import NOTHING, ControlDecoder
 from ._core import Core
 from ._kernel import Arrived, KernelSocket
@@ -25,10 +26,6 @@ from ._options import refuse
 
 # What a timestamp of second 0 is: 2000-01-01, in seconds since 1970. The same in every run.
 _EPOCH_SECONDS: Final = 946_684_800
-
-
-# FreeBSD's sys/socket.h.
-_AF_LINK: Final = 18
 
 
 class Watching(Protocol):
@@ -152,7 +149,7 @@ class VirtualSocket:
         if "IP_RECVDSTADDR" in applied:
             yield numbers["IPPROTO_IP"], numbers["IP_RECVDSTADDR"], destination
         if "IP_RECVIF" in applied:  # struct sockaddr_dl: its length, AF_LINK, the index, no name.
-            link = struct.pack("=BBH50x", 54, _AF_LINK, arrived.index)
+            link = struct.pack("=BBH50x", 54, AF_LINK, arrived.index)
             yield numbers["IPPROTO_IP"], numbers["IP_RECVIF"], link
 
     def revise(self, spec: SocketSpec, options: Sequence[SocketOption]) -> None:
