@@ -153,6 +153,15 @@ def open_mcast_sender(
     Sending needs no membership: opening a sender announces nothing to the network. The body's
     exceptions leave the block as they are.
 
+    A sender follows the network as it changes, with a task that runs inside the block and ends with
+    it. An interface is known by its name, however it was named here. While it is not there, or has
+    no address to send from, what would be sent on it fails and is counted; when it is back, removed
+    and made again or with another address, datagrams go out there again. One that is named by a
+    global address is where that address is. Without ``interfaces``, the sender goes where the
+    system routes the group; without a route it stays where it is as long as that can be. With a
+    ``source_port`` of 0, a new socket has the port of the one before, if that is still free. Where
+    the system does not tell of changes, the sender stays as it was opened.
+
     Args:
         groups: One group or an iterable of groups, as for `open_mcast_receiver`.
         port: The UDP port to send to, 1 to 65535.

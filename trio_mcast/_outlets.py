@@ -85,6 +85,7 @@ class Outlets:
     """The sockets of a sender.
 
     Attributes:
+        host: The machine that they are on.
         outlets: They themselves, and what stands for those that cannot be had now.
         ways: The same as values, in the same order.
         intake: What reads the replies, if they are wanted.
@@ -101,7 +102,7 @@ class Outlets:
         self.outlets: tuple[Outlet, ...] = ()
         self.ways = Ways((), (), spec.port)
         self.intake = _reply_intake(host) if spec.receive_replies else None
-        self._host = host
+        self.host = host
         self._wishes = spec._wishes()
         self._watcher: InterfaceWatcher | None = None
         self._lines: list[_Line] = []
@@ -124,7 +125,7 @@ class Outlets:
             raise
 
     def _router(self, interfaces: Sequence[Interface]) -> Callable[[Group], Interface | None]:
-        return lambda group: self._host.default_interface(group, interfaces)
+        return lambda group: self.host.default_interface(group, interfaces)
 
     @property
     def open_sockets(self) -> tuple[McastSocket, ...]:
@@ -172,12 +173,12 @@ class Outlets:
             SocketSetupError: The system refused to show its interfaces or routes. Nothing has
                 changed.
         """
-        interfaces = self._host.list_interfaces()
+        interfaces = self.host.list_interfaces()
         planned = replan_sender(
             [(item.want, item.spec, not isinstance(item.outlet, Gone)) for item in self._lines],
             self._wishes,
             interfaces,
-            self._host.platform,
+            self.host.platform,
             self._router(interfaces),
         )
         self._refused = False
@@ -231,7 +232,7 @@ class Outlets:
         return self._open_socket(spec)
 
     def _open_socket(self, spec: SocketSpec) -> McastSocket:
-        socket = self._host.open_socket(spec)
+        socket = self.host.open_socket(spec)
         try:
             if self.intake is not None:
                 self.intake.add(socket)

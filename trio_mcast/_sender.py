@@ -15,7 +15,7 @@ from ._addresses import Endpoint, parse_address
 from ._channel import DatagramChannel
 from ._destinations import Buffer, Destination, Way, checked_payload, checked_payloads
 from ._errors import SocketSetupError, explain_refusal, none_sent
-from ._host import McastSocket, current_host
+from ._host import McastSocket
 from ._interface import Interface
 from ._live import OpenedOnly
 from ._outlets import Gone, Outlet, Outlets
@@ -55,7 +55,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
 
     It is a `trio.abc.SendChannel` of bytes. Several tasks may send through one sender.
 
-    A sender follows its interfaces as they come, go and change, where the system can tell (Linux).
+    A sender follows its interfaces, their addresses, and the routes, as `open_mcast_sender` tells.
     """
 
     def __init__(self, outlets: Outlets, *, send_buffer_asked: int | None) -> None:
@@ -292,7 +292,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             detail=f"to {target}",
             group=_group_of(address),
             interface=outlet.spec.interface.name,
-            system=current_host().platform.name,
+            system=self._outlets.host.platform.name,
             advice=advice,
         )
         if wanted == 1:
