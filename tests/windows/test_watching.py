@@ -92,6 +92,27 @@ async def test_looking_finds_what_has_changed(
     watcher.close()
 
 
+async def test_changed_route_ends_the_wait_of_who_asks_for_routes() -> None:
+    watcher = notified(watching.WindowsWatcher(routes=True))
+    try:
+        *_, routes = watcher._notifications._callbacks
+        assert len(watcher._notifications._callbacks) == 3
+        await trio.to_thread.run_sync(routes, None, None, ADD_INSTANCE)
+        with trio.fail_after(10):
+            assert await watcher.wait() == frozenset()
+    finally:
+        watcher.close()
+
+
+async def test_looking_may_mean_that_a_route_has_changed(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_Notifications", Silent)
+    watcher = watching.WindowsWatcher(routes=True)
+    assert await watcher.wait() == frozenset()
+    watcher.close()
+
+
 async def test_look_that_is_refused_is_an_error(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +133,7 @@ class Silent:
 
     active = False
 
-    def __init__(self, note: object) -> None:
+    def __init__(self, note: object, *, routes: bool) -> None:
         pass
 
     def cancel(self) -> None:
@@ -126,8 +147,8 @@ async def test_change_comes_through_the_channel(monkeypatch: pytest.MonkeyPatch)
     made: list[watching.WindowsWatcher] = []
     original = watching.WindowsWatcher.__init__
 
-    def note(self: watching.WindowsWatcher) -> None:
-        original(self)
+    def note(self: watching.WindowsWatcher, *, routes: bool) -> None:
+        original(self, routes=routes)
         made.append(notified(self))
 
     monkeypatch.setattr(watching.WindowsWatcher, "__init__", note)

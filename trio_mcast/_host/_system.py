@@ -148,6 +148,6 @@ def _new_watcher(platform: Platform, routes: bool) -> InterfaceWatcher:
     if sys.platform == "linux":
         return NetlinkWatcher(routes=routes)
     elif sys.platform == "win32":
-        return WindowsWatcher()
+        return WindowsWatcher(routes=routes)
     else:
         return RoutingSocketWatcher(platform)

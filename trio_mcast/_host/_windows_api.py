@@ -144,6 +144,9 @@ if sys.platform == "win32":
     notify_address_change = _iphlpapi.NotifyUnicastIpAddressChange
     notify_address_change.argtypes = _change_arguments
     notify_address_change.restype = c_uint32
+    notify_route_change = _iphlpapi.NotifyRouteChange2
+    notify_route_change.argtypes = _change_arguments
+    notify_route_change.restype = c_uint32
     cancel_change_notification = _iphlpapi.CancelMibChangeNotify2
     cancel_change_notification.argtypes = (c_void_p,)
     cancel_change_notification.restype = c_uint32

@@ -1,12 +1,12 @@
 """When interfaces change on Windows: the IP helper library tells, on a thread of its own.
 
-NotifyIpInterfaceChange and NotifyUnicastIpAddressChange call back on a thread of the system when an
-interface or an address comes, goes or changes. What they tell is not added up: as on Linux, it
-means "look again", and of an interface that was removed, its index is kept. The callback only asks
-Trio's thread to note it, so nothing here runs on two threads at once.
+NotifyIpInterfaceChange, NotifyUnicastIpAddressChange and NotifyRouteChange2 call back on a thread
+of the system when an interface, an address or a route comes, goes or changes. What they tell is not
+added up: as elsewhere, it means "look again", and of an interface that was removed, its index is
+kept. The callback only asks Trio's thread to note it, so nothing here runs on two threads at once.
 
 Where these functions do nothing (Wine 8 has them in name only and returns no handle), the
-interfaces are looked at once a second.
+interfaces are looked at once a second; who asks for routes too is then told to look each time.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ if sys.platform == "win32":
         cancel_change_notification,
         notify_address_change,
         notify_interface_change,
+        notify_route_change,
     )
     from ._windows_interfaces import read_windows_interfaces
 
@@ -47,8 +48,16 @@ _POLL_SECONDS: Final = 1.0
 class WindowsWatcher:
     """An `InterfaceWatcher` on Windows."""
 
-    def __init__(self) -> None:
-        """Watch from now on. OSError if the system refuses."""
+    def __init__(self, *, routes: bool = False) -> None:
+        """Watch from now on.
+
+        Args:
+            routes: Whether to notice changes of routes too.
+
+        Raises:
+            OSError: The system refuses.
+        """
+        self._routes = routes
         self._closed = trio.Event()
         self._noticed = trio.Event()
         self._noticed_at = 0.0
@@ -56,7 +65,7 @@ class WindowsWatcher:
         self._removed: set[int] = set()
         # What is compared where the system does not tell; a look from before the first change.
         self._known: list[Interface] | None = None
-        self._notifications = _Notifications(self._note)
+        self._notifications = _Notifications(self._note, routes=routes)
         if not self._notifications.active:
             self._known = read_windows_interfaces()
 
@@ -64,7 +73,6 @@ class WindowsWatcher:
         self._check_open()
         if self._known is not None:
             return await self._poll(self._known)
-        await trio.lowlevel.checkpoint()
         await self._noticed.wait()
         with trio.move_on_at(
             max(self._noticed_at + _PAUSE_SECONDS, self._answered + _INTERVAL_SECONDS)
@@ -95,7 +103,7 @@ class WindowsWatcher:
                 raise explain_refusal(
                     error, step="watch interfaces", group=None, interface=None
                 ) from error
-            if now != known:
+            if now != known or self._routes:
                 self._known = now
                 return frozenset({item.index for item in known} - {item.index for item in now})
 
@@ -113,12 +121,16 @@ class WindowsWatcher:
 class _Notifications:
     """What the system calls back, until cancelled."""
 
-    def __init__(self, note: Callable[[int | None], None]) -> None:
-        """Ask for notifications. OSError if the system refuses.
+    def __init__(self, note: Callable[[int | None], None], *, routes: bool) -> None:
+        """Ask for notifications.
 
         Args:
             note: Called in Trio's thread, with the index of an interface that was removed, or
                 `None` for any other change.
+            routes: Whether to ask for those about routes too.
+
+        Raises:
+            OSError: The system refuses.
         """
         token = trio.lowlevel.current_trio_token()
 
@@ -130,14 +142,17 @@ class _Notifications:
             index = IpInterfaceRow.from_address(row).InterfaceIndex if row else None
             tell(index if kind == MIB_DELETE_INSTANCE else None)
 
-        def address_changed(context: int | None, row: int | None, kind: int) -> None:
+        def something_changed(context: int | None, row: int | None, kind: int) -> None:
             tell(None)
 
         # The system calls these until it was told to stop: they have to live that long.
-        self._callbacks = (ChangeCallback(interface_changed), ChangeCallback(address_changed))
+        self._callbacks = [ChangeCallback(interface_changed), ChangeCallback(something_changed)]
+        asking = [notify_interface_change, notify_address_change]
+        if routes:
+            self._callbacks.append(ChangeCallback(something_changed))
+            asking.append(notify_route_change)
         self._handles: list[ctypes.c_void_p] = []
-        functions = (notify_interface_change, notify_address_change)
-        for ask, callback in zip(functions, self._callbacks, strict=True):
+        for ask, callback in zip(asking, self._callbacks, strict=True):
             handle = ctypes.c_void_p()
             error = ask(AF_UNSPEC, callback, None, False, ctypes.byref(handle))
             if error:
@@ -149,7 +164,7 @@ class _Notifications:
 
     @property
     def active(self) -> bool:
-        """Whether the system will tell of interfaces and of addresses."""
+        """Whether the system will tell of all that was asked for."""
         return len(self._handles) == len(self._callbacks)
 
     def cancel(self) -> None:
