@@ -37,6 +37,7 @@ LAYERS: list[list[str]] = [
     ["_live"],
     ["_reader"],
     ["_intake"],
+    ["_member"],
     ["_members"],
     ["_channel"],
     ["_receiver"],

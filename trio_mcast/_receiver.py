@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
@@ -10,13 +10,15 @@ from typing import Literal
 import attrs
 import trio
 
-from ._addresses import AddressLike, parse_groups, parse_sources
+from ._addresses import AddressLike, Group, parse_groups, parse_sources
 from ._channel import DatagramChannel
 from ._errors import SocketSetupError
 from ._host import InterfaceWatcher
 from ._intake import Intake
 from ._interface import Interface, InterfaceSelectors, parse_selectors
-from ._members import Member, Members
+from ._member import Member
+from ._members import Members
+from ._plan import MembershipPlan
 from ._requests import SourceRule, keys_meant, names_meant
 from ._specs import McastReceiverSpec
 from ._statistics import ReceiverStatistics
@@ -185,10 +187,10 @@ class McastReceiver(DatagramChannel):
             plans = self._members.plans()
             names = None if selectors is None else names_meant(selectors, plans)
             keys = keys_meant(parsed, names, plans)
-            if names is None and all(group.zone is None for group in parsed):
-                self._members.leave_groups(str(group.address) for group in parsed)
-            else:
-                self._members.leave(keys)
+            everywhere = [
+                str(group.address) for group in parsed if names is None and group.zone is None
+            ]
+            self._members.leave(everywhere, keys)
 
     def joined(
         self,
@@ -309,11 +311,27 @@ class McastReceiver(DatagramChannel):
             self._check_open()
             plans = self._members.plans()
             names = None if selectors is None else names_meant(selectors, plans)
-            texts = None
-            if parsed is not None:
-                keys_meant(parsed, names, plans)  # Each is one that is joined there.
-                texts = frozenset(str(group.address) for group in parsed)
-            self._members.change_rule(SourceRule(address, blocked, texts, names))
+            last = None if blocked else self._requests
+            if parsed is None:
+                rules = [SourceRule(address, blocked, None, names, last)]
+            else:
+                rules = [
+                    SourceRule(address, blocked, texts, where, last)
+                    for texts, where in self._places(parsed, names, plans)
+                ]
+            self._members.change_rules(rules)
+
+    @staticmethod
+    def _places(
+        groups: Sequence[Group], names: frozenset[str] | None, plans: Sequence[MembershipPlan]
+    ) -> list[tuple[frozenset[str], frozenset[str] | None]]:
+        """Groups with where they are meant; each is one that is joined there."""
+        places = []
+        for group in groups:
+            keys = keys_meant([group], names, plans)
+            where = names if group.zone is None else frozenset(name for _, name in keys)
+            places.append((frozenset([str(group.address)]), where))
+        return places
 
     @property
     def memberships(self) -> tuple[Membership, ...]:

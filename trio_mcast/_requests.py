@@ -7,7 +7,7 @@ one of them changes: so nothing has to be remembered of how it came to be as it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -41,7 +41,8 @@ class Request:
         groups: The groups.
         selectors: The interfaces; `None` for all that are fit, as they come and go.
         wishes: What the sockets have in common.
-        left: The memberships that were left of it since.
+        left: The memberships that were left of it since: each under the name of its interface, and
+            under whatever in ``selectors`` means that.
         left_groups: The groups that were left of it since, wherever they are, as text.
     """
 
@@ -60,20 +61,59 @@ class Request:
     @property
     def is_over(self) -> bool:
         """Whether nothing can come of it any more."""
-        every = {str(item.address) for item in self.groups}
-        return not self.accepts_unicast and every <= self.left_groups
+        return not self.accepts_unicast and all(map(self._is_over_for, self.groups))
 
-    def has_left(self, key: MembershipKey) -> bool:
-        return key in self.left or key[0] in self.left_groups
+    def _is_over_for(self, group: Group) -> bool:
+        text = str(group.address)
+        if text in self.left_groups:
+            return True
+        if group.zone is not None:
+            return (text, group.zone) in self.left
+        return self.selectors is not None and all(
+            (text, str(item)) in self.left
+            for item in self.selectors
+            if _family_of_selector(item) in (None, group.family)
+        )
 
-    def leaving(self, key: MembershipKey) -> Request:
-        """The rest of it, when one membership was left."""
-        return attrs.evolve(self, left=self.left | {key})
+    def is_unnamed(self, plan: MembershipPlan) -> bool:
+        """Whether nobody named the interface of a membership that came of it."""
+        return self.selectors is None and not any(
+            item.zone is not None and str(item.address) == plan.group for item in self.groups
+        )
+
+    def has_left(self, plan: MembershipPlan) -> bool:
+        """Whether a membership is one of those that were left."""
+        if plan.group in self.left_groups or key_of(plan) in self.left:
+            return True
+        if not self.left or plan.group is None:
+            return False
+        return any((plan.group, name) in self.left for name in names_of(plan.interface))
+
+    def leaving(self, plans: Iterable[MembershipPlan]) -> Request:
+        """The rest of it, when some memberships were left."""
+        left = set(self.left)
+        meant: dict[str, list[str]] = {}
+        for plan in plans:
+            name = plan.interface.name
+            if name not in meant:
+                zones = [item.zone for item in self.groups if item.zone in names_of(plan.interface)]
+                meant[name] = [str(item) for item in zones] + [
+                    str(item) for item in self.selectors or () if _means(item, plan.interface)
+                ]
+            left.update((plan.group, each) for each in (name, *meant[name]))
+        return attrs.evolve(self, left=frozenset(left))
 
     def leaving_groups(self, groups: frozenset[str]) -> Request:
         """The rest of it, when groups were left wherever they are."""
         left = frozenset(key for key in self.left if key[0] not in groups)
         return attrs.evolve(self, left=left, left_groups=self.left_groups | groups)
+
+
+def names_of(interface: Interface) -> tuple[str, ...]:
+    """All that can stand for an interface as text."""
+    names = [interface.name, interface.description, str(interface.index or "")]
+    addresses = (*interface.addresses("ipv4"), *interface.addresses("ipv6"))
+    return tuple(filter(None, (*names, *map(str, addresses))))
 
 
 @attrs.frozen
@@ -84,17 +124,21 @@ class SourceRule:
         source: The source.
         blocked: Whether it is blocked.
         groups: Where it applies, as text; `None` for every group.
-        interfaces: The names of the interfaces where it applies; `None` for every one.
+        interfaces: The names of the interfaces where it applies, or what those that are missing
+            were named by; `None` for every one.
+        last_request: The number of the last request that it applies to; `None` for all, also those
+            that come later.
     """
 
     source: IPAddress
     blocked: bool
     groups: frozenset[str] | None
     interfaces: frozenset[str] | None
+    last_request: int | None = None
 
     def applies(self, group: str | None, interface: Interface) -> bool:
         return (self.groups is None or group in self.groups) and (
-            self.interfaces is None or interface.name in self.interfaces
+            self.interfaces is None or not self.interfaces.isdisjoint(names_of(interface))
         )
 
     def covers(self, other: SourceRule) -> bool:
@@ -114,11 +158,11 @@ def add_rule(
 ) -> list[SourceRule]:
     """The rules with one more, and without those that it makes pointless."""
     rest = [item for item in rules if not rule.covers(item)]
-    everywhere = rule.groups is None and rule.interfaces is None
     excluded = any(rule.source in (item.wishes.excluded_sources or ()) for item in requests)
-    if everywhere and not rule.blocked and not excluded:
-        return rest  # All are let in that nobody excludes.
-    return [*rest, rule]
+    blocked = any(rule.source == item.source and item.blocked for item in rest)
+    if rule.blocked or excluded or blocked:
+        return [*rest, rule]
+    return [item for item in rest if item.source != rule.source]  # Nobody leaves it out any more.
 
 
 def key_of(plan: MembershipPlan) -> MembershipKey:
@@ -132,6 +176,7 @@ def plan_request(
     platform: Platform,
     *,
     tolerant: bool,
+    known: Mapping[MembershipKey, MembershipPlan] | None = None,
 ) -> list[MembershipPlan]:
     """The memberships that a request comes to.
 
@@ -143,6 +188,8 @@ def plan_request(
         tolerant: Whether to plan what can be planned where interfaces are missing. What they are
             missing for is then a plan without sockets, for an interface of index 0 whose name is
             the selector.
+        known: Plans for groups which are known to be right as they are: they are not worked out
+            again. They come first.
 
     Raises:
         InterfaceNotFoundError: A selector or a zone names no interface, and it is not ``tolerant``.
@@ -154,19 +201,31 @@ def plan_request(
         pairs, missing = _pair_tolerantly(request.groups, request.selectors, interfaces)
     else:
         pairs = pair_groups(request.groups, request.selectors, interfaces)
+    rules = [
+        item for item in rules if item.last_request is None or request.number <= item.last_request
+    ]
     plans: list[MembershipPlan] = []
-    for wishes, some in _by_wishes(request.wishes, rules, pairs):
+    rest = pairs
+    if known:
+        rest = []
+        for pair in pairs:
+            plan = known.get((str(pair[0].address), pair[1].interface.name))
+            if plan is None:
+                rest.append(pair)
+            else:
+                plans.append(plan)
+    for wishes, some in _by_wishes(request.wishes, rules, rest):
         plans += plan_receiver(some, wishes, interfaces, platform)
     for group, interface in missing:
+        wishes = _wishes_for(request.wishes, rules, str(group.address), interface)
         sources, excluded = (
-            _texts(listed, group.family)
-            for listed in (request.wishes.sources, request.wishes.excluded_sources)
+            _texts(listed, group.family) for listed in (wishes.sources, wishes.excluded_sources)
         )
         plans.append(MembershipPlan(str(group.address), interface, sources, excluded, ()))
     if request.accepts_unicast:
         for wishes, some in _by_wishes(request.wishes, rules, pairs, unicast=True):
             plans += plan_unicast(some, wishes, interfaces, platform)
-    return [plan for plan in plans if not request.has_left(key_of(plan))]
+    return [plan for plan in plans if not request.has_left(plan)]
 
 
 def _texts(sources: Sequence[IPAddress] | None, family: Family) -> tuple[str, ...]:
@@ -185,15 +244,24 @@ def _by_wishes(
     found: dict[ReceiverWishes, _Pairs] = {}
     for group, selection in pairs:
         text = None if unicast else str(group.address)
-        excluded = dict.fromkeys(wishes.excluded_sources or ())
-        for rule in rules:
-            if rule.applies(text, selection.interface):
-                excluded.pop(rule.source, None)
-                if rule.blocked:
-                    excluded[rule.source] = None
-        here = attrs.evolve(wishes, excluded_sources=tuple(excluded) or None)
+        here = _wishes_for(wishes, rules, text, selection.interface)
         found.setdefault(here, []).append((group, selection))
     return found.items()
+
+
+def _wishes_for(
+    wishes: ReceiverWishes, rules: Sequence[SourceRule], group: str | None, interface: Interface
+) -> ReceiverWishes:
+    """What is wanted of one membership, with the sources that the rules exclude there."""
+    if not rules or wishes.sources is not None:
+        return wishes
+    excluded = dict.fromkeys(wishes.excluded_sources or ())
+    for rule in rules:
+        if rule.applies(group, interface):
+            excluded.pop(rule.source, None)
+            if rule.blocked:
+                excluded[rule.source] = None
+    return attrs.evolve(wishes, excluded_sources=tuple(excluded) or None)
 
 
 def _pair_tolerantly(
@@ -320,11 +388,7 @@ def source_changes(old: SocketSpec, new: SocketSpec, platform: Platform) -> list
     return undone + [item for item in new.options if item not in before]
 
 
-def serves_as(old: SocketSpec, new: SocketSpec) -> bool:
-    """Whether a socket can be revised to carry out another plan."""
-    return _fixed_part(old) == _fixed_part(new)
-
-
-def _fixed_part(spec: SocketSpec) -> tuple[object, ...]:
-    options = [item for item in spec.options if item.symbol != "MCAST_BLOCK_SOURCE"]
+def fixed_part(spec: SocketSpec) -> Hashable:
+    """What cannot be changed: a socket can carry out another plan in which this is the same."""
+    options = tuple(item for item in spec.options if item.symbol != "MCAST_BLOCK_SOURCE")
     return spec.group, spec.sources, spec.bind, options
