@@ -167,11 +167,9 @@ class MemberSockets:
             self._intake.retire(socket)
         member.sockets.clear()
 
-    def close_failed(self, member: Member, failed: McastSocket) -> None:
-        """The same, when one of them cannot be read."""
-        member.sockets.remove(failed)
-        self._intake.discard(failed)
-        self.close(member)
+    def discard(self, socket: McastSocket) -> None:
+        """Close a socket that cannot be read."""
+        self._intake.discard(socket)
 
     def change_sources(self, member: Member, plan: MembershipPlan) -> None:
         """Carry out a plan that differs in the excluded sources only.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
@@ -10,7 +10,7 @@ from typing import Literal
 import attrs
 import trio
 
-from ._addresses import AddressLike, Group, parse_groups, parse_sources
+from ._addresses import AddressLike, parse_groups, parse_sources
 from ._channel import DatagramChannel
 from ._errors import SocketSetupError
 from ._host import InterfaceWatcher
@@ -18,8 +18,8 @@ from ._intake import Intake
 from ._interface import Interface, InterfaceSelectors, parse_selectors
 from ._member import Member
 from ._members import Members
-from ._plan import MembershipPlan
-from ._requests import SourceRule, keys_meant, names_meant
+from ._requests import keys_meant, names_meant
+from ._rules import SourceRule
 from ._specs import McastReceiverSpec
 from ._statistics import ReceiverStatistics
 
@@ -186,11 +186,13 @@ class McastReceiver(DatagramChannel):
             self._check_open()
             plans = self._members.plans()
             names = None if selectors is None else names_meant(selectors, plans)
-            keys = keys_meant(parsed, names, plans)
-            everywhere = [
-                str(group.address) for group in parsed if names is None and group.zone is None
-            ]
-            self._members.leave(everywhere, keys)
+            everywhere, keys = [], []
+            for group, some in keys_meant(parsed, names, plans).items():
+                if names is None and group.zone is None:
+                    everywhere.append(str(group.address))
+                else:
+                    keys += some
+            await self._members.leave(everywhere, keys)
 
     def joined(
         self,
@@ -235,7 +237,7 @@ class McastReceiver(DatagramChannel):
         finally:
             with trio.CancelScope(shield=True):
                 async with self._members.turn:
-                    self._members.undo(number)
+                    await self._members.undo(number)
         await trio.lowlevel.checkpoint()
 
     async def block_source(
@@ -315,23 +317,15 @@ class McastReceiver(DatagramChannel):
             if parsed is None:
                 rules = [SourceRule(address, blocked, None, names, last)]
             else:
-                rules = [
-                    SourceRule(address, blocked, texts, where, last)
-                    for texts, where in self._places(parsed, names, plans)
-                ]
-            self._members.change_rules(rules)
-
-    @staticmethod
-    def _places(
-        groups: Sequence[Group], names: frozenset[str] | None, plans: Sequence[MembershipPlan]
-    ) -> list[tuple[frozenset[str], frozenset[str] | None]]:
-        """Groups with where they are meant; each is one that is joined there."""
-        places = []
-        for group in groups:
-            keys = keys_meant([group], names, plans)
-            where = names if group.zone is None else frozenset(name for _, name in keys)
-            places.append((frozenset([str(group.address)]), where))
-        return places
+                meant = keys_meant(parsed, names, plans)  # Each is one that is joined there.
+                wide = frozenset(str(item.address) for item in parsed if item.zone is None)
+                rules = [SourceRule(address, blocked, wide, names, last)] if wide else []
+                for group in parsed:
+                    if group.zone is not None:
+                        where = frozenset(name for _, name in meant[group])
+                        texts = frozenset([str(group.address)])
+                        rules.append(SourceRule(address, blocked, texts, where, last))
+            await self._members.change_rules(rules)
 
     @property
     def memberships(self) -> tuple[Membership, ...]:

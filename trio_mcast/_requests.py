@@ -7,7 +7,7 @@ one of them changes: so nothing has to be remembered of how it came to be as it 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -23,13 +23,24 @@ from ._interface import (
     is_candidate,
     select_interfaces,
 )
-from ._plan import MembershipPlan, ReceiverWishes, SocketSpec, pair_groups, plan_receiver
+from ._plan import (
+    MembershipPlan,
+    ReceiverWishes,
+    SocketSpec,
+    all_addresses,
+    pair_groups,
+    plan_membership,
+)
 from ._plan_unicast import plan_unicast
 from ._platform import Platform, SocketOption
 from ._platform import _layout as layout
+from ._rules import SourceRule, names_of, wishes_for
 
 # A group, as text, and the name of an interface.
 MembershipKey: TypeAlias = "tuple[str | None, str]"
+
+_Pairs: TypeAlias = "list[tuple[Group, Selection]]"
+_Missing: TypeAlias = "list[tuple[Group, Interface]]"
 
 
 @attrs.frozen
@@ -109,62 +120,6 @@ class Request:
         return attrs.evolve(self, left=left, left_groups=self.left_groups | groups)
 
 
-def names_of(interface: Interface) -> tuple[str, ...]:
-    """All that can stand for an interface as text."""
-    names = [interface.name, interface.description, str(interface.index or "")]
-    addresses = (*interface.addresses("ipv4"), *interface.addresses("ipv6"))
-    return tuple(filter(None, (*names, *map(str, addresses))))
-
-
-@attrs.frozen
-class SourceRule:
-    """That a source is blocked, or let in again, from some point on.
-
-    Attributes:
-        source: The source.
-        blocked: Whether it is blocked.
-        groups: Where it applies, as text; `None` for every group.
-        interfaces: The names of the interfaces where it applies, or what those that are missing
-            were named by; `None` for every one.
-        last_request: The number of the last request that it applies to; `None` for all, also those
-            that come later.
-    """
-
-    source: IPAddress
-    blocked: bool
-    groups: frozenset[str] | None
-    interfaces: frozenset[str] | None
-    last_request: int | None = None
-
-    def applies(self, group: str | None, interface: Interface) -> bool:
-        return (self.groups is None or group in self.groups) and (
-            self.interfaces is None or not self.interfaces.isdisjoint(names_of(interface))
-        )
-
-    def covers(self, other: SourceRule) -> bool:
-        """Whether another rule does not matter any more once there is this one."""
-        return (
-            other.source == self.source
-            and (self.groups is None or (other.groups is not None and other.groups <= self.groups))
-            and (
-                self.interfaces is None
-                or (other.interfaces is not None and other.interfaces <= self.interfaces)
-            )
-        )
-
-
-def add_rule(
-    rules: Iterable[SourceRule], rule: SourceRule, requests: Iterable[Request]
-) -> list[SourceRule]:
-    """The rules with one more, and without those that it makes pointless."""
-    rest = [item for item in rules if not rule.covers(item)]
-    excluded = any(rule.source in (item.wishes.excluded_sources or ()) for item in requests)
-    blocked = any(rule.source == item.source and item.blocked for item in rest)
-    if rule.blocked or excluded or blocked:
-        return [*rest, rule]
-    return [item for item in rest if item.source != rule.source]  # Nobody leaves it out any more.
-
-
 def key_of(plan: MembershipPlan) -> MembershipKey:
     return plan.group, plan.interface.name
 
@@ -177,8 +132,8 @@ def plan_request(
     *,
     tolerant: bool,
     known: Mapping[MembershipKey, MembershipPlan] | None = None,
-) -> list[MembershipPlan]:
-    """The memberships that a request comes to.
+) -> Iterator[MembershipPlan]:
+    """The memberships that a request comes to, worked out as they are taken.
 
     Args:
         request: What is wanted.
@@ -189,86 +144,72 @@ def plan_request(
             missing for is then a plan without sockets, for an interface of index 0 whose name is
             the selector.
         known: Plans for groups which are known to be right as they are: they are not worked out
-            again. They come first.
+            again.
 
     Raises:
         InterfaceNotFoundError: A selector or a zone names no interface, and it is not ``tolerant``.
         AmbiguousInterfaceError: An address is on two interfaces, and it is not ``tolerant``.
         ValueError: A group and the interfaces do not go together.
     """
-    missing: list[tuple[Group, Interface]] = []
+    missing: _Missing = []
     if tolerant:
         pairs, missing = _pair_tolerantly(request.groups, request.selectors, interfaces)
     else:
         pairs = pair_groups(request.groups, request.selectors, interfaces)
-    rules = [
-        item for item in rules if item.last_request is None or request.number <= item.last_request
-    ]
-    plans: list[MembershipPlan] = []
-    rest = pairs
-    if known:
-        rest = []
-        for pair in pairs:
-            plan = known.get((str(pair[0].address), pair[1].interface.name))
-            if plan is None:
-                rest.append(pair)
-            else:
-                plans.append(plan)
-    for wishes, some in _by_wishes(request.wishes, rules, rest):
-        plans += plan_receiver(some, wishes, interfaces, platform)
+    rules = [item for item in rules if item.is_for(request.number)]
+    plans = _plan_all(request, rules, (pairs, missing), (interfaces, platform), known or {})
+    return (plan for plan in plans if not request.has_left(plan))
+
+
+def _plan_all(
+    request: Request,
+    rules: Sequence[SourceRule],
+    wanted: tuple[_Pairs, _Missing],
+    machine: tuple[Sequence[Interface], Platform],
+    known: Mapping[MembershipKey, MembershipPlan],
+) -> Iterator[MembershipPlan]:
+    """The plans of a request, also of what was left of it."""
+    (pairs, missing), (interfaces, platform) = wanted, machine
+    own = all_addresses(interfaces)
+    for pair in pairs:
+        plan = known.get((str(pair[0].address), pair[1].interface.name))
+        if plan is not None:
+            yield plan
+            continue
+        group, selection = pair
+        wishes = wishes_for(request.wishes, rules, str(group.address), selection.interface)
+        yield plan_membership(group, selection, wishes, own, platform)
     for group, interface in missing:
-        wishes = _wishes_for(request.wishes, rules, str(group.address), interface)
+        wishes = wishes_for(request.wishes, rules, str(group.address), interface)
         sources, excluded = (
             _texts(listed, group.family) for listed in (wishes.sources, wishes.excluded_sources)
         )
-        plans.append(MembershipPlan(str(group.address), interface, sources, excluded, ()))
+        yield MembershipPlan(str(group.address), interface, sources, excluded, ())
     if request.accepts_unicast:
-        for wishes, some in _by_wishes(request.wishes, rules, pairs, unicast=True):
-            plans += plan_unicast(some, wishes, interfaces, platform)
-    return [plan for plan in plans if not request.has_left(plan)]
+        for wishes, some in _by_wishes(request.wishes, rules, pairs):
+            yield from plan_unicast(some, wishes, *machine)
 
 
 def _texts(sources: Sequence[IPAddress] | None, family: Family) -> tuple[str, ...]:
     return tuple(str(item) for item in sources or () if family_of(item) == family)
 
 
-_Pairs: TypeAlias = "list[tuple[Group, Selection]]"
-
-
 def _by_wishes(
-    wishes: ReceiverWishes, rules: Sequence[SourceRule], pairs: _Pairs, *, unicast: bool = False
+    wishes: ReceiverWishes, rules: Sequence[SourceRule], pairs: _Pairs
 ) -> Iterable[tuple[ReceiverWishes, _Pairs]]:
-    """The pairs, by what is wanted of them: the rules may exclude other sources for each."""
-    if not rules or wishes.sources is not None:
-        return [(wishes, pairs)]
+    """The pairs, by what is wanted of unicast on their interfaces."""
     found: dict[ReceiverWishes, _Pairs] = {}
-    for group, selection in pairs:
-        text = None if unicast else str(group.address)
-        here = _wishes_for(wishes, rules, text, selection.interface)
-        found.setdefault(here, []).append((group, selection))
+    for pair in pairs:
+        here = wishes_for(wishes, rules, None, pair[1].interface)
+        found.setdefault(here, []).append(pair)
     return found.items()
-
-
-def _wishes_for(
-    wishes: ReceiverWishes, rules: Sequence[SourceRule], group: str | None, interface: Interface
-) -> ReceiverWishes:
-    """What is wanted of one membership, with the sources that the rules exclude there."""
-    if not rules or wishes.sources is not None:
-        return wishes
-    excluded = dict.fromkeys(wishes.excluded_sources or ())
-    for rule in rules:
-        if rule.applies(group, interface):
-            excluded.pop(rule.source, None)
-            if rule.blocked:
-                excluded[rule.source] = None
-    return attrs.evolve(wishes, excluded_sources=tuple(excluded) or None)
 
 
 def _pair_tolerantly(
     groups: Sequence[Group],
     selectors: Sequence[InterfaceSelector] | None,
     interfaces: Sequence[Interface],
-) -> tuple[list[tuple[Group, Selection]], list[tuple[Group, Interface]]]:
+) -> tuple[_Pairs, _Missing]:
     """What `pair_groups` gives as far as the interfaces exist, and what is missing."""
     found, absent = _select_tolerantly(selectors, interfaces)
     pairs: dict[MembershipKey, tuple[Group, Selection]] = {}
@@ -353,27 +294,29 @@ def _means(selector: InterfaceSelector, interface: Interface) -> bool:
 
 
 def keys_meant(
-    groups: Iterable[Group], names: frozenset[str] | None, plans: Sequence[MembershipPlan]
-) -> list[MembershipKey]:
-    """The memberships in groups, on the interfaces of these names or, for `None`, on all.
+    groups: Iterable[Group], names: frozenset[str] | None, plans: Iterable[MembershipPlan]
+) -> dict[Group, list[MembershipKey]]:
+    """By group, its memberships on the interfaces of these names or, for `None`, on all.
 
     Raises:
         ValueError: There is none in one of the groups.
     """
-    found: dict[MembershipKey, None] = {}
+    there: dict[str | None, list[Interface]] = {}
+    for plan in plans:
+        if names is None or plan.interface.name in names:
+            there.setdefault(plan.group, []).append(plan.interface)
+    found: dict[Group, list[MembershipKey]] = {}
     for group in groups:
-        keys = [
-            key_of(plan)
-            for plan in plans
-            if plan.group == str(group.address)
-            and (names is None or plan.interface.name in names)
-            and group.zone in (None, plan.interface.name, str(plan.interface.index))
+        text = str(group.address)
+        found[group] = [
+            (text, item.name)
+            for item in there.get(text, ())
+            if group.zone in (None, item.name, str(item.index))
         ]
-        if not keys:
+        if not found[group]:
             where = "" if names is None else f" on {', '.join(sorted(names))}"
             raise ValueError(f"group {group} is not joined{where}")
-        found.update(dict.fromkeys(keys))
-    return list(found)
+    return found
 
 
 def source_changes(old: SocketSpec, new: SocketSpec, platform: Platform) -> list[SocketOption]:
