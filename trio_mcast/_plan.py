@@ -220,19 +220,6 @@ def check_source_families(
 # Receivers -------------------------------------------------------------------------------------
 
 
-def plan_receiver(
-    pairs: Iterable[tuple[Group, Selection]],
-    wishes: ReceiverWishes,
-    interfaces: Sequence[Interface],
-    platform: Platform,
-) -> tuple[MembershipPlan, ...]:
-    """The sockets of a receiver for groups, by membership."""
-    own = all_addresses(interfaces)
-    return tuple(
-        _plan_membership(group, selection, wishes, own, platform) for group, selection in pairs
-    )
-
-
 def all_addresses(interfaces: Iterable[Interface]) -> frozenset[str]:
     """This machine's addresses, as text."""
     return frozenset(
@@ -243,13 +230,22 @@ def all_addresses(interfaces: Iterable[Interface]) -> frozenset[str]:
     )
 
 
-def _plan_membership(
+def plan_membership(
     group: Group,
     selection: Selection,
     wishes: ReceiverWishes,
     own_addresses: frozenset[str],
     platform: Platform,
 ) -> MembershipPlan:
+    """The sockets of a receiver for one group on one interface.
+
+    Args:
+        group: The group, without a zone.
+        selection: The interface.
+        wishes: What the sockets have in common.
+        own_addresses: All of this machine's addresses, as text.
+        platform: The platform to plan for.
+    """
     interface, family = selection.interface, group.family
     sources = [item for item in wishes.sources or () if family_of(item) == family]
     excluded = [item for item in wishes.excluded_sources or () if family_of(item) == family]

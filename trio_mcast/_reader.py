@@ -33,6 +33,7 @@ class InterfaceReader:
         self.sockets: dict[McastSocket, bool] = {}
         self._poller = poller
         self._stopped = False
+        self._running = trio.CancelScope()
 
     def add(self, socket: McastSocket) -> None:
         """Take over a socket; it is closed with this reader."""
@@ -62,6 +63,12 @@ class InterfaceReader:
             fail: Called when the system refuses to read a socket; it has to `ignore` or `discard`
                 the socket, which would be ready again at once.
         """
+        with self._running:
+            await self._run(queue, fail)
+
+    async def _run(
+        self, queue: DatagramQueue, fail: Callable[[InterfaceReader, McastSocket, OSError], None]
+    ) -> None:
         busy_since = ended = -math.inf
         while True:
             try:
@@ -105,6 +112,7 @@ class InterfaceReader:
     def stop(self) -> None:
         """Read nothing any more; the sockets stay open. Idempotent."""
         self._stopped = True
+        self._running.cancel()  # It may be waiting for room.
         self._poller.close()
         # The task may be about to read one of them: it looks here first.
         self.sockets = dict.fromkeys(self.sockets, False)

@@ -16,8 +16,10 @@ from ._errors import SocketSetupError
 from ._host import InterfaceWatcher
 from ._intake import Intake
 from ._interface import Interface, InterfaceSelectors, parse_selectors
-from ._members import Member, Members
-from ._requests import SourceRule, keys_meant, names_meant
+from ._member import Member
+from ._members import Members
+from ._requests import keys_meant, names_meant
+from ._rules import SourceRule
 from ._specs import McastReceiverSpec
 from ._statistics import ReceiverStatistics
 
@@ -184,11 +186,13 @@ class McastReceiver(DatagramChannel):
             self._check_open()
             plans = self._members.plans()
             names = None if selectors is None else names_meant(selectors, plans)
-            keys = keys_meant(parsed, names, plans)
-            if names is None and all(group.zone is None for group in parsed):
-                self._members.leave_groups(str(group.address) for group in parsed)
-            else:
-                self._members.leave(keys)
+            everywhere, keys = [], []
+            for group, some in keys_meant(parsed, names, plans).items():
+                if names is None and group.zone is None:
+                    everywhere.append(str(group.address))
+                else:
+                    keys += some
+            await self._members.leave(everywhere, keys)
 
     def joined(
         self,
@@ -233,7 +237,7 @@ class McastReceiver(DatagramChannel):
         finally:
             with trio.CancelScope(shield=True):
                 async with self._members.turn:
-                    self._members.undo(number)
+                    await self._members.undo(number)
         await trio.lowlevel.checkpoint()
 
     async def block_source(
@@ -309,11 +313,19 @@ class McastReceiver(DatagramChannel):
             self._check_open()
             plans = self._members.plans()
             names = None if selectors is None else names_meant(selectors, plans)
-            texts = None
-            if parsed is not None:
-                keys_meant(parsed, names, plans)  # Each is one that is joined there.
-                texts = frozenset(str(group.address) for group in parsed)
-            self._members.change_rule(SourceRule(address, blocked, texts, names))
+            last = None if blocked else self._requests
+            if parsed is None:
+                rules = [SourceRule(address, blocked, None, names, last)]
+            else:
+                meant = keys_meant(parsed, names, plans)  # Each is one that is joined there.
+                wide = frozenset(str(item.address) for item in parsed if item.zone is None)
+                rules = [SourceRule(address, blocked, wide, names, last)] if wide else []
+                for group in parsed:
+                    if group.zone is not None:
+                        where = frozenset(name for _, name in meant[group])
+                        texts = frozenset([str(group.address)])
+                        rules.append(SourceRule(address, blocked, texts, where, last))
+            await self._members.change_rules(rules)
 
     @property
     def memberships(self) -> tuple[Membership, ...]:

@@ -7,7 +7,7 @@ one of them changes: so nothing has to be remembered of how it came to be as it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -23,13 +23,24 @@ from ._interface import (
     is_candidate,
     select_interfaces,
 )
-from ._plan import MembershipPlan, ReceiverWishes, SocketSpec, pair_groups, plan_receiver
+from ._plan import (
+    MembershipPlan,
+    ReceiverWishes,
+    SocketSpec,
+    all_addresses,
+    pair_groups,
+    plan_membership,
+)
 from ._plan_unicast import plan_unicast
 from ._platform import Platform, SocketOption
 from ._platform import _layout as layout
+from ._rules import SourceRule, names_of, wishes_for
 
 # A group, as text, and the name of an interface.
 MembershipKey: TypeAlias = "tuple[str | None, str]"
+
+_Pairs: TypeAlias = "list[tuple[Group, Selection]]"
+_Missing: TypeAlias = "list[tuple[Group, Interface]]"
 
 
 @attrs.frozen
@@ -41,7 +52,8 @@ class Request:
         groups: The groups.
         selectors: The interfaces; `None` for all that are fit, as they come and go.
         wishes: What the sockets have in common.
-        left: The memberships that were left of it since.
+        left: The memberships that were left of it since: each under the name of its interface, and
+            under whatever in ``selectors`` means that.
         left_groups: The groups that were left of it since, wherever they are, as text.
     """
 
@@ -60,65 +72,52 @@ class Request:
     @property
     def is_over(self) -> bool:
         """Whether nothing can come of it any more."""
-        every = {str(item.address) for item in self.groups}
-        return not self.accepts_unicast and every <= self.left_groups
+        return not self.accepts_unicast and all(map(self._is_over_for, self.groups))
 
-    def has_left(self, key: MembershipKey) -> bool:
-        return key in self.left or key[0] in self.left_groups
+    def _is_over_for(self, group: Group) -> bool:
+        text = str(group.address)
+        if text in self.left_groups:
+            return True
+        if group.zone is not None:
+            return (text, group.zone) in self.left
+        return self.selectors is not None and all(
+            (text, str(item)) in self.left
+            for item in self.selectors
+            if _family_of_selector(item) in (None, group.family)
+        )
 
-    def leaving(self, key: MembershipKey) -> Request:
-        """The rest of it, when one membership was left."""
-        return attrs.evolve(self, left=self.left | {key})
+    def is_unnamed(self, plan: MembershipPlan) -> bool:
+        """Whether nobody named the interface of a membership that came of it."""
+        return self.selectors is None and not any(
+            item.zone is not None and str(item.address) == plan.group for item in self.groups
+        )
+
+    def has_left(self, plan: MembershipPlan) -> bool:
+        """Whether a membership is one of those that were left."""
+        if plan.group in self.left_groups or key_of(plan) in self.left:
+            return True
+        if not self.left or plan.group is None:
+            return False
+        return any((plan.group, name) in self.left for name in names_of(plan.interface))
+
+    def leaving(self, plans: Iterable[MembershipPlan]) -> Request:
+        """The rest of it, when some memberships were left."""
+        left = set(self.left)
+        meant: dict[str, list[str]] = {}
+        for plan in plans:
+            name = plan.interface.name
+            if name not in meant:
+                zones = [item.zone for item in self.groups if item.zone in names_of(plan.interface)]
+                meant[name] = [str(item) for item in zones] + [
+                    str(item) for item in self.selectors or () if _means(item, plan.interface)
+                ]
+            left.update((plan.group, each) for each in (name, *meant[name]))
+        return attrs.evolve(self, left=frozenset(left))
 
     def leaving_groups(self, groups: frozenset[str]) -> Request:
         """The rest of it, when groups were left wherever they are."""
         left = frozenset(key for key in self.left if key[0] not in groups)
         return attrs.evolve(self, left=left, left_groups=self.left_groups | groups)
-
-
-@attrs.frozen
-class SourceRule:
-    """That a source is blocked, or let in again, from some point on.
-
-    Attributes:
-        source: The source.
-        blocked: Whether it is blocked.
-        groups: Where it applies, as text; `None` for every group.
-        interfaces: The names of the interfaces where it applies; `None` for every one.
-    """
-
-    source: IPAddress
-    blocked: bool
-    groups: frozenset[str] | None
-    interfaces: frozenset[str] | None
-
-    def applies(self, group: str | None, interface: Interface) -> bool:
-        return (self.groups is None or group in self.groups) and (
-            self.interfaces is None or interface.name in self.interfaces
-        )
-
-    def covers(self, other: SourceRule) -> bool:
-        """Whether another rule does not matter any more once there is this one."""
-        return (
-            other.source == self.source
-            and (self.groups is None or (other.groups is not None and other.groups <= self.groups))
-            and (
-                self.interfaces is None
-                or (other.interfaces is not None and other.interfaces <= self.interfaces)
-            )
-        )
-
-
-def add_rule(
-    rules: Iterable[SourceRule], rule: SourceRule, requests: Iterable[Request]
-) -> list[SourceRule]:
-    """The rules with one more, and without those that it makes pointless."""
-    rest = [item for item in rules if not rule.covers(item)]
-    everywhere = rule.groups is None and rule.interfaces is None
-    excluded = any(rule.source in (item.wishes.excluded_sources or ()) for item in requests)
-    if everywhere and not rule.blocked and not excluded:
-        return rest  # All are let in that nobody excludes.
-    return [*rest, rule]
 
 
 def key_of(plan: MembershipPlan) -> MembershipKey:
@@ -132,8 +131,9 @@ def plan_request(
     platform: Platform,
     *,
     tolerant: bool,
-) -> list[MembershipPlan]:
-    """The memberships that a request comes to.
+    known: Mapping[MembershipKey, MembershipPlan] | None = None,
+) -> Iterator[MembershipPlan]:
+    """The memberships that a request comes to, worked out as they are taken.
 
     Args:
         request: What is wanted.
@@ -143,56 +143,65 @@ def plan_request(
         tolerant: Whether to plan what can be planned where interfaces are missing. What they are
             missing for is then a plan without sockets, for an interface of index 0 whose name is
             the selector.
+        known: Plans for groups which are known to be right as they are: they are not worked out
+            again.
 
     Raises:
         InterfaceNotFoundError: A selector or a zone names no interface, and it is not ``tolerant``.
         AmbiguousInterfaceError: An address is on two interfaces, and it is not ``tolerant``.
         ValueError: A group and the interfaces do not go together.
     """
-    missing: list[tuple[Group, Interface]] = []
+    missing: _Missing = []
     if tolerant:
         pairs, missing = _pair_tolerantly(request.groups, request.selectors, interfaces)
     else:
         pairs = pair_groups(request.groups, request.selectors, interfaces)
-    plans: list[MembershipPlan] = []
-    for wishes, some in _by_wishes(request.wishes, rules, pairs):
-        plans += plan_receiver(some, wishes, interfaces, platform)
+    rules = [item for item in rules if item.is_for(request.number)]
+    plans = _plan_all(request, rules, (pairs, missing), (interfaces, platform), known or {})
+    return (plan for plan in plans if not request.has_left(plan))
+
+
+def _plan_all(
+    request: Request,
+    rules: Sequence[SourceRule],
+    wanted: tuple[_Pairs, _Missing],
+    machine: tuple[Sequence[Interface], Platform],
+    known: Mapping[MembershipKey, MembershipPlan],
+) -> Iterator[MembershipPlan]:
+    """The plans of a request, also of what was left of it."""
+    (pairs, missing), (interfaces, platform) = wanted, machine
+    own = all_addresses(interfaces)
+    for pair in pairs:
+        plan = known.get((str(pair[0].address), pair[1].interface.name))
+        if plan is not None:
+            yield plan
+            continue
+        group, selection = pair
+        wishes = wishes_for(request.wishes, rules, str(group.address), selection.interface)
+        yield plan_membership(group, selection, wishes, own, platform)
     for group, interface in missing:
+        wishes = wishes_for(request.wishes, rules, str(group.address), interface)
         sources, excluded = (
-            _texts(listed, group.family)
-            for listed in (request.wishes.sources, request.wishes.excluded_sources)
+            _texts(listed, group.family) for listed in (wishes.sources, wishes.excluded_sources)
         )
-        plans.append(MembershipPlan(str(group.address), interface, sources, excluded, ()))
+        yield MembershipPlan(str(group.address), interface, sources, excluded, ())
     if request.accepts_unicast:
-        for wishes, some in _by_wishes(request.wishes, rules, pairs, unicast=True):
-            plans += plan_unicast(some, wishes, interfaces, platform)
-    return [plan for plan in plans if not request.has_left(key_of(plan))]
+        for wishes, some in _by_wishes(request.wishes, rules, pairs):
+            yield from plan_unicast(some, wishes, *machine)
 
 
 def _texts(sources: Sequence[IPAddress] | None, family: Family) -> tuple[str, ...]:
     return tuple(str(item) for item in sources or () if family_of(item) == family)
 
 
-_Pairs: TypeAlias = "list[tuple[Group, Selection]]"
-
-
 def _by_wishes(
-    wishes: ReceiverWishes, rules: Sequence[SourceRule], pairs: _Pairs, *, unicast: bool = False
+    wishes: ReceiverWishes, rules: Sequence[SourceRule], pairs: _Pairs
 ) -> Iterable[tuple[ReceiverWishes, _Pairs]]:
-    """The pairs, by what is wanted of them: the rules may exclude other sources for each."""
-    if not rules or wishes.sources is not None:
-        return [(wishes, pairs)]
+    """The pairs, by what is wanted of unicast on their interfaces."""
     found: dict[ReceiverWishes, _Pairs] = {}
-    for group, selection in pairs:
-        text = None if unicast else str(group.address)
-        excluded = dict.fromkeys(wishes.excluded_sources or ())
-        for rule in rules:
-            if rule.applies(text, selection.interface):
-                excluded.pop(rule.source, None)
-                if rule.blocked:
-                    excluded[rule.source] = None
-        here = attrs.evolve(wishes, excluded_sources=tuple(excluded) or None)
-        found.setdefault(here, []).append((group, selection))
+    for pair in pairs:
+        here = wishes_for(wishes, rules, None, pair[1].interface)
+        found.setdefault(here, []).append(pair)
     return found.items()
 
 
@@ -200,7 +209,7 @@ def _pair_tolerantly(
     groups: Sequence[Group],
     selectors: Sequence[InterfaceSelector] | None,
     interfaces: Sequence[Interface],
-) -> tuple[list[tuple[Group, Selection]], list[tuple[Group, Interface]]]:
+) -> tuple[_Pairs, _Missing]:
     """What `pair_groups` gives as far as the interfaces exist, and what is missing."""
     found, absent = _select_tolerantly(selectors, interfaces)
     pairs: dict[MembershipKey, tuple[Group, Selection]] = {}
@@ -285,27 +294,29 @@ def _means(selector: InterfaceSelector, interface: Interface) -> bool:
 
 
 def keys_meant(
-    groups: Iterable[Group], names: frozenset[str] | None, plans: Sequence[MembershipPlan]
-) -> list[MembershipKey]:
-    """The memberships in groups, on the interfaces of these names or, for `None`, on all.
+    groups: Iterable[Group], names: frozenset[str] | None, plans: Iterable[MembershipPlan]
+) -> dict[Group, list[MembershipKey]]:
+    """By group, its memberships on the interfaces of these names or, for `None`, on all.
 
     Raises:
         ValueError: There is none in one of the groups.
     """
-    found: dict[MembershipKey, None] = {}
+    there: dict[str | None, list[Interface]] = {}
+    for plan in plans:
+        if names is None or plan.interface.name in names:
+            there.setdefault(plan.group, []).append(plan.interface)
+    found: dict[Group, list[MembershipKey]] = {}
     for group in groups:
-        keys = [
-            key_of(plan)
-            for plan in plans
-            if plan.group == str(group.address)
-            and (names is None or plan.interface.name in names)
-            and group.zone in (None, plan.interface.name, str(plan.interface.index))
+        text = str(group.address)
+        found[group] = [
+            (text, item.name)
+            for item in there.get(text, ())
+            if group.zone in (None, item.name, str(item.index))
         ]
-        if not keys:
+        if not found[group]:
             where = "" if names is None else f" on {', '.join(sorted(names))}"
             raise ValueError(f"group {group} is not joined{where}")
-        found.update(dict.fromkeys(keys))
-    return list(found)
+    return found
 
 
 def source_changes(old: SocketSpec, new: SocketSpec, platform: Platform) -> list[SocketOption]:
@@ -320,11 +331,7 @@ def source_changes(old: SocketSpec, new: SocketSpec, platform: Platform) -> list
     return undone + [item for item in new.options if item not in before]
 
 
-def serves_as(old: SocketSpec, new: SocketSpec) -> bool:
-    """Whether a socket can be revised to carry out another plan."""
-    return _fixed_part(old) == _fixed_part(new)
-
-
-def _fixed_part(spec: SocketSpec) -> tuple[object, ...]:
-    options = [item for item in spec.options if item.symbol != "MCAST_BLOCK_SOURCE"]
+def fixed_part(spec: SocketSpec) -> Hashable:
+    """What cannot be changed: a socket can carry out another plan in which this is the same."""
+    options = tuple(item for item in spec.options if item.symbol != "MCAST_BLOCK_SOURCE")
     return spec.group, spec.sources, spec.bind, options

@@ -204,11 +204,11 @@ if sys.platform == "linux":
             self._wake()
 
         def remove(self, socket: McastSocket) -> None:
-            for number, known in list(self._sockets.items()):
-                if known is socket:
-                    del self._sockets[number]
-                    self._epoll.unregister(number)
-                    self._wake()
+            assert isinstance(socket, PosixSocket)
+            number = socket.fileno()
+            if self._sockets.pop(number, None) is not None:
+                self._epoll.unregister(number)
+                self._wake()
 
         def _wake(self) -> None:
             """Have who waits choose again what to wait for."""
