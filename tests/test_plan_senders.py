@@ -220,7 +220,8 @@ def where(planned: tuple[SocketSpec | Absence, ...]) -> list[tuple[str, object]]
     return [
         (item.interface.name, item.bind[0])
         if isinstance(item, SocketSpec)
-        else (errno.errorcode[item.errno], item.reason)
+        # Windows has names of its own for those of sockets.
+        else (errno.errorcode[item.errno].removeprefix("WSA"), item.reason)
         for item in planned
     ]
 
