@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 from trio_mcast import Datagram, DatagramChannel, McastSender, open_mcast_sender
+from trio_mcast._host import McastSocket
 from trio_mcast._host._posix_io import PosixSocket
 from trio_mcast._plan import BindAddress
 
@@ -58,14 +59,18 @@ async def test_every_reply_is_delivered_or_counted(host: Host, asker: McastSende
 async def test_socket_that_cannot_be_read_can_still_be_sent_from(
     host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(*arguments: Any) -> list[Datagram]:
-        raise OSError(errno.ENETDOWN, "Network is down")
-
     groups = [GROUP, "ff02::123"]
     with on(host), caplog.at_level(logging.WARNING, "trio_mcast"):
         async with open_mcast_sender(groups, PORT, interfaces="lo", receive_replies=True) as asker:
             broken, _ = asker._outlets.open_sockets
-            monkeypatch.setattr(broken, "receive", refuse)
+            receive = type(broken).receive
+
+            def refuse(self: McastSocket, *arguments: Any) -> list[Datagram]:
+                if self is broken:
+                    raise OSError(errno.ENETDOWN, "Network is down")
+                return receive(self, *arguments)
+
+            monkeypatch.setattr(type(broken), "receive", refuse)
             answer_all(host, asker, [b"one", b"two"])
             assert [(await reply_to(asker)).data for _ in range(2)] == [b"one", b"two"]
             await wait_until_counted(asker, lambda seen: seen.sockets_failed == 1)

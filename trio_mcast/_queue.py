@@ -15,6 +15,22 @@ consumer first does its checkpoint, and takes without another one in between. Or
 then `put` takes for it, first come, first served, and wakes it. So nobody waits while there is
 something in the queue, and nobody who comes later can overtake one who waits.
 
+Decision: who waits reads for itself
+====================================
+
+A datagram that comes alone would wake the reading task, which would put it into the queue, go back
+to wait, and so wake the consumer: two tasks, where a program with a bare socket has one. So between
+two reads a reading task lends what it reads from (`lend`). A consumer that finds the queue empty,
+and nobody waiting before it, borrows it: it waits for the sockets itself, reads, and takes, while
+the reading task is parked. When it returns from that, the task is woken, and reads on, unless the
+consumer has come back by then. (Measured, for one quiet datagram: 1.29 times as long as with a bare
+Trio socket, and 1.53 times without.)
+
+Nothing is lost by it. What the consumer has read is in the queue before anything else happens, and
+is taken from there; between the waiting, which may be cancelled, and the taking there is no
+checkpoint. What another interface's task puts in the meantime ends the consumer's waiting. What it
+leaves, or does not come to take because it is cancelled, goes to those who wait behind it.
+
 Decision: full until half has been taken
 ========================================
 
@@ -28,6 +44,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from itertools import chain, islice
 from operator import attrgetter
+from typing import Protocol
 
 import trio
 
@@ -35,6 +52,22 @@ from ._datagram import Datagram
 from ._specs import Overflow
 
 _MEMBERSHIP = attrgetter("group", "interface.name")
+
+
+class Source(Protocol):
+    """What a consumer can borrow, to read for itself."""
+
+    async def read_for_consumer(self) -> list[Datagram]:
+        """Wait until something can be read, and read it. Empty if there was nothing after all.
+
+        A checkpoint, and none behind the reading.
+
+        Raises:
+            trio.ClosedResourceError: Nothing can be read from it any more.
+        """
+
+    def interrupt(self) -> None:
+        """End the waiting in `read_for_consumer`."""
 
 
 class DatagramQueue:
@@ -67,6 +100,12 @@ class DatagramQueue:
         self._consumers: OrderedDict[trio.lowlevel.Task, int | None] = OrderedDict()
         self._handed: dict[trio.lowlevel.Task, list[Datagram]] = {}
         self._room_made = trio.lowlevel.ParkingLot()
+        # What can be borrowed, in order; what is borrowed; and who waits until it is returned.
+        self._lent: dict[Source, None] = {}
+        self._borrowed: Source | None = None
+        self._returned = trio.lowlevel.ParkingLot()
+        # Whether a waiting consumer was served since something was lent the last time.
+        self._served = False
         self._dropped_total = 0
         self._closed = False
 
@@ -110,12 +149,26 @@ class DatagramQueue:
         If the policy is to wait, no more than there is `room` for, but for the rest of a unit.
         """
         self._check_open()
+        self._append(batch)
+        if self._borrowed is None:
+            self._serve()
+        else:
+            self._borrowed.interrupt()  # Who has borrowed came first.
+        self._apply_policy()
+
+    def _append(self, batch: list[Datagram]) -> None:
         self.received += len(batch)
         self._lists.append(batch)
+
+    def _serve(self) -> None:
+        """Hand over to those who wait."""
         while self._consumers and (self._head or self._lists):
             task, most = self._consumers.popitem(last=False)
             self._handed[task] = self._deliver(most)
             trio.lowlevel.reschedule(task)
+            self._served = True
+
+    def _apply_policy(self) -> None:
         excess = self.waiting - self._max_buffered
         if excess >= 0:
             self.full = True
@@ -134,6 +187,21 @@ class DatagramQueue:
         rest = batch[len(fitting) :]
         self.received += len(rest)
         self._count_dropped(rest)
+
+    async def lend(self, source: Source) -> None:
+        """Between two reads: return when no consumer is reading, or about to, from this source.
+
+        A checkpoint only if one was served, or reads.
+        """
+        self._lent[source] = None
+        try:
+            if self._served:
+                self._served = False
+                await trio.lowlevel.checkpoint()  # It is likely to come back at once.
+            while self._borrowed is source:
+                await self._returned.park()
+        finally:
+            del self._lent[source]
 
     def _drop_oldest(self, count: int) -> None:
         while count:
@@ -223,8 +291,13 @@ class DatagramQueue:
         return await self._wait(max_datagrams)
 
     async def _wait(self, most: int | None) -> list[Datagram]:
-        """Wait, in turn, for what `put` hands over."""
+        """Wait, in turn, for what comes."""
         self._check_open()
+        if self._lent and self._borrowed is None and not self._consumers:
+            batch = await self._borrow(next(iter(self._lent)), most)
+            if batch:
+                return batch
+            self._check_open()
         task = trio.lowlevel.current_task()
         self._consumers[task] = most
 
@@ -237,6 +310,25 @@ class DatagramQueue:
             self._check_open()
         return self._handed.pop(task)
 
+    async def _borrow(self, source: Source, most: int | None) -> list[Datagram]:
+        """Read from a source until there is something, and take it; empty if the source ends."""
+        self._borrowed = source
+        try:
+            # What another puts, and closing, end the reading, too.
+            while not (self._head or self._lists or self._closed):
+                try:
+                    batch = await source.read_for_consumer()
+                except trio.ClosedResourceError:
+                    break
+                if batch:
+                    self._append(batch)
+            return self._deliver(most) if self._head or self._lists else []
+        finally:
+            self._borrowed = None
+            self._serve()
+            self._apply_policy()
+            self._returned.unpark_all()
+
     def close(self) -> None:
         """End it: every call from now on, and every call that waits, gives ClosedResourceError.
 
@@ -247,6 +339,8 @@ class DatagramQueue:
         self._lists.clear()
         self.full = False
         self._room_made.unpark_all()
+        if self._borrowed is not None:
+            self._borrowed.interrupt()
         while self._consumers:
             task, _ = self._consumers.popitem(last=False)
             trio.lowlevel.reschedule(task)

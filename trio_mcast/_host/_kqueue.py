@@ -35,6 +35,7 @@ class KqueuePoller:
         self._kqueue = select.kqueue()
         self._sockets: dict[int, McastSocket] = {}
         self._waiting_for: int | None = None
+        self._interrupted = False
 
     def add(self, socket: McastSocket) -> None:
         assert isinstance(socket, PosixSocket)
@@ -67,13 +68,21 @@ class KqueuePoller:
         if self._waiting_for is not None:
             trio.lowlevel.notify_closing(self._waiting_for)
 
+    def interrupt(self) -> None:
+        if self._waiting_for is not None:
+            self._interrupted = True
+            self._wake()
+
     async def wait(self) -> list[McastSocket]:
+        self._interrupted = False
         while not self._kqueue.closed:
             sockets = list(self._sockets.values()) if len(self._sockets) == 1 else None
             self._waiting_for = next(iter(self._sockets)) if sockets else self._kqueue.fileno()
             try:
                 await trio.lowlevel.wait_readable(self._waiting_for)
             except trio.ClosedResourceError:
+                if self._interrupted:
+                    return []
                 continue
             finally:
                 self._waiting_for = None

@@ -53,6 +53,10 @@ assert not TYPE_CHECKING or sys.platform == "linux"
 # Datagrams per recvmmsg or sendmmsg. Past 64 nothing more is gained (measured).
 _BATCH: Final = 64
 
+# How often recvmmsg is called for one socket before others have their turn: for 512 datagrams or
+# units in all, which takes some half a millisecond if they are datagrams.
+_CALLS_AT_ONCE: Final = 8
+
 # For how many sizes of datagrams what whole batches look like is remembered. Arbitrary.
 _REMEMBERED_SIZES: Final = 64
 
@@ -202,6 +206,18 @@ def _thread_buffers() -> _Buffers:
 class LinuxSocket(PosixSocket):
     """A `McastSocket` on Linux."""
 
+    __slots__ = (
+        "_buffers",
+        "_constants",
+        "_largest_segment",
+        "_last_read",
+        "_name_bytes",
+        "_per_read",
+        "_reads_batches",
+        "_sends_batches",
+        "_sends_segments",
+    )
+
     def __init__(
         self, sock: socket.socket, spec: SocketSpec, platform: Platform, applied: frozenset[str]
     ) -> None:
@@ -225,8 +241,13 @@ class LinuxSocket(PosixSocket):
     # Reading
 
     def receive(self, max_datagrams: int, busy_since: float | None = None) -> list[Datagram]:
-        now = time.perf_counter()
-        was_quiet = self._last_read < (now - _QUIET_SECONDS if busy_since is None else busy_since)
+        if busy_since is None:
+            now = time.perf_counter()
+            was_quiet = self._last_read < now - _QUIET_SECONDS
+        else:
+            # Later than all that was read in passes before, and one object for all sockets.
+            now = busy_since
+            was_quiet = self._last_read < now
         self._last_read = now
         if was_quiet and self._reads_batches and self._pending_error is None:
             return self._receive_one()
@@ -243,7 +264,8 @@ class LinuxSocket(PosixSocket):
             self._per_read = 1
             self.received += 1
             self.received_bytes += len(data)
-            return [tuple.__new__(Datagram, (data, source, *self._constants))]
+            group, interface, _, _ = self._constants
+            return [tuple.__new__(Datagram, (data, source, group, interface, None, None))]
         batch: list[Datagram] = []
         before = self._taken
         self._add(batch, data, source, self._control.decode(control))
@@ -260,7 +282,7 @@ class LinuxSocket(PosixSocket):
             super()._read_into(batch, max_datagrams)
             return
         number = self._sock.fileno()
-        left = max_datagrams
+        left, calls_left = max_datagrams, _CALLS_AT_ONCE
         while True:
             # Rejected ones count, too: else a flood of them would never let others have their turn.
             before = self._taken
@@ -281,7 +303,8 @@ class LinuxSocket(PosixSocket):
             # A short read means that the socket is empty.
             if count < wanted:
                 return
-            if left <= 0:
+            calls_left -= 1
+            if left <= 0 or not calls_left:
                 self._last_read = math.inf  # There is more, so it is not quiet, however long ago.
                 return
 

@@ -86,11 +86,14 @@ class Poller(Protocol):
         """Stop watching a socket."""
 
     async def wait(self) -> list[McastSocket]:
-        """Wait until sockets can be read, and return them. A checkpoint.
+        """Wait until sockets can be read, and return them; none if interrupted. A checkpoint.
 
         Raises:
             trio.ClosedResourceError: It was closed.
         """
+
+    def interrupt(self) -> None:
+        """End a wait that is going on, without a further checkpoint. It may be at its end."""
 
     def close(self) -> None:
         """Close it and wake who waits. Idempotent."""

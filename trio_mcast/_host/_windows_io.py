@@ -218,6 +218,7 @@ class WindowsPoller:
         self._returned: dict[McastSocket, _Watch] = {}
         self._wake = trio.Event()
         self._closed = False
+        self._interrupted = False
 
     def add(self, socket: McastSocket) -> None:
         assert isinstance(socket, WindowsSocket)
@@ -248,6 +249,7 @@ class WindowsPoller:
 
     async def wait(self) -> list[McastSocket]:
         self._take_back()
+        self._interrupted = False
         waited = False
         while not self._closed:
             if self._ready and waited:
@@ -261,7 +263,13 @@ class WindowsPoller:
                 self._wake = trio.Event()
                 await self._wake.wait()
             waited = True
+            if self._interrupted:
+                return []
         raise trio.ClosedResourceError
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        self._wake.set()
 
     def _take_back(self) -> None:
         """Sort what the last wait has returned: can still be read, or has to be waited for."""

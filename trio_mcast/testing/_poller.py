@@ -20,6 +20,7 @@ class VirtualPoller:
         self._sockets: dict[VirtualSocket, None] = {}
         self._ready: dict[VirtualSocket, None] = {}
         self._closed = False
+        self._interrupted = False
         self._wake = trio.Event()
 
     def add(self, socket: McastSocket) -> None:
@@ -48,6 +49,7 @@ class VirtualPoller:
         Raises:
             trio.ClosedResourceError: It was closed, or the network has ended.
         """
+        self._interrupted = False
         await trio.lowlevel.checkpoint()
         while True:
             if self._closed:
@@ -56,10 +58,15 @@ class VirtualPoller:
             ready: list[McastSocket] = [item for item in self._ready if item.is_readable]
             # One that is still readable next time goes to the end, so each has its turn.
             self._ready = {item: None for item in ready if isinstance(item, VirtualSocket)}
-            if ready:
+            if ready or self._interrupted:
                 return ready
             self._wake = trio.Event()
             await self._wake.wait()
+
+    def interrupt(self) -> None:
+        """End a wait that is going on."""
+        self._interrupted = True
+        self._wake.set()
 
     def close(self) -> None:
         """Close it and wake who waits. Idempotent."""
