@@ -63,6 +63,8 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         self._intake = outlets.intake
         self._replies = None if self._intake is None else DatagramChannel._create(self._intake)
         self._send_buffer_asked = send_buffer_asked
+        # Kept, as it may be used where another machine is current.
+        self._system = current_host().platform.name
         self._tasks = trio.CancelScope()
         self._tallies: dict[str, _Tally] = {}
         # Where `send` sends unless told otherwise; and the same where it is one place only.
@@ -292,7 +294,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             detail=f"to {target}",
             group=_group_of(address),
             interface=outlet.spec.interface.name,
-            system=current_host().platform.name,
+            system=self._system,
             advice=advice,
         )
         if wanted == 1:
