@@ -63,6 +63,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         self._intake = outlets.intake
         self._replies = None if self._intake is None else DatagramChannel._create(self._intake)
         self._send_buffer_asked = send_buffer_asked
+        # Kept, as it may be used where another machine is current.
         self._tasks = trio.CancelScope()
         self._tallies: dict[str, _Tally] = {}
         # Where `send` sends unless told otherwise; and the same where it is one place only.

@@ -328,7 +328,7 @@ class VirtualHost:
         self._record("sent", interface, packet, f"ttl {packet.ttl}")
         if not packet.destination.is_multicast:
             if interface.is_loopback:
-                self._receive_unicast(interface, packet)
+                self._receive_unicast(self._home_of(packet, interface), packet)
             else:
                 interface.transmit(packet, next_hop)
             return
@@ -338,6 +338,17 @@ class VirtualHost:
             self._deliver(interface, packet, looped=not interface.is_loopback)
         if self._leaves(packet, loops=loops, joined=joined):
             interface.transmit(packet)
+
+    def _home_of(self, packet: Packet, loopback: VirtualInterface) -> VirtualInterface:
+        """Where unicast to this host itself counts as arrived.
+
+        On Linux that is the interface that has the address, though it goes by the loopback
+        interface (inet_iif, ip_route_output_key_hash_rcu, and ip6_rcv_core; measured).
+        """
+        if self._platform.name != "linux":
+            return loopback
+        owners = (item for item in self._interfaces.values() if item.has(packet.destination))
+        return next(owners, loopback)
 
     def _leaves(self, packet: Packet, *, loops: bool, joined: bool) -> bool:
         """Whether a group's datagram leaves the host: not with the scope of an interface or ttl 0.

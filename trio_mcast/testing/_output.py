@@ -149,6 +149,11 @@ class Output:
             if not wanted and not is_linux:  # Which takes the first route there is.
                 raise refuse(errno.EINVAL)
         elif any(item.has(destination) for item in self._interfaces) or destination.is_loopback:
+            if state.platform.name == "linux" and destination.version == 6 and wanted:
+                # Local routes have an interface as well, which has to be that one (measured).
+                here = [item for item in self._interfaces if item.index == wanted]
+                if not any(item.has(destination) for item in here):
+                    raise refuse(errno.ENETUNREACH)
             return self._loopback, None
         usable = [item for item in self._interfaces[1:] if item.is_up and wanted in (0, item.index)]
         for item in usable:
