@@ -1,0 +1,183 @@
+"""In every world: what a receiver gets, and what is kept from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from trio_mcast import Endpoint
+from trio_mcast._addresses import Family
+
+from .using import (
+    BOTH,
+    EVERY_GROUP,
+    FAMILIES,
+    PORT,
+    all_of,
+    data_of,
+    group_of,
+    receiving,
+    sending,
+)
+from .worlds import World, address_of, link_local_of
+
+
+@EVERY_GROUP
+async def test_each_datagram_comes_once_with_group_interface_source_and_ttl(
+    world: World, group: str
+) -> None:
+    async with (
+        receiving(world, "a", group, interfaces=BOTH, receive_ttl=True) as receiver,
+        receiving(world, "a", group, interfaces=BOTH),
+        sending(world, "b", group, *BOTH, ttl=7) as sender,
+    ):
+        await sender.send(b"hello")
+        found = await all_of(world, receiver)
+        sources = {}
+        for lan, name in enumerate(BOTH, start=1):
+            address = address_of("ipv6" if ":" in group else "ipv4", "b", lan)
+            sources[name] = f"{link_local_of('b', lan)}%{name}" if "ff02" in group else address
+        told = [(it.data, it.group, it.interface.name, it.source.host, it.ttl) for it in found]
+        assert sorted(told) == [(b"hello", group, name, sources[name], 7) for name in BOTH]
+        assert receiver.statistics().rejected == 0
+
+
+@EVERY_GROUP
+async def test_groups_that_only_others_joined_are_kept_out(world: World, group: str) -> None:
+    other = f"{group[:-1]}8"
+    async with (
+        receiving(world, "a", other) as theirs,
+        receiving(world, "a", group) as receiver,
+        sending(world, "b", [group, other]) as sender,
+    ):
+        await sender.send(b"theirs", to=other)
+        await sender.send(b"ours", to=group)
+        assert await data_of(world, receiver) == [b"ours"]
+        assert await data_of(world, theirs) == [b"theirs"]
+
+
+@EVERY_GROUP
+async def test_interfaces_that_only_others_joined_are_kept_out(world: World, group: str) -> None:
+    async with (
+        receiving(world, "a", group, interfaces="eth1") as theirs,
+        receiving(world, "a", group, interfaces="eth0") as receiver,
+        sending(world, "b", group, "eth0") as on_eth0,
+        sending(world, "b", group, "eth1") as on_eth1,
+    ):
+        await on_eth1.send(b"on eth1")
+        await on_eth0.send(b"on eth0")
+        assert await data_of(world, receiver) == [b"on eth0"]
+        assert await data_of(world, theirs) == [b"on eth1"]
+
+
+@FAMILIES
+async def test_other_ports_are_kept_out(world: World, family: Family) -> None:
+    group = group_of(family)
+    async with (
+        receiving(world, "a", group, PORT + 1) as theirs,
+        receiving(world, "a", group) as receiver,
+        sending(world, "b", group) as sender,
+    ):
+        await sender.send(b"theirs", to=(group, PORT + 1))
+        await sender.send(b"ours")
+        assert await data_of(world, receiver) == [b"ours"]
+        assert await data_of(world, theirs) == [b"theirs"]
+
+
+@FAMILIES
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_unicast_comes_only_if_it_was_asked_for(
+    world: World, family: Family, accepted: bool
+) -> None:
+    group = group_of(family)
+    async with (
+        receiving(world, "a", group, accept_unicast=accepted) as receiver,
+        sending(world, "b", group) as sender,
+    ):
+        await sender.send(b"to you", to=Endpoint(address_of(family, "a"), PORT))
+        await sender.send(b"to all")
+        found = await all_of(world, receiver)
+        expected = [(b"to all", group), (b"to you", None)] if accepted else [(b"to all", group)]
+        assert sorted((item.data, item.group) for item in found) == expected
+
+
+@FAMILIES
+async def test_datagrams_come_in_the_order_of_sending(world: World, family: Family) -> None:
+    payloads = [b"%d" % number for number in range(300)]
+    async with (
+        receiving(world, "a", group_of(family)) as receiver,
+        sending(world, "b", group_of(family)) as sender,
+    ):
+        for payload in payloads[:100]:
+            await sender.send(payload)
+        await sender.send_batch(payloads[100:])
+        assert await data_of(world, receiver) == payloads
+
+
+@FAMILIES
+@pytest.mark.parametrize("size", [0, 1, 1_400, 9_000])
+async def test_datagrams_come_whole(world: World, family: Family, size: int) -> None:
+    payload = bytes(number % 251 for number in range(size))
+    async with (
+        receiving(world, "a", group_of(family)) as receiver,
+        sending(world, "b", group_of(family)) as sender,
+    ):
+        await sender.send(payload)
+        assert await data_of(world, receiver) == [payload]
+
+
+# --- The sending machine itself -----------------------------------------------------------------
+
+
+@FAMILIES
+async def test_own_datagrams_come_too(world: World, family: Family) -> None:
+    group = group_of(family)
+    async with (
+        receiving(world, "a", group, interfaces="eth0") as receiver,
+        sending(world, "a", group) as sender,
+    ):
+        await sender.send(b"own")
+        assert await data_of(world, receiver) == [b"own"]
+
+
+@FAMILIES
+async def test_receiver_without_loopback_gets_no_own_datagrams(
+    world: World, family: Family
+) -> None:
+    group = group_of(family)
+    async with (
+        receiving(world, "a", group, interfaces="eth0", loopback=False) as receiver,
+        sending(world, "a", group) as own,
+        sending(world, "b", group) as other,
+    ):
+        await own.send(b"own")
+        await other.send(b"other")
+        assert await data_of(world, receiver) == [b"other"]
+
+
+@FAMILIES
+async def test_sender_without_loopback_reaches_others_only(world: World, family: Family) -> None:
+    group = group_of(family)
+    async with (
+        receiving(world, "a", group, interfaces="eth0") as here,
+        receiving(world, "b", group, interfaces="eth0") as there,
+        sending(world, "a", group, loopback=False) as sender,
+    ):
+        await sender.send(b"hello")
+        assert await data_of(world, there) == [b"hello"]
+        # On Windows it is the receiver that decides.
+        assert await data_of(world, here) == ([b"hello"] if world.platform == "windows" else [])
+
+
+@FAMILIES
+async def test_ttl_of_zero_stays_on_the_machine(world: World, family: Family) -> None:
+    group = group_of(family)
+    async with (
+        receiving(world, "a", group, interfaces="eth0") as here,
+        receiving(world, "b", group, interfaces="eth0") as there,
+        sending(world, "a", group, ttl=0) as inside,
+        sending(world, "a", group) as outside,
+    ):
+        await inside.send(b"inside")
+        await outside.send(b"outside")
+        assert await data_of(world, here) == [b"inside", b"outside"]
+        assert await data_of(world, there) == [b"outside"]
