@@ -18,6 +18,8 @@ import os
 import sys
 
 import pytest
+import trio
+import trio.testing
 
 from tests.lab.fixtures import require_lab
 
@@ -67,7 +69,9 @@ async def test_virtual_hosts_do_what_linux_does(caplog: pytest.LogCaptureFixture
     assert got  # Some of it got through.
 
 
-async def test_a_scenario_gives_the_same_trace_twice() -> None:
+async def test_a_scenario_gives_the_same_trace_twice(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     for seed in range(20):
         steps = scenario(seed)
         assert steps == scenario(seed)

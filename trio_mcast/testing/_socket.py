@@ -67,8 +67,12 @@ class VirtualSocket:
         self.receive_buffer_granted = state.buffers[0] // divisor
         self.send_buffer_granted = state.buffers[1] // divisor
         kernel.on_arrival = self._arrived
-        group = spec.group
-        self._group = None if group is None else parse_address(group, "group").packed
+        # What is delivered, by destination, and as sent to which group, where it has a group.
+        self._groups: dict[bytes | None, str | None] = {}
+        if spec.group is not None:
+            self._groups[parse_address(spec.group, "group").packed] = spec.group
+            if spec.accepts_unicast and kernel.state.address is not None:
+                self._groups[kernel.state.address.packed] = None
 
     def _local_host(self) -> str:
         address = self.kernel.state.address
@@ -102,15 +106,16 @@ class VirtualSocket:
         source = self._sources[self._source_tuple(packet.source, packet.source_port, arrived.index)]
         if told.interface_index not in (None, spec.interface.index):
             source = Rejection.OTHER_INTERFACE
-        elif spec.group is not None and told.destination not in (None, self._group):
+        elif self._groups and told.destination not in (None, *self._groups):
             source = Rejection.UNICAST  # A system that cannot bind to a group lets it in, too.
         if isinstance(source, Rejection):
             self.rejected[source] += 1
             return
         self.received += 1
         self.received_bytes += len(packet.data)
+        group = self._groups.get(told.destination, spec.group)
         batch.append(
-            Datagram(packet.data, source, spec.group, spec.interface, told.ttl, told.timestamp_ns)
+            Datagram(packet.data, source, group, spec.interface, told.ttl, told.timestamp_ns)
         )
 
     def _source_tuple(self, source: IPAddress, port: int, index: int) -> tuple[object, ...]:
