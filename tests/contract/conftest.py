@@ -1,4 +1,4 @@
-"""Every test that asks for a ``world`` runs on virtual hosts of each platform, and on real Linux."""
+"""Tests that ask for a ``world`` run on virtual hosts of each platform, and on real Linux."""
 
 from __future__ import annotations
 

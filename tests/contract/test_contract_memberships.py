@@ -110,9 +110,7 @@ async def test_sources_are_filtered_however_many_there_are(
 
 @FAMILIES
 @pytest.mark.parametrize("others", [0, MANY])
-async def test_sources_are_blocked_and_unblocked(
-    world: World, family: Family, others: int
-) -> None:
+async def test_sources_are_blocked_and_unblocked(world: World, family: Family, others: int) -> None:
     group, source = group_of(family), address_of(family, "b")
     excluded: dict[str, Any] = {"excluded_sources": strangers(family, others)} if others else {}
     async with (

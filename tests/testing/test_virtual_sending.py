@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import errno
+from contextlib import AsyncExitStack
 
 import pytest
 
+from trio_mcast import Endpoint, SocketSetupError, open_mcast_sender
 from trio_mcast._plan import BindAddress
 from trio_mcast._platform._layout import multicast_interface
 from trio_mcast.testing import TraceEvent, VirtualHost
 
-from .support import GROUP4, GROUP6, PORT, Lan, joining, open_plain, option, payloads, two_on_lan
+from .support import (
+    GROUP4,
+    GROUP6,
+    PORT,
+    Lan,
+    joining,
+    open_plain,
+    option,
+    payloads,
+    two_on_lan,
+)
 
 EVERY_FAMILY = pytest.mark.parametrize("group", [GROUP4, GROUP6])
 
@@ -138,3 +150,42 @@ async def test_interface_by_address_is_the_one_that_has_it() -> None:
         by_address = option(lan.b, "IP_MULTICAST_IF", bytes(4) + bytes([10, 0, 0, 2]), "ipv4")
         open_plain(lan.b, "0.0.0.0", by_address, port=0).send(b"x", (GROUP4, PORT))
         assert (last_sent(lan).interface, last_sent(lan).source) == ("eth0", "10.0.0.2:49152")
+
+
+@pytest.mark.parametrize(
+    ("platform", "address"),
+    [("linux", "10.0.0.2"), ("linux", "fd00::2"), ("windows", "10.0.0.2")],
+)
+async def test_unicast_to_the_host_itself_arrives_on_linux_where_its_address_is(
+    platform: str, address: str
+) -> None:
+    async with two_on_lan(platform) as lan:
+        wildcard = "::" if ":" in address else "0.0.0.0"
+        open_plain(lan.b, wildcard)
+        scope = (0, 0) if ":" in address else ()
+        sender = open_plain(lan.b, wildcard, port=0)
+        sender.send(b"hello", (address, PORT, *scope))
+        arrived = next(item for item in lan.network.trace if item.what == "delivered")
+        loopback = "Loopback Pseudo-Interface 1"
+        assert arrived.interface == ("eth0" if platform == "linux" else loopback)
+
+
+async def test_linux_has_no_way_to_its_own_address_from_another_interface() -> None:
+    async with two_on_lan() as lan:
+        lan.b.plug("eth1", lan.network.switch("other"), "fd01::2/64")
+        from_eth1 = [option(lan.b, "SO_BINDTODEVICE", b"eth1\0", "ipv6")]
+        sock = open_plain(lan.b, "::", from_eth1, port=0)
+        with pytest.raises(OSError, match="unreachable") as caught:
+            sock.send(b"hello", ("fd00::2", PORT, 0, 0))
+        assert caught.value.errno == errno.ENETUNREACH
+        sock.send(b"hello", ("fd01::2", PORT, 0, 0))
+
+
+async def test_refusal_is_explained_to_whoever_sends_outside_of_the_hosts_block() -> None:
+    async with two_on_lan() as lan:
+        async with AsyncExitStack() as stack:
+            with lan.a:
+                sender = await stack.enter_async_context(open_mcast_sender("ff05::1", PORT))
+            with pytest.raises(SocketSetupError) as caught:
+                await sender.send(b"hello", to=Endpoint("fd99::1", PORT))
+        assert caught.value.errno == errno.ENETUNREACH
