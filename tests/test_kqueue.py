@@ -218,6 +218,23 @@ async def test_closing_wakes_who_waits(count: int, kqueue: Any, host: Host) -> N
         await wait()
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+async def test_interrupted_wait_returns_nothing(count: int, kqueue: Any, host: Host) -> None:
+    with set_up(kqueue, host) as bench:
+        for item in bench.sockets[:count]:
+            bench.poller.add(item)
+        found: list[list[int]] = []
+
+        async def wait() -> None:
+            found.append(await bench.wait())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            bench.poller.interrupt()
+        assert found == [[]]
+
+
 def test_refusal_to_watch_a_socket_is_explained(
     kqueue: Any, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ class DatagramQueue:
         self.dropped: Counter[tuple[str | None, str]] = Counter()
         self.full = False
         self._max_buffered = max_buffered
+        self._half = max_buffered // 2
         self._owner = owner
         self._overflow = overflow
         # What is left of the list that was taken from last, and the lists behind it.
@@ -240,22 +241,22 @@ class DatagramQueue:
     def _deliver(self, most: int | None) -> list[Datagram]:
         batch = self._take(most)
         self.delivered += len(batch)
-        if self.full:
-            self._look_whether_half_is_free()
+        if self.full and self.waiting <= self._half:
+            self._make_room()
         return batch
 
     def _deliver_one(self) -> Datagram:
         if not self._head:
             self._head.extend(self._lists.popleft())
         self.delivered += 1
-        if self.full:
-            self._look_whether_half_is_free()
+        # `waiting`, without the call: this runs for each datagram.
+        if self.full and self.received - self.delivered - self._dropped_total <= self._half:
+            self._make_room()
         return self._head.popleft()
 
-    def _look_whether_half_is_free(self) -> None:
-        if self.waiting <= self._max_buffered // 2:
-            self.full = False
-            self._room_made.unpark_all()
+    def _make_room(self) -> None:
+        self.full = False
+        self._room_made.unpark_all()
 
     def _check_open(self) -> None:
         if self._closed:

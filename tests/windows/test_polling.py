@@ -126,3 +126,18 @@ async def test_closing_wakes_who_waits_and_ends_every_task(poller: Poller) -> No
     assert trio.lowlevel.current_statistics().tasks_living == tasks - COUNT - 1
     with pytest.raises(trio.ClosedResourceError):
         await poller.wait()
+
+
+async def test_interrupted_wait_returns_nothing(poller: Poller) -> None:
+    found: list[list[McastSocket]] = []
+
+    async def wait() -> None:
+        found.append(await poller.wait())
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            poller.interrupt()
+    assert found == [[]]
+    poller.close()
