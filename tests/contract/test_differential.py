@@ -5,8 +5,9 @@ programs have them, sends to groups and to hosts, joins, leaves and blocks, on t
 with two interfaces each. It runs on virtual hosts, and in network namespaces. Every step has to end
 alike, every receiver to get the same, and all counts to be equal.
 
-500 scenarios took 30 seconds on two cores, and 69 while these had other work (measured). ``TRIO_MCAST_SCENARIOS=10000`` in the environment runs more
-of them, and ``TRIO_MCAST_FIRST_SCENARIO=321`` begins with another number than 0: with
+500 scenarios took 30 seconds on two cores, and 69 while these had other work (measured).
+``TRIO_MCAST_SCENARIOS=10000`` in the environment runs more of them, and
+``TRIO_MCAST_FIRST_SCENARIO=321`` begins with another number than 0: with
 ``TRIO_MCAST_SCENARIOS=1`` it runs one of them again.
 """
 

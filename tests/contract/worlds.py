@@ -15,7 +15,7 @@ import trio
 import trio.testing
 
 from tests.lab import Host as LabHost
-from tests.lab import Lab
+from tests.lab import Lab, LabError
 from tests.lab.machine import LabMachine, on
 from trio_mcast._host import Host
 from trio_mcast._platform import PlatformName
@@ -240,13 +240,15 @@ class LabWorld:
 @contextmanager
 def one_cpu() -> Iterator[None]:
     """Bind the thread to the CPU that it is on, for a while."""
-    assert sys.platform == "linux"
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+    if sys.platform != "linux":
+        raise LabError("the lab is for Linux only")
+    else:
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(before)})
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, before)
 
 
 @contextmanager
