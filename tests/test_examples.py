@@ -259,6 +259,39 @@ async def test_watch_interfaces_tells_how_they_come_and_go(lab: Lab) -> None:
             assert await next_line(watching) == line
 
 
+async def test_follow_receives_on_an_interface_that_comes_later(lab: Lab) -> None:
+    lan = lab.switch("lan")
+    late, there = lab.host("late"), lab.host("there")
+    there.plug("eth0", lan, "10.0.1.2/24")
+    with late.popen(*example("follow.py", "eth0")) as following:
+        assert await next_line(following) == f"{GROUP} eth0 waiting"
+        late.plug("eth0", lan, "10.0.1.1/24")
+        assert await next_line(following) == f"group {GROUP} on interface eth0 is joined"
+        await subscribed(lan, GROUP)
+        await send(there, GROUP, b"good morning")
+        assert await next_line(following) == "eth0 b'good morning'"
+        late.unplug("eth0")
+        assert await next_line(following) == f"group {GROUP} on interface eth0 is waiting"
+
+
+async def test_follow_program_does_as_it_is_told(two_hosts: TwoHosts) -> None:
+    more = "239.1.2.4"
+    with two_hosts.b.popen(*example("follow_program.py", "eth0")) as following:
+        await subscribed(two_hosts.lan, GROUP)
+        for order, answer in [
+            (f"join {more}", f"{GROUP}, {more}"),
+            (f"join {more}", f"no: group {more} is joined on interface eth0 already: "),
+            ("block 10.0.1.9", f"{GROUP}, {more}"),
+        ]:
+            await send(two_hosts.a, GROUP, order.encode())
+            assert (await next_line(following)).startswith(answer)
+        await subscribed(two_hosts.lan, more)
+        await send(two_hosts.a, more, b"something")
+        assert await next_line(following) == f"{more} b'something'"
+        await send(two_hosts.a, GROUP, f"leave {more}".encode())
+        assert await next_line(following) == GROUP
+
+
 def test_show_plan_is_what_the_page_says() -> None:
     shown = subprocess.run(example("show_plan.py"), check=True, capture_output=True, text=True)
     page = (DOCS / "howto" / "plan.rst").read_text()

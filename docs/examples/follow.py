@@ -1,0 +1,23 @@
+"""Print what is sent to a group, on interfaces that come and go. Usage: python follow.py NAME..."""
+
+import logging
+import sys
+
+import trio
+
+from trio_mcast import open_mcast_receiver
+
+
+async def main() -> None:
+    # How each membership changes is told here: "group ... on interface ... is joined".
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    async with open_mcast_receiver(
+        "239.1.2.3", 12345, interfaces=sys.argv[1:], allow_missing=True
+    ) as receiver:
+        for membership in receiver.memberships:
+            print(membership.group, membership.interface, membership.state)
+        async for datagram in receiver:
+            print(datagram.interface, datagram.data)
+
+
+trio.run(main)
