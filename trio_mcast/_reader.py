@@ -18,7 +18,7 @@ from ._queue import DatagramQueue
 # How many datagrams are read, from all sockets of an interface together, before other tasks have
 # their turn. A pass through selector, channel and scheduler costs 15 us or, as reading has taken
 # the processor's caches, up to 80. So many are better: with datagrams that come as units, reading
-# 1,024 in a pass takes a tenth less per datagram than reading 512 (measured). They take half a
+# 1,024 in a pass took up to a tenth less per datagram than reading 512 (measured). They take half a
 # millisecond if they come as units, and up to one and a half from many sockets, which is fair.
 _READ_AT_ONCE = 1_024
 
