@@ -106,8 +106,8 @@ async def listen(receiver: McastReceiver, heard: Heard) -> None:
             heard.setdefault((item.group, item.interface.name), []).append(int(item.data))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-async def test_100_changes_lose_and_double_nothing_on_other_interfaces(lab: Lab, seed: int) -> None:
+@pytest.mark.parametrize("seed", [1])
+async def test_200_changes_lose_and_double_nothing_on_other_interfaces(lab: Lab, seed: int) -> None:
     network = Wild(lab, seed)
     heard: Heard = {}
     sent = 0
@@ -130,7 +130,7 @@ async def test_100_changes_lose_and_double_nothing_on_other_interfaces(lab: Lab,
                 trio.open_nursery() as nursery,
             ):
                 nursery.start_soon(listen, receiver, heard)
-                for _ in range(100):
+                for _ in range(200):
                     send()
                     network.change()
                     send()
