@@ -102,9 +102,11 @@ class Request:
 
     def leaving(self, plans: Iterable[MembershipPlan]) -> Request:
         """The rest of it, when some memberships were left."""
-        left = set(self.left)
+        left, own = set(self.left), self._texts()
         meant: dict[str, list[str]] = {}
         for plan in plans:
+            if plan.group not in own:
+                continue
             name = plan.interface.name
             if name not in meant:
                 zones = [item.zone for item in self.groups if item.zone in names_of(plan.interface)]
@@ -117,7 +119,11 @@ class Request:
     def leaving_groups(self, groups: frozenset[str]) -> Request:
         """The rest of it, when groups were left wherever they are."""
         left = frozenset(key for key in self.left if key[0] not in groups)
+        groups &= self._texts()
         return attrs.evolve(self, left=left, left_groups=self.left_groups | groups)
+
+    def _texts(self) -> frozenset[str]:
+        return frozenset(str(item.address) for item in self.groups)
 
 
 def key_of(plan: MembershipPlan) -> MembershipKey:
