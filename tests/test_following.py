@@ -118,6 +118,19 @@ async def test_what_is_missing_is_an_error_unless_it_may_be_missing(lab: Lab) ->
             assert receiver.memberships == ()
 
 
+async def test_what_can_never_be_joined_is_not_waited_for(net: Changing) -> None:
+    net.plug()
+    v6 = "2001:db8::1"
+    with on(net.a), nothing_left_over():
+        opening = open_mcast_receiver("239.1.2.3", PORT, interfaces=v6, allow_missing=True)
+        with pytest.raises(ValueError, match=f"group 239.1.2.3 cannot be received .*{v6}"):
+            await opening.__aenter__()
+        async with open_mcast_receiver("239.1.2.3", PORT, allow_missing=True) as receiver:
+            with pytest.raises(ValueError, match="group ff02::5%eth0 cannot be received .*eth7"):
+                await receiver.join("ff02::5%eth0", interfaces="eth7")
+            assert [item.group for item in receiver.memberships] == ["239.1.2.3"]
+
+
 async def test_by_default_interfaces_are_joined_as_they_come_and_go(net: Changing) -> None:
     with on(net.a), nothing_left_over():
         async with open_mcast_receiver(net.group, PORT, allow_missing=True) as receiver:

@@ -28,7 +28,7 @@ from ._intake import Intake
 from ._interface import Interface
 from ._member import Member, MemberSockets, can_change_to
 from ._plan import MembershipPlan, all_addresses
-from ._requests import MembershipKey, Request, key_of, plan_request
+from ._requests import MembershipKey, Request, check_served, key_of, plan_request
 from ._rules import SourceRule, add_rule, plans_meant
 
 logger = logging.getLogger("trio_mcast")
@@ -124,6 +124,7 @@ class Members:
         """
         interfaces = self._list_interfaces()
         plans = await self._plan(request, interfaces, tolerant=tolerant)
+        check_served(request, plans)
         for plan in plans:
             member = self._members.get(key_of(plan))
             if member is not None:

@@ -8,6 +8,7 @@ one of them changes: so nothing has to be remembered of how it came to be as it 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address
 from typing import TypeAlias
 
 import attrs
@@ -24,6 +25,7 @@ from ._interface import (
     select_interfaces,
 )
 from ._plan import (
+    FAMILY_LABEL,
     MembershipPlan,
     ReceiverWishes,
     SocketSpec,
@@ -81,7 +83,7 @@ class Request:
         if group.zone is not None:
             return (text, group.zone) in self.left
         return self.selectors is not None and all(
-            (text, str(item)) in self.left
+            (text, _text_of(item)) in self.left
             for item in self.selectors
             if _family_of_selector(item) in (None, group.family)
         )
@@ -98,7 +100,12 @@ class Request:
             return True
         if not self.left or plan.group is None:
             return False
-        return any((plan.group, name) in self.left for name in names_of(plan.interface))
+        if not any((plan.group, name) in self.left for name in names_of(plan.interface)):
+            return False
+        # It has another name now. An address that has moved to where the group is wanted under a
+        # name that was not left takes nothing away there.
+        meant = [*self._zones(plan), *self._selectors_of(plan.interface)]
+        return bool(meant) and all((plan.group, name) in self.left for name in meant)
 
     def leaving(self, plans: Iterable[MembershipPlan]) -> Request:
         """The rest of it, when some memberships were left."""
@@ -109,11 +116,8 @@ class Request:
                 continue
             name = plan.interface.name
             if name not in meant:
-                zones = [item.zone for item in self.groups if item.zone in names_of(plan.interface)]
-                meant[name] = [str(item) for item in zones] + [
-                    str(item) for item in self.selectors or () if _means(item, plan.interface)
-                ]
-            left.update((plan.group, each) for each in (name, *meant[name]))
+                meant[name] = self._selectors_of(plan.interface)
+            left.update((plan.group, each) for each in (name, *self._zones(plan), *meant[name]))
         return attrs.evolve(self, left=frozenset(left))
 
     def leaving_groups(self, groups: frozenset[str]) -> Request:
@@ -121,6 +125,16 @@ class Request:
         left = frozenset(key for key in self.left if key[0] not in groups)
         groups &= self._texts()
         return attrs.evolve(self, left=left, left_groups=self.left_groups | groups)
+
+    def _zones(self, plan: MembershipPlan) -> list[str]:
+        """The zones that mean the interface of one of its memberships."""
+        there = (item.zone for item in self.groups if str(item.address) == plan.group)
+        names = (plan.interface.name, str(plan.interface.index or ""))
+        return [zone for zone in there if zone is not None and zone in names]
+
+    def _selectors_of(self, interface: Interface) -> list[str]:
+        """The selectors that mean an interface, as text."""
+        return [_text_of(item) for item in self.selectors or () if _means(item, interface)]
 
     def _texts(self) -> frozenset[str]:
         return frozenset(str(item.address) for item in self.groups)
@@ -196,6 +210,33 @@ def _plan_all(
             yield from plan_unicast(some, wishes, *machine)
 
 
+def check_served(request: Request, plans: Iterable[MembershipPlan]) -> None:
+    """All that a request names is there for something, also where interfaces are missing.
+
+    Args:
+        request: What is wanted.
+        plans: Its plans.
+
+    Raises:
+        ValueError: A group and the interfaces do not go together.
+    """
+    if request.selectors is None:
+        return
+    served = {plan.group for plan in plans}
+    names = ", ".join(map(_text_of, request.selectors))
+    for group in request.groups:
+        if str(group.address) not in served:
+            raise ValueError(f"group {group} cannot be received on what interfaces names ({names})")
+    for selector in request.selectors:
+        family = _family_of_selector(selector)
+        if family is not None and all(group.family != family for group in request.groups):
+            label = FAMILY_LABEL[family]
+            raise ValueError(
+                f"interfaces names the {label} address {_text_of(selector)}, but no group is "
+                f"{label}: name the interface instead"
+            )
+
+
 def _texts(sources: Sequence[IPAddress] | None, family: Family) -> tuple[str, ...]:
     return tuple(str(item) for item in sources or () if family_of(item) == family)
 
@@ -255,7 +296,7 @@ def _select_tolerantly(
             found.update(dict.fromkeys(select_interfaces([selector], interfaces)))
         except (InterfaceNotFoundError, AmbiguousInterfaceError):
             # An address that moves is on two interfaces for a moment: then it is on none.
-            absent.append((_placeholder(str(selector)), _family_of_selector(selector)))
+            absent.append((_placeholder(_text_of(selector)), _family_of_selector(selector)))
     return list(found), absent
 
 
@@ -265,8 +306,17 @@ def _placeholder(name: str) -> Interface:
 
 def _family_of_selector(selector: InterfaceSelector) -> Family | None:
     """The family that an address serves; `None` for what is no address."""
-    address = address_or_none(str(selector))
+    address = address_or_none(_text_of(selector))
     return None if address is None else family_of(address)
+
+
+def _text_of(selector: InterfaceSelector) -> str:
+    """A selector as text: the same for an address, however it is written."""
+    text = str(selector)
+    if isinstance(selector, (IPv4Address, IPv6Address)):
+        text = text.partition("/")[0]  # As `Interface` has them, with their networks.
+    address = address_or_none(text)
+    return text if address is None else str(address)
 
 
 def names_meant(
@@ -292,10 +342,12 @@ def names_meant(
 
 
 def _means(selector: InterfaceSelector, interface: Interface) -> bool:
+    if not interface.index:
+        return interface.name == _text_of(selector)
     try:
         select_interfaces([selector], [interface])
     except InterfaceNotFoundError:
-        return not interface.index and interface.name == str(selector)
+        return False
     return True
 
 
@@ -317,7 +369,7 @@ def keys_meant(
         found[group] = [
             (text, item.name)
             for item in there.get(text, ())
-            if group.zone in (None, item.name, str(item.index))
+            if group.zone in (None, item.name, str(item.index or ""))
         ]
         if not found[group]:
             where = "" if names is None else f" on {', '.join(sorted(names))}"

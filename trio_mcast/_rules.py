@@ -14,8 +14,10 @@ from ._plan import MembershipPlan, ReceiverWishes
 def names_of(interface: Interface) -> tuple[str, ...]:
     """All that can stand for an interface as text."""
     names = [interface.name, interface.description, str(interface.index or "")]
-    addresses = (*interface.addresses("ipv4"), *interface.addresses("ipv6"))
-    return tuple(filter(None, (*names, *map(str, addresses))))
+    addresses = [str(item) for item in interface.addresses("ipv6")]
+    zoned = [f"{item}%{zone}" for item in addresses for zone in (interface.name, interface.index)]
+    addresses += map(str, interface.addresses("ipv4"))
+    return tuple(filter(None, (*names, *addresses, *zoned)))
 
 
 @attrs.frozen
