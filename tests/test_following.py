@@ -126,7 +126,7 @@ async def test_what_can_never_be_joined_is_not_waited_for(net: Changing) -> None
         with pytest.raises(ValueError, match=f"group 239.1.2.3 cannot be received .*{v6}"):
             await opening.__aenter__()
         async with open_mcast_receiver("239.1.2.3", PORT, allow_missing=True) as receiver:
-            with pytest.raises(ValueError, match="group ff02::5%eth0 cannot be received .*eth7"):
+            with pytest.raises(ValueError, match=r"group ff02::5%eth0 cannot be received .*eth7"):
                 await receiver.join("ff02::5%eth0", interfaces="eth7")
             assert [item.group for item in receiver.memberships] == ["239.1.2.3"]
 
