@@ -73,7 +73,7 @@ INSIDE: dict[str, list[list[str]]] = {
         ["_options", "_state", "_scheduler", "_impairment"],
         ["_delivery", "_kernel", "_core"],
         ["_interface", "_sockets", "_socket"],
-        ["_snooping", "_output", "_poller"],
+        ["_snooping", "_input", "_output", "_poller"],
         ["_switch"],
         ["_router"],
         ["_host"],

@@ -15,7 +15,6 @@ from .._interface import Interface
 from .._plan import BindAddress, SocketSpec
 from .._platform import Platform
 from ._core import Core
-from ._delivery import gets_group, gets_unicast
 from ._frames import (
     Frame,
     Packet,
@@ -25,8 +24,9 @@ from ._frames import (
     is_all_hosts,
     multicast_scope,
 )
+from ._input import Input, record_packet
 from ._interface import AddressWithPrefix, VirtualInterface, parse_interface_address
-from ._kernel import Arrived, KernelSocket
+from ._kernel import KernelSocket
 from ._output import Output
 from ._poller import VirtualPoller, VirtualWatcher
 from ._router import connect
@@ -81,6 +81,7 @@ class VirtualHost:
             is_multicast=self._rules.loopback_is_multicast,
         )
         self._interfaces: dict[str, VirtualInterface] = {loopback.name: loopback}
+        self._input = Input(core, name, platform, self._sockets, self._interfaces)
         loopback.set_addresses([parse_interface_address(item) for item in _LOOPBACK])
 
     def __repr__(self) -> str:
@@ -325,17 +326,17 @@ class VirtualHost:
         except OSError as error:
             self._record_refusal(socket, data, address, error)
             raise
-        self._record("sent", interface, packet, f"ttl {packet.ttl}")
+        record_packet(self._core, self.name, "sent", interface, packet, f"ttl {packet.ttl}")
         if not packet.destination.is_multicast:
             if interface.is_loopback:
-                self._receive_unicast(self._home_of(packet, interface), packet)
+                self._input.receive_unicast(self._home_of(packet, interface), packet)
             else:
                 interface.transmit(packet, next_hop)
             return
         loops = state.multicast_loop or self._platform.receiver_decides_loopback
-        joined = self._takes_in(interface, packet)
+        joined = self._input.takes_in(interface, packet)
         if (loops or interface.is_loopback) and joined:
-            self._deliver(interface, packet, looped=not interface.is_loopback)
+            self._input.receive_group(interface, packet, looped=not interface.is_loopback)
         if self._leaves(packet, loops=loops, joined=joined):
             interface.transmit(packet)
 
@@ -382,75 +383,7 @@ class VirtualHost:
         if isinstance(frame, Query):
             self._report_all(interface)
         elif isinstance(frame, Packet):
-            if not frame.destination.is_multicast:
-                self._receive_unicast(interface, frame)
-            elif self._is_martian(frame):
-                interface.drop(frame, "its source is an address of this host")
-            elif frame.family == "ipv6" and multicast_scope(frame.destination) <= 1:
-                interface.drop(frame, "its scope is that of one host")
-            elif not self._takes_in(interface, frame):
-                interface.drop(frame, "nobody on this host wants it on this interface")
-            else:
-                self._deliver(interface, frame, looped=False)
-
-    def _is_martian(self, packet: Packet) -> bool:
-        """Whether it claims to come from this host: Linux then drops IPv4 (fib_validate_source)."""
-        return (
-            self._platform.name == "linux"
-            and packet.family == "ipv4"
-            and any(item.has(packet.source) for item in self._interfaces.values())
-        )
-
-    def _takes_in(self, interface: VirtualInterface, packet: Packet) -> bool:
-        group = packet.destination
-        if is_all_hosts(group):
-            return True
-        return self._sockets.wanted(group, interface.index).allows(packet.source)
-
-    def _deliver(self, interface: VirtualInterface, packet: Packet, *, looped: bool) -> None:
-        sockets = self._sockets.at_port(packet.port)
-        own = interface.addresses(packet.family)
-        reasons: dict[str, None] = {}
-        count = 0
-        for state, kernel in list(sockets.items()):
-            reason = gets_group(state, packet, interface.index, looped=looped, addresses=own)
-            if reason is None:
-                count += 1
-                self._hand_over(kernel, interface, packet)
-            else:
-                reasons[reason] = None
-        if not count and (reasons or not looped):
-            why = "; ".join(reasons) or f"nobody on this host has port {packet.port}"
-            interface.drop(packet, why)
-
-    def _receive_unicast(self, interface: VirtualInterface, packet: Packet) -> None:
-        here = [interface] if self._rules.is_strong_host else self._interfaces.values()
-        if not interface.is_loopback and not any(item.has(packet.destination) for item in here):
-            interface.drop(packet, "it is for another address")
-            return
-        sockets = self._sockets.at_port(packet.port)
-        state = gets_unicast(sockets, packet, interface.index)
-        if state is None:
-            interface.drop(packet, f"nobody on this host has port {packet.port} at that address")
-        else:
-            self._hand_over(sockets[state], interface, packet)
-
-    def _hand_over(self, kernel: KernelSocket, interface: VirtualInterface, packet: Packet) -> None:
-        if kernel.take(Arrived(packet, interface.index, self._core.scheduler.now_ns())):
-            self._record("delivered", interface, packet, "")
-        else:
-            interface.drop(packet, "the socket's receive buffer is full")
-
-    def _record(self, what: str, interface: VirtualInterface, packet: Packet, reason: str) -> None:
-        self._core.record(
-            self.name,
-            "sent" if what == "sent" else "delivered",
-            interface=interface.name,
-            destination=Endpoint(str(packet.destination), packet.port),
-            source=Endpoint(str(packet.source), packet.source_port),
-            data=packet.data,
-            reason=reason,
-        )
+            self._input.arrived(interface, frame)
 
     # --- Closing
 

@@ -1,0 +1,134 @@
+"""Receiving: which of a host's sockets get what arrives, and what nobody gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .._addresses import Endpoint
+from .._platform import Platform
+from ._core import Core
+from ._delivery import gets_group, gets_unicast
+from ._frames import Packet, is_all_hosts, multicast_scope
+from ._interface import VirtualInterface
+from ._kernel import Arrived, KernelSocket
+from ._rules import RULES
+from ._sockets import SocketTable
+from ._trace import EventKind
+
+
+class Input:
+    """Gives the sockets of a host what arrives for them."""
+
+    def __init__(
+        self,
+        core: Core,
+        name: str,
+        platform: Platform,
+        sockets: SocketTable,
+        interfaces: Mapping[str, VirtualInterface],
+    ) -> None:
+        """Receive for a host.
+
+        Args:
+            core: What the network shares.
+            name: The host's name.
+            platform: Whose rules it follows.
+            sockets: Its sockets, as they come and go.
+            interfaces: Its interfaces, as they come and go.
+        """
+        self._core = core
+        self._name = name
+        self._platform = platform
+        self._rules = RULES[platform.name]
+        self._sockets = sockets
+        self._interfaces = interfaces
+
+    def arrived(self, interface: VirtualInterface, packet: Packet) -> None:
+        """Take a datagram that another host has sent."""
+        if not packet.destination.is_multicast:
+            self.receive_unicast(interface, packet)
+        elif self._is_martian(packet):
+            interface.drop(packet, "its source is an address of this host")
+        elif packet.family == "ipv6" and multicast_scope(packet.destination) <= 1:
+            interface.drop(packet, "its scope is that of one host")
+        elif not self.takes_in(interface, packet):
+            interface.drop(packet, "nobody on this host wants it on this interface")
+        else:
+            self.receive_group(interface, packet, looped=False)
+
+    def _is_martian(self, packet: Packet) -> bool:
+        """Whether it claims to come from this host: Linux then drops IPv4 (fib_validate_source)."""
+        return (
+            self._platform.name == "linux"
+            and packet.family == "ipv4"
+            and any(item.has(packet.source) for item in self._interfaces.values())
+        )
+
+    def takes_in(self, interface: VirtualInterface, packet: Packet) -> bool:
+        """Whether anybody on the host wants a group's datagram on an interface."""
+        group = packet.destination
+        if is_all_hosts(group):
+            return True
+        return self._sockets.wanted(group, interface.index).allows(packet.source)
+
+    def receive_group(self, interface: VirtualInterface, packet: Packet, *, looped: bool) -> None:
+        """Give a group's datagram to the sockets that are to have it.
+
+        Args:
+            interface: Where it counts as arrived.
+            packet: The datagram.
+            looped: Whether this host has sent it.
+        """
+        sockets = self._sockets.at_port(packet.port)
+        own = interface.addresses(packet.family)
+        reasons: dict[str, None] = {}
+        count = 0
+        for state, kernel in list(sockets.items()):
+            reason = gets_group(state, packet, interface.index, looped=looped, addresses=own)
+            if reason is None:
+                count += 1
+                self._hand_over(kernel, interface, packet)
+            else:
+                reasons[reason] = None
+        if not count and (reasons or not looped):
+            why = "; ".join(reasons) or f"nobody on this host has port {packet.port}"
+            interface.drop(packet, why)
+
+    def receive_unicast(self, interface: VirtualInterface, packet: Packet) -> None:
+        """Give a unicast datagram to the socket that is to have it."""
+        here = [interface] if self._rules.is_strong_host else self._interfaces.values()
+        if not interface.is_loopback and not any(item.has(packet.destination) for item in here):
+            interface.drop(packet, "it is for another address")
+            return
+        sockets = self._sockets.at_port(packet.port)
+        state = gets_unicast(sockets, packet, interface.index)
+        if state is None:
+            interface.drop(packet, f"nobody on this host has port {packet.port} at that address")
+        else:
+            self._hand_over(sockets[state], interface, packet)
+
+    def _hand_over(self, kernel: KernelSocket, interface: VirtualInterface, packet: Packet) -> None:
+        if kernel.take(Arrived(packet, interface.index, self._core.scheduler.now_ns())):
+            record_packet(self._core, self._name, "delivered", interface, packet)
+        else:
+            interface.drop(packet, "the socket's receive buffer is full")
+
+
+def record_packet(
+    core: Core,
+    host: str,
+    what: EventKind,
+    interface: VirtualInterface,
+    packet: Packet,
+    reason: str = "",
+) -> None:
+    """Take down what became of a datagram at a host."""
+    core.record(
+        host,
+        what,
+        interface=interface.name,
+        destination=Endpoint(str(packet.destination), packet.port),
+        source=Endpoint(str(packet.source), packet.source_port),
+        data=packet.data,
+        reason=reason,
+    )
