@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TypeAlias
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.machine import ETH0
-from trio_mcast import Datagram, Endpoint
+from tests.queues import EITHER_WAY, Take, numbered, numbers_of, take_batch, take_one
+from trio_mcast import Datagram
 from trio_mcast._queue import DatagramQueue
-
-SOURCE = Endpoint("10.0.0.9", 5000)
-
-# Both ways to wait, as a function that gives what was taken as numbers.
-Take: TypeAlias = Callable[[DatagramQueue], Awaitable[list[int]]]
-
-
-def numbered(numbers: Iterable[int]) -> list[Datagram]:
-    return [Datagram(b"%d" % number, SOURCE, "239.1.2.3", ETH0) for number in numbers]
-
-
-def numbers_of(datagrams: Iterable[Datagram]) -> list[int]:
-    return [int(item.data) for item in datagrams]
-
-
-async def take_one(queue: DatagramQueue) -> list[int]:
-    return numbers_of([await queue.get()])
-
-
-async def take_batch(queue: DatagramQueue) -> list[int]:
-    return numbers_of(await queue.get_batch(None))
-
-
-EITHER_WAY = pytest.mark.parametrize("take", [take_one, take_batch])
 
 
 class Sockets:
