@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 import trio
@@ -20,7 +21,7 @@ from tests.following import (
     until,
     wait_for,
 )
-from tests.lab import Lab
+from tests.lab import Lab, Subscription
 from tests.lab.fixtures import TwoLans
 from tests.lab.machine import LabMachine, on
 from tests.traffic import (
@@ -87,15 +88,14 @@ async def test_what_is_sent_after_a_join_is_received_and_before_it_not(net: Chan
 async def test_the_switch_sees_each_join_and_leave(two_lans: TwoLans, family: Family) -> None:
     one, more = group_of(family, 1), group_of(family, 2)
 
+    def are_of_a(wanted: set[str], subscriptions: Iterable[Subscription]) -> bool:
+        found = {item.group for item in subscriptions if item.host == "a"}
+        return found & {one, more} == wanted
+
     async def seen(*expected: tuple[str, str]) -> None:
         for lan, interface in ((two_lans.lan1, "eth0"), (two_lans.lan2, "eth1")):
             wanted = {group for group, name in expected if name == interface}
-            await lan.wait_for_async(
-                lambda subscriptions, wanted=wanted: (  # type: ignore[misc]  # its default
-                    {item.group for item in subscriptions if item.host == "a"} & {one, more}
-                    == wanted
-                )
-            )
+            await lan.wait_for_async(partial(are_of_a, wanted))
 
     with on(two_lans.a):
         async with open_mcast_receiver(one, PORT, interfaces="eth0") as receiver:
@@ -481,7 +481,7 @@ async def test_after_closing_everything_is_a_closed_resource_error(net: Changing
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT) as receiver:
             await receiver.aclose()
-            calls: list[Callable[[], object]] = [
+            calls: list[Callable[[], Awaitable[None]]] = [
                 lambda: receiver.join(second(net)),
                 lambda: receiver.leave(net.group),
                 lambda: receiver.joined(second(net)).__aenter__(),
@@ -490,7 +490,7 @@ async def test_after_closing_everything_is_a_closed_resource_error(net: Changing
             ]
             for call in calls:
                 with pytest.raises(trio.ClosedResourceError):
-                    await call()  # type: ignore[misc]  # Each gives something to wait for.
+                    await call()
 
 
 # All or nothing ----------------------------------------------------------------------------------
