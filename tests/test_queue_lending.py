@@ -273,7 +273,7 @@ async def test_cancelling_at_random_points_loses_nothing(
             end = min(number + chance.randint(1, 20), total)
             chance.choice(sockets).arrive(range(number, end))
             number = end
-            for _ in range(chance.choice([0, 5, 40])):  # Now and then everything runs dry.
+            for _ in range(chance.choice([0, 5, 200])):  # Now and then everything runs dry.
                 await trio.lowlevel.checkpoint()
 
     async def consume(mine: int) -> None:
@@ -305,9 +305,10 @@ async def test_cancelling_at_random_points_loses_nothing(
             nursery.cancel_scope.cancel()
 
     # Both ways to read were gone, else this test has tested nothing. Where several consumers wait
-    # most of the time, one that reads for itself is rare.
+    # most of the time, or several interfaces deliver, one that reads for itself can be rare.
     assert sum(item.read_by_task for item in sockets) >= 5
-    assert consumers > 1 or sum(item.read_by_consumer for item in sockets) >= 5
+    if consumers == interfaces == 1:
+        assert sum(item.read_by_consumer for item in sockets) >= 5
     assert sorted(number for numbers in taken for number in numbers) == list(range(total))
     assert (queue.received, queue.delivered, queue.waiting) == (total, total, 0)
     if interfaces == 1:
