@@ -281,8 +281,8 @@ class McastReceiver(DatagramChannel):
 
         Args:
             source: The address of the source.
-            groups: Where. Default: in every group of its family.
-            interfaces: Where. Default: on every interface.
+            groups: Where, of the groups that are joined now. Default: in every group of its family.
+            interfaces: Where. Default: on every interface, also those that come later.
 
         Raises:
             TypeError: An argument is of the wrong type.
