@@ -401,10 +401,10 @@ class LinuxSocket(PosixSocket):
 
     def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
         if self._sends_segments:
-            count = self._run_length(datagrams, start)
-            if count > 1:
+            run = self._run(datagrams, start)
+            if len(run) > 1:
                 try:
-                    return self._send_segments(datagrams[start : start + count], address)
+                    return self._send_segments(run, address)
                 except OSError as error:
                     if error.errno in _SEGMENT_REFUSED:
                         self._sends_segments = False
@@ -419,17 +419,18 @@ class LinuxSocket(PosixSocket):
                 self._sends_batches = False
         return super().send_batch(datagrams, start, address)
 
-    def _run_length(self, datagrams: Sequence[bytes], start: int) -> int:
-        """How many datagrams from here on go as one unit: of one size, the last may be shorter."""
+    def _run(self, datagrams: Sequence[bytes], start: int) -> Sequence[bytes]:
+        """Those from here on that go as one unit: of one size, the last may be shorter."""
         size = len(datagrams[start])
-        if not 0 < size <= self._largest_segment:
-            return 1
-        limit = min(_MAX_SEGMENTS, MAX_DATAGRAM_BYTES // size)
-        sizes = list(map(len, datagrams[start : start + limit]))
+        limit = 1
+        if 0 < size <= self._largest_segment:
+            limit = min(_MAX_SEGMENTS, MAX_DATAGRAM_BYTES // size)
+        run = datagrams[start : start + limit]
+        sizes = list(map(len, run))
         if sizes.count(size) == len(sizes):
-            return len(sizes)
+            return run
         count = next(number for number, item in enumerate(sizes) if item != size)
-        return count + 1 if 0 < sizes[count] < size else count
+        return run[: count + 1 if 0 < sizes[count] < size else count]
 
     def _send_segments(self, run: Sequence[bytes], address: BindAddress) -> int:
         numbers = self._platform.constants
