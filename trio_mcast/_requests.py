@@ -65,6 +65,12 @@ class Request:
     wishes: ReceiverWishes
     left: frozenset[MembershipKey] = frozenset()
     left_groups: frozenset[str] = frozenset()
+    # Those of the groups that have a zone: mostly none of many.
+    _zoned: tuple[Group, ...] = attrs.field(init=False, repr=False, eq=False)
+
+    @_zoned.default
+    def _find_zoned(self) -> tuple[Group, ...]:
+        return tuple(item for item in self.groups if item.zone is not None)
 
     @property
     def accepts_unicast(self) -> bool:
@@ -128,7 +134,7 @@ class Request:
 
     def _zones(self, plan: MembershipPlan) -> list[str]:
         """The zones that mean the interface of one of its memberships."""
-        there = (item.zone for item in self.groups if str(item.address) == plan.group)
+        there = (item.zone for item in self._zoned if str(item.address) == plan.group)
         names = (plan.interface.name, str(plan.interface.index or ""))
         return [zone for zone in there if zone is not None and zone in names]
 
