@@ -38,7 +38,8 @@ def loopback_host(lab: Lab) -> Host:
     host = lab.host("a")
     # Type local: over a route of type multicast the kernel silently discards everything on lo.
     host.run("ip", "-6", "route", "add", "local", "ff00::/8", "dev", "lo")
-    host.run("ip", "address", "add", "fd00::1/128", "dev", "lo")
+    # Without nodad it could not be bound for a moment, even on lo.
+    host.run("ip", "address", "add", "fd00::1/128", "dev", "lo", "nodad")
     return host
 
 
