@@ -94,6 +94,18 @@ async def test_wrong_data_is_refused_and_nothing_is_sent(
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize("datagrams", [b"one", bytearray(b"one"), memoryview(b"one"), "one", None])
+async def test_a_batch_that_is_no_iterable_of_datagrams_is_refused_by_its_name(
+    datagrams: object, host: Host
+) -> None:
+    says = f"datagrams must be an iterable of bytes-like.*not {type(datagrams).__name__}: "
+    with on(host):
+        async with open_mcast_sender(GROUP, PORT, interfaces="lo") as sender:
+            with pytest.raises(TypeError, match=says):
+                await sender.send_batch(datagrams)  # type: ignore[arg-type]
+            assert sender.statistics().sent == 0
+
+
 @pytest.mark.parametrize(
     ("to", "kind", "parts"),
     [

@@ -104,6 +104,11 @@ BAD_FOR_SENDERS: list[Bad] = [
     ({"source_address": "0.0.0.0"}, ValueError, "source_address '0.0.0.0' is not an address"),
     ({"source_address": "here"}, ValueError, "source_address 'here' is not an IPv4 or IPv6"),
     ({"source_address": b"10.0.0.1"}, TypeError, "not bytes: b'10.0.0.1'"),
+    (
+        {"source_address": "2001:db8::1"},
+        ValueError,
+        "source_address 2001:db8::1 is IPv6, but no group is IPv6: give an address of",
+    ),
     ({"source_address": IPv4Interface("10.0.0.1/24")}, TypeError, "10.0.0.1/24"),
     ({"source_port": -1}, ValueError, "source_port must be from 0 to 65535, not -1"),
     ({"source_port": 65_536}, ValueError, "source_port must be from 0 to 65535, not 65536"),

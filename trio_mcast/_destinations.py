@@ -49,7 +49,20 @@ def checked_payload(data: Buffer) -> bytes:
 
 
 def checked_payloads(datagrams: Iterable[Buffer]) -> list[bytes]:
-    found = list(datagrams)
+    """The payloads as bytes, as `checked_payload` has each.
+
+    Raises:
+        TypeError: It is one datagram, or no iterable, or one of them is not bytes-like.
+        ValueError: One of them is too large.
+    """
+    # One datagram is iterable too, and would be numbers.
+    if isinstance(datagrams, (bytes, bytearray, memoryview, str)):
+        raise TypeError(_payloads_type_message(datagrams))
+    try:
+        iterator = iter(datagrams)
+    except TypeError:
+        raise TypeError(_payloads_type_message(datagrams)) from None
+    found = list(iterator)
     # All at once where that will do: one by one costs more than sending does. Where all have one
     # size, counting takes half the time of looking for the largest.
     if found and list(map(type, found)).count(bytes) == len(found):
@@ -58,6 +71,13 @@ def checked_payloads(datagrams: Iterable[Buffer]) -> list[bytes]:
         if largest <= MAX_DATAGRAM_BYTES:
             return cast("list[bytes]", found)
     return [checked_payload(data) for data in found]
+
+
+def _payloads_type_message(value: object) -> str:
+    return (
+        "datagrams must be an iterable of bytes-like objects, such as a list; "
+        f"not {type(value).__name__}: {value!r:.100}"
+    )
 
 
 def parse_destination(to: Destination, port: int) -> tuple[IPAddress, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -103,6 +103,16 @@ class SenderPlan:
         return tuple(dict.fromkeys((want.group, number) for want, number in self.wants))
 
 
+def check_source_address(groups: Iterable[Group], source: IPAddress | None) -> None:
+    """Raise `ValueError` for a source address that no group could be sent from."""
+    if source is not None and not any(family_of(source) == group.family for group in groups):
+        label = FAMILY_LABEL[family_of(source)]
+        raise ValueError(
+            f"source_address {source} is {label}, but no group is {label}: give an address of the "
+            "groups' family"
+        )
+
+
 def plan_sender(
     groups: Sequence[Group],
     selectors: Sequence[InterfaceSelector] | None,
@@ -127,9 +137,6 @@ def plan_sender(
         ValueError: The groups, interfaces and source address do not go together.
     """
     source = wishes.source_address
-    if source is not None and not any(family_of(source) == group.family for group in groups):
-        label = FAMILY_LABEL[family_of(source)]
-        raise ValueError(f"source_address {source} is {label}, but no group is {label}")
     places: dict[SenderWant, Selection] = {}
     if selectors is None:
         for want in [_default_want(group, source, interfaces) for group in groups]:

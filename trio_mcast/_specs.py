@@ -29,7 +29,7 @@ from ._plan import (
     SocketSpec,
     check_source_families,
 )
-from ._plan_sender import Router, SenderPlan, SenderWishes, plan_sender
+from ._plan_sender import Router, SenderPlan, SenderWishes, check_source_address, plan_sender
 from ._platform import Platform, PlatformName, platform_named
 from ._requests import Request, plan_request
 
@@ -257,6 +257,12 @@ class McastSenderSpec:
         default=None, kw_only=True, converter=_send_buffer_size
     )
 
+    def __attrs_post_init__(self) -> None:
+        check_source_address(self._parsed_groups(), self._wishes().source_address)
+
+    def _parsed_groups(self) -> tuple[Group, ...]:
+        return tuple(parse_group(text) for text in self.groups)
+
     def _wishes(self) -> SenderWishes:
         source = self.source_address
         return SenderWishes(
@@ -276,7 +282,7 @@ class McastSenderSpec:
         route: Router = lambda group: None,
     ) -> SenderPlan:
         """The sockets of `plan`, and which group goes out through which."""
-        groups = tuple(parse_group(text) for text in self.groups)
+        groups = self._parsed_groups()
         return plan_sender(groups, self.interfaces, self._wishes(), interfaces, platform, route)
 
     def plan(
