@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import errno
 import os
 import pickle
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +56,29 @@ def refusal(
     return explain_refusal(
         error, step=step, group=group, interface=interface, detail=detail, system=system
     )
+
+
+# Steps -----------------------------------------------------------------------------------------
+
+
+def _steps_of_the_package() -> Iterator[str]:
+    """What stands as text in ``step=...`` anywhere."""
+    for path in Path(trio_mcast.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.keyword)
+                and node.arg == "step"
+                and isinstance(node.value, ast.Constant)
+                and isinstance(node.value.value, str)
+            ):
+                yield node.value.value
+
+
+def test_every_step_that_an_error_can_name_is_documented() -> None:
+    steps = set(_steps_of_the_package())
+    assert {"send", "route", "list interfaces"} <= steps
+    text = SocketSetupError.__doc__ or ""
+    assert sorted(step for step in steps if f'``"{step}"``' not in text) == []
 
 
 # explain_refusal -------------------------------------------------------------------------------

@@ -53,8 +53,8 @@ class SocketSetupError(McastError, OSError):
         errno: The operating system's error number, as in any `OSError`.
         step: What was refused: ``"socket"``, ``"bind"``, ``"connect"``, ``"send"``,
             ``"receive"``, ``"epoll_create"``, ``"epoll_ctl"``, ``"kqueue"``, ``"kevent"``,
-            ``"list interfaces"``, ``"watch interfaces"``, or the symbol of the socket option, such
-            as ``"MCAST_JOIN_GROUP"``.
+            ``"list interfaces"``, ``"watch interfaces"``, ``"route"`` (to ask where the system
+            sends a group), or the symbol of the socket option, such as ``"MCAST_JOIN_GROUP"``.
         group: The group in question, or `None` where the step is not about one.
         interface: The name of the interface in question, or `None`.
         causes: When every membership of an opening failed, the error of each; else empty.
