@@ -59,10 +59,10 @@ def checked_payloads(datagrams: Iterable[Buffer]) -> list[bytes]:
     if isinstance(datagrams, (bytes, bytearray, memoryview, str)):
         raise TypeError(_payloads_type_message(datagrams))
     try:
-        iterator = iter(datagrams)
+        iter(datagrams)
     except TypeError:
         raise TypeError(_payloads_type_message(datagrams)) from None
-    found = list(iterator)
+    found = list(datagrams)
     # All at once where that will do: one by one costs more than sending does. Where all have one
     # size, counting takes half the time of looking for the largest.
     if found and list(map(type, found)).count(bytes) == len(found):
