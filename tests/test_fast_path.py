@@ -114,7 +114,8 @@ async def test_receiver_reads_in_batches(host: Host, calls: Calls) -> None:
                 sender.sendto(data, (group, PORT))
             assert [(await receiver.receive()).data for _ in sent] == sent
     assert calls.made["recvmsg"] == 1
-    assert calls.made["recvmmsg"] <= 500 // 64 + 1
+    # One for every 64, and one look whether there is more, before that is waited for.
+    assert calls.made["recvmmsg"] <= 500 // 64 + 2
 
 
 def test_each_size_of_a_full_batch_is_read_right(host: Host, calls: Calls) -> None:

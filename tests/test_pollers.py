@@ -100,6 +100,20 @@ async def test_interrupted_wait_returns_nothing_and_the_next_one_waits(
                 assert found == [[], [bench.sockets[0]]]
 
 
+async def test_what_is_likely_ready_is_found_without_waiting(lab: Lab) -> None:
+    async with real(lab) as bench:
+        assert bench.poller.likely_ready() == []
+        first, second = bench.sockets
+        bench.poller.add(second)
+        assert bench.poller.likely_ready() == [second]  # Reading tells as much as asking would.
+        bench.poller.add(first)
+        assert bench.poller.likely_ready() == []
+        bench.send()
+        assert bench.poller.likely_ready() == [first]
+        bench.poller.close()
+        assert bench.poller.likely_ready() == []
+
+
 async def test_waiting_to_send_outlasts_the_end_of_another_wait(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,11 +73,18 @@ class KqueuePoller:
             self._interrupted = True
             self._wake()
 
+    def likely_ready(self) -> list[McastSocket]:
+        if len(self._sockets) <= 1:
+            return list(self._sockets.values())  # Reading will tell.
+        # Without a time limit of 0 it would wait itself.
+        events = self._kqueue.control(None, _READY_AT_ONCE, 0)
+        return [self._sockets[event.ident] for event in events]
+
     async def wait(self) -> list[McastSocket]:
         self._interrupted = False
         while not self._kqueue.closed:
-            sockets = list(self._sockets.values()) if len(self._sockets) == 1 else None
-            self._waiting_for = next(iter(self._sockets)) if sockets else self._kqueue.fileno()
+            alone = len(self._sockets) == 1
+            self._waiting_for = next(iter(self._sockets)) if alone else self._kqueue.fileno()
             try:
                 await trio.lowlevel.wait_readable(self._waiting_for)
             except trio.ClosedResourceError:
@@ -86,12 +93,7 @@ class KqueuePoller:
                 continue
             finally:
                 self._waiting_for = None
-            if self._kqueue.closed:
-                break
-            if sockets is None:
-                # Without a time limit of 0 it would wait itself.
-                events = self._kqueue.control(None, _READY_AT_ONCE, 0)
-                sockets = [self._sockets[event.ident] for event in events]
+            sockets = self.likely_ready()
             if sockets:
                 return sockets
         raise trio.ClosedResourceError

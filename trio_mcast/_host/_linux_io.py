@@ -41,7 +41,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 from .._addresses import MAX_DATAGRAM_BYTES, Endpoint, encode_sockaddr, parse_address
-from .._datagram import Datagram
+from .._datagram import Datagram, make_datagram
 from .._plan import BindAddress, SocketSpec
 from .._platform import Platform, SocketOption
 from .._platform._control import NOTHING, Arrival, split_control
@@ -112,6 +112,12 @@ def _full_batch(size: int) -> struct.Struct:
     """A whole batch of payloads of one size, each at the start of a slot."""
     gap = _SLOT_BYTES - size
     return struct.Struct(f"{size}s{gap}x" * (_BATCH - 1) + f"{size}s")
+
+
+@lru_cache(maxsize=_REMEMBERED_SIZES)
+def _unit(count: int, size: int) -> struct.Struct:
+    """Payloads of one size, one behind the other."""
+    return struct.Struct(f"{size}s" * count)
 
 
 # By count: length of control data and length of payload of each header; addresses of either family.
@@ -265,7 +271,7 @@ class LinuxSocket(PosixSocket):
             self.received += 1
             self.received_bytes += len(data)
             group, interface, _, _ = self._constants
-            return [tuple.__new__(Datagram, (data, source, group, interface, None, None))]
+            return [make_datagram((data, source, group, interface, None, None))]
         batch: list[Datagram] = []
         before = self._taken
         self._add(batch, data, source, self._control.decode(control))
@@ -313,30 +319,27 @@ class LinuxSocket(PosixSocket):
         buffers = self._buffers
         headers, data = buffers.headers, buffers.data
         _, size = _LENGTHS[1].unpack_from(headers)
-        payloads: Sequence[bytes]
-        controls: Sequence[int] = ()
         # A whole batch of one size and nothing special is the common case when it matters: then the
         # headers are, byte for byte, what they were the last time.
         if count == _BATCH and headers == buffers.uniform(size, self._name_bytes):
-            payloads = _full_batch(size).unpack_from(data)
-            total = count * size
+            controls, sizes = (), (size,) * count
         else:
             fields = _LENGTHS[count].unpack_from(headers)
             controls, sizes = fields[0::2], fields[1::2]
-            total = sum(sizes)
-            payloads = [
-                data[start : start + size]
-                for start, size in zip(
-                    range(0, count * _SLOT_BYTES, _SLOT_BYTES), sizes, strict=True
-                )
-            ]
         sources = self._sources_of(count)
         if any(controls) or (self._sources.may_reject and not _REJECTIONS.isdisjoint(sources)):
-            self._add_each(batch, payloads, sources, controls or [0] * count)
+            self._add_each(batch, sizes, sources, controls or (0,) * count)
             return
+        if controls:
+            starts = range(0, count * _SLOT_BYTES, _SLOT_BYTES)
+            payloads: Sequence[bytes] = [
+                data[start : start + size] for start, size in zip(starts, sizes, strict=True)
+            ]
+        else:
+            payloads = _full_batch(size).unpack_from(data)
         self._extend(batch, payloads, sources, self._constants)
         self.received += count
-        self.received_bytes += total
+        self.received_bytes += sum(sizes)
 
     @staticmethod
     def _extend(
@@ -347,7 +350,7 @@ class LinuxSocket(PosixSocket):
     ) -> None:
         """Add datagrams without a line of Python for each."""
         fields = zip(payloads, sources, *map(repeat, constants), strict=False)
-        batch.extend(map(tuple.__new__, repeat(Datagram), fields))
+        batch.extend(map(make_datagram, fields))
 
     def _sources_of(self, count: int) -> Sequence[Endpoint | Rejection]:
         """The sources of what was read last."""
@@ -361,41 +364,60 @@ class LinuxSocket(PosixSocket):
     def _add_each(
         self,
         batch: list[Datagram],
-        payloads: Sequence[bytes],
+        sizes: Sequence[int],
         sources: Sequence[Endpoint | Rejection],
         controls: Sequence[int],
     ) -> None:
         """The slower way, for units, ancillary data and rejected sources."""
-        raw = self._buffers.controls
-        for slot, (payload, source, size) in enumerate(
-            zip(payloads, sources, controls, strict=True)
-        ):
-            arrival = NOTHING
-            if size:
-                start = slot * CONTROL_BYTES
-                arrival = self._control.decode(split_control(bytes(raw[start : start + size])))
-            self._add(batch, payload, source, arrival)
+        raw, data = self._buffers.controls, self._buffers.data
+        control, arrival = b"", NOTHING
+        for slot, (size, source, length) in enumerate(zip(sizes, sources, controls, strict=True)):
+            position = slot * CONTROL_BYTES
+            last, control = control, bytes(raw[position : position + length])
+            if control != last:  # Units mostly tell what the one before them told.
+                arrival = self._control.decode(split_control(control)) if control else NOTHING
+            start = slot * _SLOT_BYTES
+            if self._is_unit(source, arrival):
+                self._add_unit(batch, data, start, start + size, source, arrival)
+            else:
+                super()._add(batch, data[start : start + size], source, arrival)
 
     def _add(
         self, batch: list[Datagram], data: bytes, source: Endpoint | Rejection, arrival: Arrival
     ) -> None:
-        size, interface = arrival.segment_size, self.spec.interface
-        if (
-            size is None
-            or isinstance(source, Rejection)
-            or arrival.interface_index not in (None, interface.index)
-        ):
+        if self._is_unit(source, arrival):
+            self._add_unit(batch, data, 0, len(data), source, arrival)
+        else:
             super()._add(batch, data, source, arrival)
-            return
-        # A unit of many datagrams, cut up without a line of Python for each.
-        whole, rest = divmod(len(data), size)
-        parts = list(struct.unpack_from(f"{size}s" * whole, data)) if whole else []
+
+    def _is_unit(self, source: Endpoint | Rejection, arrival: Arrival) -> bool:
+        """Whether to take all of what came at once as a unit of datagrams."""
+        return (
+            arrival.segment_size is not None
+            and not isinstance(source, Rejection)
+            and arrival.interface_index in (None, self.spec.interface.index)
+        )
+
+    def _add_unit(
+        self,
+        batch: list[Datagram],
+        data: bytes | mmap.mmap,
+        start: int,
+        end: int,
+        source: Endpoint | Rejection,
+        arrival: Arrival,
+    ) -> None:
+        """A unit of many datagrams, cut up without a line of Python for each."""
+        size = arrival.segment_size
+        assert size is not None
+        whole, rest = divmod(end - start, size)
+        parts: Sequence[bytes] = _unit(whole, size).unpack_from(data, start) if whole else ()
         if rest:
-            parts.append(data[-rest:])
-        constants = (self.spec.group, interface, arrival.ttl, arrival.timestamp_ns)
+            parts = (*parts, data[end - rest : end])
+        constants = (self.spec.group, self.spec.interface, arrival.ttl, arrival.timestamp_ns)
         self._extend(batch, parts, repeat(source), constants)
         self.received += len(parts)
-        self.received_bytes += len(data)
+        self.received_bytes += end - start
 
     # Sending
 

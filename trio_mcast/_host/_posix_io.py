@@ -244,11 +244,17 @@ if sys.platform == "linux":
                 self._interrupted = True
                 self._wake()
 
+        def likely_ready(self) -> list[McastSocket]:
+            if len(self._sockets) <= 1:
+                return list(self._sockets.values())  # Reading will tell.
+            events = self._epoll.poll(0, _READY_AT_ONCE)
+            return [self._sockets[number] for number, _ in events]
+
         async def wait(self) -> list[McastSocket]:
             self._interrupted = False
             while not self._epoll.closed:
-                sockets = list(self._sockets.values()) if len(self._sockets) == 1 else None
-                self._waiting_for = next(iter(self._sockets)) if sockets else self._epoll.fileno()
+                alone = len(self._sockets) == 1
+                self._waiting_for = next(iter(self._sockets)) if alone else self._epoll.fileno()
                 try:
                     await trio.lowlevel.wait_readable(self._waiting_for)
                 except trio.ClosedResourceError:
@@ -257,12 +263,7 @@ if sys.platform == "linux":
                     continue
                 finally:
                     self._waiting_for = None
-                if self._epoll.closed:
-                    break
-                if sockets is None:
-                    sockets = [
-                        self._sockets[number] for number, _ in self._epoll.poll(0, _READY_AT_ONCE)
-                    ]
+                sockets = self.likely_ready()
                 if sockets:
                     return sockets
             raise trio.ClosedResourceError

@@ -85,6 +85,13 @@ class Poller(Protocol):
     def remove(self, socket: McastSocket) -> None:
         """Stop watching a socket."""
 
+    def likely_ready(self) -> list[McastSocket]:
+        """Those that can probably be read now, looked for without waiting.
+
+        For when that is likely: it costs less than to wait for what is there already. None where it
+        would not cost less, and once it is closed.
+        """
+
     async def wait(self) -> list[McastSocket]:
         """Wait until sockets can be read, and return them; none if interrupted. A checkpoint.
 

@@ -247,6 +247,9 @@ class WindowsPoller:
                 await watch.was_read.wait()
                 watch.was_read = trio.Event()
 
+    def likely_ready(self) -> list[McastSocket]:
+        return []  # What can be read is known before it is waited for.
+
     async def wait(self) -> list[McastSocket]:
         self._take_back()
         self._interrupted = False

@@ -43,6 +43,10 @@ class VirtualPoller:
         self._ready[socket] = None
         self._wake.set()
 
+    def likely_ready(self) -> list[McastSocket]:
+        """None: there is nothing to be gained, and what happens must not hang on real time."""
+        return []
+
     async def wait(self) -> list[McastSocket]:
         """Wait until sockets can be read, and return them. A checkpoint.
 
