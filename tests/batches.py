@@ -24,7 +24,7 @@ from trio_mcast._platform._control import split_control
 if sys.platform != "linux":
     pytest.skip("the fast path is for Linux only", allow_module_level=True)
 
-from trio_mcast._host import _linux_io
+from trio_mcast._host import _linux_buffers, _linux_io
 
 UDP_SEGMENT, UDP_GRO = 103, 104  # linux/udp.h
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h
@@ -55,7 +55,11 @@ class Calls:
 def count_calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """Count the system calls that read; the time stands still, so a busy socket stays busy."""
     calls = Calls()
-    recvmmsg, recvmsg, recvfrom = _linux_io._recvmmsg, socket.socket.recvmsg, socket.socket.recvfrom
+    recvmmsg, recvmsg, recvfrom = (
+        _linux_buffers._recvmmsg,
+        socket.socket.recvmsg,
+        socket.socket.recvfrom,
+    )
     assert recvmmsg is not None
 
     def count(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,7 +75,7 @@ def count_calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
         return counted
 
-    monkeypatch.setattr(_linux_io, "_recvmmsg", count("recvmmsg", recvmmsg))
+    monkeypatch.setattr(_linux_buffers, "_recvmmsg", count("recvmmsg", recvmmsg))
     monkeypatch.setattr(_linux_io, "split_control", count("split_control", split_control))
     monkeypatch.setattr(socket.socket, "recvmsg", count("recvmsg", recvmsg))
     monkeypatch.setattr(socket.socket, "recvfrom", count("recvfrom", recvfrom))

@@ -48,7 +48,7 @@ from trio_mcast import Datagram, Endpoint, open_mcast_receiver
 if sys.platform != "linux":
     pytest.skip("the fast path is for Linux only", allow_module_level=True)
 
-from trio_mcast._host import _linux_io
+from trio_mcast._host import _linux_buffers
 from trio_mcast._host._posix_io import PosixSocket
 
 
@@ -157,7 +157,7 @@ def no_recvmmsg(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         ctypes.set_errno(number)
         return -1
 
-    monkeypatch.setattr(_linux_io, "_recvmmsg", refuse)
+    monkeypatch.setattr(_linux_buffers, "_recvmmsg", refuse)
 
 
 def no_units(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +313,7 @@ def test_refused_recvmmsg_is_not_tried_again(
 def test_error_while_reading_comes_after_what_was_read(
     host: Host, calls: Calls, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    group, real, answers = group_of("ipv4"), _linux_io._recvmmsg, [True, False]
+    group, real, answers = group_of("ipv4"), _linux_buffers._recvmmsg, [True, False]
     assert real is not None
 
     def fail_second(*arguments: object) -> int:
@@ -328,7 +328,7 @@ def test_error_while_reading_comes_after_what_was_read(
             sender.sendto(data, (group, PORT))
         assert len(sock.receive(TURN)) == 1
         with monkeypatch.context() as patch:
-            patch.setattr(_linux_io, "_recvmmsg", fail_second)
+            patch.setattr(_linux_buffers, "_recvmmsg", fail_second)
             assert len(sock.receive(TURN)) == 64
         with pytest.raises(OSError, match=f"Errno {number}"):
             sock.receive(TURN)

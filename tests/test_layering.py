@@ -64,6 +64,7 @@ INSIDE: dict[str, list[list[str]]] = {
         ["_linux_interfaces", "_bsd_interfaces", "_windows_interfaces", "_damped_watch"],
         ["_interfaces", "_linux_watch", "_bsd_watch", "_routes", "_sources"],
         ["_posix_io"],
+        ["_linux_buffers"],
         ["_linux_io", "_windows_io", "_windows_watch", "_kqueue"],
         ["_system"],
         ["__init__"],

@@ -461,7 +461,7 @@ SETTABLE: list[tuple[Family, str, int]] = [
 if sys.platform == "linux":
 
     def test_fast_path_has_the_structures_of_the_header() -> None:
-        from trio_mcast._host import _linux_io, _routes
+        from trio_mcast._host import _linux_buffers, _routes
         from trio_mcast._platform import _control
 
         sizes, offsets = HEADERS["linux"]["sizeof"], HEADERS["linux"]["offsets"]
@@ -469,13 +469,13 @@ if sys.platform == "linux":
         places = [offsets[f"msghdr.msg_{member}"] for member in members]
         # Every member in turn, and nothing else, is what changes in the bytes.
         headers = [[int(n == slot) for n in range(8)] for slot in range(8)]
-        packed = [_linux_io._MMSGHDR.pack(*header) for header in headers]
+        packed = [_linux_buffers.MMSGHDR.pack(*header) for header in headers]
         assert [raw.index(1) for raw in packed] == [*places, offsets["mmsghdr.msg_len"]]
-        assert _linux_io._MMSGHDR.size == sizes["mmsghdr"]
-        assert _linux_io._IOVEC.size == sizes["iovec"]
-        assert _linux_io._LENGTHS[1].unpack(packed[5]) == (1, 0)
-        assert _linux_io._LENGTHS[1].unpack(packed[7]) == (0, 1)
-        assert sizes["sockaddr_in6"] == _linux_io._NAME_BYTES
+        assert _linux_buffers.MMSGHDR.size == sizes["mmsghdr"]
+        assert _linux_buffers.IOVEC.size == sizes["iovec"]
+        assert _linux_buffers.LENGTHS[1].unpack(packed[5]) == (1, 0)
+        assert _linux_buffers.LENGTHS[1].unpack(packed[7]) == (0, 1)
+        assert sizes["sockaddr_in6"] == _linux_buffers.NAME_BYTES
         assert _control._CMSGHDR.size == sizes["cmsghdr"]
         layouts = (_routes._HEADER, _routes._ROUTE, _routes._ATTRIBUTE)
         names = ["nlmsghdr", "rtmsg", "rtattr"]

@@ -33,10 +33,8 @@ import os
 import socket
 import struct
 import sys
-import threading
 import time
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
@@ -45,34 +43,33 @@ from .._datagram import Datagram, make_datagram
 from .._plan import BindAddress, SocketSpec
 from .._platform import Platform, SocketOption
 from .._platform._control import NOTHING, Arrival, split_control
+from ._linux_buffers import (
+    BATCH,
+    IOVEC,
+    LENGTHS,
+    MMSGHDR,
+    NAME_BYTES,
+    NAMES,
+    READS_BATCHES,
+    SLOT_BYTES,
+    address_of,
+    full_batch,
+    libc_function,
+    thread_buffers,
+    unit_layout,
+)
 from ._posix_io import CONTROL_BYTES, READ_BYTES, PosixSocket
 from ._protocols import Rejection
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
-# Datagrams per recvmmsg or sendmmsg. Past 64 nothing more is gained (measured).
-_BATCH: Final = 64
-
 # How often recvmmsg is called for one socket before others have their turn: for 512 datagrams or
 # units in all, which takes some half a millisecond if they are datagrams.
 _CALLS_AT_ONCE: Final = 8
 
-# For how many sizes of datagrams what whole batches look like is remembered. Arbitrary.
-_REMEMBERED_SIZES: Final = 64
-
 # A socket that was last read longer ago than this is quiet. Two passes of the scheduler take about
 # 30 us, so a socket that is read in one pass after the other is busy.
 _QUIET_SECONDS: Final = 100e-6
-
-# From one slot for a datagram to the next. Not a power of two: then the slots would all begin in
-# the same set of the processor's caches and push each other out. 21 cache lines more than the
-# largest datagram keep apart what datagrams of some 1,300 bytes take.
-_SLOT_BYTES: Final = READ_BYTES + 21 * 64
-
-# struct mmsghdr of 64-bit Linux: a msghdr of 56 bytes, then the length of what was read.
-_MMSGHDR: Final = struct.Struct("=QI4xQQQQi4xI4x")
-_IOVEC: Final = struct.Struct("=QQ")
-_NAME_BYTES: Final = 28
 
 # Limits of UDP_SEGMENT, measured on 6.18: segments per call, and bytes in all.
 _MAX_SEGMENTS: Final = 128
@@ -87,126 +84,7 @@ _REJECTIONS: Final = frozenset(Rejection)
 _CALL_REFUSED: Final = frozenset({errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP})
 
 
-def _libc_function(name: str) -> ctypes._NamedFuncPointer | None:
-    """A function of the C library; `None` if it has none of that name, or on a 32-bit system."""
-    if struct.calcsize("P") != 8:
-        return None  # The layouts here are those of 64-bit systems.
-    function = getattr(ctypes.PyDLL(None, use_errno=True), name, None)
-    if function is not None:
-        pointer, number = ctypes.c_void_p, ctypes.c_uint
-        arguments = (ctypes.c_int, pointer, number, ctypes.c_int, pointer)
-        function.argtypes = arguments if name == "recvmmsg" else arguments[:4]
-    return function
-
-
-_recvmmsg: Final = _libc_function("recvmmsg")
-_sendmmsg: Final = _libc_function("sendmmsg")
-
-
-def _address_of(buffer: bytearray | mmap.mmap) -> int:
-    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
-
-
-@lru_cache(maxsize=_REMEMBERED_SIZES)
-def _full_batch(size: int) -> struct.Struct:
-    """A whole batch of payloads of one size, each at the start of a slot."""
-    gap = _SLOT_BYTES - size
-    return struct.Struct(f"{size}s{gap}x" * (_BATCH - 1) + f"{size}s")
-
-
-@lru_cache(maxsize=_REMEMBERED_SIZES)
-def _unit(count: int, size: int) -> struct.Struct:
-    """Payloads of one size, one behind the other."""
-    return struct.Struct(f"{size}s" * count)
-
-
-# By count: length of control data and length of payload of each header; addresses of either family.
-_LENGTHS: Final = [struct.Struct("=" + "40xQ8xI4x" * count) for count in range(_BATCH + 1)]
-_NAMES: Final[dict[int, list[struct.Struct]]] = {
-    size: [struct.Struct(f"{size}s{_NAME_BYTES - size}x" * count) for count in range(_BATCH + 1)]
-    for size in (16, 28)
-}
-
-
-class _Buffers:
-    """What the sockets of one thread read into. Pages that are never written take no memory."""
-
-    def __init__(self) -> None:
-        self.data = mmap.mmap(-1, _BATCH * _SLOT_BYTES)
-        self.names = bytearray(_BATCH * _NAME_BYTES)
-        self.controls = bytearray(_BATCH * CONTROL_BYTES)
-        self.headers = bytearray(_BATCH * _MMSGHDR.size)
-        self._vectors = bytearray(_BATCH * _IOVEC.size)
-        data, names = _address_of(self.data), _address_of(self.names)
-        controls, vectors = _address_of(self.controls), _address_of(self._vectors)
-        for slot in range(_BATCH):
-            _IOVEC.pack_into(
-                self._vectors, slot * _IOVEC.size, data + slot * _SLOT_BYTES, READ_BYTES
-            )
-            _MMSGHDR.pack_into(
-                self.headers,
-                slot * _MMSGHDR.size,
-                names + slot * _NAME_BYTES,
-                _NAME_BYTES,
-                vectors + slot * _IOVEC.size,
-                1,
-                controls + slot * CONTROL_BYTES,
-                CONTROL_BYTES,
-                0,
-                0,
-            )
-        self._fresh = bytes(self.headers)
-        self._uniform: dict[tuple[int, int], bytes] = {}
-        self._headers_address = _address_of(self.headers)
-        self._used = 0
-        self._name_bytes = 0
-
-    def uniform(self, size: int, name_bytes: int) -> bytes:
-        """What the headers of a whole batch are if all payloads have one size and nothing else."""
-        key = (size, name_bytes)
-        headers = self._uniform.get(key)
-        if headers is None:
-            if len(self._uniform) >= _REMEMBERED_SIZES:
-                self._uniform.clear()
-            made = bytearray(self._fresh)
-            for start in range(0, len(made), _MMSGHDR.size):
-                fields = list(_MMSGHDR.unpack_from(made, start))
-                fields[1], fields[5], fields[7] = name_bytes, 0, size
-                _MMSGHDR.pack_into(made, start, *fields)
-            headers = self._uniform[key] = bytes(made)
-        return headers
-
-    def read(self, number: int, count: int, name_bytes: int) -> int:
-        """Read up to ``count`` datagrams or units; how many were read. OSError if refused."""
-        assert _recvmmsg is not None
-        if name_bytes != self._name_bytes:
-            self.names[:] = bytes(len(self.names))  # The ends of the longer names of IPv6.
-            self._name_bytes = name_bytes
-        if self._used:
-            # The kernel has overwritten the lengths of names and control data.
-            end = self._used * _MMSGHDR.size
-            self.headers[:end] = self._fresh[:end]
-        self._used = count
-        got: int = _recvmmsg(number, self._headers_address, count, socket.MSG_DONTWAIT, None)
-        if got < 0:
-            self._used = 0
-            number = ctypes.get_errno()
-            if number in (errno.EAGAIN, errno.EINTR):
-                return 0
-            raise OSError(number, os.strerror(number))
-        self._used = got
-        return got
-
-
-_of_thread: Final = threading.local()
-
-
-def _thread_buffers() -> _Buffers:
-    """The buffers of this thread, in which a socket is opened and read."""
-    if not hasattr(_of_thread, "buffers"):
-        _of_thread.buffers = _Buffers()
-    buffers: _Buffers = _of_thread.buffers
-    return buffers
+_sendmmsg: Final = libc_function("sendmmsg")
 
 
 class LinuxSocket(PosixSocket):
@@ -229,8 +107,8 @@ class LinuxSocket(PosixSocket):
     ) -> None:
         super().__init__(sock, spec, platform, applied)
         self._name_bytes = 16 if spec.family == "ipv4" else 28
-        self._buffers = _thread_buffers()
-        self._reads_batches = _recvmmsg is not None
+        self._buffers = thread_buffers()
+        self._reads_batches = READS_BATCHES
         self._sends_batches = _sendmmsg is not None
         self._sends_segments = True
         headers = 28 if spec.family == "ipv4" else 48  # IP and UDP
@@ -292,7 +170,7 @@ class LinuxSocket(PosixSocket):
         while True:
             # Rejected ones count, too: else a flood of them would never let others have their turn.
             before = self._taken
-            wanted = max(1, min(_BATCH, left // self._per_read))
+            wanted = max(1, min(BATCH, left // self._per_read))
             try:
                 count = self._buffers.read(number, wanted, self._name_bytes)
             except OSError as error:
@@ -318,25 +196,25 @@ class LinuxSocket(PosixSocket):
         """Make datagrams of what was read last."""
         buffers = self._buffers
         headers, data = buffers.headers, buffers.data
-        _, size = _LENGTHS[1].unpack_from(headers)
+        _, size = LENGTHS[1].unpack_from(headers)
         # A whole batch of one size and nothing special is the common case when it matters: then the
         # headers are, byte for byte, what they were the last time.
-        if count == _BATCH and headers == buffers.uniform(size, self._name_bytes):
+        if count == BATCH and headers == buffers.uniform(size, self._name_bytes):
             controls, sizes = (), (size,) * count
         else:
-            fields = _LENGTHS[count].unpack_from(headers)
+            fields = LENGTHS[count].unpack_from(headers)
             controls, sizes = fields[0::2], fields[1::2]
         sources = self._sources_of(count)
         if any(controls) or (self._sources.may_reject and not _REJECTIONS.isdisjoint(sources)):
             self._add_each(batch, sizes, sources, controls or (0,) * count)
             return
         if controls:
-            starts = range(0, count * _SLOT_BYTES, _SLOT_BYTES)
+            starts = range(0, count * SLOT_BYTES, SLOT_BYTES)
             payloads: Sequence[bytes] = [
                 data[start : start + size] for start, size in zip(starts, sizes, strict=True)
             ]
         else:
-            payloads = _full_batch(size).unpack_from(data)
+            payloads = full_batch(size).unpack_from(data)
         self._extend(batch, payloads, sources, self._constants)
         self.received += count
         self.received_bytes += sum(sizes)
@@ -355,10 +233,10 @@ class LinuxSocket(PosixSocket):
     def _sources_of(self, count: int) -> Sequence[Endpoint | Rejection]:
         """The sources of what was read last."""
         raw = self._buffers.names
-        first = raw[:_NAME_BYTES]
+        first = raw[:NAME_BYTES]
         if raw.startswith(first * count):
             return [self._sources[bytes(first[: self._name_bytes])]] * count
-        names = _NAMES[self._name_bytes][count].unpack_from(raw)
+        names = NAMES[self._name_bytes][count].unpack_from(raw)
         return [self._sources[name] for name in names]
 
     def _add_each(
@@ -376,7 +254,7 @@ class LinuxSocket(PosixSocket):
             last, control = control, bytes(raw[position : position + length])
             if control != last:  # Units mostly tell what the one before them told.
                 arrival = self._control.decode(split_control(control)) if control else NOTHING
-            start = slot * _SLOT_BYTES
+            start = slot * SLOT_BYTES
             if self._is_unit(source, arrival):
                 self._add_unit(batch, data, start, start + size, source, arrival)
             else:
@@ -411,7 +289,7 @@ class LinuxSocket(PosixSocket):
         size = arrival.segment_size
         assert size is not None
         whole, rest = divmod(end - start, size)
-        parts: Sequence[bytes] = _unit(whole, size).unpack_from(data, start) if whole else ()
+        parts: Sequence[bytes] = unit_layout(whole, size).unpack_from(data, start) if whole else ()
         if rest:
             parts = (*parts, data[end - rest : end])
         constants = (self.spec.group, self.spec.interface, arrival.ttl, arrival.timestamp_ns)
@@ -434,7 +312,7 @@ class LinuxSocket(PosixSocket):
                         raise
         if self._sends_batches and len(datagrams) - start > 1:
             try:
-                return self._send_several(datagrams[start : start + _BATCH], address)
+                return self._send_several(datagrams[start : start + BATCH], address)
             except OSError as error:
                 if error.errno not in _CALL_REFUSED - {errno.EPERM, errno.EACCES}:
                     raise
@@ -464,19 +342,19 @@ class LinuxSocket(PosixSocket):
         """Several datagrams in one call; how many of them went out, at least one."""
         assert _sendmmsg is not None
         count = len(run)
-        name = ctypes.create_string_buffer(self._encoded(address), _NAME_BYTES)
+        name = ctypes.create_string_buffer(self._encoded(address), NAME_BYTES)
         data = ctypes.create_string_buffer(b"".join(run))
-        vectors, headers = bytearray(count * _IOVEC.size), bytearray(count * _MMSGHDR.size)
-        position, vector = ctypes.addressof(data), _address_of(vectors)
+        vectors, headers = bytearray(count * IOVEC.size), bytearray(count * MMSGHDR.size)
+        position, vector = ctypes.addressof(data), address_of(vectors)
         name_at = ctypes.addressof(name)
         for slot, payload in enumerate(run):
-            _IOVEC.pack_into(vectors, slot * _IOVEC.size, position, len(payload))
-            _MMSGHDR.pack_into(
+            IOVEC.pack_into(vectors, slot * IOVEC.size, position, len(payload))
+            MMSGHDR.pack_into(
                 headers,
-                slot * _MMSGHDR.size,
+                slot * MMSGHDR.size,
                 name_at,
                 self._name_bytes,
-                vector + slot * _IOVEC.size,
+                vector + slot * IOVEC.size,
                 1,
                 0,
                 0,
@@ -484,7 +362,7 @@ class LinuxSocket(PosixSocket):
                 0,
             )
             position += len(payload)
-        sent: int = _sendmmsg(self._sock.fileno(), _address_of(headers), count, socket.MSG_DONTWAIT)
+        sent: int = _sendmmsg(self._sock.fileno(), address_of(headers), count, socket.MSG_DONTWAIT)
         if sent < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
