@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import attrs
@@ -79,7 +79,7 @@ async def test_interrupted_wait_returns_nothing_and_the_next_one_waits(
     async with bench_of(lab) as bench:
         for item in bench.sockets[:count]:
             bench.poller.add(item)
-        found: list[list[McastSocket]] = []
+        found: list[Sequence[McastSocket]] = []
 
         async def wait() -> None:
             found.append(await bench.poller.wait())

@@ -55,7 +55,7 @@ class Sockets:
         batch, self._arrived = self._arrived[:count], self._arrived[count:]
         return batch
 
-    async def read_for_consumer(self) -> list[Datagram]:
+    async def read(self) -> list[Datagram]:
         assert not self.task_reads, "one at a time"
         batch = await self._read()
         self.read_by_consumer += len(batch)

@@ -57,7 +57,7 @@ _MEMBERSHIP = attrgetter("group", "interface.name")
 class Source(Protocol):
     """What a consumer can borrow, to read for itself."""
 
-    async def read_for_consumer(self) -> list[Datagram]:
+    async def read(self) -> list[Datagram]:
         """Wait until something can be read, and read it. Empty if there was nothing after all.
 
         A checkpoint, and none behind the reading.
@@ -67,7 +67,7 @@ class Source(Protocol):
         """
 
     def interrupt(self) -> None:
-        """End the waiting in `read_for_consumer`."""
+        """End the waiting in `read`."""
 
 
 class DatagramQueue:
@@ -318,16 +318,23 @@ class DatagramQueue:
             # What another puts, and closing, end the reading, too.
             while not (self._head or self._lists or self._closed):
                 try:
-                    batch = await source.read_for_consumer()
+                    batch = await source.read()
                 except trio.ClosedResourceError:
                     break
-                if batch:
+                count = len(batch)
+                if count:
+                    if not self._lists and (most is None or count <= most):
+                        # As if it had been put and taken.
+                        self.received += count
+                        self.delivered += count
+                        return batch
                     self._append(batch)
             return self._deliver(most) if self._head or self._lists else []
         finally:
             self._borrowed = None
-            self._serve()
-            self._apply_policy()
+            if self._lists or self._head:
+                self._serve()
+                self._apply_policy()
             self._returned.unpark_all()
 
     def close(self) -> None:

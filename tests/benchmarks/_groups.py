@@ -37,7 +37,8 @@ class Spread:
     _figures: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        allow_sockets(len(self.senders) * self.count + 64)
+        sockets = len(self.senders) * self.count
+        allow_sockets(sockets + sockets // 64 + 128)
 
     @property
     def groups(self) -> list[str]:

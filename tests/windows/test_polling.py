@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -129,7 +129,7 @@ async def test_closing_wakes_who_waits_and_ends_every_task(poller: Poller) -> No
 
 
 async def test_interrupted_wait_returns_nothing(poller: Poller) -> None:
-    found: list[list[McastSocket]] = []
+    found: list[Sequence[McastSocket]] = []
 
     async def wait() -> None:
         found.append(await poller.wait())

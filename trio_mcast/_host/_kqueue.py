@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import select
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import trio
 
+from .._datagram import Datagram
 from .._errors import explain_refusal
 from ._posix_io import PosixSocket
 from ._protocols import McastSocket
@@ -79,6 +81,11 @@ class KqueuePoller:
         # Without a time limit of 0 it would wait itself.
         events = self._kqueue.control(None, _READY_AT_ONCE, 0)
         return [self._sockets[event.ident] for event in events]
+
+    def read_each(
+        self, sockets: Sequence[McastSocket], room: int, batch: list[Datagram]
+    ) -> Sequence[McastSocket]:
+        return sockets
 
     async def wait(self) -> list[McastSocket]:
         self._interrupted = False

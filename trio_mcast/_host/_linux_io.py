@@ -5,12 +5,12 @@ Decision: what makes reading fast
 
 The kernel's own work per datagram is some 1,000 ns; what Python adds has to be small beside it.
 
-* ``recvmmsg`` reads up to 64 datagrams in one call, into buffers that are made once and serve every
-  socket of the thread: reading is synchronous, and what was read is copied out before anything is
-  read again.
-* Lengths and addresses of a whole batch are unpacked by one precompiled `struct.Struct` each, and
-  so are the payloads where all have one size, as they mostly do. The datagrams are then made by
-  `map` over C functions: no line of Python runs per datagram.
+* ``recvmmsg`` reads up to 256 datagrams in one call, into buffers that are made once and serve
+  every socket of the thread: reading is synchronous, and what was read is copied out before
+  anything is read again.
+* If all of a batch have one size, as they mostly do, one comparison of the headers tells so, and
+  the payloads are unpacked by precompiled `struct.Struct`. The datagrams are then made by `map`
+  over C functions: no line of Python runs per datagram.
 * A source's bytes are the key of a cache of endpoints. If all of a batch come from one source, it
   is looked up once.
 * ``UDP_GRO`` lets datagrams that were sent as one unit arrive as one unit, which costs the kernel a
@@ -19,6 +19,8 @@ The kernel's own work per datagram is some 1,000 ns; what Python adds has to be 
   and unlocking would cost more than it gives.
 * Setting up for a batch makes the first read cost more (4.7 us against 1.8 us for ``recvmsg``), so
   a socket that has been quiet is read by one ``recvmsg`` first.
+
+Many sockets that have one datagram each are read together (`_linux_each`).
 
 Where recvmmsg is refused (an old kernel, a seccomp filter) the portable path takes over.
 """
@@ -36,30 +38,29 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .._addresses import MAX_DATAGRAM_BYTES, Endpoint, encode_sockaddr, parse_address
 from .._datagram import Datagram, make_datagram
 from .._plan import BindAddress, SocketSpec
 from .._platform import Platform, SocketOption
 from .._platform._control import NOTHING, Arrival, split_control
-from ._linux_buffers import (
-    BATCH,
-    IOVEC,
-    LENGTHS,
-    MMSGHDR,
-    NAME_BYTES,
-    NAMES,
-    READS_BATCHES,
-    SLOT_BYTES,
-    address_of,
-    full_batch,
-    libc_function,
-    thread_buffers,
-    unit_layout,
-)
 from ._posix_io import CONTROL_BYTES, READ_BYTES, PosixSocket
 from ._protocols import Rejection
+
+if not TYPE_CHECKING or sys.platform == "linux":
+    from ._linux_buffers import (
+        BATCH,
+        IOVEC,
+        MMSGHDR,
+        NAME_BYTES,
+        READS_BATCHES,
+        SLOT_BYTES,
+        address_of,
+        libc_function,
+        thread_buffers,
+        unit_layout,
+    )
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
@@ -67,9 +68,22 @@ assert not TYPE_CHECKING or sys.platform == "linux"
 # units in all, which takes some half a millisecond if they are datagrams.
 _CALLS_AT_ONCE: Final = 8
 
+# What a read brings is not known before. So the first one reads one datagram or unit, the next ones
+# up to 64, and twice as many each time while there is more: then what comes is of one kind, mostly.
+_SLOTS_AT_FIRST: Final = 1
+_SLOTS_THEN: Final = 64
+
+# Pages of the buffers that were written to once stay in memory. So fewer slots are used, but at
+# least 16, where datagrams or units take more than this of each.
+_SLOT_BYTES_WANTED: Final = 4_096
+_SLOTS_FOR_LARGE: Final = 16
+
 # A socket that was last read longer ago than this is quiet. Two passes of the scheduler take about
 # 30 us, so a socket that is read in one pass after the other is busy.
 _QUIET_SECONDS: Final = 100e-6
+
+# Datagrams per sendmmsg. Past 64 nothing more is gained (measured).
+_SENT_TOGETHER: Final = 64
 
 # Limits of UDP_SEGMENT, measured on 6.18: segments per call, and bytes in all.
 _MAX_SEGMENTS: Final = 128
@@ -79,6 +93,9 @@ _MAX_SEGMENTS: Final = 128
 _SEGMENT_REFUSED: Final = frozenset({errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT})
 _SEGMENT_UNFIT: Final = frozenset({errno.EMSGSIZE, errno.EINVAL})
 
+# So many are looked at together, whether they are alike. Arbitrary: looking costs some 2 us.
+_MANY_ALIKE: Final = 16
+
 _REJECTIONS: Final = frozenset(Rejection)
 
 _CALL_REFUSED: Final = frozenset({errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP})
@@ -87,26 +104,44 @@ _CALL_REFUSED: Final = frozenset({errno.ENOSYS, errno.EPERM, errno.EACCES, errno
 _sendmmsg: Final = libc_function("sendmmsg")
 
 
+class Counts(Protocol):
+    """Counts for several sockets until somebody asks."""
+
+    def settle(self) -> None:
+        """Add to the counts of each socket what is its own."""
+
+    def part(self) -> None:
+        """Do that, and count for them no longer."""
+
+
 class LinuxSocket(PosixSocket):
     """A `McastSocket` on Linux."""
 
     __slots__ = (
         "_buffers",
-        "_constants",
         "_largest_segment",
         "_last_read",
-        "_name_bytes",
         "_per_read",
         "_reads_batches",
+        "_received",
+        "_received_bytes",
         "_sends_batches",
         "_sends_segments",
+        "_slots",
+        "constants",
+        "name_bytes",
+        "number",
+        "together",
     )
 
     def __init__(
         self, sock: socket.socket, spec: SocketSpec, platform: Platform, applied: frozenset[str]
     ) -> None:
+        # What has counted for it, if it is read together with others.
+        self.together: Counts | None = None
         super().__init__(sock, spec, platform, applied)
-        self._name_bytes = 16 if spec.family == "ipv4" else 28
+        self.number = sock.fileno()
+        self.name_bytes = 16 if spec.family == "ipv4" else 28
         self._buffers = thread_buffers()
         self._reads_batches = READS_BATCHES
         self._sends_batches = _sendmmsg is not None
@@ -114,13 +149,39 @@ class LinuxSocket(PosixSocket):
         headers = 28 if spec.family == "ipv4" else 48  # IP and UDP
         self._largest_segment = spec.interface.mtu - headers
         self._last_read = -math.inf
-        self._constants = (spec.group, spec.interface, None, None)
+        self.constants = (spec.group, spec.interface, None, None)
         # How many datagrams each of those that were read last had in it: more than one for units.
         self._per_read = 1
+        # How many slots of the buffers to read into.
+        self._slots = _SLOTS_AT_FIRST
 
     def revise(self, spec: SocketSpec, options: Sequence[SocketOption]) -> None:
         super().revise(spec, options)
-        self._constants = (spec.group, spec.interface, None, None)
+        self.constants = (spec.group, spec.interface, None, None)
+        if self.together is not None:
+            self.together.part()
+
+    # Counts
+
+    @property
+    def received(self) -> int:
+        if self.together is not None:
+            self.together.settle()
+        return self._received
+
+    @received.setter
+    def received(self, count: int) -> None:
+        self._received = count
+
+    @property
+    def received_bytes(self) -> int:
+        if self.together is not None:
+            self.together.settle()
+        return self._received_bytes
+
+    @received_bytes.setter
+    def received_bytes(self, count: int) -> None:
+        self._received_bytes = count
 
     # Reading
 
@@ -143,23 +204,32 @@ class LinuxSocket(PosixSocket):
             data, control, _flags, address = self._sock.recvmsg(READ_BYTES, CONTROL_BYTES)
         except (BlockingIOError, InterruptedError):
             return []
-        source = self._sources[address]
+        source = self.sources[address]
         if not control and not isinstance(source, Rejection):
             self._per_read = 1
+            self._slots = _SLOTS_THEN
             self.received += 1
             self.received_bytes += len(data)
-            group, interface, _, _ = self._constants
+            group, interface, _, _ = self.constants
             return [make_datagram((data, source, group, interface, None, None))]
         batch: list[Datagram] = []
         before = self._taken
         self._add(batch, data, source, self._control.decode(control))
-        self._per_read = max(1, self._taken - before)
+        self._expect(self._taken - before, len(data))
         return batch
 
     @property
     def _taken(self) -> int:
         """How many datagrams were taken from the system, rejected ones included."""
         return self.received + self.rejected.total()
+
+    def has_more(self) -> None:
+        """It was read, and there is more: it is not quiet, however long ago that was."""
+        self._last_read = math.inf
+
+    def fail_next(self, error: OSError) -> None:
+        """Have the next `receive` raise an error."""
+        self._pending_error = error
 
     def _read_into(self, batch: list[Datagram], max_datagrams: int) -> None:
         if not self._reads_batches:
@@ -170,9 +240,10 @@ class LinuxSocket(PosixSocket):
         while True:
             # Rejected ones count, too: else a flood of them would never let others have their turn.
             before = self._taken
-            wanted = max(1, min(BATCH, left // self._per_read))
+            wanted = max(1, min(self._slots, left // self._per_read))
+            bytes_before = self.received_bytes
             try:
-                count = self._buffers.read(number, wanted, self._name_bytes)
+                count = self._buffers.read(number, wanted, self.name_bytes)
             except OSError as error:
                 if error.errno not in _CALL_REFUSED:
                     raise
@@ -182,42 +253,42 @@ class LinuxSocket(PosixSocket):
             if count:
                 self._decode(batch, count)
                 taken = self._taken - before
-                self._per_read = max(1, taken // count)
                 left -= taken
+                self._expect(taken // count, (self.received_bytes - bytes_before) // count)
             # A short read means that the socket is empty.
             if count < wanted:
+                self._slots = min(self._slots, _SLOTS_THEN)
                 return
             calls_left -= 1
             if left <= 0 or not calls_left:
-                self._last_read = math.inf  # There is more, so it is not quiet, however long ago.
+                self.has_more()
                 return
+
+    def _expect(self, per_read: int, bytes_per_read: int) -> None:
+        """Prepare for more like what was read last."""
+        self._per_read = max(1, per_read)
+        most = BATCH // (1 + bytes_per_read // _SLOT_BYTES_WANTED)
+        self._slots = max(_SLOTS_FOR_LARGE, min(most, max(_SLOTS_THEN, 2 * self._slots)))
 
     def _decode(self, batch: list[Datagram], count: int) -> None:
         """Make datagrams of what was read last."""
         buffers = self._buffers
-        headers, data = buffers.headers, buffers.data
-        _, size = LENGTHS[1].unpack_from(headers)
-        # A whole batch of one size and nothing special is the common case when it matters: then the
-        # headers are, byte for byte, what they were the last time.
-        if count == BATCH and headers == buffers.uniform(size, self._name_bytes):
-            controls, sizes = (), (size,) * count
-        else:
-            fields = LENGTHS[count].unpack_from(headers)
-            controls, sizes = fields[0::2], fields[1::2]
+        size = buffers.first_size()
+        # Many of one size and nothing special are the common case when it matters.
+        alike = count >= _MANY_ALIKE and buffers.are_alike(count, size)
         sources = self._sources_of(count)
-        if any(controls) or (self._sources.may_reject and not _REJECTIONS.isdisjoint(sources)):
-            self._add_each(batch, sizes, sources, controls or (0,) * count)
-            return
-        if controls:
-            starts = range(0, count * SLOT_BYTES, SLOT_BYTES)
-            payloads: Sequence[bytes] = [
-                data[start : start + size] for start, size in zip(starts, sizes, strict=True)
-            ]
+        if alike and not self.sources.may_reject:
+            payloads, total = buffers.payloads_alike(count, size), count * size
         else:
-            payloads = full_batch(size).unpack_from(data)
-        self._extend(batch, payloads, sources, self._constants)
+            controls, sizes = buffers.control_lengths(count), buffers.sizes(count)
+            rejects = self.sources.may_reject and not _REJECTIONS.isdisjoint(sources)
+            if any(controls) or rejects:
+                self._add_each(batch, sizes, sources, controls)
+                return
+            payloads, total = buffers.payloads(sizes), sum(sizes)
+        self._extend(batch, payloads, sources, self.constants)
         self.received += count
-        self.received_bytes += sum(sizes)
+        self.received_bytes += total
 
     @staticmethod
     def _extend(
@@ -232,12 +303,10 @@ class LinuxSocket(PosixSocket):
 
     def _sources_of(self, count: int) -> Sequence[Endpoint | Rejection]:
         """The sources of what was read last."""
-        raw = self._buffers.names
-        first = raw[:NAME_BYTES]
-        if raw.startswith(first * count):
-            return [self._sources[bytes(first[: self._name_bytes])]] * count
-        names = NAMES[self._name_bytes][count].unpack_from(raw)
-        return [self._sources[name] for name in names]
+        name = self._buffers.same_name(count)
+        if name is not None:
+            return [self.sources[name]] * count
+        return [self.sources[name] for name in self._buffers.each_name(count)]
 
     def _add_each(
         self,
@@ -247,11 +316,10 @@ class LinuxSocket(PosixSocket):
         controls: Sequence[int],
     ) -> None:
         """The slower way, for units, ancillary data and rejected sources."""
-        raw, data = self._buffers.controls, self._buffers.data
+        data = self._buffers.data
         control, arrival = b"", NOTHING
         for slot, (size, source, length) in enumerate(zip(sizes, sources, controls, strict=True)):
-            position = slot * CONTROL_BYTES
-            last, control = control, bytes(raw[position : position + length])
+            last, control = control, self._buffers.control(slot, length)
             if control != last:  # Units mostly tell what the one before them told.
                 arrival = self._control.decode(split_control(control)) if control else NOTHING
             start = slot * SLOT_BYTES
@@ -259,6 +327,14 @@ class LinuxSocket(PosixSocket):
                 self._add_unit(batch, data, start, start + size, source, arrival)
             else:
                 super()._add(batch, data[start : start + size], source, arrival)
+
+    def take_slot(self, batch: list[Datagram], slot: int, size: int, control_length: int) -> None:
+        """Make datagrams of what was read into one slot of the buffers for this socket."""
+        source = self.sources[self._buffers.name(slot)]
+        control = self._buffers.control(slot, control_length)
+        arrival = self._control.decode(split_control(control)) if control else NOTHING
+        start = slot * SLOT_BYTES
+        self._add(batch, self._buffers.data[start : start + size], source, arrival)
 
     def _add(
         self, batch: list[Datagram], data: bytes, source: Endpoint | Rejection, arrival: Arrival
@@ -297,6 +373,12 @@ class LinuxSocket(PosixSocket):
         self.received += len(parts)
         self.received_bytes += end - start
 
+    def close(self) -> None:
+        if self.together is not None:
+            self.together.part()
+        super().close()
+        self.number = -1
+
     # Sending
 
     def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
@@ -312,7 +394,7 @@ class LinuxSocket(PosixSocket):
                         raise
         if self._sends_batches and len(datagrams) - start > 1:
             try:
-                return self._send_several(datagrams[start : start + BATCH], address)
+                return self._send_several(datagrams[start : start + _SENT_TOGETHER], address)
             except OSError as error:
                 if error.errno not in _CALL_REFUSED - {errno.EPERM, errno.EACCES}:
                     raise
@@ -353,7 +435,7 @@ class LinuxSocket(PosixSocket):
                 headers,
                 slot * MMSGHDR.size,
                 name_at,
-                self._name_bytes,
+                self.name_bytes,
                 vector + slot * IOVEC.size,
                 1,
                 0,

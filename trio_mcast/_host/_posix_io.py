@@ -1,8 +1,7 @@
-"""Reading and sending through the socket module, and waiting for many sockets with epoll."""
+"""Reading and sending through the socket module."""
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 import sys
@@ -19,7 +18,7 @@ from .._plan import BindAddress, SocketSpec
 from .._platform import Platform, SocketOption
 from .._platform._control import NOTHING, Arrival, ControlDecoder
 from ._options import apply_option
-from ._protocols import McastSocket, Rejection
+from ._protocols import Rejection
 from ._sources import source_cache
 
 # No UDP datagram is larger (the length field of its header has 16 bits), so none is ever cut short.
@@ -29,11 +28,6 @@ READ_BYTES: Final = 65_536
 # bytes) and packet information (20 bytes), each with its header and padding: 120 bytes on Linux.
 # FreeBSD has no segment size, but the two parts of its packet information take 96 bytes: 152.
 CONTROL_BYTES: Final = 192
-
-# How many sockets are taken to be ready at once: few, so that each can have a fair share of a pass
-# that is worth a batch. Those behind them come first the next time, as the kernel puts the ones it
-# has shown at the end of its list.
-_READY_AT_ONCE: Final = 64
 
 # SO_MEMINFO (linux/sock_diag.h): nine u32, of which the last is the count of drops.
 _MEMINFO_LAYOUT: Final = struct.Struct("=9I")
@@ -50,13 +44,13 @@ class PosixSocket:
         "_pending_error",
         "_platform",
         "_sock",
-        "_sources",
         "local_endpoint",
         "receive_buffer_granted",
         "received",
         "received_bytes",
         "rejected",
         "send_buffer_granted",
+        "sources",
         "spec",
     )
 
@@ -77,7 +71,7 @@ class PosixSocket:
         self.rejected: Counter[Rejection] = Counter()
         self._sock = sock
         self._platform = platform
-        self._sources = source_cache(platform.sockaddr, spec)
+        self.sources = source_cache(platform.sockaddr, spec)
         self._control = ControlDecoder(platform, spec.family, applied)
         self._pending_error: OSError | None = None
         host, port, *_ = sock.getsockname()
@@ -111,7 +105,7 @@ class PosixSocket:
                     system=self._platform.name,
                 ) from error
         self.spec = spec
-        self._sources = source_cache(self._platform.sockaddr, spec)
+        self.sources = source_cache(self._platform.sockaddr, spec)
 
     def receive(self, max_datagrams: int, busy_since: float | None = None) -> list[Datagram]:
         if self._pending_error is not None:
@@ -138,12 +132,12 @@ class PosixSocket:
 
     def _read_plain(self, batch: list[Datagram]) -> None:
         data, address = self._sock.recvfrom(READ_BYTES)
-        self._add(batch, data, self._sources[address], NOTHING)
+        self._add(batch, data, self.sources[address], NOTHING)
 
     def _read_with_control(self, batch: list[Datagram]) -> None:
         if sys.platform != "win32":  # Where the socket module has no recvmsg.
             data, control, _flags, address = self._sock.recvmsg(READ_BYTES, CONTROL_BYTES)
-            source = self._sources[address]
+            source = self.sources[address]
             self._add(batch, data, source, self._control.decode(control) if control else NOTHING)
 
     def _add(
@@ -195,81 +189,3 @@ class PosixSocket:
         if self._sock.fileno() >= 0:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
-
-
-if sys.platform == "linux":
-
-    class EpollPoller:
-        """A `Poller` on an epoll file descriptor, which can itself be waited for.
-
-        While there is only one socket, that is waited for instead: a quiet datagram then arrives
-        two system calls sooner.
-        """
-
-        def __init__(self) -> None:
-            self._epoll = select.epoll()
-            self._sockets: dict[int, McastSocket] = {}
-            self._waiting_for: int | None = None
-            self._interrupted = False
-
-        def add(self, socket: McastSocket) -> None:
-            assert isinstance(socket, PosixSocket)
-            number = socket.fileno()
-            try:
-                self._epoll.register(number, select.EPOLLIN)
-            except OSError as error:
-                raise explain_refusal(
-                    error,
-                    step="epoll_ctl",
-                    group=socket.spec.group,
-                    interface=socket.spec.interface.name,
-                ) from error
-            self._sockets[number] = socket
-            self._wake()
-
-        def remove(self, socket: McastSocket) -> None:
-            assert isinstance(socket, PosixSocket)
-            number = socket.fileno()
-            if self._sockets.pop(number, None) is not None:
-                self._epoll.unregister(number)
-                self._wake()
-
-        def _wake(self) -> None:
-            """Have who waits choose again what to wait for."""
-            if self._waiting_for is not None:
-                trio.lowlevel.notify_closing(self._waiting_for)
-
-        def interrupt(self) -> None:
-            if self._waiting_for is not None:
-                self._interrupted = True
-                self._wake()
-
-        def likely_ready(self) -> list[McastSocket]:
-            if len(self._sockets) <= 1:
-                return list(self._sockets.values())  # Reading will tell.
-            events = self._epoll.poll(0, _READY_AT_ONCE)
-            return [self._sockets[number] for number, _ in events]
-
-        async def wait(self) -> list[McastSocket]:
-            self._interrupted = False
-            while not self._epoll.closed:
-                alone = len(self._sockets) == 1
-                self._waiting_for = next(iter(self._sockets)) if alone else self._epoll.fileno()
-                try:
-                    await trio.lowlevel.wait_readable(self._waiting_for)
-                except trio.ClosedResourceError:
-                    if self._interrupted:
-                        return []
-                    continue
-                finally:
-                    self._waiting_for = None
-                sockets = self.likely_ready()
-                if sockets:
-                    return sockets
-            raise trio.ClosedResourceError
-
-        def close(self) -> None:
-            if not self._epoll.closed:
-                self._wake()
-                self._epoll.close()
-                self._sockets.clear()

@@ -85,14 +85,29 @@ class Poller(Protocol):
     def remove(self, socket: McastSocket) -> None:
         """Stop watching a socket."""
 
-    def likely_ready(self) -> list[McastSocket]:
+    def likely_ready(self) -> Sequence[McastSocket]:
         """Those that can probably be read now, looked for without waiting.
 
         For when that is likely: it costs less than to wait for what is there already. None where it
         would not cost less, and once it is closed.
         """
 
-    async def wait(self) -> list[McastSocket]:
+    def read_each(
+        self, sockets: Sequence[McastSocket], room: int, batch: list[Datagram]
+    ) -> Sequence[McastSocket]:
+        """Read some of many sockets in one go, as far as that costs less than one by one.
+
+        Args:
+            sockets: What the last look, or wait, has returned.
+            room: How many datagrams there is room for. A unit may exceed it.
+            batch: Where to put the datagrams.
+
+        Returns:
+            The sockets that are still to be read, with `McastSocket.receive`: because they have
+            more, or were not read, or have an error to tell.
+        """
+
+    async def wait(self) -> Sequence[McastSocket]:
         """Wait until sockets can be read, and return them; none if interrupted. A checkpoint.
 
         Raises:

@@ -20,9 +20,9 @@ from ._protocols import InterfaceWatcher, McastSocket, Poller
 from ._routes import routed_interface
 
 if sys.platform == "linux":
+    from ._linux_epoll import EpollPoller
     from ._linux_io import LinuxSocket
     from ._linux_watch import NetlinkWatcher
-    from ._posix_io import EpollPoller
 elif sys.platform == "win32":
     from ._windows_interfaces import best_interface, read_windows_interfaces
     from ._windows_io import WindowsPoller, WindowsSocket

@@ -164,7 +164,7 @@ class WindowsSocket(PosixSocket):
                     continue  # Tells of a datagram that was sent from here.
                 raise
             arrival = self._control.decode(split_control(ancillary)) if ancillary else NOTHING
-            self._add(batch, data, self._sources[name], arrival)
+            self._add(batch, data, self.sources[name], arrival)
             if len(batch) >= max_datagrams:
                 break
 
@@ -249,6 +249,11 @@ class WindowsPoller:
 
     def likely_ready(self) -> list[McastSocket]:
         return []  # What can be read is known before it is waited for.
+
+    def read_each(
+        self, sockets: Sequence[McastSocket], room: int, batch: list[Datagram]
+    ) -> Sequence[McastSocket]:
+        return sockets
 
     async def wait(self) -> list[McastSocket]:
         self._take_back()

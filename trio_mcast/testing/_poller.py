@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
+from .._datagram import Datagram
 from .._host import McastSocket
 from ._core import Core
 from ._socket import VirtualSocket
@@ -46,6 +47,12 @@ class VirtualPoller:
     def likely_ready(self) -> list[McastSocket]:
         """None: there is nothing to be gained, and what happens must not hang on real time."""
         return []
+
+    def read_each(
+        self, sockets: Sequence[McastSocket], room: int, batch: list[Datagram]
+    ) -> Sequence[McastSocket]:
+        """All are still to be read, one by one."""
+        return sockets
 
     async def wait(self) -> list[McastSocket]:
         """Wait until sockets can be read, and return them. A checkpoint.
