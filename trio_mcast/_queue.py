@@ -101,10 +101,11 @@ class DatagramQueue:
         self._consumers: OrderedDict[trio.lowlevel.Task, int | None] = OrderedDict()
         self._handed: dict[trio.lowlevel.Task, list[Datagram]] = {}
         self._room_made = trio.lowlevel.ParkingLot()
-        # What can be borrowed, in order; what is borrowed; and who waits until it is returned.
+        # What can be borrowed, in order; what is borrowed; and the task that waits until it is
+        # returned.
         self._lent: dict[Source, None] = {}
         self._borrowed: Source | None = None
-        self._returned = trio.lowlevel.ParkingLot()
+        self._lender: trio.lowlevel.Task | None = None
         # Whether a waiting consumer was served since something was lent the last time.
         self._served = False
         self._dropped_total = 0
@@ -199,10 +200,16 @@ class DatagramQueue:
             if self._served:
                 self._served = False
                 await trio.lowlevel.checkpoint()  # It is likely to come back at once.
+            task = trio.lowlevel.current_task()
             while self._borrowed is source:
-                await self._returned.park()
+                self._lender = task
+                await trio.lowlevel.wait_task_rescheduled(self._stop_lending)
         finally:
             del self._lent[source]
+
+    def _stop_lending(self, _: object) -> trio.lowlevel.Abort:
+        self._lender = None
+        return trio.lowlevel.Abort.SUCCEEDED
 
     def _drop_oldest(self, count: int) -> None:
         while count:
@@ -280,7 +287,7 @@ class DatagramQueue:
             await trio.lowlevel.checkpoint()
             if self._head or self._lists:  # Unless another consumer was quicker.
                 return self._deliver_one()
-        (datagram,) = await self._wait(1)
+        (datagram,) = await self._next(1)
         return datagram
 
     async def get_batch(self, max_datagrams: int | None) -> list[Datagram]:
@@ -289,16 +296,11 @@ class DatagramQueue:
             await trio.lowlevel.checkpoint()
             if self._head or self._lists:
                 return self._deliver(max_datagrams)
-        return await self._wait(max_datagrams)
+        return await self._next(max_datagrams)
 
     async def _wait(self, most: int | None) -> list[Datagram]:
         """Wait, in turn, for what comes."""
         self._check_open()
-        if self._lent and self._borrowed is None and not self._consumers:
-            batch = await self._borrow(next(iter(self._lent)), most)
-            if batch:
-                return batch
-            self._check_open()
         task = trio.lowlevel.current_task()
         self._consumers[task] = most
 
@@ -311,9 +313,11 @@ class DatagramQueue:
             self._check_open()
         return self._handed.pop(task)
 
-    async def _borrow(self, source: Source, most: int | None) -> list[Datagram]:
-        """Read from a source until there is something, and take it; empty if the source ends."""
-        self._borrowed = source
+    async def _next(self, most: int | None) -> list[Datagram]:
+        """What comes next to an empty queue: read by the consumer itself, or else waited for."""
+        if not self._lent or self._borrowed is not None or self._consumers or self._closed:
+            return await self._wait(most)
+        source = self._borrowed = next(iter(self._lent))
         try:
             # What another puts, and closing, end the reading, too.
             while not (self._head or self._lists or self._closed):
@@ -329,13 +333,17 @@ class DatagramQueue:
                         self.delivered += count
                         return batch
                     self._append(batch)
-            return self._deliver(most) if self._head or self._lists else []
+            if self._head or self._lists:
+                return self._deliver(most)
         finally:
             self._borrowed = None
-            if self._lists or self._head:
+            if self._head or self._lists:
                 self._serve()
                 self._apply_policy()
-            self._returned.unpark_all()
+            if self._lender is not None:
+                trio.lowlevel.reschedule(self._lender)
+                self._lender = None
+        return await self._wait(most)
 
     def close(self) -> None:
         """End it: every call from now on, and every call that waits, gives ClosedResourceError.

@@ -16,12 +16,13 @@ from ._protocols import McastSocket
 if not TYPE_CHECKING or sys.platform == "linux":
     from ._linux_each import FEWEST, EachReader, Together
     from ._linux_io import LinuxSocket
+    from ._linux_ring import SOCKETS_AT_ONCE
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
 # How many sockets share an epoll file descriptor, and so are told to be ready at once: few, so that
 # each can have a fair share of a pass that is worth a batch.
-_CHUNK: Final = 64
+_CHUNK: Final = SOCKETS_AT_ONCE
 
 
 class _Chunk:
@@ -63,11 +64,11 @@ class EpollPoller:
     epoll goes on telling of a socket until it has looked at it once more and found nothing. With
     one epoll for thousands of sockets that second look comes when all the others have been read,
     and everything that belongs to the socket has to be fetched from memory again: measured with
-    4,000 sockets that have one datagram each, 370 ns a socket. So 64 sockets share an epoll, and
-    the epolls an outer one. Once the 64 have been read they are looked at again at once, which
+    4,000 sockets that have one datagram each, 370 ns a socket. So 128 sockets share an epoll, and
+    the epolls an outer one. Once the 128 have been read they are looked at again at once, which
     costs 100 ns each, and tells which of them have more.
 
-    While there is only one socket, that is waited for itself, and while there are no more than 64,
+    While there is only one socket, that is waited for itself, and while there are no more than 128,
     their epoll: a quiet datagram then arrives some system calls sooner.
     """
 
@@ -75,6 +76,8 @@ class EpollPoller:
         self._outer = select.epoll()
         self._chunks: dict[int, _Chunk] = {}
         self._chunk_of: dict[int, _Chunk] = {}
+        # All there are, if there is no more than one.
+        self._alone: list[McastSocket] | None = []
         # The one that was looked at last.
         self._current: _Chunk | None = None
         self._each = EachReader()
@@ -97,6 +100,7 @@ class EpollPoller:
         chunk.part()
         chunk.sockets[number] = socket
         self._chunk_of[number] = chunk
+        self._alone = self._find_alone()
 
     def _with_room(self) -> _Chunk:
         for chunk in reversed(self._chunks.values()):
@@ -122,6 +126,12 @@ class EpollPoller:
             chunk.epoll.unregister(number)
             if not chunk.sockets:
                 self._drop(chunk)
+            self._alone = self._find_alone()
+
+    def _find_alone(self) -> list[McastSocket] | None:
+        if len(self._chunk_of) > 1:
+            return None
+        return [item for chunk in self._chunks.values() for item in chunk.sockets.values()]
 
     def _drop(self, chunk: _Chunk) -> None:
         number = chunk.epoll.fileno()
@@ -142,8 +152,8 @@ class EpollPoller:
             self._wake()
 
     def likely_ready(self) -> Sequence[McastSocket]:
-        if len(self._chunk_of) <= 1:
-            return [chunk for item in self._chunks.values() for chunk in item.sockets.values()]
+        if self._alone is not None:
+            return self._alone  # Reading will tell.
         if len(self._chunks) == 1:
             (self._current,) = self._chunks.values()
         else:
@@ -205,4 +215,5 @@ class EpollPoller:
                 chunk.epoll.close()
             self._chunks.clear()
             self._chunk_of.clear()
+            self._alone = []
             self._each.close()

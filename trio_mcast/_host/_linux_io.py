@@ -64,9 +64,9 @@ if not TYPE_CHECKING or sys.platform == "linux":
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
-# How often recvmmsg is called for one socket before others have their turn: for 512 datagrams or
-# units in all, which takes some half a millisecond if they are datagrams.
-_CALLS_AT_ONCE: Final = 8
+# How many datagrams or units are read from one socket before others have their turn, which takes
+# some half a millisecond if they are datagrams.
+_READS_AT_ONCE: Final = 512
 
 # What a read brings is not known before. So the first one reads one datagram or unit, the next ones
 # up to 64, and twice as many each time while there is more: then what comes is of one kind, mostly.
@@ -236,11 +236,11 @@ class LinuxSocket(PosixSocket):
             super()._read_into(batch, max_datagrams)
             return
         number = self._sock.fileno()
-        left, calls_left = max_datagrams, _CALLS_AT_ONCE
+        left, reads_left = max_datagrams, _READS_AT_ONCE
         while True:
             # Rejected ones count, too: else a flood of them would never let others have their turn.
             before = self._taken
-            wanted = max(1, min(self._slots, left // self._per_read))
+            wanted = max(1, min(self._slots, reads_left, left // self._per_read))
             bytes_before = self.received_bytes
             try:
                 count = self._buffers.read(number, wanted, self.name_bytes)
@@ -259,8 +259,8 @@ class LinuxSocket(PosixSocket):
             if count < wanted:
                 self._slots = min(self._slots, _SLOTS_THEN)
                 return
-            calls_left -= 1
-            if left <= 0 or not calls_left:
+            reads_left -= count
+            if left <= 0 or not reads_left:
                 self.has_more()
                 return
 

@@ -5,7 +5,7 @@ Decision: why io_uring
 
 ``recvmmsg`` reads many datagrams of one socket. With thousands of sockets that have one datagram
 each, it is a call for each, and what Python does for each call costs as much as the kernel's work.
-One ``io_uring_enter`` carries out up to 64 ``recvmsg``, one for each socket, into the buffers that
+One ``io_uring_enter`` carries out up to 128 ``recvmsg``, one for each socket, into the buffers that
 serve recvmmsg too. Measured on Linux 6.18 with 4,000 sockets: 2,250 ns per datagram, from looking
 for the sockets that are ready to the `Datagram`; 3,100 ns with ``socket.recvmsg``; and 1,900 ns for
 the same system calls from C.
@@ -26,6 +26,7 @@ import socket
 import struct
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if not TYPE_CHECKING or sys.platform == "linux":
@@ -33,8 +34,8 @@ if not TYPE_CHECKING or sys.platform == "linux":
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
-# How many sockets are read by one call. More gain nothing (measured: 128, 256).
-SOCKETS_AT_ONCE: Final = 64
+# How many sockets are read by one call. Measured: 256 gain nothing more, 64 cost 5 per cent more.
+SOCKETS_AT_ONCE: Final = 128
 
 # The system calls have these numbers on every architecture but one (alpha).
 _SETUP: Final = 425
@@ -57,10 +58,16 @@ _REQUEST: Final = struct.Struct("=BBHiQQIIQ24x")
 # struct io_uring_cqe: the caller's own number, the result, flags.
 _COMPLETION: Final = struct.Struct("=Qi4x")
 
-_IN_ORDER: Final = tuple(range(SOCKETS_AT_ONCE))
 # The indexes twice in a row: from a part of it, what stands in the submission ring is copied.
-_INDEXES: Final = struct.pack(f"={2 * SOCKETS_AT_ONCE}I", *_IN_ORDER, *_IN_ORDER)
-_COMPLETIONS: Final = [struct.Struct("=" + "Qi4x" * count) for count in range(SOCKETS_AT_ONCE + 1)]
+_INDEXES: Final = struct.pack(
+    f"={2 * SOCKETS_AT_ONCE}I", *range(SOCKETS_AT_ONCE), *range(SOCKETS_AT_ONCE)
+)
+
+
+@lru_cache(maxsize=256)
+def _alike(count: int, result: bytes) -> bytes:
+    """Completions of the first slots, in order, which all have one result."""
+    return b"".join(slot.to_bytes(8, sys.byteorder) + result + bytes(4) for slot in range(count))
 
 
 def _system_call() -> ctypes._NamedFuncPointer:
@@ -170,18 +177,16 @@ class Ring:
     def _completed(self, taken: int, count: int) -> Sequence[int]:
         """The results, by slot."""
         head = self._words[self._head]
-        first = head % self._completions
-        behind = max(0, first + taken - self._completions)
-        start = self._results + first * _COMPLETION.size
-        fields = _COMPLETIONS[taken - behind].unpack_from(self._rings, start)
-        if behind:
-            fields += _COMPLETIONS[behind].unpack_from(self._rings, self._results)
         self._words[self._head] = (head + taken) & 0xFFFFFFFF
-        slots, results = fields[0::2], fields[1::2]
-        if slots == _IN_ORDER[:count]:
-            return results
+        first = head % self._completions
+        start, end = self._results, self._results + _COMPLETION.size * self._completions
+        raw = self._rings[start + first * _COMPLETION.size : end][: taken * _COMPLETION.size]
+        raw += self._rings[start : start + taken * _COMPLETION.size - len(raw)]
+        # Mostly all slots come in order, and all datagrams have one size.
+        if taken == count and raw == _alike(count, raw[8:12]):
+            return [_COMPLETION.unpack_from(raw)[1]] * count
         found = [-errno.EAGAIN] * count
-        for slot, result in zip(slots, results, strict=True):
+        for slot, result in _COMPLETION.iter_unpack(raw):
             found[slot] = result
         return found
 
