@@ -26,6 +26,10 @@ _READ_AT_ONCE = 1_024
 # Some two or three passes through an otherwise idle scheduler.
 _AT_ONCE_SECONDS = 100e-6
 
+# What each of many sockets may give in one pass, so that it is worth a batch. If that is too much
+# for all of them together, the last ones come first in the next pass.
+_LEAST_SHARE = 32
+
 # How often the sockets are looked at in one pass, where there are several. At each look up to 128
 # of them are read; and what is rejected counts for nothing else, but must not keep others waiting.
 _LOOKS_AT_ONCE = 4
@@ -109,35 +113,40 @@ class InterfaceReader:
         was_away = now - self._pass_ended >= _AT_ONCE_SECONDS
         if was_away or self._expects_more or self._unread:
             await trio.lowlevel.checkpoint()
-            ready: Sequence[McastSocket] = [item for item in self._unread if self.sockets.get(item)]
-            self._unread = ()
-            if not ready:
-                ready = self._poller.likely_ready()
+            unread = [item for item in self._unread if self.sockets.get(item)]
+            ready = unread or self._poller.likely_ready()
             if was_away:
                 # Quiet sockets are read the short way. One that is alone has been filled in the
                 # meantime, if there is anything at all.
                 self._busy_since = now if len(ready) > 1 else -math.inf
         else:
+            unread = []
             ready = await self._wait()
             now = time.perf_counter()
             if now - self._pass_ended >= _AT_ONCE_SECONDS:
                 self._busy_since = now
-        batch = self._read_from(ready)
+        batch = self._read_from(ready, looked=not unread)
         self._expects_more = len(batch) >= _MANY
         self._pass_ended = time.perf_counter()
         return batch
 
-    def _read_from(self, ready: Sequence[McastSocket]) -> list[Datagram]:
-        """Read some of what the sockets have, and where there are several, look for more."""
-        room = self._queue.room
-        if len(ready) == 1 and room > 0:
-            return self._receive(ready[0], min(room, _READ_AT_ONCE))
+    def _read_from(self, ready: Sequence[McastSocket], *, looked: bool) -> list[Datagram]:
+        """Read some of what the sockets have, and where there are several, look for more.
+
+        Args:
+            ready: The sockets.
+            looked: Whether they come from the poller just now; else they were left over.
+        """
+        self._unread = ()
         batch: list[Datagram] = []
-        for _ in range(_LOOKS_AT_ONCE):
-            ready = self._poller.read_each(ready, room - len(batch), batch)
-            share = max(1, _READ_AT_ONCE // max(1, len(ready)))
+        most = min(self._queue.room, _READ_AT_ONCE)
+        looks_left = _LOOKS_AT_ONCE
+        while ready:
+            if looked and len(ready) > 1:
+                ready = self._poller.read_each(ready, most - len(batch), batch)
+            share = max(_LEAST_SHARE, _READ_AT_ONCE // max(1, len(ready)))
             for number, socket in enumerate(ready):
-                left = room - len(batch)
+                left = most - len(batch)
                 if left <= 0:
                     self._unread = ready[number:]  # They come first the next time.
                     return batch
@@ -147,11 +156,10 @@ class InterfaceReader:
                     batch += found
                 else:
                     batch = found
-            if len(batch) >= min(room, _READ_AT_ONCE):
+            looks_left -= 1
+            if len(ready) == 1 or not looks_left or len(batch) >= most:
                 break
-            ready = self._poller.likely_ready()
-            if not ready:
-                break
+            ready, looked = self._poller.likely_ready(), True
         return batch
 
     def _receive(self, socket: McastSocket, most: int) -> list[Datagram]:

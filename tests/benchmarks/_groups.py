@@ -1,11 +1,12 @@
 """Many groups on two interfaces: what each membership and each datagram costs.
 
 The datagrams go to all memberships in turn, so that of 2,000 groups on 2 interfaces, which is 4,000
-sockets, each has one datagram: the worst case.
+sockets, each has one datagram; or to half of them, so that which socket has one is not known.
 """
 
 from __future__ import annotations
 
+import random
 import socket
 import statistics
 import sys
@@ -35,6 +36,7 @@ class Spread:
     count: int
     turns: Turns = field(default_factory=Turns)
     _figures: dict[str, list[float]] = field(default_factory=dict)
+    _chance: random.Random = field(default_factory=lambda: random.Random(1))
 
     def __post_init__(self) -> None:
         sockets = len(self.senders) * self.count
@@ -45,6 +47,10 @@ class Spread:
         """Group addresses of which no two share a multicast MAC address."""
         return [f"239.2.{number // 250}.{number % 250 + 1}" for number in range(self.count)]
 
+    @property
+    def _targets(self) -> list[tuple[socket.socket, tuple[str, int]]]:
+        return [(sender, (group, SPREAD_PORT)) for group in self.groups for sender in self.senders]
+
     def fill_one(self) -> int:
         """Send to one group on one interface; how many datagrams."""
         for _ in range(DATAGRAMS):
@@ -53,13 +59,20 @@ class Spread:
 
     def fill_all(self) -> int:
         """Send to every group on every interface, in turn; how many datagrams."""
-        targets = [
-            (sender, (group, SPREAD_PORT)) for group in self.groups for sender in self.senders
-        ]
+        targets = self._targets
         rounds = DATAGRAMS // len(targets)
         for sender, target in targets * rounds:
             sender.sendto(b"x" * _SIZE, target)
         return rounds * len(targets)
+
+    def fill_half(self) -> int:
+        """Do the same, each turn for another half of them by chance; how many datagrams."""
+        targets = self._targets
+        rounds = DATAGRAMS // len(targets)
+        for _ in range(rounds):
+            for sender, target in self._chance.sample(targets, len(targets) // 2):
+                sender.sendto(b"x" * _SIZE, target)
+        return rounds * (len(targets) // 2)
 
     def keep(self, **figures: float) -> None:
         for name, figure in figures.items():

@@ -11,7 +11,7 @@ import struct
 import sys
 import threading
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -177,11 +177,10 @@ class Buffers:
         """How long the control data of each is."""
         return self._control_lengths[:count].tolist()
 
-    def payloads(self, sizes: Sequence[int]) -> list[bytes]:
-        """Each as bytes, where they have these sizes."""
-        starts = range(0, len(sizes) * SLOT_BYTES, SLOT_BYTES)
-        data = self.data
-        return [data[start : start + size] for start, size in zip(starts, sizes, strict=True)]
+    def payloads(self, slots: Iterable[int], sizes: Sequence[int]) -> list[bytes]:
+        """Some as bytes, by where they are and how long each of all is."""
+        data, gap = self.data, SLOT_BYTES
+        return [data[slot * gap : slot * gap + sizes[slot]] for slot in slots]
 
     def payloads_alike(self, count: int, size: int) -> list[bytes]:
         """Each as bytes, where all have one size."""

@@ -285,7 +285,7 @@ class LinuxSocket(PosixSocket):
             if any(controls) or rejects:
                 self._add_each(batch, sizes, sources, controls)
                 return
-            payloads, total = buffers.payloads(sizes), sum(sizes)
+            payloads, total = buffers.payloads(range(count), sizes), sum(sizes)
         self._extend(batch, payloads, sources, self.constants)
         self.received += count
         self.received_bytes += total

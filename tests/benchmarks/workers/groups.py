@@ -53,6 +53,8 @@ async def _turn(spread: Spread, one: McastReceiver) -> float:
         for _ in range(FILLS_PER_TURN):
             spread.keep(ns_one=await _drain(one, spread.fill_one()))
             spread.keep(ns_spread=await _drain(many, spread.fill_all()))
+        for _ in range(FILLS_PER_TURN):
+            spread.keep(ns_half=await _drain(many, spread.fill_half()))
         if many.statistics().dropped_by_kernel:
             raise Lost("the kernel has dropped datagrams")
     spread.report()
