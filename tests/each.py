@@ -1,0 +1,135 @@
+"""For tests of reading from many sockets at once, on Linux: readers without a receiver."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import socket
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.lab import Host
+from tests.lab.machine import LabMachine
+from tests.traffic import PORT, Family, group_of
+from trio_mcast import Datagram
+from trio_mcast._host import McastSocket
+from trio_mcast._queue import DatagramQueue
+from trio_mcast._reader import InterfaceReader
+
+if sys.platform != "linux":
+    pytest.skip("the ring is for Linux only", allow_module_level=True)
+
+from trio_mcast._host import _linux_epoll, _linux_io, _linux_ring
+
+# What time it is when a pass begins: later than the one before.
+_passes = itertools.count(1)
+
+# The real call, also where a test has put another in its place.
+ENTER = _linux_ring._enter
+
+
+def groups_of(family: Family, count: int) -> list[str]:
+    return [group_of(family, number) for number in range(1, count + 1)]
+
+
+def descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+def poller_of(reader: InterfaceReader) -> Any:
+    poller = reader._poller
+    assert isinstance(poller, _linux_epoll.EpollPoller)
+    return poller
+
+
+def new_reader(
+    stack: ExitStack, host: Host, sockets: Sequence[McastSocket], max_buffered: int = 1_000_000
+) -> InterfaceReader:
+    """A reader of sockets that are on one interface, without its task, stopped in the end."""
+    poller = LabMachine(host).open_poller()
+    # The rest of stopping tells Trio, which need not be running here.
+    stack.callback(poller.close)
+    reader = InterfaceReader(sockets[0].spec.interface, poller)
+    reader._queue = DatagramQueue(max_buffered)
+    for item in sockets:
+        reader.add(item)
+    return reader
+
+
+def one_pass(reader: InterfaceReader) -> list[Datagram]:
+    """What the task reads in one pass, after it was away."""
+    reader._busy_since = next(_passes)
+    batch: list[Datagram] = []
+    reader._read_from(poller_of(reader).likely_ready(), batch)
+    return batch
+
+
+def read_now(reader: InterfaceReader) -> list[Datagram]:
+    """All that waits, for at least two sockets."""
+    assert len(reader.sockets) > 1
+    found = one_pass(reader)
+    while ready := poller_of(reader).likely_ready():
+        reader._read_from(ready, found)
+    return found
+
+
+def send_each(sender: socket.socket, groups: Sequence[str], data: bytes) -> Counter[object]:
+    """Send one to each of some groups, and tell what is to arrive."""
+    for group in groups:
+        sender.sendto(data, (group, PORT))
+    return Counter((data, group) for group in groups)
+
+
+def told(datagrams: Sequence[Datagram]) -> Counter[object]:
+    return Counter((item.data, item.group) for item in datagrams)
+
+
+def count_enters(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many requests each call of the ring had, from now on."""
+    counts: list[int] = []
+
+    def enter(ring: int, count: int) -> int:
+        counts.append(count)
+        return ENTER(ring, count)
+
+    monkeypatch.setattr(_linux_ring, "_enter", enter)
+    return counts
+
+
+def refuse_ring(monkeypatch: pytest.MonkeyPatch, number: int) -> list[int]:
+    """Have the system refuse to make rings; the list grows with each that is asked for."""
+    asked: list[int] = []
+
+    def refuse(params: bytearray) -> int:
+        asked.append(number)
+        ctypes.set_errno(number)
+        return -1
+
+    monkeypatch.setattr(_linux_ring, "_set_up", refuse)
+    return asked
+
+
+def change_results(
+    monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[int, int]], None]
+) -> None:
+    """Have a function change what the ring tells of each socket, by file descriptor."""
+    read = _linux_ring.Ring.read
+
+    def changed(ring: Any, sockets: memoryview, name_bytes: int) -> list[int]:
+        sizes = dict(zip(sockets.tolist(), read(ring, sockets, name_bytes), strict=True))
+        change(sizes)
+        return list(sizes.values())
+
+    monkeypatch.setattr(_linux_ring.Ring, "read", changed)
+
+
+def together_of(sock: McastSocket) -> bool:
+    """Whether it is read together with others at present."""
+    assert isinstance(sock, _linux_io.LinuxSocket)
+    return sock.together is not None
