@@ -39,7 +39,9 @@ def groups_of(family: Family, count: int) -> list[str]:
 
 
 def descriptors() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
+    """What is open. To list them takes one, which is closed by the second look."""
+    listed = os.listdir("/proc/self/fd")
+    return {item for item in listed if os.path.lexists(f"/proc/self/fd/{item}")}
 
 
 def poller_of(reader: InterfaceReader) -> Any:

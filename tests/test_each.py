@@ -95,7 +95,9 @@ def send_each(
 
 
 @FAMILIES
-@pytest.mark.parametrize(("count", "expected"), [(8, [8]), (20, [20]), (64, [64]), (130, [64, 64])])
+@pytest.mark.parametrize(
+    ("count", "expected"), [(8, [8]), (20, [20]), (64, [64]), (65, [64]), (130, [64, 64])]
+)
 def test_many_sockets_are_read_by_one_call_for_each_64(
     host: Host, calls: Calls, enters: list[int], family: Family, count: int, expected: list[int]
 ) -> None:
@@ -107,8 +109,8 @@ def test_many_sockets_are_read_by_one_call_for_each_64(
             assert sorted(told(read_now(reader))) == sorted(sent)
             assert enters == expected
             enters.clear()
-            # The last two of the 130 are few, and read one by one; there is nothing else.
-            assert calls.made == ({"recvmsg": 2} if count == 130 else {})
+            # The last ones of 65 and 130 are few, and read one by one; there is nothing else.
+            assert calls.made == ({"recvmsg": count - sum(expected)} if count > 64 else {})
             calls.made.clear()
             calls.now += 1
 
@@ -315,6 +317,26 @@ def test_rejected_sources_are_counted_exactly(host: Host, calls: Calls, enters: 
     assert [sock.received for sock in sockets] == [3, 0] * (COUNT // 2)
     assert [sock.rejected.total() for sock in sockets] == [9, 12] * (COUNT // 2)
     assert sum(sock.received_bytes for sock in sockets) == sum(len(item.data) for item in found)
+
+
+def test_sockets_that_reject_differently_are_told_apart(
+    host: Host, calls: Calls, enters: list[int]
+) -> None:
+    groups = groups_of("ipv4", COUNT)
+    excluded = [f"10.9.9.{number}" for number in range(10)] + ["127.0.0.1"]
+    with ExitStack() as stack, plain_sender(host, groups[0], "lo", "127.0.0.1") as sender:
+        rejecting = open_sockets(stack, host, groups[1::2], excluded_sources=excluded)
+        others = open_sockets(stack, host, groups[::2])
+        # The first one, after which the others might be judged, rejects nothing.
+        sockets = [each for pair in zip(others, rejecting, strict=True) for each in pair]
+        reader = new_reader(stack, host, sockets)
+        for _ in range(3):
+            sent = send_each(sender, groups)
+            assert sorted(told(read_now(reader))) == sorted(sent[::2])
+        assert [sock.received for sock in sockets] == [3, 0] * (COUNT // 2)
+        assert [sock.rejected.total() for sock in sockets] == [0, 3] * (COUNT // 2)
+    assert enters == [COUNT] * 3
+    assert not calls.made
 
 
 @FAMILIES

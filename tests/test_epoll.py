@@ -269,42 +269,75 @@ async def test_join_that_cannot_be_watched_is_refused_and_the_others_go_on(
 # Waiting ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("first", [0, 1, 2, CHUNK, CHUNK + 1, 2 * CHUNK])
-async def test_wait_minds_what_is_added_and_removed_meanwhile(host: Host, first: int) -> None:
+async def wait_while(poller: Poller, change: Callable[[], object]) -> Sequence[McastSocket]:
+    """What a wait gives during which something happens."""
+    found: list[Sequence[McastSocket]] = []
+
+    async def wait() -> None:
+        found.append(await poller.wait())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        change()
+    (sockets,) = found
+    return sockets
+
+
+FIRST = pytest.mark.parametrize("first", [0, 1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
+
+
+@FIRST
+async def test_wait_ends_for_a_socket_that_is_added_meanwhile(host: Host, first: int) -> None:
     with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender, trio.fail_after(5):
-        sockets = open_sockets(stack, host, GROUPS[: first + CHUNK + 1])
+        sockets = open_sockets(stack, host, GROUPS[: first + 1])
         poller = open_poller(stack, host)
-        found: list[Sequence[McastSocket]] = []
-
-        async def wait() -> None:
-            found.append(await poller.wait())
-
         for sock in sockets[:first]:
             poller.add(sock)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait)
-            await wait_all_tasks_blocked()
+
+        def change() -> None:
+            poller.add(sockets[first])
+            sender.sendto(b"x", (GROUPS[first], PORT))
+
+        assert await wait_while(poller, change) == [sockets[first]]
+
+
+@FIRST
+async def test_wait_ends_for_a_socket_that_comes_in_place_of_others(host: Host, first: int) -> None:
+    with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender, trio.fail_after(5):
+        sockets = open_sockets(stack, host, GROUPS[: first + 2])
+        poller = open_poller(stack, host)
+        for sock in sockets[:first]:
+            poller.add(sock)
+
+        def change() -> None:
+            for sock in sockets[:first]:
+                poller.remove(sock)
             for sock in sockets[first:]:
                 poller.add(sock)
-            await wait_all_tasks_blocked()
+            for group in GROUPS[: first + 1]:
+                sender.sendto(b"x", (group, PORT))
+
+        assert await wait_while(poller, change) == [sockets[first]]
+
+
+@FIRST
+async def test_wait_goes_on_without_the_sockets_that_are_removed_meanwhile(
+    host: Host, first: int
+) -> None:
+    with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender, trio.fail_after(5):
+        sockets = open_sockets(stack, host, GROUPS[: first + 1])
+        poller = open_poller(stack, host)
+        for sock in sockets:
+            poller.add(sock)
+
+        def change() -> None:
             for sock in sockets[:first]:
                 poller.remove(sock)
                 sock.close()
-            await wait_all_tasks_blocked()
-            assert found == []
             sender.sendto(b"x", (GROUPS[first], PORT))
-        assert found == [[sockets[first]]]
-        assert len(sockets[first].receive(10)) == 1
-        found.clear()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait)
-            await wait_all_tasks_blocked()
-            for sock in sockets[first + 1 :]:  # Down to the first one, which is alone then.
-                poller.remove(sock)
-            await wait_all_tasks_blocked()
-            assert found == []
-            sender.sendto(b"x", (GROUPS[first], PORT))
-        assert found == [[sockets[first]]]
+
+        assert await wait_while(poller, change) == [sockets[first]]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, CHUNK + 1])
@@ -351,3 +384,27 @@ async def test_wait_that_has_lost_its_epoll_is_ended_by_an_interrupt(host: Host)
             poller.interrupt()
             await wait_all_tasks_blocked()
             assert found == [[]]
+
+
+async def test_epoll_that_is_closed_is_waited_for_no_longer(host: Host) -> None:
+    with ExitStack() as stack, trio.fail_after(5):
+        sockets = open_sockets(stack, host, GROUPS[:2])
+        poller = open_poller(stack, host)
+        empty = descriptors()
+        for sock in sockets:
+            poller.add(sock)
+        (number,) = map(int, descriptors() - empty)
+        read_end, write_end = os.pipe()
+        stack.callback(os.close, read_end)
+        stack.callback(os.close, write_end)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(poller.wait)
+            await wait_all_tasks_blocked()
+            for sock in sockets:
+                poller.remove(sock)
+            await wait_all_tasks_blocked()
+            # Something else takes its number, and can be waited for.
+            stack.callback(os.close, os.dup2(read_end, number))
+            os.write(write_end, b"x")
+            await trio.lowlevel.wait_readable(number)
+            nursery.cancel_scope.cancel()

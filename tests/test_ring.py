@@ -135,6 +135,7 @@ def test_ring_that_fails_loses_nothing_and_is_not_used_again(
             sent = send_each(sender, GROUPS, b"later %d" % number)
             assert told(read_now(reader)) == sent
             assert calls.made == {"recvmsg": COUNT}
+            assert not any(map(together_of, sockets))
         assert enters == [COUNT] * (good + 1)
         assert descriptors() == before
         assert [sock.received for sock in sockets] == [good + 1 + 3] * COUNT
