@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
 import os
 import socket
@@ -25,13 +26,31 @@ from trio_mcast._reader import InterfaceReader
 if sys.platform != "linux":
     pytest.skip("the ring is for Linux only", allow_module_level=True)
 
-from trio_mcast._host import _linux_epoll, _linux_io, _linux_ring
+from trio_mcast._host import _linux_buffers, _linux_epoll, _linux_io, _linux_ring
 
 # What time it is when a pass begins: later than the one before.
 _passes = itertools.count(1)
 
 # The real call, also where a test has put another in its place.
 ENTER = _linux_ring._enter
+
+
+@functools.cache
+def _ring_problem() -> str | None:
+    try:
+        _linux_ring.Ring(_linux_buffers.thread_buffers()).close()
+    except OSError as error:
+        return f"the system refuses to make an io_uring ({error})"
+    return None
+
+
+def require_ring() -> None:
+    """Skip the calling test where there can be no ring, or fail it where the lab is required."""
+    problem = _ring_problem()
+    if problem is not None:
+        if os.environ.get("TRIO_MCAST_REQUIRE_LAB") == "1":
+            pytest.fail(f"TRIO_MCAST_REQUIRE_LAB is set, but {problem}", pytrace=False)
+        pytest.skip(problem)
 
 
 def groups_of(family: Family, count: int) -> list[str]:

@@ -34,6 +34,7 @@ from tests.each import (
     poller_of,
     read_now,
     refuse_ring,
+    require_ring,
     together_of,
 )
 from tests.lab import Host, Lab
@@ -74,6 +75,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 @pytest.fixture
 def enters(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many requests each call of the ring had."""
+    require_ring()
     return count_enters(monkeypatch)
 
 

@@ -29,6 +29,7 @@ from tests.each import (
     one_pass,
     poller_of,
     read_now,
+    require_ring,
     send_each,
     together_of,
     told,
@@ -51,6 +52,7 @@ AT_ONCE = _linux_ring.SOCKETS_AT_ONCE
 @pytest.fixture
 def host(lab: Lab) -> Host:
     """A host with nothing but a loopback interface, which carries both families."""
+    require_ring()
     return loopback_host(lab)
 
 

@@ -23,6 +23,7 @@ from tests.each import (
     one_pass,
     poller_of,
     read_now,
+    require_ring,
     send_each,
     together_of,
     told,
@@ -45,6 +46,7 @@ GROUPS = groups_of("ipv4", COUNT)
 @pytest.fixture
 def host(lab: Lab) -> Host:
     """A host with nothing but a loopback interface, which carries both families."""
+    require_ring()
     return loopback_host(lab)
 
 
