@@ -86,34 +86,30 @@ class EpollPoller:
 
     def add(self, socket: McastSocket) -> None:
         assert isinstance(socket, LinuxSocket)
-        number = socket.fileno()
-        step = "epoll_create"
+        number, chunk, step = socket.fileno(), self._with_room(), "epoll_create"
         try:
-            chunk = self._with_room()
+            if chunk is None:
+                chunk = _Chunk()
+                step = "epoll_ctl"
+                self._outer.register(chunk.epoll.fileno(), select.EPOLLIN)
             step = "epoll_ctl"
             chunk.epoll.register(number, select.EPOLLIN)
         except OSError as error:
+            if chunk is not None and not chunk.sockets:
+                chunk.epoll.close()
             raise explain_refusal(
                 error, step=step, group=socket.spec.group, interface=socket.spec.interface.name
             ) from error
         self._wake()
         chunk.part()
+        self._chunks[chunk.epoll.fileno()] = chunk
         chunk.sockets[number] = socket
         self._chunk_of[number] = chunk
         self._alone = self._find_alone()
 
-    def _with_room(self) -> _Chunk:
-        for chunk in reversed(self._chunks.values()):
-            if len(chunk.sockets) < _CHUNK:
-                return chunk
-        chunk = _Chunk()
-        try:
-            self._outer.register(chunk.epoll.fileno(), select.EPOLLIN)
-        except OSError:
-            chunk.epoll.close()
-            raise
-        self._chunks[chunk.epoll.fileno()] = chunk
-        return chunk
+    def _with_room(self) -> _Chunk | None:
+        chunks = reversed(self._chunks.values())
+        return next((chunk for chunk in chunks if len(chunk.sockets) < _CHUNK), None)
 
     def remove(self, socket: McastSocket) -> None:
         assert isinstance(socket, LinuxSocket)
