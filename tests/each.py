@@ -54,6 +54,8 @@ def require_ring() -> None:
 
 
 def groups_of(family: Family, count: int) -> list[str]:
+    if family == "ipv4":
+        return [f"239.1.{2 + number // 250}.{number % 250 + 1}" for number in range(count)]
     return [group_of(family, number) for number in range(1, count + 1)]
 
 
@@ -86,9 +88,7 @@ def new_reader(
 def one_pass(reader: InterfaceReader) -> list[Datagram]:
     """What the task reads in one pass, after it was away."""
     reader._busy_since = next(_passes)
-    batch: list[Datagram] = []
-    reader._read_from(poller_of(reader).likely_ready(), batch)
-    return batch
+    return reader._read_from(poller_of(reader).likely_ready(), looked=True)
 
 
 def read_now(reader: InterfaceReader) -> list[Datagram]:
@@ -96,7 +96,7 @@ def read_now(reader: InterfaceReader) -> list[Datagram]:
     assert len(reader.sockets) > 1
     found = one_pass(reader)
     while ready := poller_of(reader).likely_ready():
-        reader._read_from(ready, found)
+        found += reader._read_from(ready, looked=True)
     return found
 
 

@@ -98,9 +98,16 @@ def send_each(
 
 @FAMILIES
 @pytest.mark.parametrize(
-    ("count", "expected"), [(8, [8]), (20, [20]), (64, [64]), (65, [64]), (130, [64, 64])]
+    ("count", "expected"),
+    [
+        (8, [8]),
+        (20, [20]),
+        (AT_ONCE, [AT_ONCE]),
+        (AT_ONCE + 1, [AT_ONCE]),
+        (2 * AT_ONCE + 2, [AT_ONCE, AT_ONCE]),
+    ],
 )
-def test_many_sockets_are_read_by_one_call_for_each_64(
+def test_many_sockets_are_read_by_one_call_for_each_128(
     host: Host, calls: Calls, enters: list[int], family: Family, count: int, expected: list[int]
 ) -> None:
     groups = groups_of(family, count)
@@ -111,8 +118,8 @@ def test_many_sockets_are_read_by_one_call_for_each_64(
             assert sorted(told(read_now(reader))) == sorted(sent)
             assert enters == expected
             enters.clear()
-            # The last ones of 65 and 130 are few, and read one by one; there is nothing else.
-            assert calls.made == ({"recvmsg": count - sum(expected)} if count > 64 else {})
+            # The last one or two are few, and read one by one; there is nothing else.
+            assert calls.made == ({"recvmsg": count - sum(expected)} if count > AT_ONCE else {})
             calls.made.clear()
             calls.now += 1
 
@@ -377,7 +384,7 @@ async def test_loopback_off_rejects_own_datagrams_only(
 async def test_no_more_is_read_than_there_is_room_for(
     host: Host, enters: list[int], max_buffered: int
 ) -> None:
-    groups = groups_of("ipv4", 130)
+    groups = groups_of("ipv4", 2 * AT_ONCE + 2)
     with on(host), plain_sender(host, groups[0], "lo") as sender, trio.fail_after(10):
         async with open_mcast_receiver(
             groups, PORT, interfaces="lo", max_buffered=max_buffered

@@ -34,11 +34,14 @@ class _Chunk:
         # All of them, if each had something when they were looked at last: so it may be again.
         self.together: Together | None = None
 
-    def look(self) -> Sequence[LinuxSocket]:
-        """Those that can be read, or all if that is likely."""
-        together = self.together
-        if together is not None and together.is_whole:
-            return together.sockets if self.epoll.poll(0, 1) else []
+    def look(self, *, is_ready: bool) -> Sequence[LinuxSocket]:
+        """Those that can be read; or all, if any can and that is likely.
+
+        Args:
+            is_ready: Whether it is known that any can.
+        """
+        if self.together is not None and self.together.is_whole:
+            return self.together.sockets if is_ready or self.epoll.poll(0, 1) else []
         found = self.look_at_each()
         if len(found) == len(self.sockets) and Together.fit(found):
             self.together = Together(found)
@@ -152,12 +155,12 @@ class EpollPoller:
             return self._alone  # Reading will tell.
         if len(self._chunks) == 1:
             (self._current,) = self._chunks.values()
-        else:
-            events = self._outer.poll(0, 1)
-            if not events:
-                return []
-            self._current = self._chunks[events[0][0]]
-        return self._current.look()
+            return self._current.look(is_ready=False)
+        events = self._outer.poll(0, 1)
+        if not events:
+            return []
+        self._current = self._chunks[events[0][0]]
+        return self._current.look(is_ready=True)
 
     def read_each(
         self, sockets: Sequence[McastSocket], room: int, batch: list[Datagram]
