@@ -75,8 +75,7 @@ class Together:
         self.reads = self.read_bytes = 0
         if reads:
             for item in self.sockets:
-                item.received += reads
-                item.received_bytes += read_bytes
+                item.count(reads, read_bytes)
 
     def part(self) -> None:
         """End it: each socket is by itself again."""
@@ -201,8 +200,7 @@ class EachReader:
                 sockets[slot].take_slot(batch, slot, sizes[slot], lengths[slot])
             return
         for item, slot in zip(chosen, slots, strict=True):
-            item.received += 1
-            item.received_bytes += sizes[slot]
+            item.count(1, sizes[slot])
         specs = [item.spec for item in chosen]
         names = list(buffers.each_name(len(sizes)))
         self._extend(

@@ -84,6 +84,8 @@ class EpollPoller:
         # The one that was looked at last.
         self._current: _Chunk | None = None
         self._each = EachReader()
+        # Whether somebody waits, and if it is not about to be woken, the file descriptor for which.
+        self._is_waiting = False
         self._waiting_for: int | None = None
         self._interrupted = False
 
@@ -144,9 +146,10 @@ class EpollPoller:
         """Have who waits choose again what to wait for."""
         if self._waiting_for is not None:
             trio.lowlevel.notify_closing(self._waiting_for)
+            self._waiting_for = None
 
     def interrupt(self) -> None:
-        if self._waiting_for is not None:
+        if self._is_waiting:
             self._interrupted = True
             self._wake()
 
@@ -186,6 +189,7 @@ class EpollPoller:
         self._interrupted = False
         while not self._outer.closed:
             self._waiting_for = self._what_tells()
+            self._is_waiting = True
             try:
                 await trio.lowlevel.wait_readable(self._waiting_for)
             except trio.ClosedResourceError:
@@ -193,7 +197,7 @@ class EpollPoller:
                     return []
                 continue
             finally:
-                self._waiting_for = None
+                self._is_waiting, self._waiting_for = False, None
             sockets = self.likely_ready()
             if sockets:
                 return sockets
@@ -211,6 +215,7 @@ class EpollPoller:
             self._wake()
             self._outer.close()
             for chunk in self._chunks.values():
+                chunk.part()
                 chunk.epoll.close()
             self._chunks.clear()
             self._chunk_of.clear()

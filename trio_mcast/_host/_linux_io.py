@@ -183,6 +183,11 @@ class LinuxSocket(PosixSocket):
     def received_bytes(self, count: int) -> None:
         self._received_bytes = count
 
+    def count(self, datagrams: int, size: int) -> None:
+        """Count what was received, without a look at what others have counted for it."""
+        self._received += datagrams
+        self._received_bytes += size
+
     # Reading
 
     def receive(self, max_datagrams: int, busy_since: float | None = None) -> list[Datagram]:
@@ -208,8 +213,7 @@ class LinuxSocket(PosixSocket):
         if not control and not isinstance(source, Rejection):
             self._per_read = 1
             self._slots = _SLOTS_THEN
-            self.received += 1
-            self.received_bytes += len(data)
+            self.count(1, len(data))
             group, interface, _, _ = self.constants
             return [make_datagram((data, source, group, interface, None, None))]
         batch: list[Datagram] = []
@@ -287,8 +291,7 @@ class LinuxSocket(PosixSocket):
                 return
             payloads, total = buffers.payloads(range(count), sizes), sum(sizes)
         self._extend(batch, payloads, sources, self.constants)
-        self.received += count
-        self.received_bytes += total
+        self.count(count, total)
 
     @staticmethod
     def _extend(
@@ -370,8 +373,7 @@ class LinuxSocket(PosixSocket):
             parts = (*parts, data[end - rest : end])
         constants = (self.spec.group, self.spec.interface, arrival.ttl, arrival.timestamp_ns)
         self._extend(batch, parts, repeat(source), constants)
-        self.received += len(parts)
-        self.received_bytes += end - start
+        self.count(len(parts), end - start)
 
     def close(self) -> None:
         if self.together is not None:
