@@ -26,7 +26,7 @@ from trio_mcast._reader import InterfaceReader
 if sys.platform != "linux":
     pytest.skip("the ring is for Linux only", allow_module_level=True)
 
-from trio_mcast._host import _linux_buffers, _linux_epoll, _linux_io, _linux_ring
+from trio_mcast._host import _linux_buffers, _linux_each, _linux_epoll, _linux_io, _linux_ring
 
 # What time it is when a pass begins: later than the one before.
 _passes = itertools.count(1)
@@ -151,6 +151,7 @@ def change_results(
 
 
 def together_of(sock: McastSocket) -> bool:
-    """Whether it is read together with others at present."""
+    """Whether it is expected to have something whenever any of its chunk has."""
     assert isinstance(sock, _linux_io.LinuxSocket)
-    return sock.together is not None
+    together = sock.together
+    return isinstance(together, _linux_each.Together) and together.all_expected

@@ -26,6 +26,9 @@ assert not TYPE_CHECKING or sys.platform == "linux"
 # With fewer sockets, nothing is gained that can be told from chance (measured: 6; with 12 it is).
 FEWEST: Final = 8
 
+# Between the file descriptors of sockets that are known together. Arbitrary: most lie side by side.
+_LONGEST_SPAN: Final = 4_096
+
 # The ttl and the timestamp of what has none.
 _NONE: Final = repeat(None)
 
@@ -35,32 +38,49 @@ _sources_of: Final = attrgetter("sources")
 
 
 class Together:
-    """Sockets that are read all at once, as long as each of them has something each time.
+    """What is known of sockets that share an epoll, by file descriptor.
 
-    What that needs to know of them is kept together, so that nothing of a socket has to be fetched
-    from memory for a datagram. So is what they have counted, until somebody asks for it.
+    It is kept together, so that nothing of a socket itself has to be fetched from memory for a
+    datagram. So is what they have received, until somebody asks for it.
+
+    Attributes:
+        sockets: All of them.
+        numbers: Their file descriptors, as an array of C's ints.
+        all_expected: Whether each had something when they were looked at last: so it may be again.
+        is_whole: Whether it still holds.
+        unsettled: How many reads have not been counted for each socket yet.
     """
 
-    def __init__(self, sockets: Sequence[LinuxSocket]) -> None:
-        """Take sockets of one family, of one interface, and which decode and reject alike."""
-        first = sockets[0]
-        self.sockets = sockets
-        self.numbers = memoryview(array("i", [item.number for item in sockets]))
+    def __init__(self, by_number: dict[int, LinuxSocket]) -> None:
+        """Take sockets that `fit`."""
+        self.sockets = list(by_number.values())
+        first = self.sockets[0]
+        self.numbers = memoryview(array("i", by_number))
         self.name_bytes = first.name_bytes
         self.sources = first.sources
-        self.groups = [item.spec.group for item in sockets]
         self.interface = first.spec.interface
-        self.reads = 0
-        self.read_bytes = 0
+        self.all_expected = False
         self.is_whole = True
-        for item in sockets:
+        self.unsettled = 0
+        self._by_number = dict(by_number)
+        self._base = min(by_number)
+        span = max(by_number) - self._base + 1
+        self._all_groups = [item.spec.group for item in self.sockets]
+        self._groups: list[str | None] = [None] * span
+        # How many datagrams each socket had, and all of them; all of one size.
+        self._reads = array("Q", bytes(8 * span))
+        self._all_reads = 0
+        self._size = 0
+        for number, item in by_number.items():
+            self._groups[number - self._base] = item.spec.group
             item.together = self
 
     @staticmethod
-    def fit(sockets: Sequence[LinuxSocket]) -> bool:
-        """Whether these sockets can be read so."""
-        if not FEWEST <= len(sockets) <= SOCKETS_AT_ONCE:
+    def fit(by_number: dict[int, LinuxSocket]) -> bool:
+        """Whether they have one family and one interface, and decode alike and reject nothing."""
+        if len(by_number) < FEWEST or max(by_number) - min(by_number) > _LONGEST_SPAN:
             return False
+        sockets = list(by_number.values())
         kinds = {(item.name_bytes, id(item.sources)) for item in sockets}
         interface = sockets[0].spec.interface
         return (
@@ -69,13 +89,33 @@ class Together:
             and all(item.spec.interface == interface for item in sockets)
         )
 
+    def sockets_of(self, numbers: Iterable[int]) -> list[LinuxSocket]:
+        return [self._by_number[number] for number in numbers]
+
+    def count(self, numbers: memoryview, size: int) -> Sequence[str | None]:
+        """Count a datagram of one size for each; their groups."""
+        if size != self._size:
+            self.settle()
+            self._size = size
+        self.unsettled += 1
+        if numbers is self.numbers:
+            self._all_reads += 1
+            return self._all_groups
+        base, reads, groups = self._base, self._reads, self._groups
+        places = [number - base for number in numbers]
+        for place in places:
+            reads[place] += 1
+        return [groups[place] for place in places]
+
     def settle(self) -> None:
         """Have each socket count its own."""
-        reads, read_bytes = self.reads, self.read_bytes
-        self.reads = self.read_bytes = 0
-        if reads:
-            for item in self.sockets:
-                item.count(reads, read_bytes)
+        if self.unsettled:
+            reads, of_all, size = self._reads, self._all_reads, self._size
+            self._reads, self._all_reads = array("Q", bytes(8 * len(reads))), 0
+            self.unsettled = 0
+            for number, item in self._by_number.items():
+                count = of_all + reads[number - self._base]
+                item.count(count, count * size)
 
     def part(self) -> None:
         """End it: each socket is by itself again."""
@@ -86,12 +126,16 @@ class Together:
 
 
 class EachReader:
-    """Reads from many sockets at once, where the system lets it."""
+    """Reads from many sockets at once, where the system lets it.
+
+    Attributes:
+        usable: Whether it lets it, as far as is known.
+    """
 
     def __init__(self) -> None:
+        self.usable = READS_BATCHES
         self._buffers = thread_buffers()
         self._ring: Ring | None = None
-        self._usable = READS_BATCHES
         # How many datagrams each of those that were read last had in it: more than one for units.
         self._per_read = 1
 
@@ -119,26 +163,31 @@ class EachReader:
         return self._take(chosen, ring.read(numbers, family), batch)
 
     def read_together(
-        self, together: Together, room: int, batch: list[Datagram]
+        self, together: Together, numbers: memoryview, room: int, batch: list[Datagram]
     ) -> list[LinuxSocket] | None:
-        """Do the same with sockets of which each is likely to have something, if there is room.
+        """Do the same with sockets that are known together.
+
+        Args:
+            together: What is known of them.
+            numbers: The file descriptors of those to read.
+            room: As for `read`.
+            batch: As for `read`.
 
         Returns:
-            As `read`. If some had nothing, they are together no longer.
+            As `read`.
         """
-        count = len(together.sockets)
-        ring = self._open_ring() if room >= count * self._per_read else None
+        count = min(len(numbers), room // self._per_read)
+        ring = self._open_ring() if count >= FEWEST else None
         if ring is None:
             return None
-        sizes = ring.read(together.numbers, together.name_bytes)
+        if count < len(numbers):
+            numbers = numbers[:count]
+        sizes = ring.read(numbers, together.name_bytes)
         size, buffers = sizes[0], self._buffers
         if size < 0 or sizes.count(size) != count or not buffers.are_alike(count, 0):
-            if min(sizes) < 0:
-                together.part()
-            return self._take(together.sockets, sizes, batch)
+            together.all_expected &= min(sizes) >= 0
+            return self._take(together.sockets_of(numbers), sizes, batch)
         self._per_read = 1
-        together.reads += 1
-        together.read_bytes += size
         name, sources = buffers.same_name(count), together.sources
         self._extend(
             batch,
@@ -146,21 +195,21 @@ class EachReader:
             repeat(sources[name])
             if name is not None
             else [sources[each] for each in buffers.each_name(count)],
-            together.groups,
+            together.count(numbers, size),
             repeat(together.interface),
         )
         return []
 
     def _open_ring(self) -> Ring | None:
         """The ring, made when it is needed first; `None` if the system refuses."""
-        if self._ring is None and self._usable:
+        if self._ring is None and self.usable:
             try:
                 self._ring = Ring(self._buffers)
             except OSError:
-                self._usable = False
+                self.usable = False
         elif self._ring is not None and self._ring.is_broken:
             self.close()
-        return self._ring if self._usable else None
+        return self._ring if self.usable else None
 
     def _take(
         self, sockets: Sequence[LinuxSocket], sizes: Sequence[int], batch: list[Datagram]
@@ -225,6 +274,6 @@ class EachReader:
 
     def close(self) -> None:
         """Close it. Idempotent."""
-        self._usable = False
+        self.usable = False
         if self._ring is not None:
             self._ring.close()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import select
 import sys
+from array import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, cast, overload
 
 import trio
 
@@ -25,14 +26,38 @@ assert not TYPE_CHECKING or sys.platform == "linux"
 _CHUNK: Final = SOCKETS_AT_ONCE
 
 
+class _Some(Sequence[LinuxSocket]):
+    """Some sockets of a chunk, which are looked up only if they are asked for."""
+
+    def __init__(self, chunk: _Chunk, numbers: list[int]) -> None:
+        self.chunk = chunk
+        self.numbers = memoryview(array("i", numbers))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> LinuxSocket: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[LinuxSocket]: ...
+
+    def __getitem__(self, place: int | slice) -> LinuxSocket | list[LinuxSocket]:
+        sockets = self.chunk.sockets
+        if isinstance(place, slice):
+            return [sockets[number] for number in self.numbers[place]]
+        return sockets[self.numbers[place]]
+
+
 class _Chunk:
     """Some of the sockets, and the epoll that watches them."""
 
     def __init__(self) -> None:
         self.epoll = select.epoll()
         self.sockets: dict[int, LinuxSocket] = {}
-        # All of them, if each had something when they were looked at last: so it may be again.
+        # What is known of them, once many of them were ready; and whether they cannot be so.
         self.together: Together | None = None
+        self._unfit = False
 
     def look(self, *, is_ready: bool) -> Sequence[LinuxSocket]:
         """Those that can be read; or all, if any can and that is likely.
@@ -40,12 +65,23 @@ class _Chunk:
         Args:
             is_ready: Whether it is known that any can.
         """
-        if self.together is not None and self.together.is_whole:
-            return self.together.sockets if is_ready or self.epoll.poll(0, 1) else []
-        found = self.look_at_each()
-        if len(found) == len(self.sockets) and Together.fit(found):
-            self.together = Together(found)
-        return found
+        together = self.known_together
+        if together is not None and together.all_expected:
+            return together.sockets if is_ready or self.epoll.poll(0, 1) else []
+        numbers = [number for number, _ in self.epoll.poll(0, _CHUNK)]
+        if len(numbers) >= FEWEST and not self._unfit:
+            if together is None and Together.fit(self.sockets):
+                together = self.together = Together(self.sockets)
+            self._unfit = together is None
+        if len(numbers) < FEWEST or together is None:
+            return [self.sockets[number] for number in numbers]
+        together.all_expected = len(numbers) == len(self.sockets)
+        return together.sockets if together.all_expected else _Some(self, numbers)
+
+    @property
+    def known_together(self) -> Together | None:
+        together = self.together
+        return together if together is not None and together.is_whole else None
 
     def look_at_each(self) -> list[LinuxSocket]:
         """Those that can be read."""
@@ -53,9 +89,10 @@ class _Chunk:
         return [sockets[number] for number, _ in self.epoll.poll(0, _CHUNK)]
 
     def part(self) -> None:
+        """Before sockets come or go."""
         if self.together is not None:
             self.together.part()
-            self.together = None
+        self.together, self._unfit = None, False
 
 
 class EpollPoller:
@@ -158,12 +195,14 @@ class EpollPoller:
             return self._alone  # Reading will tell.
         if len(self._chunks) == 1:
             (self._current,) = self._chunks.values()
-            return self._current.look(is_ready=False)
-        events = self._outer.poll(0, 1)
-        if not events:
-            return []
-        self._current = self._chunks[events[0][0]]
-        return self._current.look(is_ready=True)
+        else:
+            events = self._outer.poll(0, 1)
+            if not events:
+                return []
+            self._current = self._chunks[events[0][0]]
+        if not self._each.usable:
+            return list(self._current.look_at_each())
+        return self._current.look(is_ready=len(self._chunks) > 1)
 
     def read_each(
         self, sockets: Sequence[McastSocket], room: int, batch: list[Datagram]
@@ -171,14 +210,16 @@ class EpollPoller:
         chunk = self._current
         if len(sockets) < FEWEST or chunk is None:
             return sockets
-        known = cast("Sequence[LinuxSocket]", sockets)
-        failed = None
-        if chunk.together is not None and sockets is chunk.together.sockets:
-            failed = self._each.read_together(chunk.together, room, batch)
+        together = chunk.known_together
+        if together is not None and sockets is together.sockets:
+            failed = self._each.read_together(together, together.numbers, room, batch)
+        elif together is not None and isinstance(sockets, _Some) and sockets.chunk is chunk:
+            failed = self._each.read_together(together, sockets.numbers, room, batch)
+        else:
+            failed = self._each.read(cast("Sequence[LinuxSocket]", sockets), room, batch)
         if failed is None:
-            failed = self._each.read(known, room, batch)
-        if failed is None:
-            chunk.part()
+            if not self._each.usable:
+                chunk.part()
             return sockets
         more = chunk.look_at_each()
         for item in more:
