@@ -433,18 +433,8 @@ class LinuxSocket(PosixSocket):
         name_at = ctypes.addressof(name)
         for slot, payload in enumerate(run):
             IOVEC.pack_into(vectors, slot * IOVEC.size, position, len(payload))
-            MMSGHDR.pack_into(
-                headers,
-                slot * MMSGHDR.size,
-                name_at,
-                self.name_bytes,
-                vector + slot * IOVEC.size,
-                1,
-                0,
-                0,
-                0,
-                0,
-            )
+            header = (name_at, self.name_bytes, vector + slot * IOVEC.size, 1, 0, 0, 0, 0)
+            MMSGHDR.pack_into(headers, slot * MMSGHDR.size, *header)
             position += len(payload)
         sent: int = _sendmmsg(self._sock.fileno(), address_of(headers), count, socket.MSG_DONTWAIT)
         if sent < 0:
