@@ -395,7 +395,7 @@ async def test_no_more_is_read_than_there_is_room_for(
             found: list[Datagram] = []
             while len(found) < len(sent):
                 await wait_all_tasks_blocked()
-                assert receiver.statistics().waiting <= max_buffered
+                assert receiver._intake.queue.waiting <= max_buffered
                 found.append(await receiver.receive())
             await wait_all_tasks_blocked()
             assert receiver.statistics().received == len(sent)
