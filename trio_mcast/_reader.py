@@ -28,10 +28,10 @@ _AT_ONCE_SECONDS = 100e-6
 
 # What each of many sockets may give in one pass, so that it is worth a batch. If that is too much
 # for all of them together, the last ones come first in the next pass.
-_LEAST_SHARE = 32
+_LEAST_SHARE = 16
 
 # How often the sockets are looked at in one pass, where there are several. At each look up to 128
-# of them are read; and what is rejected counts for nothing else, but must not keep others waiting.
+# of them are read. If all of it was rejected, that is enough: it must not keep others waiting.
 _LOOKS_AT_ONCE = 4
 
 # After a pass that has read so many, there is likely to be more, so it is looked for before it is
@@ -142,6 +142,7 @@ class InterfaceReader:
         most = min(self._queue.room, _READ_AT_ONCE)
         looks_left = _LOOKS_AT_ONCE
         while ready:
+            before = len(batch)
             if looked and len(ready) > 1:
                 ready = self._poller.read_each(ready, most - len(batch), batch)
             share = max(_LEAST_SHARE, _READ_AT_ONCE // max(1, len(ready)))
@@ -157,7 +158,7 @@ class InterfaceReader:
                 else:
                     batch = found
             looks_left -= 1
-            if len(ready) == 1 or not looks_left or len(batch) >= most:
+            if len(ready) == 1 or not looks_left or not before < len(batch) < most:
                 break
             ready, looked = self._poller.likely_ready(), True
         return batch
