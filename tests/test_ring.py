@@ -38,6 +38,7 @@ from tests.lab import Host, Lab
 from tests.lab.machine import on
 from tests.traffic import PORT, plain_sender
 from trio_mcast import Datagram, McastReceiver, open_mcast_receiver
+from trio_mcast._host import McastSocket
 
 if sys.platform != "linux":
     pytest.skip("the ring is for Linux only", allow_module_level=True)
@@ -217,6 +218,39 @@ def test_error_of_one_socket_is_raised_by_it_and_others_are_delivered(
         assert sum(sock.received for sock in sockets) == COUNT * (round_of_error + 1) - 1
         sent = send_each(sender, GROUPS, b"again")
         assert told(read_now(reader)) == sent
+
+
+def test_error_behind_what_was_read_is_raised_in_the_next_pass(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, answers = _linux_buffers._recvmmsg, [True, False]
+    assert real is not None
+
+    def fail_second(*arguments: object) -> int:
+        if answers.pop(0):
+            return int(real(*arguments))
+        ctypes.set_errno(errno.ENETDOWN)
+        return -1
+
+    failures: list[tuple[McastSocket, int | None]] = []
+    with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender:
+        sockets = open_sockets(stack, host, GROUPS)
+        reader = new_reader(stack, host, sockets)
+        reader._fail = lambda _reader, sock, error: failures.append((sock, error.errno))
+        failing = sockets[3]
+        for number in range(2):
+            sent = send_each(sender, GROUPS, b"%d" % number)
+            assert told(read_now(reader)) == sent
+        sent = send_each(sender, GROUPS, b"x") + send_each(sender, [GROUPS[3]] * 100, b"more")
+        with monkeypatch.context() as patch:
+            patch.setattr(_linux_buffers, "_recvmmsg", fail_second)
+            assert told(one_pass(reader)) == sent - Counter({(b"more", GROUPS[3]): 99})
+        assert failing.has_failed
+        assert not failures
+        # It is not hidden by reading that socket together with the others.
+        sent = send_each(sender, GROUPS, b"next")
+        one_pass(reader)
+        assert failures == [(failing, errno.ENETDOWN)]
 
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.EINTR])

@@ -77,7 +77,10 @@ class Together:
 
     @staticmethod
     def fit(by_number: dict[int, LinuxSocket]) -> bool:
-        """Whether they have one family and one interface, and decode alike and reject nothing."""
+        """Whether they have one family and one interface, and decode alike and reject nothing.
+
+        And none has an error to tell, which it does only when it is read by itself.
+        """
         if len(by_number) < FEWEST or max(by_number) - min(by_number) > _LONGEST_SPAN:
             return False
         sockets = list(by_number.values())
@@ -87,6 +90,7 @@ class Together:
             len(kinds) == 1
             and not sockets[0].sources.may_reject
             and all(item.spec.interface == interface for item in sockets)
+            and not any(item.has_failed for item in sockets)
         )
 
     def sockets_of(self, numbers: Iterable[int]) -> list[LinuxSocket]:
@@ -156,6 +160,8 @@ class EachReader:
         count = min(len(sockets), SOCKETS_AT_ONCE, room // self._per_read)
         ring = self._open_ring() if count >= FEWEST else None
         if ring is None:
+            return None
+        if any(item.has_failed for item in sockets):
             return None
         family = sockets[0].name_bytes
         chosen = [item for item in sockets[:count] if item.name_bytes == family]

@@ -201,7 +201,10 @@ class LinuxSocket(PosixSocket):
         self._last_read = now
         if was_quiet and self._reads_batches and self._pending_error is None:
             return self._receive_one()
-        return super().receive(max_datagrams)
+        batch = super().receive(max_datagrams)
+        if self.has_failed and self.together is not None:
+            self.together.part()  # Read with others, it would not raise what it has to.
+        return batch
 
     def _receive_one(self) -> list[Datagram]:
         """What the next read gives: the short way, for which every call counts."""
@@ -230,10 +233,6 @@ class LinuxSocket(PosixSocket):
     def has_more(self) -> None:
         """It was read, and there is more: it is not quiet, however long ago that was."""
         self._last_read = math.inf
-
-    def fail_next(self, error: OSError) -> None:
-        """Have the next `receive` raise an error."""
-        self._pending_error = error
 
     def _read_into(self, batch: list[Datagram], max_datagrams: int) -> None:
         if not self._reads_batches:

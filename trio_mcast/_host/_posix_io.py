@@ -122,6 +122,15 @@ class PosixSocket:
             self._pending_error = error  # What was read before it is not lost.
         return batch
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the next `receive` raises an error."""
+        return self._pending_error is not None
+
+    def fail_next(self, error: OSError) -> None:
+        """Have the next `receive` raise an error."""
+        self._pending_error = error
+
     def _read_into(self, batch: list[Datagram], max_datagrams: int) -> None:
         """Read until there is nothing more, which raises BlockingIOError, or enough."""
         read = self._read_with_control if self._control.expects_anything else self._read_plain
