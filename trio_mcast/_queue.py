@@ -327,7 +327,7 @@ class DatagramQueue:
                     break
                 count = len(batch)
                 if count:
-                    if not self._lists and (most is None or count <= most):
+                    if not (self._head or self._lists) and (most is None or count <= most):
                         # As if it had been put and taken.
                         self.received += count
                         self.delivered += count
