@@ -26,9 +26,9 @@ the reading task is parked. When it returns from that, the task is woken, and re
 consumer has come back by then. (Measured, for one quiet datagram: 1.29 times as long as with a bare
 Trio socket, and 1.53 times without.)
 
-Nothing is lost by it. What the consumer has read is in the queue before anything else happens, and
-is taken from there; between the waiting, which may be cancelled, and the taking there is no
-checkpoint. What another interface's task puts in the meantime ends the consumer's waiting. What it
+Nothing is lost by it. Between the waiting, which may be cancelled, and the taking there is no
+checkpoint: what the consumer has read is in the queue, or handed over, before anything else
+happens. What another interface's task puts in the meantime ends the consumer's waiting. What it
 leaves, or does not come to take because it is cancelled, goes to those who wait behind it.
 
 Decision: full until half has been taken
