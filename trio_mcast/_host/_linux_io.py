@@ -119,6 +119,7 @@ class LinuxSocket(PosixSocket):
 
     __slots__ = (
         "_buffers",
+        "_constants",
         "_largest_segment",
         "_last_read",
         "_per_read",
@@ -128,7 +129,6 @@ class LinuxSocket(PosixSocket):
         "_sends_batches",
         "_sends_segments",
         "_slots",
-        "constants",
         "name_bytes",
         "number",
         "together",
@@ -149,7 +149,7 @@ class LinuxSocket(PosixSocket):
         headers = 28 if spec.family == "ipv4" else 48  # IP and UDP
         self._largest_segment = spec.interface.mtu - headers
         self._last_read = -math.inf
-        self.constants = (spec.group, spec.interface, None, None)
+        self._constants = (spec.group, spec.interface, None, None)
         # How many datagrams each of those that were read last had in it: more than one for units.
         self._per_read = 1
         # How many slots of the buffers to read into.
@@ -157,7 +157,7 @@ class LinuxSocket(PosixSocket):
 
     def revise(self, spec: SocketSpec, options: Sequence[SocketOption]) -> None:
         super().revise(spec, options)
-        self.constants = (spec.group, spec.interface, None, None)
+        self._constants = (spec.group, spec.interface, None, None)
         if self.together is not None:
             self.together.part()
 
@@ -217,7 +217,7 @@ class LinuxSocket(PosixSocket):
             self._per_read = 1
             self._slots = _SLOTS_THEN
             self.count(1, len(data))
-            group, interface, _, _ = self.constants
+            group, interface, _, _ = self._constants
             return [make_datagram((data, source, group, interface, None, None))]
         batch: list[Datagram] = []
         before = self._taken
@@ -289,7 +289,7 @@ class LinuxSocket(PosixSocket):
                 self._add_each(batch, sizes, sources, controls)
                 return
             payloads, total = buffers.payloads(range(count), sizes), sum(sizes)
-        self._extend(batch, payloads, sources, self.constants)
+        self._extend(batch, payloads, sources, self._constants)
         self.count(count, total)
 
     @staticmethod
