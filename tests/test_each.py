@@ -176,7 +176,7 @@ def test_sockets_of_both_families_are_read_in_one_poller(
                 for item in send_each(sender, groups_of(family, 20))
             ]
             assert sorted(told(read_now(reader)), key=str) == sorted(sent, key=str)
-    assert enters == [20] * 3
+    assert enters == [20] * 6
     assert not any(map(together_of, sockets))
 
 
@@ -208,7 +208,9 @@ rounds = st.builds(
     # Mostly one for each, or for nearly each: then they are read together.
     counts=st.just((1,) * COUNT)
     | st.integers(0, COUNT - 1).map(lambda odd: tuple(int(n != odd) for n in range(COUNT)))
-    | st.lists(st.integers(0, 3), min_size=COUNT, max_size=COUNT).map(tuple),
+    | st.lists(st.integers(0, 3), min_size=COUNT, max_size=COUNT).map(tuple)
+    # Or more than are read one of each at a time.
+    | st.integers(2, 20).map(lambda most: tuple(max(1, most - n % 3) for n in range(COUNT))),
     sizes=sizes.map(lambda size: (size,)) | st.lists(sizes, min_size=2, max_size=30).map(tuple),
     sender=st.integers(0, 3),
     step=st.sampled_from([0, 0, 1]),

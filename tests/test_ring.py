@@ -134,7 +134,7 @@ def test_ring_that_fails_loses_nothing_and_is_not_used_again(
             sent = send_each(sender, GROUPS, b"%d" % number)
             assert told(read_now(reader)) == sent
         assert enters == [COUNT] * (good + 1)
-        assert calls.made["recvmmsg"] >= COUNT - max(0, taken)
+        assert calls.made.total() >= COUNT - max(0, taken)
         for number in range(3):
             calls.made.clear()
             calls.now += 1

@@ -53,24 +53,17 @@ def host(lab: Lab) -> Host:
 def record(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is done, in order: looking at each socket of a chunk, and reading by the ring."""
     events: list[str] = []
-    look, look_at_each = _linux_epoll._Chunk.look, _linux_epoll._Chunk.look_at_each
+    look = _linux_epoll._Chunk._look
 
-    def look_first(chunk: Any, *, is_ready: bool) -> Any:
-        known = chunk.known_together
-        if known is None or not known.all_expected:
-            events.append("look")
-        return look(chunk, is_ready=is_ready)
-
-    def look_again(chunk: Any) -> Any:
+    def look_at_each(chunk: Any) -> Any:
         events.append("look")
-        return look_at_each(chunk)
+        return look(chunk)
 
     def enter(ring: int, count: int) -> int:
         events.append(f"read {count}")
         return ENTER(ring, count)
 
-    monkeypatch.setattr(_linux_epoll._Chunk, "look", look_first)
-    monkeypatch.setattr(_linux_epoll._Chunk, "look_at_each", look_again)
+    monkeypatch.setattr(_linux_epoll._Chunk, "_look", look_at_each)
     monkeypatch.setattr(_linux_ring, "_enter", enter)
     return events
 

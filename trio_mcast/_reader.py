@@ -32,7 +32,7 @@ _LEAST_SHARE = 16
 
 # How often the sockets are looked at in one pass, where there are several. At each look up to 128
 # of them are read. If all of it was rejected, that is enough: it must not keep others waiting.
-_LOOKS_AT_ONCE = 4
+_LOOKS_AT_ONCE = 8
 
 # After a pass that has read so many, there is likely to be more, so it is looked for before it is
 # waited for: that costs a tenth of such a pass if there is nothing.

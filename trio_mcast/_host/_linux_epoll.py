@@ -25,6 +25,13 @@ assert not TYPE_CHECKING or sys.platform == "linux"
 # each can have a fair share of a pass that is worth a batch.
 _CHUNK: Final = SOCKETS_AT_ONCE
 
+# How many datagrams are read of each of many sockets, one from all of them at a time, before those
+# that have more are read by themselves. To read a few more of a socket by itself costs twice as
+# much per datagram; to read many, less. So where that many are not enough, as many passes read only
+# one at first: then it may be otherwise. Both numbers are arbitrary.
+_ROUNDS: Final = 16
+_PASSES: Final = 16
+
 
 class _Some(Sequence[LinuxSocket]):
     """Some sockets of a chunk, which are looked up only if they are asked for."""
@@ -58,6 +65,8 @@ class _Chunk:
         # What is known of them, once many of them were ready; and whether they cannot be so.
         self.together: Together | None = None
         self._unfit = False
+        # For how many passes they are expected to have many datagrams each.
+        self._many_each = 0
 
     def look(self, *, is_ready: bool) -> Sequence[LinuxSocket]:
         """Those that can be read; or all, if any can and that is likely.
@@ -68,15 +77,24 @@ class _Chunk:
         together = self.known_together
         if together is not None and together.all_expected:
             return together.sockets if is_ready or self.epoll.poll(0, 1) else []
-        numbers = [number for number, _ in self.epoll.poll(0, _CHUNK)]
+        numbers = self._look()
         if len(numbers) >= FEWEST and not self._unfit:
             if together is None and Together.fit(self.sockets):
                 together = self.together = Together(self.sockets)
             self._unfit = together is None
-        if len(numbers) < FEWEST or together is None:
+        if together is not None and len(numbers) >= FEWEST:
+            together.all_expected = len(numbers) == len(self.sockets)
+        return self._chosen(numbers)
+
+    def _look(self) -> list[int]:
+        return [number for number, _ in self.epoll.poll(0, _CHUNK)]
+
+    def _chosen(self, numbers: list[int]) -> Sequence[LinuxSocket]:
+        """Those of these file descriptors, so that they can be read together if they are many."""
+        together = self.known_together
+        if together is None or len(numbers) < FEWEST:
             return [self.sockets[number] for number in numbers]
-        together.all_expected = len(numbers) == len(self.sockets)
-        return together.sockets if together.all_expected else _Some(self, numbers)
+        return together.sockets if len(numbers) == len(self.sockets) else _Some(self, numbers)
 
     @property
     def known_together(self) -> Together | None:
@@ -86,7 +104,64 @@ class _Chunk:
     def look_at_each(self) -> list[LinuxSocket]:
         """Those that can be read."""
         sockets = self.sockets
-        return [sockets[number] for number, _ in self.epoll.poll(0, _CHUNK)]
+        return [sockets[number] for number in self._look()]
+
+    def read(
+        self,
+        each: EachReader,
+        sockets: Sequence[LinuxSocket],
+        room: int,
+        batch: list[Datagram],
+    ) -> Sequence[LinuxSocket]:
+        """Read of all, one datagram or unit from each at a time, while many have more.
+
+        Args:
+            each: What reads.
+            sockets: Some of them, which can be read.
+            room: How many datagrams there is room for. A unit may exceed it.
+            batch: Where to put the datagrams.
+
+        Returns:
+            Those that are to be read by themselves.
+        """
+        failed: Sequence[LinuxSocket] = ()
+        for number in range(1 if self._many_each else _ROUNDS):
+            asked, before = min(len(sockets), room), len(batch)
+            found = self._read_one_of_each(each, sockets, room, batch)
+            if found is None:
+                if not each.usable:
+                    self.part()
+                if not number:
+                    return sockets
+                if each.usable:
+                    return []  # There is no room for more: epoll will tell of them again.
+                break
+            failed, sockets = found, self._chosen(self._look())
+            if failed or len(sockets) < FEWEST:
+                break
+            given = len(batch) - before
+            if given < asked // 2:
+                return []  # Most was rejected, which must not keep others waiting.
+            room -= max(asked, given)
+        else:
+            self._many_each = self._many_each - 1 if self._many_each else _PASSES
+        for item in sockets:
+            item.has_more()
+        return [*failed, *sockets]
+
+    def _read_one_of_each(
+        self,
+        each: EachReader,
+        sockets: Sequence[LinuxSocket],
+        room: int,
+        batch: list[Datagram],
+    ) -> list[LinuxSocket] | None:
+        together = self.known_together
+        if together is not None and sockets is together.sockets:
+            return each.read_together(together, together.numbers, room, batch)
+        if together is not None and isinstance(sockets, _Some) and sockets.chunk is self:
+            return each.read_together(together, sockets.numbers, room, batch)
+        return each.read(sockets, room, batch)
 
     def part(self) -> None:
         """Before sockets come or go."""
@@ -210,21 +285,7 @@ class EpollPoller:
         chunk = self._current
         if len(sockets) < FEWEST or chunk is None:
             return sockets
-        together = chunk.known_together
-        if together is not None and sockets is together.sockets:
-            failed = self._each.read_together(together, together.numbers, room, batch)
-        elif together is not None and isinstance(sockets, _Some) and sockets.chunk is chunk:
-            failed = self._each.read_together(together, sockets.numbers, room, batch)
-        else:
-            failed = self._each.read(cast("Sequence[LinuxSocket]", sockets), room, batch)
-        if failed is None:
-            if not self._each.usable:
-                chunk.part()
-            return sockets
-        more = chunk.look_at_each()
-        for item in more:
-            item.has_more()
-        return [*failed, *more]
+        return chunk.read(self._each, cast("Sequence[LinuxSocket]", sockets), room, batch)
 
     async def wait(self) -> Sequence[McastSocket]:
         self._interrupted = False
