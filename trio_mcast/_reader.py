@@ -19,7 +19,8 @@ from ._queue import DatagramQueue
 # their turn. A pass through selector, channel and scheduler costs 15 us or, as reading has taken
 # the processor's caches, up to 80. So many are better: with datagrams that come as units, reading
 # 1,024 in a pass took up to a tenth less per datagram than reading 512 (measured). They take half a
-# millisecond then; of those that come one by one, a socket gives no more than 512 at once.
+# millisecond then; of those that come one by one, a socket gives no more than 512 at once. From a
+# thousand sockets, one each, they take two and a half.
 _READ_AT_ONCE = 1_024
 
 # A pass that begins sooner than this after the last one follows it at once: nothing was waited for.
@@ -31,7 +32,9 @@ _AT_ONCE_SECONDS = 100e-6
 _LEAST_SHARE = 16
 
 # How often the sockets are looked at in one pass, where there are several. At each look up to 128
-# of them are read. If all of it was rejected, that is enough: it must not keep others waiting.
+# of them are read, so that a pass can be as large where each has one datagram (measured: 5 per cent
+# less per datagram than with 4). If all of it was rejected, one look is enough: it must not keep
+# others waiting.
 _LOOKS_AT_ONCE = 8
 
 # After a pass that has read so many, there is likely to be more, so it is looked for before it is

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from typing import Literal
 
+from ._drain import FEW
+
 Kind = Literal["drain", "send", "quiet", "groups"]
 
 
@@ -34,12 +36,21 @@ class Subject:
 
 @dataclass(frozen=True)
 class Column:
-    """A figure as the table shows it."""
+    """A figure as the table shows it.
+
+    Attributes:
+        figure: Which one.
+        heading: What it is called there.
+        divisor: What it is divided by.
+        decimals: How many of them are shown.
+        ratio: Whether its ratio to the first subject's stands beside it.
+    """
 
     figure: str
     heading: str
     divisor: float = 1
     decimals: int = 0
+    ratio: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,9 +61,8 @@ class Comparison:
         name: How it is called on the command line.
         title: What is measured.
         columns: The figures that the table shows.
-        subjects: Who is compared. The first is what the table's ratios refer to, unless ``ratio``
-            tells otherwise.
-        ratio: Figures of one subject, of which the table shows the ratio instead.
+        subjects: Who is compared. The first is what the ratios of the columns refer to.
+        ratio: Two figures of one subject, the ratio of which the table shows as well.
     """
 
     name: str
@@ -62,8 +72,15 @@ class Comparison:
     ratio: tuple[str, str] | None = None
 
 
-_NS = (Column("ns", "ns"),)
-_MICROSECONDS = (Column("p50", "p50 us", 1_000, 1), Column("p99", "p99 us", 1_000, 1))
+_NS = (Column("ns", "ns", ratio=True),)
+_DRAIN_NS = (
+    Column("ns", "full: ns", ratio=True),
+    Column("ns_few", f"{FEW}: ns", ratio=True),
+)
+_MICROSECONDS = (
+    Column("p50", "p50 us", 1_000, 1, ratio=True),
+    Column("p99", "p99 us", 1_000, 1),
+)
 
 # By name, function and label; those of this library have "units" as well.
 _DRAINS: tuple[tuple[str, str, str], ...] = (
@@ -116,7 +133,7 @@ def _drains(size: int) -> Comparison:
                 )
             )
     title = f"Draining a socket of {size:,} byte datagrams: ns of processor time per datagram"
-    return Comparison(f"drain-{size}", title, _NS, tuple(subjects))
+    return Comparison(f"drain-{size}", title, _DRAIN_NS, tuple(subjects))
 
 
 COMPARISONS = (
