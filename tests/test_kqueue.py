@@ -25,6 +25,7 @@ from tests.lab.machine import LabMachine
 from tests.traffic import PORT, group_of, plain_sender
 from trio_mcast import McastReceiverSpec, SocketSetupError, open_mcast_receiver
 from trio_mcast._host import McastSocket, Poller, host_variable
+from trio_mcast._host._posix_io import PosixSocket
 
 if sys.platform != "linux":
     pytest.skip("the kqueue here is made of epoll", allow_module_level=True)
@@ -198,6 +199,33 @@ async def test_socket_that_is_removed_while_somebody_waits_is_waited_for_no_long
             bench.poller.add(bench.sockets[2])
             bench.send(2)
         assert found == [[2]]
+
+
+async def test_number_of_a_removed_socket_is_forgotten_at_once(
+    kqueue: Any, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    notify_closing = trio.lowlevel.notify_closing
+
+    def notify(number: Any) -> None:
+        told.append(number)
+        notify_closing(number)
+
+    monkeypatch.setattr(trio.lowlevel, "notify_closing", notify)
+    with set_up(kqueue, host) as bench:
+        first, second, third = bench.sockets
+        assert isinstance(first, PosixSocket)
+        bench.poller.add(first)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bench.wait)
+            await trio.testing.wait_all_tasks_blocked()
+            number = first.fileno()
+            bench.poller.remove(first)
+            # From here on it may be something else, for which somebody waits.
+            bench.poller.add(second)
+            bench.poller.add(third)
+            bench.poller.interrupt()
+        assert told == [number]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

@@ -62,7 +62,7 @@ INSIDE: dict[str, list[list[str]]] = {
         ["_protocols", "_facts", "_options", "_windows_api"],
         ["_carry_out"],
         ["_linux_interfaces", "_bsd_interfaces", "_windows_interfaces", "_damped_watch"],
-        ["_interfaces", "_linux_watch", "_bsd_watch", "_routes", "_sources"],
+        ["_interfaces", "_linux_watch", "_bsd_watch", "_routes", "_sources", "_waiting"],
         ["_posix_io"],
         ["_linux_buffers"],
         ["_linux_ring"],

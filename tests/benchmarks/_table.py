@@ -19,7 +19,11 @@ def render(comparisons: Sequence[Comparison], figures: Figures) -> str:
     lines: list[str] = []
     for comparison in comparisons:
         lines += _section(comparison, figures)
-    lines += ["Bars (64 bytes; of draining, the full socket)", _row("", ["ratio", "bar", "verdict"]), "-" * _WIDTH]
+    lines += [
+        "Bars (64 bytes; of draining, the full socket)",
+        _row("", ["ratio", "bar", "verdict"]),
+        "-" * _WIDTH,
+    ]
     for bar in BARS:
         cells = [_number(bar.ratio(figures), 2), bar.wanted, bar.verdict(figures)]
         lines.append(_row(bar.label, cells).rstrip())

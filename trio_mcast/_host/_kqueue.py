@@ -11,12 +11,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-import trio
-
 from .._datagram import Datagram
 from .._errors import explain_refusal
 from ._posix_io import PosixSocket
 from ._protocols import McastSocket
+from ._waiting import Wait
 
 assert not TYPE_CHECKING or (sys.platform != "linux" and sys.platform != "win32")
 
@@ -36,8 +35,7 @@ class KqueuePoller:
     def __init__(self) -> None:
         self._kqueue = select.kqueue()
         self._sockets: dict[int, McastSocket] = {}
-        self._waiting_for: int | None = None
-        self._interrupted = False
+        self._wait = Wait()
 
     def add(self, socket: McastSocket) -> None:
         assert isinstance(socket, PosixSocket)
@@ -52,28 +50,21 @@ class KqueuePoller:
                 interface=socket.spec.interface.name,
             ) from error
         self._sockets[number] = socket
-        self._wake()
+        self._wait.choose_again()
 
     def remove(self, socket: McastSocket) -> None:
         for number, known in list(self._sockets.items()):
             if known is socket:
                 del self._sockets[number]
                 self._change(number, select.KQ_EV_DELETE)
-                self._wake()
+                self._wait.choose_again()
 
     def _change(self, number: int, action: int) -> None:
         """Begin or end to watch for what can be read; it is told as long as there is something."""
         self._kqueue.control([select.kevent(number, select.KQ_FILTER_READ, action)], 0)
 
-    def _wake(self) -> None:
-        """Have who waits choose again what to wait for."""
-        if self._waiting_for is not None:
-            trio.lowlevel.notify_closing(self._waiting_for)
-
     def interrupt(self) -> None:
-        if self._waiting_for is not None:
-            self._interrupted = True
-            self._wake()
+        self._wait.interrupt()
 
     def likely_ready(self) -> list[McastSocket]:
         if len(self._sockets) <= 1:
@@ -87,26 +78,18 @@ class KqueuePoller:
     ) -> Sequence[McastSocket]:
         return sockets
 
-    async def wait(self) -> list[McastSocket]:
-        self._interrupted = False
-        while not self._kqueue.closed:
-            alone = len(self._sockets) == 1
-            self._waiting_for = next(iter(self._sockets)) if alone else self._kqueue.fileno()
-            try:
-                await trio.lowlevel.wait_readable(self._waiting_for)
-            except trio.ClosedResourceError:
-                if self._interrupted:
-                    return []
-                continue
-            finally:
-                self._waiting_for = None
-            sockets = self.likely_ready()
-            if sockets:
-                return sockets
-        raise trio.ClosedResourceError
+    async def wait(self) -> Sequence[McastSocket]:
+        return await self._wait.until_found(self._what_tells, self.likely_ready)
+
+    def _what_tells(self) -> int | None:
+        """The file descriptor that can be read when any socket can; `None` once closed."""
+        if self._kqueue.closed:
+            return None
+        alone = len(self._sockets) == 1
+        return next(iter(self._sockets)) if alone else self._kqueue.fileno()
 
     def close(self) -> None:
         if not self._kqueue.closed:
-            self._wake()
+            self._wait.choose_again()
             self._kqueue.close()
             self._sockets.clear()

@@ -69,7 +69,7 @@ class Together:
         self._by_number = dict(by_number)
         self._base = min(by_number)
         span = max(by_number) - self._base + 1
-        # Copies, which lie side by side in memory: each is touched for a datagram, and the processor
+        # Copies, which lie side by side in memory: each is touched for a datagram, and a processor
         # fetches in advance what comes next (measured: 4 per cent less per datagram).
         self._all_groups = [_copy_of(item.spec.group) for item in self.sockets]
         self._groups: list[str | None] = [None] * span

@@ -8,11 +8,10 @@ from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast, overload
 
-import trio
-
 from .._datagram import Datagram
 from .._errors import explain_refusal
 from ._protocols import McastSocket
+from ._waiting import Wait
 
 if not TYPE_CHECKING or sys.platform == "linux":
     from ._linux_each import FEWEST, EachReader, Together
@@ -196,10 +195,7 @@ class EpollPoller:
         # The one that was looked at last.
         self._current: _Chunk | None = None
         self._each = EachReader()
-        # Whether somebody waits, and if it is not about to be woken, the file descriptor for which.
-        self._is_waiting = False
-        self._waiting_for: int | None = None
-        self._interrupted = False
+        self._wait = Wait()
 
     def add(self, socket: McastSocket) -> None:
         assert isinstance(socket, LinuxSocket)
@@ -217,7 +213,7 @@ class EpollPoller:
             raise explain_refusal(
                 error, step=step, group=socket.spec.group, interface=socket.spec.interface.name
             ) from error
-        self._wake()
+        self._wait.choose_again()
         chunk.part()
         self._chunks[chunk.epoll.fileno()] = chunk
         chunk.sockets[number] = socket
@@ -233,7 +229,7 @@ class EpollPoller:
         number = socket.fileno()
         chunk = self._chunk_of.pop(number, None)
         if chunk is not None:
-            self._wake()
+            self._wait.choose_again()
             chunk.part()
             del chunk.sockets[number]
             chunk.epoll.unregister(number)
@@ -254,16 +250,8 @@ class EpollPoller:
             self._current = None
         chunk.epoll.close()
 
-    def _wake(self) -> None:
-        """Have who waits choose again what to wait for."""
-        if self._waiting_for is not None:
-            trio.lowlevel.notify_closing(self._waiting_for)
-            self._waiting_for = None
-
     def interrupt(self) -> None:
-        if self._is_waiting:
-            self._interrupted = True
-            self._wake()
+        self._wait.interrupt()
 
     def likely_ready(self) -> Sequence[McastSocket]:
         if self._alone is not None:
@@ -288,25 +276,12 @@ class EpollPoller:
         return chunk.read(self._each, cast("Sequence[LinuxSocket]", sockets), room, batch)
 
     async def wait(self) -> Sequence[McastSocket]:
-        self._interrupted = False
-        while not self._outer.closed:
-            self._waiting_for = self._what_tells()
-            self._is_waiting = True
-            try:
-                await trio.lowlevel.wait_readable(self._waiting_for)
-            except trio.ClosedResourceError:
-                if self._interrupted:
-                    return []
-                continue
-            finally:
-                self._is_waiting, self._waiting_for = False, None
-            sockets = self.likely_ready()
-            if sockets:
-                return sockets
-        raise trio.ClosedResourceError
+        return await self._wait.until_found(self._what_tells, self.likely_ready)
 
-    def _what_tells(self) -> int:
-        """The file descriptor that can be read when any socket can."""
+    def _what_tells(self) -> int | None:
+        """The file descriptor that can be read when any socket can; `None` once closed."""
+        if self._outer.closed:
+            return None
         if len(self._chunks) != 1:
             return self._outer.fileno()
         (chunk,) = self._chunks.values()
@@ -314,7 +289,7 @@ class EpollPoller:
 
     def close(self) -> None:
         if not self._outer.closed:
-            self._wake()
+            self._wait.choose_again()
             self._outer.close()
             for chunk in self._chunks.values():
                 chunk.part()
