@@ -116,14 +116,14 @@ def test_where_they_have_many_each_later_passes_read_each_by_itself_at_once(
         reader = new_reader(stack, host, open_sockets(stack, host, GROUPS))
         found = []
         # After so many passes it is found out anew whether they still do.
-        for _ in range(1 + _linux_epoll._PASSES + 1):
+        for _ in range(1 + _linux_epoll._ONCE_FOR + 1):
             enters.clear()
             calls.made.clear()
             sent = send_numbered(sender, counts)
             assert by_group(one_pass(reader)) == sent
             assert calls.made["recvmmsg"] >= COUNT
             found.append(len(enters))
-        assert found == [ROUNDS, *[1] * _linux_epoll._PASSES, ROUNDS]
+        assert found == [ROUNDS, *[1] * _linux_epoll._ONCE_FOR, ROUNDS]
 
 
 def test_what_finds_no_room_is_read_in_the_next_pass(host: Host, calls: Calls) -> None:

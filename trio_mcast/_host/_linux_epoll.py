@@ -24,12 +24,12 @@ assert not TYPE_CHECKING or sys.platform == "linux"
 # each can have a fair share of a pass that is worth a batch.
 _CHUNK: Final = SOCKETS_AT_ONCE
 
-# How many datagrams are read of each of many sockets, one from all of them at a time, before those
-# that have more are read by themselves. To read a few more of a socket by itself costs twice as
-# much per datagram; to read many, less. So where that many are not enough, as many passes read only
-# one at first: then it may be otherwise. Both numbers are arbitrary.
+# How often one datagram is read of each of many sockets, while many have more, before those that do
+# are read by themselves. To read a few more of a socket by itself costs twice as much per datagram;
+# to read many, less. So where this is not enough, it is done only once the next so many times, and
+# then tried again. Both numbers are arbitrary.
 _ROUNDS: Final = 16
-_PASSES: Final = 16
+_ONCE_FOR: Final = 16
 
 
 class _Some(Sequence[LinuxSocket]):
@@ -64,7 +64,7 @@ class _Chunk:
         # What is known of them, once many of them were ready; and whether they cannot be so.
         self.together: Together | None = None
         self._unfit = False
-        # For how many passes they are expected to have many datagrams each.
+        # How many times more they are expected to have many datagrams each.
         self._many_each = 0
 
     def look(self, *, is_ready: bool) -> Sequence[LinuxSocket]:
@@ -143,7 +143,7 @@ class _Chunk:
                 return []  # Most was rejected, which must not keep others waiting.
             room -= max(asked, given)
         else:
-            self._many_each = self._many_each - 1 if self._many_each else _PASSES
+            self._many_each = self._many_each - 1 if self._many_each else _ONCE_FOR
         for item in sockets:
             item.has_more()
         return [*failed, *sockets]
