@@ -93,7 +93,7 @@ _MAX_SEGMENTS: Final = 128
 _SEGMENT_REFUSED: Final = frozenset({errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT})
 _SEGMENT_UNFIT: Final = frozenset({errno.EMSGSIZE, errno.EINVAL})
 
-# So many are looked at together, whether they are alike. Arbitrary: looking costs some 2 us.
+# So many are looked at together, whether they are alike: that costs less than to look at two.
 _MANY_ALIKE: Final = 2
 
 _REJECTIONS: Final = frozenset(Rejection)
