@@ -23,9 +23,9 @@ assert not TYPE_CHECKING or sys.platform == "linux"
 # does: 256 cost 3 to 5 per cent less per datagram (measured).
 BATCH: Final = 256
 
-# How many payloads are cut out of their slots by one call: as many of the first as there are, the
-# rest by the next. Arbitrary: large enough, and few calls for what is left.
-_BLOCKS: Final = (64, 8, 1)
+# How many payloads are cut out of their slots by one call; what is left, one by one. Arbitrary:
+# large enough, and then few calls for what is left.
+_BLOCKS: Final = (64, 8)
 
 # For how many sizes of datagrams what whole batches look like is remembered. Arbitrary.
 _REMEMBERED_SIZES: Final = 64
@@ -192,6 +192,7 @@ class Buffers:
             while end - start >= step:
                 payloads += _block(block, size).unpack_from(data, start)
                 start += step
+        payloads += [data[place : place + size] for place in range(start, end, SLOT_BYTES)]
         return payloads
 
     def control(self, slot: int, length: int) -> bytes:
