@@ -177,18 +177,17 @@ async def test_receiver_filters_multicast_expert_by_its_address(
     flooded: TwoHosts, group: str
 ) -> None:
     require_multicast_expert()
-    two_hosts = flooded
     family = family_of(group)
     own, other = address_of(family, 2), address_of(family, 1)
     command = expert("sender", group, str(PORT), "eth0", *[data.hex() for data in PAYLOADS])
     async with (
-        receiver_on(two_hosts, two_hosts.a, group, sources=own) as from_it,
-        receiver_on(two_hosts, two_hosts.a, group, sources=other) as from_another,
-        receiver_on(two_hosts, two_hosts.a, group, excluded_sources=own) as not_from_it,
-        sender_on(two_hosts.b, group, interfaces="eth0") as own_marking,
-        sender_on(two_hosts.a, group, interfaces="eth0") as other_marking,
+        receiver_on(flooded, flooded.a, group, sources=own) as from_it,
+        receiver_on(flooded, flooded.a, group, sources=other) as from_another,
+        receiver_on(flooded, flooded.a, group, excluded_sources=own) as not_from_it,
+        sender_on(flooded.b, group, interfaces="eth0") as own_marking,
+        sender_on(flooded.a, group, interfaces="eth0") as other_marking,
     ):
-        endpoint = json.loads(await run(two_hosts.b, *command))
+        endpoint = json.loads(await run(flooded.b, *command))
         assert endpoint[0] == own
         # What this one has got has passed the others by.
         received = await delivered(from_it, own_marking)
