@@ -36,7 +36,7 @@ _TESTS = (
         f"tests/test_{name}.py"
         for name in (
             *("addresses", "changes", "errors", "interface", "layout", "plan", "plan_senders"),
-            *("platform", "queue", "specs"),
+            *("platform", "platform_structures", "queue", "specs"),
         )
     ),
 )
