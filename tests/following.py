@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
 import trio
 import trio.testing
 
@@ -15,7 +16,16 @@ from trio_mcast import McastReceiver, Membership
 
 from .lab import Host, Lab
 from .lab._polling import wait_until_async
-from .traffic import PORT, Family, address_of, group_of, plain_sender, receive, with_prefix
+from .traffic import (
+    EACH_FAMILY,
+    PORT,
+    Family,
+    address_of,
+    group_of,
+    plain_sender,
+    receive,
+    with_prefix,
+)
 
 _numbers = itertools.count()
 
@@ -70,8 +80,33 @@ class Changing:
             found.append(await _heard_before(receiver, first, last, joined))
         return found
 
+    @property
+    def second_group(self) -> str:
+        return group_of(self.family, 2)
+
     def close(self) -> None:
         self.sender.close()
+
+
+@pytest.fixture(params=EACH_FAMILY)
+def net(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Changing]:
+    net = Changing(lab, request.param)
+    yield net
+    net.close()
+
+
+@pytest.fixture
+def net4(lab: Lab) -> Iterator[Changing]:
+    net = Changing(lab, "ipv4")
+    yield net
+    net.close()
+
+
+@pytest.fixture
+def net6(lab: Lab) -> Iterator[Changing]:
+    net = Changing(lab, "ipv6")
+    yield net
+    net.close()
 
 
 async def _heard_before(

@@ -29,7 +29,7 @@ from trio_mcast import Datagram, McastReceiver, open_mcast_receiver
 
 INTERFACES: Final = ("eth0", "eth1")
 TURNS: Final = 30
-# What a socket holds of the largest with the usual limit of Linux (net.core.rmem_max), and more.
+# A socket holds as many of the largest, with the usual limit of Linux (net.core.rmem_max), too.
 _MOST_WAITING: Final = 60
 _TIMEOUT_SECONDS: Final = 60
 _NUMBER: Final = struct.Struct("=I")
@@ -50,7 +50,7 @@ def network(lab: Lab) -> tuple[Host, Host]:
 
 
 def groups_of(number: int) -> list[str]:
-    """So many groups of both families."""
+    """So many groups, a quarter of them of IPv6."""
     return [
         f"239.3.{n // 250}.{n % 250 + 1}" if n % 4 else f"ff05::{n + 1:x}" for n in range(number)
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import sys
-from collections.abc import Iterator
 
 import pytest
 import trio
@@ -23,7 +22,6 @@ from tests.following import (
 from tests.lab import Host, Lab
 from tests.lab.machine import on
 from tests.traffic import (
-    EACH_FAMILY,
     PORT,
     await_payload,
     plain_socket,
@@ -38,27 +36,6 @@ from trio_mcast import (
 
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
-
-
-@pytest.fixture(params=EACH_FAMILY)
-def net(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Changing]:
-    net = Changing(lab, request.param)
-    yield net
-    net.close()
-
-
-@pytest.fixture
-def net4(lab: Lab) -> Iterator[Changing]:
-    net = Changing(lab, "ipv4")
-    yield net
-    net.close()
-
-
-@pytest.fixture
-def net6(lab: Lab) -> Iterator[Changing]:
-    net = Changing(lab, "ipv6")
-    yield net
-    net.close()
 
 
 # Coming, going, coming back ----------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 import sys
-from collections.abc import Iterator
 
 import pytest
 import trio
@@ -19,10 +18,8 @@ from tests.following import (
     until,
     wait_for,
 )
-from tests.lab import Lab
 from tests.lab.machine import on
 from tests.traffic import (
-    EACH_FAMILY,
     PORT,
     plain_sender,
     receive,
@@ -37,20 +34,6 @@ from trio_mcast import (
 
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
-
-
-@pytest.fixture(params=EACH_FAMILY)
-def net(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Changing]:
-    net = Changing(lab, request.param)
-    yield net
-    net.close()
-
-
-@pytest.fixture
-def net6(lab: Lab) -> Iterator[Changing]:
-    net = Changing(lab, "ipv6")
-    yield net
-    net.close()
 
 
 # Changes -----------------------------------------------------------------------------------------

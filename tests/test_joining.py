@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 
 import pytest
@@ -23,7 +23,6 @@ from tests.lab import Lab, Subscription
 from tests.lab.fixtures import TwoLans
 from tests.lab.machine import on
 from tests.traffic import (
-    EACH_FAMILY,
     FAMILIES,
     PORT,
     Family,
@@ -42,23 +41,18 @@ if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
 
 
-@pytest.fixture(params=EACH_FAMILY)
-def net(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Changing]:
-    net = Changing(lab, request.param)
+@pytest.fixture
+def net(net: Changing) -> Changing:
+    """The network of the fixture of that name, with the host plugged in."""
     net.plug()
-    yield net
-    net.close()
-
-
-def second(net: Changing) -> str:
-    return group_of(net.family, 2)
+    return net
 
 
 # Joining -----------------------------------------------------------------------------------------
 
 
 async def test_what_is_sent_after_a_join_is_received_and_before_it_not(net: Changing) -> None:
-    more = second(net)
+    more = net.second_group
     with on(net.a), nothing_left_over():
         async with open_mcast_receiver(net.group, PORT) as receiver:
             net.sender.sendto(b"before", (more, PORT))
@@ -155,7 +149,7 @@ async def test_several_tasks_join_and_leave_at_once(net: Changing) -> None:
 
 
 async def test_what_waits_in_the_kernel_is_delivered_after_leaving(net: Changing) -> None:
-    more = second(net)
+    more = net.second_group
     with on(net.a):
         async with open_mcast_receiver([net.group, more], PORT) as receiver:
             # Without a checkpoint: the task has read none of it.
@@ -266,10 +260,10 @@ async def test_what_is_waited_for_can_be_left(net: Changing) -> None:
             net.plug(number=13, name="eth9")
             async with open_mcast_receiver(net.group, PORT) as other:
                 assert len(other.memberships) == 4
-            await receiver.join(second(net), interfaces="eth9")  # Looks at the interfaces.
+            await receiver.join(net.second_group, interfaces="eth9")  # Looks at the interfaces.
             assert states(receiver) == [
                 (net.group, "eth0", "joined"),
-                (second(net), "eth9", "joined"),
+                (net.second_group, "eth9", "joined"),
             ]
             assert await net.heard(receiver) == ["eth0"]
 
@@ -277,7 +271,7 @@ async def test_what_is_waited_for_can_be_left(net: Changing) -> None:
 async def test_group_that_is_left_everywhere_is_not_joined_on_interfaces_that_come_later(
     net: Changing,
 ) -> None:
-    more = second(net)
+    more = net.second_group
     with on(net.a):
         async with open_mcast_receiver([net.group, more], PORT) as receiver:
             await receiver.leave(net.group)
@@ -328,7 +322,7 @@ async def test_zone_narrows_what_is_left(lab: Lab) -> None:
 
 
 async def test_joining_and_leaving_again_and_again_adds_up_to_nothing(net: Changing) -> None:
-    more = second(net)
+    more = net.second_group
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT) as receiver:
             sockets = open_sockets()

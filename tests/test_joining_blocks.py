@@ -18,10 +18,8 @@ from tests.following import (
     states,
     until,
 )
-from tests.lab import Lab
 from tests.lab.machine import LabMachine, on
 from tests.traffic import (
-    EACH_FAMILY,
     PORT,
     group_of,
 )
@@ -38,23 +36,18 @@ if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
 
 
-@pytest.fixture(params=EACH_FAMILY)
-def net(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Changing]:
-    net = Changing(lab, request.param)
+@pytest.fixture
+def net(net: Changing) -> Changing:
+    """The network of the fixture of that name, with the host plugged in."""
     net.plug()
-    yield net
-    net.close()
-
-
-def second(net: Changing) -> str:
-    return group_of(net.family, 2)
+    return net
 
 
 # `joined` ----------------------------------------------------------------------------------------
 
 
 async def test_joined_leaves_at_the_end_of_its_block(net: Changing) -> None:
-    more = second(net)
+    more = net.second_group
     with on(net.a), nothing_left_over():
         async with open_mcast_receiver(net.group, PORT) as receiver:
             manager = receiver.joined(more)
@@ -74,7 +67,7 @@ async def test_joined_leaves_when_an_exception_leaves_the_block_which_comes_out_
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT) as receiver:
             with pytest.raises(KeyError) as caught:
-                async with receiver.joined(second(net)):
+                async with receiver.joined(net.second_group):
                     raise raised
             assert caught.value is raised
             assert len(receiver.memberships) == 1
@@ -84,20 +77,20 @@ async def test_joined_leaves_when_the_block_is_cancelled(net: Changing) -> None:
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT) as receiver:
             with trio.CancelScope() as scope:
-                async with receiver.joined(second(net)):
+                async with receiver.joined(net.second_group):
                     scope.cancel()
                     await trio.sleep_forever()
             assert scope.cancelled_caught
             assert len(receiver.memberships) == 1
             with trio.CancelScope() as scope:
-                async with receiver.joined(second(net)):
+                async with receiver.joined(net.second_group):
                     scope.cancel()  # And then the end of the block is a checkpoint.
             assert scope.cancelled_caught
             assert len(receiver.memberships) == 1
 
 
 async def test_joined_leaves_alone_what_was_left_before(net: Changing) -> None:
-    more, third = second(net), group_of(net.family, 3)
+    more, third = net.second_group, group_of(net.family, 3)
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT) as receiver:
             async with receiver.joined([more, third]):
@@ -111,10 +104,10 @@ async def test_joined_leaves_alone_what_was_left_before(net: Changing) -> None:
 async def test_closing_inside_joined_is_no_error(net: Changing) -> None:
     with on(net.a), nothing_left_over():
         async with open_mcast_receiver(net.group, PORT) as receiver:
-            async with receiver.joined(second(net)):
+            async with receiver.joined(net.second_group):
                 await receiver.aclose()
             with pytest.raises(trio.ClosedResourceError):
-                await receiver.join(second(net))
+                await receiver.join(net.second_group)
 
 
 async def test_what_joined_stood_in_the_way_of_is_joined_when_it_ends(net: Changing) -> None:
@@ -125,7 +118,7 @@ async def test_what_joined_stood_in_the_way_of_is_joined_when_it_ends(net: Chang
             net.a.unplug("eth0")
             net.plug(number=11, name="eth1")
             # Before it has looked, so eth1 belongs to this block.
-            async with receiver.joined(second(net), interfaces="eth1"):
+            async with receiver.joined(net.second_group, interfaces="eth1"):
                 await until(receiver, "eth0 waiting", "eth1 joined", "eth1 joined")
             await until(receiver, "eth0 waiting", "eth1 joined")
             assert await net.heard(receiver) == ["eth1"]
@@ -148,7 +141,7 @@ async def test_what_cannot_be_joined_or_left_is_an_error_that_names_it(net: Chan
                 assert receiver.memberships == before
                 assert open_sockets() == sockets
 
-            group, more = net.group, second(net)
+            group, more = net.group, net.second_group
             await refuses("join", ValueError, f"group {group} is joined on interface eth0", group)
             await refuses("join", ValueError, f"group {group} is joined", [more, group])
             await refuses("join", ValueError, "10.0.0.1", "10.0.0.1")
@@ -180,9 +173,9 @@ async def test_after_closing_everything_is_a_closed_resource_error(net: Changing
         async with open_mcast_receiver(net.group, PORT) as receiver:
             await receiver.aclose()
             calls: list[Callable[[], Awaitable[None]]] = [
-                lambda: receiver.join(second(net)),
+                lambda: receiver.join(net.second_group),
                 lambda: receiver.leave(net.group),
-                lambda: receiver.joined(second(net)).__aenter__(),
+                lambda: receiver.joined(net.second_group).__aenter__(),
                 lambda: receiver.block_source(net.address(2)),
                 lambda: receiver.unblock_source(net.address(2)),
             ]
@@ -286,7 +279,7 @@ async def test_closing_ends_a_join_that_is_under_way(net: Changing) -> None:
 
 async def test_one_interface_that_refuses_a_join_does_not_stop_the_others(net: Changing) -> None:
     net.plug(number=11, name="eth1")
-    more = second(net)
+    more = net.second_group
     with refusing(net) as machine:
         async with open_mcast_receiver(net.group, PORT) as receiver:
             machine.opened, machine.refuses = 0, 2
@@ -300,8 +293,8 @@ async def test_join_sees_interfaces_that_nobody_has_looked_at_yet(net: Changing)
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT) as receiver:
             net.plug(number=11, name="eth1")
-            await receiver.join(second(net))
-            assert [name for group, name, _ in states(receiver) if group == second(net)] == [
+            await receiver.join(net.second_group)
+            assert [name for group, name, _ in states(receiver) if group == net.second_group] == [
                 "eth0",
                 "eth1",
             ]

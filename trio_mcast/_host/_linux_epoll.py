@@ -140,7 +140,7 @@ class _Chunk:
                 break
             given = len(batch) - before
             if given < asked // 2:
-                return []  # Most was rejected, which must not keep others waiting.
+                return []  # Most was rejected, or missing: others must not wait for it.
             room -= max(asked, given)
         else:
             self._many_each = self._many_each - 1 if self._many_each else _ONCE_FOR
