@@ -43,6 +43,7 @@ LAYERS: list[list[str]] = [
     ["_channel"],
     ["_receiver"],
     ["_outlets"],
+    ["_turns"],
     ["_sender"],
     ["_open"],
     ["__init__"],  # The public names; what stands below uses them as any program does.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import TypeAlias
 
 import attrs
@@ -21,6 +20,7 @@ from ._live import OpenedOnly
 from ._outlets import Gone, Outlet, Outlets
 from ._plan import BindAddress
 from ._statistics import SenderInterfaceStatistics, SenderStatistics
+from ._turns import Turns
 
 logger = logging.getLogger("trio_mcast")
 
@@ -53,7 +53,8 @@ _Route: TypeAlias = tuple[Outlet, BindAddress, _Tally]
 class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
     """Sends datagrams to multicast groups; made by `open_mcast_sender`.
 
-    It is a `trio.abc.SendChannel` of bytes. Several tasks may send through one sender.
+    It is a `trio.abc.SendChannel` of bytes. Several tasks may send through one sender: while a send
+    buffer is full, they have their turns in the order in which they came.
 
     A sender follows its interfaces, their addresses, and the routes, as `open_mcast_sender` tells.
     """
@@ -73,6 +74,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         # What was refused last on a group and interface, and logged.
         self._refused: dict[tuple[str | None, str | None], SocketSetupError] = {}
         self._last_statistics: SenderStatistics | None = None
+        self._turns = Turns(self._check_open)
         self._renew()
 
     async def _run(self) -> None:
@@ -137,8 +139,8 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             has gone out to some of the groups and interfaces, or to none.
         """
         await trio.lowlevel.checkpoint()
-        only = self._only
-        if only is not None and to is None and type(data) is bytes and not self._refused:
+        only, hindered = self._only, self._refused or self._turns.taken
+        if only is not None and to is None and type(data) is bytes and not hindered:
             try:
                 only[0].send(data, only[1])
             except OSError:
@@ -152,6 +154,8 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         done = 0
         try:
             for outlet, address, tally in routes:
+                if outlet in self._turns.taken:
+                    break
                 outlet.send(payload, address)
                 tally.sent += 1
                 done += 1
@@ -227,22 +231,13 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         sent, pauses = 0, 0
         while sent < len(payloads):
             try:
-                if len(payloads) == 1:
-                    outlet.send(payloads[0], address)
-                    count = 1
-                else:
-                    count = outlet.send_batch(payloads, sent, address)
+                count = await self._turns.hand_over(outlet, address, payloads, sent)
                 sent += count
                 tally.sent += count
                 pauses = 0  # The queue is being emptied, however slowly.
                 # Other tasks have their turn whenever another so many have been sent.
                 if sent // _SENT_AT_ONCE != (sent - count) // _SENT_AT_ONCE:
                     await trio.lowlevel.checkpoint()
-            except BlockingIOError:
-                # Closed may be the replies, or this socket, but not the sender.
-                with suppress(trio.ClosedResourceError):
-                    await outlet.wait_writable()
-                self._check_open()
             except OSError as error:
                 self._check_open()
                 successor = self._successor(route, to)

@@ -67,7 +67,7 @@ class McastSocket(Protocol):
         """
 
     async def wait_writable(self) -> None:
-        """Wait until there may be room to send."""
+        """Wait until there may be room to send. One task at a time."""
 
     def dropped(self) -> int | None:
         """How many datagrams the system dropped for want of room; `None` if it does not tell."""
