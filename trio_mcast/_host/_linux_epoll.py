@@ -33,10 +33,14 @@ _ONCE_FOR: Final = 16
 
 
 class _Some(Sequence[LinuxSocket]):
-    """Some sockets of a chunk, which are looked up only if they are asked for."""
+    """Some of the sockets that are known together, looked up only if they are asked for.
 
-    def __init__(self, chunk: _Chunk, numbers: list[int]) -> None:
-        self.chunk = chunk
+    They are those that there were at the look. What has become of them since does not matter here:
+    in one pass, the failure of one can have others closed, and their numbers can be others' then.
+    """
+
+    def __init__(self, together: Together, numbers: list[int]) -> None:
+        self.together = together
         self.numbers = memoryview(array("i", numbers))
 
     def __len__(self) -> int:
@@ -49,10 +53,9 @@ class _Some(Sequence[LinuxSocket]):
     def __getitem__(self, place: slice) -> list[LinuxSocket]: ...
 
     def __getitem__(self, place: int | slice) -> LinuxSocket | list[LinuxSocket]:
-        sockets = self.chunk.sockets
         if isinstance(place, slice):
-            return [sockets[number] for number in self.numbers[place]]
-        return sockets[self.numbers[place]]
+            return self.together.sockets_of(self.numbers[place])
+        return self.together.sockets_of([self.numbers[place]])[0]
 
 
 class _Chunk:
@@ -93,7 +96,7 @@ class _Chunk:
         together = self.known_together
         if together is None or len(numbers) < FEWEST:
             return [self.sockets[number] for number in numbers]
-        return together.sockets if len(numbers) == len(self.sockets) else _Some(self, numbers)
+        return together.sockets if len(numbers) == len(self.sockets) else _Some(together, numbers)
 
     @property
     def known_together(self) -> Together | None:
@@ -158,7 +161,7 @@ class _Chunk:
         together = self.known_together
         if together is not None and sockets is together.sockets:
             return each.read_together(together, together.numbers, room, batch)
-        if together is not None and isinstance(sockets, _Some) and sockets.chunk is self:
+        if together is not None and isinstance(sockets, _Some) and sockets.together is together:
             return each.read_together(together, sockets.numbers, room, batch)
         return each.read(sockets, room, batch)
 
