@@ -11,16 +11,17 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 
 import attrs
+import ifaddr
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.lab import Host
+from tests.lab import Host, Lab
 from tests.lab.fixtures import TwoLans
 from tests.lab.machine import LabMachine, on
 from trio_mcast import Interface, SocketSetupError, list_interfaces
@@ -31,7 +32,8 @@ from trio_mcast._platform import PLATFORMS, PlatformName, _bsd
 if sys.platform == "win32":
     pytest.skip("not for Windows", allow_module_level=True)
 
-from trio_mcast._host import InterfaceWatcher, _bsd_interfaces, _bsd_watch
+from trio_mcast._host import InterfaceWatcher, _bsd_interfaces, _bsd_watch, _interfaces
+from trio_mcast._host._facts import InterfaceFacts
 
 # Bytes to values ------------------------------------------------------------------------------
 
@@ -287,6 +289,48 @@ def test_list_of_addresses_is_walked_on_linux(two_lans: TwoLans) -> None:
     assert addresses == {
         (item.name, str(address)) for item in listed.values() for address in item.addresses("ipv4")
     }
+
+
+FACTS = InterfaceFacts(None, 1_500, True, False, True)
+
+
+def test_names_and_addresses_come_from_ifaddr_and_the_rest_from_the_system(
+    two_lans: TwoLans,
+) -> None:
+    with on(two_lans.a):
+        listed = {item.name: item for item in list_interfaces()}
+    asked: list[str] = []
+
+    def facts_of(name: str) -> InterfaceFacts:
+        asked.append(name)
+        return FACTS
+
+    with two_lans.a.inside():
+        read = _interfaces.read_bsd_interfaces(lambda query: facts_of)
+    assert sorted(asked) == ["eth0", "eth1", "lo"]
+    assert read == [
+        attrs.evolve(listed[name], **FACTS._asdict()) for name in ("lo", "eth0", "eth1")
+    ]
+
+
+def test_interface_renamed_while_they_are_read_is_not_missing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = lab.host("a")
+    host.run("ip", "link", "add", "old0", "type", "bridge")
+    names = ["old0", "new0"]
+    read_adapters = ifaddr.get_adapters
+
+    def rename_after_reading(*, include_unconfigured: bool) -> Iterable[ifaddr.Adapter]:
+        adapters = read_adapters(include_unconfigured)
+        if len(names) > 1:
+            host.run("ip", "link", "set", names.pop(0), "name", names[0])
+        return adapters
+
+    monkeypatch.setattr(ifaddr, "get_adapters", rename_after_reading)
+    with host.inside():
+        read = _interfaces.read_bsd_interfaces(lambda query: lambda name: FACTS)
+    assert [item.name for item in read] == ["lo", "new0"]
 
 
 def test_refused_list_of_addresses_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

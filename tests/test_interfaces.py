@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Iterable
-from ipaddress import ip_interface
+import socket
+import struct
+import sys
+from ipaddress import IPv4Address, ip_interface
+from typing import Any
 
-import ifaddr
 import pytest
 
 from trio_mcast import (
@@ -20,6 +23,11 @@ from trio_mcast import (
 from .lab import Host, Lab
 from .lab.fixtures import TwoLans
 from .lab.machine import on
+
+if sys.platform != "linux":
+    pytest.skip("what Linux says of its interfaces", allow_module_level=True)
+
+from trio_mcast._host import _linux_interfaces
 
 
 def interfaces_by_ip_command(host: Host) -> list[Interface]:
@@ -76,23 +84,82 @@ def test_address_with_a_label_belongs_to_its_interface(lab: Lab) -> None:
         assert [item.name for item in find_interfaces(["10.0.0.2", "eth0"])] == ["eth0"]
 
 
-def test_interface_renamed_while_they_are_read_is_not_missing(
+def test_interface_renamed_while_they_are_read_is_whole(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = lab.host("a")
-    host.run("ip", "link", "add", "old0", "type", "bridge")
-    names = ["old0", "new0"]
-    read_adapters = ifaddr.get_adapters
+    host.plug("old0", lab.switch("lan"), "10.0.0.1/24", link_local=False)
+    questions: list[int] = []
+    dump = _linux_interfaces._dump
 
-    def rename_after_reading(*, include_unconfigured: bool) -> Iterable[ifaddr.Adapter]:
-        adapters = read_adapters(include_unconfigured)
-        if len(names) > 1:
-            host.run("ip", "link", "set", names.pop(0), "name", names[0])
-        return adapters
+    def rename_after_links(query: socket.socket, question: int) -> tuple[list[bytes], bool]:
+        answer = dump(query, question)
+        if not questions:
+            host.run("ip", "link", "set", "old0", "name", "new0")
+        questions.append(question)
+        return answer
 
-    monkeypatch.setattr(ifaddr, "get_adapters", rename_after_reading)
+    monkeypatch.setattr(_linux_interfaces, "_dump", rename_after_links)
     with on(host):
-        assert [item.name for item in list_interfaces()] == ["lo", "new0"]
+        listed = {item.name: item.addresses("ipv4") for item in list_interfaces()}
+    assert len(questions) == 2
+    # As it was when the interfaces were read, with the addresses that were read after that.
+    assert listed["old0"] == (IPv4Address("10.0.0.1"),)
+
+
+def test_interfaces_are_read_again_if_they_changed_meanwhile(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = lab.host("a")
+    questions: list[int] = []
+    dump = _linux_interfaces._dump
+
+    def change_after_links(query: socket.socket, question: int) -> tuple[list[bytes], bool]:
+        messages, whole = dump(query, question)
+        questions.append(question)
+        if len(questions) == 1:
+            host.run("ip", "link", "add", "late0", "type", "bridge")
+            whole = False  # The kernel says so where the list takes more than one message.
+        return messages, whole
+
+    monkeypatch.setattr(_linux_interfaces, "_dump", change_after_links)
+    with on(host):
+        assert [item.name for item in list_interfaces()] == ["lo", "late0"]
+
+
+class Answering:
+    """What stands for a netlink socket: it gives handmade answers."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self._answers = [*answers]
+
+    def sendto(self, data: bytes, address: object) -> int:
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        return self._answers.pop(0)
+
+
+def message(kind: int, content: bytes, flags: int = 0) -> bytes:
+    return struct.pack("=IHHII", 16 + len(content), kind, flags, 1, 0) + content
+
+
+DONE = message(3, bytes(4))
+
+
+def test_dump_tells_the_messages_and_whether_they_fit_together() -> None:
+    first, other, second = message(16, b"abcd"), message(99, b"1234"), message(20, b"efgh")
+    answers: Any = Answering(first + other, second, DONE)
+    assert _linux_interfaces._dump(answers, 18) == ([b"abcd", b"efgh"], True)
+    changed: Any = Answering(message(16, b"abcd", flags=0x10) + DONE)
+    assert _linux_interfaces._dump(changed, 18) == ([b"abcd"], False)
+
+
+@pytest.mark.parametrize("kind", [2, 3])
+def test_dump_that_is_refused_is_an_error(kind: int) -> None:
+    refused: Any = Answering(message(16, b"abcd"), message(kind, struct.pack("=i", -errno.EPERM)))
+    with pytest.raises(PermissionError):
+        _linux_interfaces._dump(refused, 18)
 
 
 def test_find_interfaces_takes_what_opening_takes(two_lans: TwoLans) -> None:

@@ -74,7 +74,7 @@ def test_family_number_is_what_the_header_says(target: str, family: Family) -> N
 # What looks like an operating system's number, wherever in the package it stands; a name that ends
 # in _BYTES is one of ours.
 _SYSTEM_SYMBOL = re.compile(
-    r"_?((?:(?:AF|ARPHRD|ERROR|GAA|IF|IFAN|IFF|IP|IPV6|MCAST|MIB|MSG|NLM|RTA|RTM|RTMGRP|SCM|SIO|SO|SOL|UDP)_|SIOCGIF|WSAE)[A-Z0-9_]+)(?<!_BYTES)"
+    r"_?((?:(?:AF|ARPHRD|ERROR|GAA|IF|IFA|IFAN|IFF|IFLA|IP|IPV6|MCAST|MIB|MSG|NLM|NLMSG|RTA|RTM|RTMGRP|SCM|SIO|SO|SOL|UDP)_|SIOCGIF|WSAE)[A-Z0-9_]+)(?<!_BYTES)"
 )
 
 
@@ -211,8 +211,8 @@ SETTABLE: list[tuple[Family, str, int]] = [
 
 if sys.platform == "linux":
 
-    def test_fast_path_has_the_structures_of_the_header() -> None:
-        from trio_mcast._host import _linux_buffers, _routes
+    def test_structures_of_the_fast_path_and_of_netlink_are_those_of_the_header() -> None:
+        from trio_mcast._host import _linux_buffers, _linux_interfaces, _routes
         from trio_mcast._platform import _control
 
         sizes, offsets = HEADERS["linux"]["sizeof"], HEADERS["linux"]["offsets"]
@@ -234,8 +234,11 @@ if sys.platform == "linux":
         assert lengths.tolist() == [1, 1]
         assert sizes["sockaddr_in6"] == _linux_buffers.NAME_BYTES
         assert _control._CMSGHDR.size == sizes["cmsghdr"]
-        layouts = (_routes._HEADER, _routes._ROUTE, _routes._ATTRIBUTE)
+        layouts = [_routes._HEADER, _routes._ROUTE, _routes._ATTRIBUTE]
         names = ["nlmsghdr", "rtmsg", "rtattr"]
+        listing = _linux_interfaces
+        layouts += [listing._HEADER, listing._LINK, listing._ADDRESS, listing._ATTRIBUTE]
+        names += ["nlmsghdr", "ifinfomsg", "ifaddrmsg", "rtattr"]
         assert [item.size for item in layouts] == [sizes[name] for name in names]
 
     def _udp_socket(family: Family) -> socket.socket:

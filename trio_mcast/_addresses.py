@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import attrs
 
+from ._errors import printable
+
 # The largest payload of a UDP datagram over IPv4: 65,535 bytes of IPv4 packet less 20 bytes of IPv4
 # header and 8 of UDP header. (IPv6 could carry 20 bytes more; one limit for both families
 # means that a program does not break when its groups change.)
@@ -37,6 +39,7 @@ class Endpoint(NamedTuple):
 
     Attributes:
         host: The address as text. A link-local IPv6 address carries its zone: ``"fe80::1%eth0"``.
+            The zone is the interface's name, or its index if there is a "%" in the name.
         port: The UDP port, 0 to 65535.
     """
 
@@ -44,7 +47,8 @@ class Endpoint(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        host = printable(self.host)
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
 @attrs.frozen

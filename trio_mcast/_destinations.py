@@ -19,7 +19,8 @@ from ._addresses import (
     parse_port,
     without_zone,
 )
-from ._interface import Interface
+from ._errors import printable
+from ._interface import Interface, zone_of
 from ._plan import FAMILY_LABEL, BindAddress, SocketSpec, bind_address
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -153,10 +154,10 @@ class Ways:
         if zone is not None:
             numbers = self._in_zone(numbers, zone, str(address))
         elif isinstance(address, IPv6Address) and address.is_link_local and len(numbers) > 1:
+            example = printable(zone_of(self.sockets[min(numbers)].interface))
             raise ValueError(
-                f"to={str(address)!r} needs a zone, as in "
-                f"{address}%{self.sockets[min(numbers)].interface}: a link-local address means "
-                "another machine on each interface"
+                f"to={str(address)!r} needs a zone, as in {address}%{example}: a link-local "
+                "address means another machine on each interface"
             )
         near = [item for item in numbers if _is_on_link(self.sockets[item].interface, bare)]
         # One that is open is better than one that is near and is not.
@@ -186,9 +187,9 @@ class Ways:
     def _in_zone(self, numbers: Sequence[int], zone: str, to: str) -> list[int]:
         found = [item for item in numbers if _is_zone_of(self.sockets[item].interface, zone)]
         if not found:
-            names = dict.fromkeys(item.interface.name for item in self.sockets)
+            names = dict.fromkeys(str(item.interface) for item in self.sockets)
             raise ValueError(
-                f"to={to!r}: {zone} is not an interface of this sender, which has "
+                f"to={to!r}: {printable(zone)} is not an interface of this sender, which has "
                 f"{', '.join(names)}"
             )
         return found

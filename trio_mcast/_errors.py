@@ -23,8 +23,21 @@ __all__ = [
 ]
 
 
+def printable(text: str) -> str:
+    """Return a text as it can be written anywhere: bytes of a name that are no UTF-8 are escaped.
+
+    Linux lets the name of an interface be almost any bytes. Those that are no UTF-8 are lone
+    surrogates in Python (PEP 383), so that the name still means the interface. No file and no
+    terminal takes them: writing one raises `UnicodeEncodeError`.
+    """
+    return text.encode(errors="backslashreplace").decode()
+
+
 class McastError(Exception):
     """Base class of the errors that this library raises about the world it runs in."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class InterfaceNotFoundError(McastError, LookupError):

@@ -69,7 +69,7 @@ class Intake:
     def _start(self, reader: InterfaceReader) -> None:
         if self._nursery is not None:
             self._nursery.start_soon(
-                reader.run, self.queue, self._fail, name=f"read {reader.interface.name}"
+                reader.run, self.queue, self._fail, name=f"read {reader.interface}"
             )
 
     def _fail(self, reader: InterfaceReader, socket: McastSocket, error: OSError) -> None:

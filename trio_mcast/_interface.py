@@ -9,7 +9,7 @@ from typing import TypeAlias
 import attrs
 
 from ._addresses import Family, IPAddress, family_of
-from ._errors import AmbiguousInterfaceError, InterfaceNotFoundError
+from ._errors import AmbiguousInterfaceError, InterfaceNotFoundError, printable
 
 
 @attrs.frozen
@@ -17,7 +17,9 @@ class Interface:
     """A network interface of this machine, as it was when it was listed.
 
     Attributes:
-        name: The system's name for it, such as ``"eth0"``.
+        name: The system's name for it, such as ``"eth0"``. Bytes of it that are no UTF-8 are lone
+            surrogates, as `os.fsdecode` makes them and ``sys.argv`` has them: so it still means the
+            interface, but cannot be printed. ``str()`` of the interface can: it escapes them.
         index: The system's number for it, from 1.
         description: A name for people; the same as ``name`` where the system has no other.
         ipv4_addresses: Its IPv4 addresses with their networks; the first is the one senders use.
@@ -48,7 +50,15 @@ class Interface:
         return tuple(IPv6Address(item.packed) for item in self.ipv6_addresses)
 
     def __str__(self) -> str:
-        return self.name
+        return printable(self.name)
+
+
+def zone_of(interface: Interface) -> str:
+    """Return the zone that stands for an interface in an IPv6 address, as `by_zone` takes it.
+
+    That is its name. `ipaddress` takes no zone with a "%" in it: then it is the index.
+    """
+    return str(interface.index) if "%" in interface.name else interface.name
 
 
 InterfaceSelector: TypeAlias = str | int | IPv4Address | IPv6Address | Interface
@@ -75,7 +85,7 @@ def describe_interfaces(interfaces: Iterable[Interface]) -> str:
     parts = []
     for item in interfaces:
         addresses = [str(each) for each in (*item.ipv4_addresses, *item.ipv6_addresses)]
-        parts.append(f"{item.name} ({', '.join(addresses)})" if addresses else item.name)
+        parts.append(f"{item} ({', '.join(addresses)})" if addresses else str(item))
     return ", ".join(parts) or "none"
 
 
@@ -148,7 +158,7 @@ def _select_one(selector: InterfaceSelector, interfaces: Sequence[Interface]) ->
                 return Selection(item)
         raise InterfaceNotFoundError(
             f"no interface has index {selector}; there are: "
-            + ", ".join(f"{item.index} ({item.name})" for item in interfaces)
+            + ", ".join(f"{item.index} ({item})" for item in interfaces)
         )
     if isinstance(selector, str):
         for item in interfaces:
@@ -203,9 +213,9 @@ def _by_address(address: IPAddress, interfaces: Sequence[Interface]) -> Selectio
             f"no interface has the address {address}; there are: {describe_interfaces(interfaces)}"
         )
     if len(matches) > 1:
-        hint = f" or add a zone, as in {bare}%{matches[0].name}" if bare.version == 6 else ""
+        hint = f" or add a zone, as in {bare}%{zone_of(matches[0])}" if bare.version == 6 else ""
         raise AmbiguousInterfaceError(
             f"the address {address} is on {len(matches)} interfaces: "
-            f"{', '.join(item.name for item in matches)}; name one of them{hint}"
+            f"{', '.join(map(str, matches))}; name one of them{hint}"
         )
     return Selection(matches[0], bare)

@@ -63,7 +63,7 @@ class Member:
             logger.warning("%s", self.error)
         else:
             what = "unicast" if self.plan.group is None else f"group {self.plan.group}"
-            logger.info("%s on interface %s is %s", what, self.plan.interface.name, self.state)
+            logger.info("%s on interface %s is %s", what, self.plan.interface, self.state)
 
     def tell_nothing(self) -> None:
         """How it stands is known to who asked for it, or was logged."""

@@ -130,7 +130,7 @@ class Members:
             if member is not None:
                 what = "waited for" if member.state == "waiting" else "joined"
                 raise ValueError(
-                    f"group {plan.group} is {what} on interface {plan.interface.name} already: "
+                    f"group {plan.group} is {what} on interface {plan.interface} already: "
                     "leave it there first, or block and unblock sources"
                 )
         named = request.selectors is not None

@@ -44,6 +44,7 @@ from ._addresses import (
     IPAddress,
     family_of,
 )
+from ._errors import printable
 from ._interface import (
     Interface,
     InterfaceSelector,
@@ -177,9 +178,10 @@ def _selections_for(
             return [Selection(zone)]
         named = [item for item in selections if item.interface == zone]
         if not named:
-            chosen = ", ".join(item.interface.name for item in selections)
+            chosen = ", ".join(str(item.interface) for item in selections)
             raise ValueError(
-                f"group {group} names interface {zone.name}, which interfaces leaves out ({chosen})"
+                f"group {printable(str(group))} names interface {zone}, which interfaces leaves "
+                f"out ({chosen})"
             )
         selections = named
     serving = [item for item in selections if item.serves(group.family)]
@@ -187,8 +189,8 @@ def _selections_for(
         label = FAMILY_LABEL[group.family]
         addresses = ", ".join(str(item.address) for item in selections)
         raise ValueError(
-            f"group {group} is {label}, but interfaces names only addresses that are not "
-            f"({addresses}): name the interface itself, or its {label} address"
+            f"group {printable(str(group))} is {label}, but interfaces names only addresses that "
+            f"are not ({addresses}): name the interface itself, or its {label} address"
         )
     return serving
 
@@ -211,8 +213,9 @@ def check_source_families(
     if what == "sources":
         for family, group in group_families.items():
             if not any(family_of(source) == family for source in sources):
+                shown = printable(str(group))
                 raise ValueError(
-                    f"sources has no {FAMILY_LABEL[family]} address, so group {group} could "
+                    f"sources has no {FAMILY_LABEL[family]} address, so group {shown} could "
                     "receive nothing: add one, or receive that group separately"
                 )
 

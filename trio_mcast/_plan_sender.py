@@ -191,7 +191,7 @@ def replan_sender(
         if local is None and not bound.is_unspecified:
             # Without an address of its own, its datagrams would come from another interface's.
             label = FAMILY_LABEL[want.group.family]
-            reason = f"interface {place.interface.name} has no {label} address now"
+            reason = f"interface {place.interface} has no {label} address now"
             planned.append(Absence(errno.EADDRNOTAVAIL, reason))
             continue
         key = (place.interface.name, want.group.family, local)
@@ -294,14 +294,13 @@ def _source_for(
             there = ", ".join(str(item) for item in own) or "none of this family"
             raise ValueError(
                 f"source_address {source_address} is not an address of interface "
-                f"{selection.interface.name} (its addresses: {there})"
+                f"{selection.interface} (its addresses: {there})"
             )
         return bare
     if selection.address is not None:
         if selection.address not in own:
             raise ValueError(
-                f"interface {selection.interface.name} does not have the address "
-                f"{selection.address} now"
+                f"interface {selection.interface} does not have the address {selection.address} now"
             )
         return selection.address
     if group.family == "ipv6":

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import attrs
 
 from ._addresses import Family, Group, IPAddress, family_of
-from ._errors import AmbiguousInterfaceError, InterfaceNotFoundError
+from ._errors import AmbiguousInterfaceError, InterfaceNotFoundError, printable
 from ._interface import (
     Interface,
     InterfaceSelector,
@@ -229,17 +229,20 @@ def check_served(request: Request, plans: Iterable[MembershipPlan]) -> None:
     if request.selectors is None:
         return
     served = {plan.group for plan in plans}
-    names = ", ".join(map(_text_of, request.selectors))
+    names = printable(", ".join(map(_text_of, request.selectors)))
     for group in request.groups:
         if str(group.address) not in served:
-            raise ValueError(f"group {group} cannot be received on what interfaces names ({names})")
+            raise ValueError(
+                f"group {printable(str(group))} cannot be received on what interfaces names "
+                f"({names})"
+            )
     for selector in request.selectors:
         family = _family_of_selector(selector)
         if family is not None and all(group.family != family for group in request.groups):
             label = FAMILY_LABEL[family]
             raise ValueError(
-                f"interfaces names the {label} address {_text_of(selector)}, but no group is "
-                f"{label}: name the interface instead"
+                f"interfaces names the {label} address {printable(_text_of(selector))}, but no "
+                f"group is {label}: name the interface instead"
             )
 
 
@@ -318,7 +321,7 @@ def _family_of_selector(selector: InterfaceSelector) -> Family | None:
 
 def _text_of(selector: InterfaceSelector) -> str:
     """A selector as text: the same for an address, however it is written."""
-    text = str(selector)
+    text = selector.name if isinstance(selector, Interface) else str(selector)
     if isinstance(selector, (IPv4Address, IPv6Address)):
         text = text.partition("/")[0]  # As `Interface` has them, with their networks.
     address = address_or_none(text)
@@ -338,10 +341,10 @@ def names_meant(
     for selector in selectors:
         meant = [item.name for item in interfaces if _means(selector, item)]
         if not meant:
-            there = ", ".join(dict.fromkeys(item.name for item in interfaces)) or "none"
+            there = ", ".join(dict.fromkeys(map(str, interfaces))) or "none"
+            text = selector.name if isinstance(selector, Interface) else str(selector)
             raise ValueError(
-                f"interfaces: nothing is joined on {str(selector)!r}; there are memberships on: "
-                f"{there}"
+                f"interfaces: nothing is joined on {text!r}; there are memberships on: {there}"
             )
         names.update(meant)
     return frozenset(names)
@@ -379,7 +382,7 @@ def keys_meant(
         ]
         if not found[group]:
             where = "" if names is None else f" on {', '.join(sorted(names))}"
-            raise ValueError(f"group {group} is not joined{where}")
+            raise ValueError(printable(f"group {group} is not joined{where}"))
     return found
 
 

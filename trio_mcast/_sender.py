@@ -303,9 +303,9 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
 
     def _note_recovered(self, routes: Iterable[_Route]) -> None:
         for outlet, address, _ in routes:
-            where = (_group_of(address), outlet.spec.interface.name)
-            if self._refused.pop(where, None) is not None:
-                logger.info("datagrams to group %s go out on interface %s again", *where)
+            group, interface = _group_of(address), outlet.spec.interface
+            if self._refused.pop((group, interface.name), None) is not None:
+                logger.info("datagrams to group %s go out on interface %s again", group, interface)
 
     def _routes(self, to: Destination) -> tuple[_Route, ...]:
         """The sockets and addresses for a destination.

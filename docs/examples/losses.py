@@ -37,7 +37,7 @@ async def main() -> None:
         counted = receiver.statistics()
     tell("in all", counted)
     for item in counted.memberships:
-        tell(f"{item.group} on {item.interface.name}", item)
+        tell(f"{item.group} on {item.interface}", item)
 
 
 trio.run(main)

@@ -5,10 +5,10 @@ from trio_mcast import InterfaceNotFoundError, default_interface, find_interface
 print("All interfaces:")
 for interface in list_interfaces():
     addresses = [str(item) for item in (*interface.ipv4_addresses, *interface.ipv6_addresses)]
-    print(f"  {interface.index} {interface.name} {' '.join(addresses)}")
+    print(f"  {interface.index} {interface} {' '.join(addresses)}")
 
 try:
-    receiving = [interface.name for interface in find_interfaces(None)]
+    receiving = [str(interface) for interface in find_interfaces(None)]
 except InterfaceNotFoundError:
     receiving = []
 print("A receiver joins on:", " ".join(receiving) or "none")

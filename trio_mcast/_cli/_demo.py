@@ -171,11 +171,11 @@ def loopback_interface(interfaces: list[Interface]) -> Interface:
         if interface.is_loopback:
             if not interface.is_up:
                 raise McastError(
-                    f"the loopback interface {interface.name} is down: bring it up "
-                    f"(on Linux: sudo ip link set {interface.name} up)"
+                    f"the loopback interface {interface} is down: bring it up "
+                    f"(on Linux: sudo ip link set {interface} up)"
                 )
             return interface
-    names = ", ".join(item.name for item in interfaces) or "none"
+    names = ", ".join(map(str, interfaces)) or "none"
     raise InterfaceNotFoundError(f"this machine has no loopback interface; there are: {names}")
 
 

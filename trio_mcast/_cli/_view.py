@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +29,9 @@ def open_console() -> Console:
 
     It honours NO_COLOR, and writes no control characters where there is no terminal.
     """
+    # An interface can have any name; what the encoding lacks is escaped, as on standard error.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH)
@@ -38,7 +43,7 @@ def print_introduction(console: Console, setup: DemoSetup) -> None:
     console.print(
         Text.assemble(
             "Multicast on the loopback interface ",
-            (setup.interface.name, "bold"),
+            (str(setup.interface), "bold"),
             "; nothing leaves this machine.",
         )
     )
@@ -152,7 +157,7 @@ def _arrival_table(arrivals: Sequence[Arrival]) -> Table:
         table.add_row(
             Text(f"{arrival.seconds:.2f} s", "dim"),
             Text(datagram.group or "", _SENDER_STYLES.get(arrival.planned.sender, "")),
-            datagram.interface.name,
+            str(datagram.interface),
             str(datagram.source),
             str(len(datagram.data)),
             "" if datagram.ttl is None else str(datagram.ttl),

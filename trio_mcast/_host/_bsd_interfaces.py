@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from .._errors import printable
 from .._platform import _bsd
 from ._facts import InterfaceFacts
 
@@ -120,7 +121,7 @@ class LinkFacts:
             OSError: There is none.
         """
         if name not in self._links:
-            raise OSError(f"interface {name} was not there")
+            raise OSError(f"interface {printable(name)} was not there")
         flags, link = self._links[name]
         answer = fcntl.ioctl(self._query, _bsd.SIOCGIFMTU, _bsd.mtu_request(name))
         return InterfaceFacts(

@@ -14,6 +14,7 @@ import trio
 from .._addresses import Endpoint, host_with_zone, parse_address, without_zone
 from .._datagram import Datagram
 from .._errors import explain_refusal
+from .._interface import zone_of
 from .._plan import BindAddress, SocketSpec
 from .._platform import Platform, SocketOption
 from .._platform._control import NOTHING, Arrival, ControlDecoder
@@ -85,7 +86,7 @@ class PosixSocket:
 
     def _with_zone(self, host: str) -> str:
         address = without_zone(parse_address(host, "address"))
-        return host_with_zone(address, 1, lambda index: self.spec.interface.name)
+        return host_with_zone(address, 1, lambda index: zone_of(self.spec.interface))
 
     def _option(self, symbol: str) -> int:
         numbers = self._platform.constants

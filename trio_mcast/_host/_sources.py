@@ -13,6 +13,7 @@ from .._addresses import (
     parse_address,
     without_zone,
 )
+from .._interface import zone_of
 from .._plan import SocketSpec
 from ._protocols import Rejection
 
@@ -40,7 +41,7 @@ class SourceCache(dict["bytes | tuple[object, ...]", "Endpoint | Rejection"]):
 
         Args:
             layout: How the system writes socket addresses.
-            zone: The name and the index of the interface.
+            zone: What stands for the interface in an address, and its index.
             excluded: The sources to reject.
             own: This machine's addresses, to reject.
             only: The only sources not to reject; none for any.
@@ -93,7 +94,7 @@ _shared: weakref.WeakValueDictionary[
 
 def source_cache(layout: SockaddrFormat, spec: SocketSpec) -> SourceCache:
     """The cache for a socket."""
-    zone = (spec.interface.name, spec.interface.index)
+    zone = (zone_of(spec.interface), spec.interface.index)
     # For a group the system lets only the chosen sources through, for unicast it does not.
     only = frozenset(spec.sources) if spec.accepts_unicast else frozenset[str]()
     key = (layout, zone, spec.rejected_sources, spec.own_addresses, only)

@@ -15,12 +15,12 @@ from .._interface import Interface
 from .._plan import SocketSpec
 from .._platform import Platform, current_platform
 from ._carry_out import Step, carry_out
-from ._interfaces import read_interfaces
 from ._protocols import InterfaceWatcher, McastSocket, Poller
 from ._routes import routed_interface
 
 if sys.platform == "linux":
     from ._linux_epoll import EpollPoller
+    from ._linux_interfaces import read_linux_interfaces
     from ._linux_io import LinuxSocket
     from ._linux_watch import NetlinkWatcher
 elif sys.platform == "win32":
@@ -29,6 +29,7 @@ elif sys.platform == "win32":
     from ._windows_watch import WindowsWatcher
 else:
     from ._bsd_watch import RoutingSocketWatcher
+    from ._interfaces import read_bsd_interfaces
     from ._kqueue import KqueuePoller
     from ._posix_io import PosixSocket
 
@@ -122,10 +123,12 @@ def _wrap(
 
 
 def _read_interfaces() -> list[Interface]:
-    if sys.platform == "win32":
+    if sys.platform == "linux":
+        return read_linux_interfaces()
+    elif sys.platform == "win32":
         return read_windows_interfaces()
     else:
-        return read_interfaces()
+        return read_bsd_interfaces()
 
 
 def _routed_interface(group: Group, interfaces: Sequence[Interface]) -> Interface | None:

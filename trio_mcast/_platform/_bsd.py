@@ -7,6 +7,7 @@ Never run on either.
 
 from __future__ import annotations
 
+import os
 import struct
 from ipaddress import IPv6Address
 from typing import Final
@@ -81,7 +82,7 @@ def decode_sockaddr_dl(raw: bytes) -> LinkAddress:
 
 def mtu_request(name: str) -> bytes:
     """What SIOCGIFMTU takes, a ``struct ifreq``."""
-    return _IFREQ.pack(name.encode(), 0)
+    return _IFREQ.pack(os.fsencode(name), 0)
 
 
 def mtu_in(answer: bytes) -> int:

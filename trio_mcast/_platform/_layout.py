@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -312,7 +313,7 @@ def unicast_only(platform: Platform, family: Family) -> Iterator[SocketOption]:
 
 
 def _device(name: str) -> bytes:
-    return name.encode() + b"\0"
+    return os.fsencode(name) + b"\0"
 
 
 def unicast_restriction(platform: Platform, family: Family, name: str) -> Iterator[SocketOption]:

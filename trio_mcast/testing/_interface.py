@@ -7,6 +7,7 @@ from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import Protocol, TypeAlias
 
 from .._addresses import Endpoint, Family, IPAddress, family_of
+from .._errors import printable
 from .._interface import Interface
 from ._core import Core
 from ._frames import Frame, Packet
@@ -88,7 +89,7 @@ class VirtualInterface:
         return f"<VirtualInterface {self}>"
 
     def __str__(self) -> str:
-        return f"{self._owner.name}/{self.name}"
+        return printable(f"{self._owner.name}/{self.name}")
 
     @property
     def owner(self) -> Owner:

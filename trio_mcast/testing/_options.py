@@ -61,7 +61,7 @@ def as_int(value: int | bytes) -> int:
 def device_name(value: int | bytes) -> str:
     """The name in SO_BINDTODEVICE; empty for none."""
     raw = value if isinstance(value, bytes) else struct.pack("=i", value)
-    return raw.partition(b"\0")[0].decode(errors="replace")
+    return os.fsdecode(raw.partition(b"\0")[0])
 
 
 def multicast_interface(platform: Platform, value: int | bytes) -> tuple[int, IPv4Address | None]:

@@ -16,6 +16,7 @@ from .._errors import explain_refusal
 from .._host import Rejection
 from .._host._options import apply_option
 from .._host._sources import source_cache
+from .._interface import zone_of
 from .._plan import BindAddress, SocketSpec
 from .._platform import SocketOption
 from .._platform._bsd import AF_LINK
@@ -78,7 +79,7 @@ class VirtualSocket:
         address = self.kernel.state.address
         if address is None:
             return "0.0.0.0" if self.spec.family == "ipv4" else "::"
-        return host_with_zone(address, 1, lambda index: self.spec.interface.name)
+        return host_with_zone(address, 1, lambda index: zone_of(self.spec.interface))
 
     @property
     def is_readable(self) -> bool:

@@ -18,6 +18,8 @@ from typing import Literal, TypeAlias
 
 import attrs
 
+from .._errors import printable
+
 EventKind: TypeAlias = Literal[
     "plugged",
     "unplugged",
@@ -88,7 +90,7 @@ class TraceEvent:
             parts.append(f"{shown!r}{cut}")
         if self.reason:
             parts.append(f"({self.reason})")
-        return " ".join(parts).rstrip()
+        return printable(" ".join(parts).rstrip())
 
 
 # How much of a payload a line shows. Arbitrary.
