@@ -203,6 +203,35 @@ def test_join_that_fails_for_good_is_not_tried_again(
     assert tried[80] == 1
 
 
+MCAST_BLOCK_SOURCE = 84  # On both
+
+
+@pytest.mark.parametrize(("name", "told"), [("darwin", []), ("freebsd", [84, 84, 84])])
+def test_excluded_source_is_rejected_whatever_becomes_of_the_block(
+    name: PlatformName,
+    told: list[int],
+    opened: list[FakeSocket],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    blocks = (MCAST_BLOCK_SOURCE,)
+    refuse(monkeypatch, lambda number, _, times: errno.ENOMEM if number in blocks else None)
+    first, both = ["10.0.0.8"], ["10.0.0.8", "10.0.0.9"]
+    (spec,) = receivers(name, excluded_sources=first, receive_ttl=True)
+    (more,) = receivers(name, excluded_sources=both, receive_ttl=True)
+    sock = FakeHost(name).open_socket(spec)
+    sources = [("10.0.0.7", 1), ("10.0.0.8", 1), ("10.0.0.9", 1)]
+    opened[0].waiting = [(b"", [], source) for source in sources]
+    heard = [datagram.source.host for datagram in sock.receive(9)]
+    assert heard == ["10.0.0.7", "10.0.0.9"]
+    # What was heard before is known from then.
+    sock.revise(more, [option for option in more.options if option.number == MCAST_BLOCK_SOURCE])
+    opened[0].waiting = [(b"", [], source) for source in sources]
+    assert [datagram.source.host for datagram in sock.receive(9)] == ["10.0.0.7"]
+    assert sock.rejected == {Rejection.EXCLUDED_SOURCE: 3}
+    numbers = [call[1][1] for call in opened[0].calls if call[0] == "setsockopt"]
+    assert [number for number in numbers if number == MCAST_BLOCK_SOURCE] == told
+
+
 SO_SNDBUF, SO_RCVBUF = 4097, 4098
 
 

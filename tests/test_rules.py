@@ -243,8 +243,9 @@ def test_source_changes_make_one_socket_of_another_within_the_limit(
             blocked.add(value)
         assert len(blocked) <= limit
     assert blocked == blocks(new)
-    assert len(blocked) == min(len(after), limit)
-    assert len(new.rejected_sources) == len(after) - len(blocked)
+    assert len(blocked) == (0 if platform.name == "darwin" else min(len(after), limit))
+    filtered = 0 if platform.name in ("darwin", "freebsd") else len(blocked)
+    assert len(new.rejected_sources) == len(after) - filtered
 
 
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda platform: platform.name)

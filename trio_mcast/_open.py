@@ -62,7 +62,8 @@ def open_mcast_receiver(
             RFC 3376 and RFC 3810). Any number: those beyond what the kernel takes on one socket are
             spread over more sockets. Each family of the groups needs a source of that family.
         excluded_sources: Receive from all but these (an EXCLUDE filter). Any number: those beyond
-            what the kernel takes are rejected after reading. Not together with ``sources``.
+            what the kernel takes are rejected after reading, on macOS and FreeBSD all of them. Not
+            together with ``sources``.
         accept_unicast: Whether to receive unicast to the port as well, as mDNS and SSDP need it:
             what is sent to any address of the interfaces, in the families of their groups. Its
             ``group`` is `None`. ``sources``, ``excluded_sources`` and ``loopback`` apply to it.

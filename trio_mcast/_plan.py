@@ -257,16 +257,18 @@ def plan_membership(
     local = selection.address or next(iter(interface.addresses(family)), None)
     # Bound to an address instead of the group, it is given unicast to that address: filtered here.
     unicast = wishes.accept_unicast and not platform.binds_to_group and local is not None
-    rejected = frozenset(str(item) for item in excluded[0 if unicast else limit :])
+    blocked = excluded[:limit] if platform.blocks_sources else []
+    left_to_system = len(blocked) if platform.filters_blocked and not unicast else 0
+    rejected = frozenset(str(item) for item in excluded[left_to_system:])
     system_decides = platform.receiver_decides_loopback and not unicast
     if wishes.loopback or system_decides or interface.is_loopback:
         own_addresses = frozenset()
     sockets = []
     # Sources beyond what one socket takes go to further sockets: their filters share no source, so
     # each datagram still comes once. Exclusions cannot be spread like that (each socket would get
-    # what the others exclude): those beyond the limit are rejected after reading.
+    # what the others exclude): what the system does not filter is rejected after reading.
     for chunk in [sources[i : i + limit] for i in range(0, len(sources), limit)] or [[]]:
-        joins = _joins(group.address, interface, local, (chunk, excluded[:limit]), platform)
+        joins = _joins(group.address, interface, local, (chunk, blocked), platform)
         options = (*common, *joins)
         sockets.append(
             SocketSpec(
@@ -303,7 +305,9 @@ def _joins(
     if not included:
         yield layout.join_group(platform, interface.index, group, local)
     for source in excluded:
-        yield layout.block_source(platform, interface.index, group, source, local)
+        block = layout.block_source(platform, interface.index, group, source, local)
+        # Where it filters nothing, the socket is right without it.
+        yield attrs.evolve(block, required=platform.filters_blocked)
 
 
 def _receiver_bind(

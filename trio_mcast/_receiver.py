@@ -250,8 +250,8 @@ class McastReceiver(DatagramChannel):
         """Receive nothing more from a source, in groups that are joined from any source.
 
         The kernel leaves it out, as far as it takes sources (10 per IPv4 group on Linux, 64 per
-        IPv6 group); beyond that its datagrams are rejected after reading and counted. What has been
-        read before is still delivered.
+        IPv6 group); beyond that, and on macOS and FreeBSD always, its datagrams are rejected after
+        reading and counted. What has been read before is still delivered.
 
         Args:
             source: The address of the source.

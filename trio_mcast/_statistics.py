@@ -66,8 +66,8 @@ class DatagramCounts:
     def rejected_by_reason(self) -> Counter[str]:
         """How many were rejected for which reason; 0 for a reason that there was none for.
 
-        * ``"excluded_source"``: it came from one of the ``excluded_sources``, beyond those that the
-          system filters itself.
+        * ``"excluded_source"``: it came from one of the ``excluded_sources``, or from a blocked
+          source, that the system does not filter itself.
         * ``"own"``: it came from this machine, and ``loopback`` is off.
         * ``"other_interface"``: it arrived on another interface than the one that was joined.
         * ``"unicast"``: it was sent to this machine alone, not to the group.

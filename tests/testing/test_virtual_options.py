@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_mcast import SocketOption, SocketSetupError
+from trio_mcast._host import Rejection
 from trio_mcast._platform import PLATFORMS as TABLES
 from trio_mcast._platform import Platform
 from trio_mcast._platform import _layout as layout
@@ -25,6 +26,8 @@ from .support import (
     joining,
     open_plain,
     option,
+    payloads,
+    send_from,
     two_on_lan,
 )
 from .test_virtual_binding import refusal
@@ -235,6 +238,20 @@ async def test_revising_blocks_and_refuses() -> None:
         with pytest.raises(SocketSetupError, match="MCAST_BLOCK_SOURCE") as caught:
             sock.revise(sock.spec, block)
         assert caught.value.errno == errno.EADDRNOTAVAIL
+
+
+async def test_revising_passes_over_what_is_refused_and_not_required() -> None:
+    async with two_on_lan("freebsd") as lan:
+        sock = open_plain(lan.b, "0.0.0.0", joining(lan.b, 2, GROUP4))
+        (block,) = blocking(lan.b, 2, GROUP4, "10.0.0.1")
+        sock.revise(sock.spec, [block])
+        optional = attrs.evolve(block, required=False)
+        revised = attrs.evolve(sock.spec, rejected_sources=frozenset(["10.0.0.1"]))
+        sock.revise(revised, [optional])
+        assert sock.spec is revised
+        send_from(lan.a, GROUP4, b"a")
+        assert payloads(sock) == []
+        assert sock.rejected == {Rejection.EXCLUDED_SOURCE: 1}
 
 
 # --- Other options ------------------------------------------------------------------------------

@@ -97,6 +97,8 @@ class PosixSocket:
             try:
                 apply_option(self._sock, item)
             except OSError as error:
+                if not item.required:
+                    continue
                 raise explain_refusal(
                     error,
                     step=item.symbol,

@@ -88,6 +88,9 @@ class Platform:
         connected_sends_anywhere: Whether a socket that is connected can send to others than its
             peer.
         source_limit: By family, how many sources one socket takes; a missing one has no limit.
+        blocks_sources: Whether MCAST_BLOCK_SOURCE is to be set for a source that is left out.
+        filters_blocked: Whether a socket is then given nothing of that source. Where it is, all the
+            same, the option tells the network who is not wanted, and no more.
         least_send_buffer: The least SO_SNDBUF with which the largest datagram can be sent; `None`
             where the buffer's size does not limit a datagram's.
         announces_departures: Whether whoever watches interfaces is told which have gone.
@@ -115,6 +118,8 @@ class Platform:
     join_fallback: bool
     connected_sends_anywhere: bool
     source_limit: Mapping[Family, int]
+    blocks_sources: bool
+    filters_blocked: bool
     least_send_buffer: int | None
     announces_departures: bool
     doubles_buffers: bool

@@ -66,6 +66,12 @@ DARWIN: Final = Platform(
     connected_sends_anywhere=False,  # sendto: EISCONN (udp(4))
     # IP_MAX_SOCK_SRC_FILTER and IPV6_MAX_SOCK_SRC_FILTER in the system's headers.
     source_limit={"ipv4": 128, "ipv6": 128},
+    # It filters nothing, as on FreeBSD: imo_multi_filter in XNU's bsd/netinet/in_mcast.c has the
+    # same condition. And for IPv4 it is refused at random: where a report goes out because of it,
+    # its size in bytes comes back as the error, mostly 12, ENOMEM (igmp_handle_state_change in
+    # bsd/netinet/igmp.c, since macOS 10.9).
+    blocks_sources=False,
+    filters_blocked=False,
     # The size of the send buffer is the size of the largest datagram, 9,216 bytes if nobody says
     # otherwise (net.inet.udp.maxdgram; udp_sendspace in XNU's bsd/netinet/udp_usrreq.c).
     least_send_buffer=LARGEST_DATAGRAM_FITS,

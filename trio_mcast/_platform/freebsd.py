@@ -60,6 +60,12 @@ FREEBSD: Final = Platform(
     connected_sends_anywhere=False,  # sendto: EISCONN (udp(4))
     # net.inet.ip.mcast.maxsocksrc and net.inet6.ip6.mcast.maxsocksrc.
     source_limit={"ipv4": 128, "ipv6": 128},
+    # A blocked source has the mode of the filter, and imo_multi_filter in sys/netinet/in_mcast.c
+    # lets through what has that mode; im6o_mc_filter in sys/netinet6/in6_mcast.c is the same.
+    # Measured with this code of FreeBSD 13, run in user space: each of 1 and of 136 blocked sources
+    # was delivered, IPv4 and IPv6. Routers and switches hear of it all the same.
+    blocks_sources=True,
+    filters_blocked=False,
     # As on macOS (udp_sendspace in FreeBSD's sys/netinet/udp_usrreq.c).
     least_send_buffer=LARGEST_DATAGRAM_FITS,
     announces_departures=True,

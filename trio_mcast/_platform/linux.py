@@ -72,6 +72,8 @@ LINUX: Final = Platform(
     connected_sends_anywhere=True,
     # net.ipv4.igmp_max_msf and net.ipv6.mld_max_msf: the 11th and the 65th fail with ENOBUFS.
     source_limit={"ipv4": 10, "ipv6": 64},
+    blocks_sources=True,
+    filters_blocked=True,
     least_send_buffer=None,
     announces_departures=True,
     doubles_buffers=True,

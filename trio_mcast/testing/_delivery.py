@@ -122,7 +122,9 @@ def _bsd_gets(
     wanted = state.memberships.get((group, index))
     if wanted is None:
         return "the socket has not joined the group on this interface"
-    return None if wanted.allows(packet.source) else "the source is filtered out"
+    # imo_multi_filter: a blocked source has the mode of the filter, and passes like any other.
+    is_wanted = wanted.mode == "exclude" or wanted.allows(packet.source)
+    return None if is_wanted else "the source is filtered out"
 
 
 def _windows_gets(

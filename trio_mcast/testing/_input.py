@@ -8,7 +8,7 @@ from .._addresses import Endpoint
 from .._platform import Platform
 from ._core import Core
 from ._delivery import gets_group, gets_unicast
-from ._frames import Packet, is_all_hosts, multicast_scope
+from ._frames import NO_SOURCE, Packet, is_all_hosts, multicast_scope
 from ._interface import VirtualInterface
 from ._kernel import Arrived, KernelSocket
 from ._rules import RULES
@@ -69,7 +69,10 @@ class Input:
         group = packet.destination
         if is_all_hosts(group):
             return True
-        return self._sockets.wanted(group, interface.index).allows(packet.source)
+        wanted = self._sockets.wanted(group, interface.index)
+        if not self._rules.takes_in_by_source:
+            return wanted != NO_SOURCE
+        return wanted.allows(packet.source)
 
     def receive_group(self, interface: VirtualInterface, packet: Packet, *, looped: bool) -> None:
         """Give a group's datagram to the sockets that are to have it.

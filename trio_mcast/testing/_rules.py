@@ -46,6 +46,8 @@ class Rules:
         interface_down: The same on one that is down.
         delivers_without_membership: The families whose sockets get every group on their port as
             long as they have set no multicast option.
+        takes_in_by_source: Whether a host takes in a group's datagrams only from sources that one
+            of its sockets wants; else from all, and the sockets choose.
         needs_port_sharing: Whether sockets on one address and port need SO_REUSEPORT.
     """
 
@@ -68,6 +70,7 @@ class Rules:
     interface_gone: Mapping[Family, int]
     interface_down: int
     delivers_without_membership: frozenset[Family]
+    takes_in_by_source: bool
 
 
 _LARGEST: Final[dict[Family, int]] = {"ipv4": 65_507, "ipv6": 65_527}
@@ -97,6 +100,7 @@ RULES: Final[dict[PlatformName, Rules]] = {
         interface_gone={"ipv4": errno.ENODEV, "ipv6": errno.ENETUNREACH},  # Measured.
         interface_down=errno.ENETUNREACH,  # Measured.
         delivers_without_membership=frozenset(),
+        takes_in_by_source=True,  # ip_check_mc_rcu, ipv6_chk_mcast_addr
     ),
     "darwin": Rules(
         loopback_name="lo0",
@@ -120,6 +124,7 @@ RULES: Final[dict[PlatformName, Rules]] = {
         interface_down=errno.ENETDOWN,
         # udp6_input in bsd/netinet6/udp6_usrreq.c filters only if there are im6o options.
         delivers_without_membership=frozenset(["ipv6"]),
+        takes_in_by_source=False,  # ip_input, ip6_input: whether there is a membership
     ),
     "freebsd": Rules(
         loopback_name="lo0",
@@ -143,6 +148,7 @@ RULES: Final[dict[PlatformName, Rules]] = {
         interface_down=errno.ENETDOWN,
         # udp6_input in sys/netinet6/udp6_usrreq.c: the same as on macOS.
         delivers_without_membership=frozenset(["ipv6"]),
+        takes_in_by_source=False,  # The same.
     ),
     "windows": Rules(
         loopback_name="Loopback Pseudo-Interface 1",
@@ -164,6 +170,7 @@ RULES: Final[dict[PlatformName, Rules]] = {
         interface_gone={"ipv4": errno.ENETUNREACH, "ipv6": errno.ENETUNREACH},
         interface_down=errno.ENETUNREACH,
         delivers_without_membership=frozenset(),
+        takes_in_by_source=True,
     ),
 }
 

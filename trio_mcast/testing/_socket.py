@@ -165,6 +165,8 @@ class VirtualSocket:
             try:
                 apply_option(self.kernel, item)
             except OSError as error:
+                if not item.required:
+                    continue
                 raise explain_refusal(
                     error,
                     step=item.symbol,
