@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.machine import ETH0, ETH1, MACHINE
 from trio_mcast import Endpoint, McastSenderSpec
-from trio_mcast._destinations import Destination, Way, Ways, checked_payloads
+from trio_mcast._destinations import Destination, NoWay, Way, Ways, checked_payloads
 from trio_mcast._platform import PLATFORMS
 
 FOUR, SIX = "239.1.2.3", "ff15::1:2:3"
@@ -55,16 +59,82 @@ LEADING: list[tuple[Destination, list[int], list[Way]]] = [
 def test_destination_is_reached_through(
     to: Destination, gone: list[int], expected: list[Way]
 ) -> None:
-    found = ways([FOUR, SIX], ["eth0", "eth1"], *gone).leading_to(to)
-    assert list(found) == expected
+    assert leading([FOUR, SIX], ["eth0", "eth1"], *gone, to=to) == expected
+
+
+def leading(
+    groups: Sequence[str], interfaces: Sequence[str], *gone: int, to: Destination
+) -> list[Way]:
+    found = ways(groups, interfaces, *gone).leading_to(to)
+    assert not isinstance(found, NoWay)
+    return list(found)
+
+
+# Where to, which sockets are gone, where it counts as failed, and the error number.
+NOWHERE: list[tuple[tuple[str, int], list[int], int, int]] = [
+    # On the network of the peer, if that is known, on what is open.
+    (("10.1.0.7", 0), [], 1, errno.EADDRNOTAVAIL),
+    (("10.1.0.7", 0), [1], 0, errno.EADDRNOTAVAIL),
+    (("192.0.2.7", 0), [], 0, errno.EADDRNOTAVAIL),
+    (("0.0.0.0", 7), [0], 1, errno.EADDRNOTAVAIL),
+    (("10.1.0.255", 7), [], 1, errno.EACCES),
+    (("255.255.255.255", 7), [], 0, errno.EACCES),
+    (("fe80::7%eth1", 0), [], 3, errno.EADDRNOTAVAIL),
+    (("::%eth1", 7), [], 3, errno.EADDRNOTAVAIL),
+    (("::", 7), [2], 3, errno.EADDRNOTAVAIL),
+    (("fe80::7%eth9", 7), [], 2, errno.ENODEV),
+    (("::ffff:10.0.0.7", 7), [], 2, errno.EADDRNOTAVAIL),
+    (("::ffff:0.0.0.0", 7), [], 2, errno.EADDRNOTAVAIL),
+]
+
+
+@pytest.mark.parametrize(("to", "gone", "number", "error"), NOWHERE)
+@pytest.mark.parametrize("kind", [Endpoint, lambda *pair: pair], ids=["endpoint", "pair"])
+def test_there_is_no_way_to(
+    to: tuple[str, int], gone: list[int], number: int, error: int, kind: Callable[..., Destination]
+) -> None:
+    found = ways([FOUR, SIX], ["eth0", "eth1"], *gone).leading_to(kind(*to))
+    assert isinstance(found, NoWay)
+    assert (found.number, found.errno) == (number, error)
+    assert found.address == (to[0].partition("%")[0], to[1]) or "::ffff:" in to[0]
+
+
+@pytest.mark.parametrize("family", [FOUR, SIX])
+def test_endpoint_with_a_group_is_no_way_and_a_pair_is_one(family: str) -> None:
+    both = ways([FOUR, SIX], ["eth0"])
+    assert isinstance(both.leading_to(Endpoint(family, 7)), NoWay)
+    assert isinstance(both.leading_to((family, 7)), tuple)
+
+
+@given(
+    st.one_of(
+        st.ip_addresses(),
+        st.integers(0, 2**32 - 1).map(lambda number: IPv6Address(0xFFFF << 32 | number)),
+    ),
+    st.sampled_from(["", "%eth0", "%8", "%gone", "%0"]),
+    st.integers(0, 65_535),
+    st.sampled_from([[FOUR], [SIX], [FOUR, SIX]]),
+    st.sets(st.integers(0, 3)),
+)
+def test_whatever_a_datagram_says_of_its_source_leads_somewhere_or_nowhere(
+    address: IPv4Address | IPv6Address, zone: str, port: int, groups: list[str], gone: set[int]
+) -> None:
+    host = f"{address}{zone}" if address.version == 6 else str(address)
+    gone = {number for number in gone if number < 2 * len(groups)}
+    found = ways(groups, ["eth0", "eth1"], *gone).leading_to(Endpoint(host, port))
+    if not isinstance(found, NoWay):
+        assert len(found) == 1
+        assert port
+        assert not address.is_multicast
+        assert not address.is_unspecified
 
 
 def test_open_socket_of_an_interface_is_preferred() -> None:
     # Two sockets on one interface: for a link-local group and for a wider one.
     both = ["ff02::1", "ff05::1"]
-    assert ways(both, ["eth0"]).leading_to("ff05::9") == ((0, ("ff05::9", 5000, 0, 7)),)
-    assert ways(both, ["eth0"], 0).leading_to("ff05::9") == ((1, ("ff05::9", 5000, 0, 7)),)
-    assert ways(both, ["eth0"], 0, 1).leading_to("ff05::9")[0][1] == ("ff05::9", 5000, 0, 7)
+    assert leading(both, ["eth0"], to="ff05::9") == [(0, ("ff05::9", 5000, 0, 7))]
+    assert leading(both, ["eth0"], 0, to="ff05::9") == [(1, ("ff05::9", 5000, 0, 7))]
+    assert leading(both, ["eth0"], 0, 1, to="ff05::9")[0][1] == ("ff05::9", 5000, 0, 7)
 
 
 def test_batch_may_be_empty_and_of_any_buffers() -> None:

@@ -231,7 +231,7 @@ def test_a_system_without_memory_for_sockets_is_exhausted() -> None:
     assert not is_exhaustion(refusal(errno.ENOBUFS, step="MCAST_JOIN_GROUP"))
 
 
-@pytest.mark.parametrize(("step", "number"), [("SO_RCVBUF", errno.ENOBUFS), ("send", errno.EACCES)])
+@pytest.mark.parametrize(("step", "number"), [("SO_RCVBUF", errno.ENOBUFS), ("send", errno.EIO)])
 def test_refusal_without_advice_ends_with_the_errno(step: str, number: int) -> None:
     assert str(refusal(number, step=step)).endswith(f"({errno.errorcode[number]})")
 

@@ -18,6 +18,7 @@ import trio_mcast.testing
 from trio_mcast import Endpoint, open_mcast_receiver, open_mcast_sender
 from trio_mcast._host import Rejection
 
+from .forging import forged, forger
 from .lab import Host, Lab, Switch
 from .lab.fixtures import TwoHosts
 from .lab.machine import on
@@ -216,6 +217,40 @@ async def test_unicast_is_answered_as_the_group_is(two_hosts: TwoHosts) -> None:
                     assert await next_line(responder) == f"{asker.local_endpoints[0]} {how}"
 
 
+# What the programs say of a source that cannot be answered.
+FORGED = [
+    (("10.0.1.1", 0), "port 0"),
+    (("192.0.2.77", 4000), "no route"),
+    (("10.0.1.255", 4000), "broadcast"),
+    (("0.1.2.3", 4000), "no host has that address"),
+]
+
+
+@pytest.mark.parametrize("name", ["responder.py", "unicast.py"])
+async def test_who_answers_goes_on_after_what_cannot_be_answered(
+    two_hosts: TwoHosts, name: str
+) -> None:
+    question = b"who is there?"
+    with (
+        forger(two_hosts.a) as raw,
+        two_hosts.b.popen(*example(name, "eth0")) as responder,
+        on(two_hosts.a),
+    ):
+        await subscribed(two_hosts.lan, GROUP)
+        for source, said in FORGED:
+            raw.send(forged(*source, GROUP, PORT, question))
+            if name == "unicast.py":
+                assert await next_line(responder) == f"{Endpoint(*source)} asked all"
+            line = await next_line(responder)
+            assert line.startswith(f"no answer: send to {Endpoint(*source)} failed on")
+            assert said in line
+        opening = open_mcast_sender(GROUP, PORT, interfaces="eth0", receive_replies=True)
+        async with opening as asker:
+            with trio.fail_after(PATIENCE_SECONDS):
+                await asker.send(question)
+                assert (await asker.replies.receive()).data == b"I am"
+
+
 async def test_ssdp_search_lists_who_answers(two_hosts: TwoHosts) -> None:
     group, port = "239.255.255.250", 1900
     answer = b"HTTP/1.1 200 OK\r\nST: lab:light\r\nlocation: http://10.0.1.2/\r\n\r\n"
@@ -290,6 +325,17 @@ async def test_follow_program_does_as_it_is_told(two_hosts: TwoHosts) -> None:
         assert await next_line(following) == f"{more} b'something'"
         await send(two_hosts.a, GROUP, f"leave {more}".encode())
         assert await next_line(following) == GROUP
+
+
+async def test_follow_program_goes_on_when_the_system_refuses(two_hosts: TwoHosts) -> None:
+    limited = ("sh", "-c", 'ulimit -n 30; exec "$@"', "sh")
+    with two_hosts.b.popen(*limited, *example("follow_program.py", "eth0")) as following:
+        await subscribed(two_hosts.lan, GROUP)
+        orders = [b"join 239.1.3.%d" % number for number in range(1, 31)]
+        await send(two_hosts.a, GROUP, *orders, b"leave 239.1.3.1")
+        answers = [await next_line(following) for _ in range(31)]
+    assert re.search(r"^no: .*file descriptors", answers[-2])
+    assert re.fullmatch(rf"{GROUP}, 239\.1\.3\.2, .*", answers[-1])
 
 
 def test_show_plan_is_what_the_page_says() -> None:
@@ -373,7 +419,12 @@ async def test_presence_prints_who_is_there(two_hosts: TwoHosts) -> None:
         line = "there are"
         while line == "there are":
             line = await next_line(bert)
-    assert line == "there are anna"
+        assert line == "there are anna"
+        # What is no text is no reason to end.
+        await send(two_hosts.a, GROUP, b"\xff")
+        while line == "there are anna":
+            line = await next_line(bert)
+    assert line == r"there are \xff anna"
 
 
 def test_fixture_of_a_virtual_network_is_found(tmp_path: Path) -> None:

@@ -117,7 +117,10 @@ async def test_a_batch_that_is_no_iterable_of_datagrams_is_refused_by_its_name(
         (["239.1.2.3", 1], TypeError, ["list"]),
         (5000, TypeError, ["int"]),
         ("ff05::1", ValueError, ["ff05::1", "IPv6"]),
-        (("fd00::1", 5000), ValueError, ["fd00::1", "IPv6"]),
+        (Endpoint("239.1.2.3", 70_000), ValueError, ["port", "70000"]),
+        (Endpoint("10.0.1.2", -1), ValueError, ["port", "-1"]),
+        (Endpoint("nowhere", 5000), ValueError, ["'nowhere'"]),
+        ("::ffff:239.1.2.3", ValueError, ["is not a group"]),
     ],
 )
 async def test_a_wrong_destination_is_refused(
@@ -140,7 +143,10 @@ async def test_a_link_local_destination_needs_a_zone_among_several_interfaces(
         async with open_mcast_sender("ff02::123", PORT, interfaces=["eth0", "eth1"]) as sender:
             with pytest.raises(ValueError, match=r"needs a zone.*%eth0"):
                 await sender.send(b"x", to=(peer, PORT))
-            with pytest.raises(ValueError, match=r"eth7 is not an interface.*eth0, eth1"):
+            # A datagram can come from there: it is no wrong argument.
+            with pytest.raises(SocketSetupError, match=r"needs a zone.*%eth0"):
+                await sender.send(b"x", to=Endpoint(peer, PORT))
+            with pytest.raises(SocketSetupError, match=r"eth7 is not an interface.*eth0, eth1"):
                 await sender.send(b"x", to=(f"{peer}%eth7", PORT))
             with pytest.raises(ValueError, match=r"eth7 is not an interface.*eth0, eth1"):
                 await sender.send(b"x", to="ff02::7%eth7")

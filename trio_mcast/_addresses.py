@@ -34,8 +34,10 @@ class Endpoint(NamedTuple):
     """A unicast address and a UDP port: where a datagram came from, or can be sent to.
 
     It can be given as it is to ``McastSender.send(to=...)``, and, being a tuple of host and port,
-    to the ``sendto`` of a socket. There is one trap: a plain Python socket drops the zone of a
-    link-local host; resolve it first, ``socket.getaddrinfo(*endpoint)[0][4]``.
+    to the ``sendto`` of a socket. What a datagram says of its source can be forged, or be nothing
+    that can be answered: `McastSender.send` refuses it then. There is one trap: a plain Python
+    socket drops the zone of a link-local host; resolve it first,
+    ``socket.getaddrinfo(*endpoint)[0][4]``.
 
     Attributes:
         host: The address as text. A link-local IPv6 address carries its zone: ``"fe80::1%eth0"``.

@@ -166,6 +166,7 @@ _ADVICE: dict[tuple[str | None, int], str] = {
     ),
     ("send", _errno.EMSGSIZE): "the datagram is larger than the path allows: send smaller ones",
     ("send", _errno.EPERM): "a firewall of this machine refuses it: look at nft list ruleset",
+    ("send", _errno.EACCES): "it is a broadcast address, or a route of this machine prohibits it",
     ("send", _errno.ENETDOWN): "the interface is down",
     ("send", _errno.ENODEV): "the interface has gone",
     (

@@ -52,14 +52,21 @@ _LONGEST_PAUSE_SECONDS = 5.0
 
 
 @attrs.frozen
-class Gone:
-    """Stands for a socket that cannot be had now, and refuses whatever is to be sent."""
+class Refusing:
+    """Stands for a socket, and refuses whatever is to be sent.
+
+    Attributes:
+        spec: What the socket carries out, or did.
+        errno: The error number with which it refuses.
+        advice: Why, and what to do about it.
+    """
 
     spec: SocketSpec
-    absence: Absence
+    errno: int
+    advice: str
 
     def send(self, data: bytes, address: BindAddress) -> NoReturn:
-        raise OSError(self.absence.errno, os.strerror(self.absence.errno))
+        raise OSError(self.errno, os.strerror(self.errno))
 
     def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> NoReturn:
         self.send(b"", address)
@@ -68,7 +75,17 @@ class Gone:
         """Return at once: it refuses for another reason."""
 
 
-Outlet: TypeAlias = McastSocket | Gone
+@attrs.frozen
+class Gone(Refusing):
+    """Stands for a socket that cannot be had now."""
+
+    @classmethod
+    def of(cls, spec: SocketSpec, absence: Absence) -> Gone:
+        advice = f"{absence.reason}; the sender goes on there when that has changed"
+        return cls(spec, absence.errno, advice)
+
+
+Outlet: TypeAlias = McastSocket | Refusing
 
 
 @attrs.define
@@ -130,7 +147,7 @@ class Outlets:
     @property
     def open_sockets(self) -> tuple[McastSocket, ...]:
         """Those that are open, in the order of the groups and interfaces."""
-        return tuple(item for item in self.outlets if not isinstance(item, Gone))
+        return tuple(item for item in self.outlets if not isinstance(item, Refusing))
 
     async def follow(self, changed: Callable[[], None]) -> None:
         """Keep the sockets as the interfaces are, until closed.
@@ -175,7 +192,7 @@ class Outlets:
         """
         interfaces = self.host.list_interfaces()
         planned = replan_sender(
-            [(item.want, item.spec, not isinstance(item.outlet, Gone)) for item in self._lines],
+            [(item.want, item.spec, not isinstance(item.outlet, Refusing)) for item in self._lines],
             self._wishes,
             interfaces,
             self.host.platform,
@@ -189,10 +206,10 @@ class Outlets:
         outlets = self._carry_out(ports, removed)
         for line, plan in zip(self._lines, planned, strict=True):
             if isinstance(plan, Absence):
-                line.outlet = Gone(line.spec, plan)
+                line.outlet = Gone.of(line.spec, plan)
             else:
                 line.spec, line.outlet = plan, outlets[plan]
-                if not isinstance(line.outlet, Gone):
+                if not isinstance(line.outlet, Refusing):
                     line.port = _port_of(line.outlet)
         return self._publish()
 
@@ -216,7 +233,7 @@ class Outlets:
                 try:
                     found[spec] = self._open_again(spec, port)
                 except SocketSetupError as error:
-                    found[spec] = Gone(spec, Absence(error.errno or errno.EIO, str(error)))
+                    found[spec] = Gone.of(spec, Absence(error.errno or errno.EIO, str(error)))
                     self._refused = True
         return found
 
@@ -260,7 +277,7 @@ class Outlets:
             tuple(item.spec for item in numbers),
             tuple(targets),
             self.ways.port,
-            frozenset(number for item, number in numbers.items() if isinstance(item, Gone)),
+            frozenset(number for item, number in numbers.items() if isinstance(item, Refusing)),
         )
         before = self.outlets, self.ways
         self.outlets, self.ways = tuple(numbers), ways

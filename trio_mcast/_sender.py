@@ -12,12 +12,12 @@ import trio
 
 from ._addresses import Endpoint, parse_address
 from ._channel import DatagramChannel
-from ._destinations import Buffer, Destination, Way, checked_payload, checked_payloads
+from ._destinations import Buffer, Destination, NoWay, Way, checked_payload, checked_payloads
 from ._errors import SocketSetupError, explain_refusal, none_sent
 from ._host import McastSocket
 from ._interface import Interface
 from ._live import OpenedOnly
-from ._outlets import Gone, Outlet, Outlets
+from ._outlets import Outlet, Outlets, Refusing
 from ._plan import BindAddress
 from ._statistics import SenderInterfaceStatistics, SenderStatistics
 from ._turns import Turns
@@ -70,7 +70,9 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         # Where `send` sends unless told otherwise; and the same where it is one place only.
         self._everywhere: tuple[_Route, ...] = ()
         self._only: _Route | None = None
+        # A pair of a group and a port equals an `Endpoint`, which stands for a peer.
         self._remembered: dict[Destination, tuple[_Route, ...]] = {}
+        self._peers: dict[Destination, tuple[_Route, ...]] = {}
         # What was refused last on a group and interface, and logged.
         self._refused: dict[tuple[str | None, str | None], SocketSetupError] = {}
         self._last_statistics: SenderStatistics | None = None
@@ -95,6 +97,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         self._everywhere = self._routes_of(self._outlets.ways.everywhere())
         self._only = self._everywhere[0] if len(self._everywhere) == 1 else None
         self._remembered.clear()
+        self._peers.clear()
         # What is not sent to any more cannot recover.
         used = {item.spec.interface.name for item in self._outlets.outlets}
         self._refused = {key: item for key, item in self._refused.items() if key[1] in used}
@@ -119,15 +122,19 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
                 group only, on every interface of this sender, be it among its groups or not. A pair
                 of group and port: the same, to that port. An `Endpoint`, such as
                 ``datagram.source``, or a pair of unicast address and port: to that one peer, from
-                this sender's own port.
+                this sender's own port. What a datagram says of its source can be forged: to port 0,
+                an address that no host has (``0.0.0.0``, ``::``), a broadcast address, or an
+                `Endpoint` with a group, nothing is sent, and it is refused as below.
 
         Raises:
             TypeError: ``data`` is not bytes-like, or ``to`` is none of the above.
-            ValueError: ``data`` is too large, or ``to`` cannot be reached from this sender's
-                interfaces.
+            ValueError: ``data`` is too large, ``to`` is a group that cannot be reached from this
+                sender's interfaces, or it is no address or port, or a link-local address without
+                its zone. Never for ``to=datagram.source``.
             SocketSetupError: It was to go to one group on one interface, or to one peer, and could
-                not be sent: the system refused it, or the interface or its address is not there
-                now. ``errno`` tells why, and the message what to do about it. It is an `OSError`.
+                not be sent: the system refused it, the interface or its address is not there now,
+                or nobody can be reached there. ``errno`` tells why, and the message what to do
+                about it. It is an `OSError`. It counts as failed on the interface that it names.
             ExceptionGroup: It was to go to several groups or on several interfaces, and could not
                 be sent anywhere: the `SocketSetupError` of each. Where it could be sent somewhere,
                 nothing is raised: the failures are counted in `statistics` and each is logged once,
@@ -246,7 +253,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
                 elif (
                     error.errno != errno.ENOBUFS
                     or pauses == _MAX_PAUSES
-                    or isinstance(outlet, Gone)
+                    or isinstance(outlet, Refusing)
                 ):
                     failure = self._explain(error, route, sent, len(payloads))
                     tally.failed += len(payloads) - sent
@@ -272,16 +279,15 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             return None  # There is nothing like it any more.
         alike = [item for item in routes if item[1][:2] == address[:2]]
         name = outlet.spec.interface.name
-        return next(
+        successor = next(
             (item for item in alike if item[0].spec.interface.name == name), next(iter(alike), None)
         )
+        # Where there is no way to a peer, that is what is found again.
+        return None if successor is None or successor[0] == outlet else successor
 
     def _explain(self, error: OSError, route: _Route, sent: int, wanted: int) -> SocketSetupError:
         outlet, address, _ = route
         target = Endpoint(str(address[0]), address[1])
-        advice = None
-        if isinstance(outlet, Gone):
-            advice = f"{outlet.absence.reason}; the sender goes on there when that has changed"
         failure = explain_refusal(
             error,
             step="send",
@@ -289,7 +295,7 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             group=_group_of(address),
             interface=outlet.spec.interface.name,
             system=self._outlets.host.platform.name,
-            advice=advice,
+            advice=outlet.advice if isinstance(outlet, Refusing) else None,
         )
         if wanted == 1:
             return failure
@@ -312,16 +318,23 @@ class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
 
         Raises:
             TypeError: It is none of what `send` takes.
-            ValueError: It cannot be reached from this sender's interfaces.
+            ValueError: As for `send`.
         """
-        known = self._remembered.get(to) if _is_hashable(to) else None
+        remembered = self._peers if isinstance(to, Endpoint) else self._remembered
+        known = remembered.get(to) if _is_hashable(to) else None
         if known is not None:
             return known
-        routes = self._routes_of(self._outlets.ways.leading_to(to))
-        if len(self._remembered) >= _REMEMBERED_DESTINATIONS:
-            self._remembered.clear()
-        self._remembered[to] = routes
+        ways = self._outlets.ways.leading_to(to)
+        routes = self._refusal_of(ways) if isinstance(ways, NoWay) else self._routes_of(ways)
+        if len(remembered) >= _REMEMBERED_DESTINATIONS:
+            remembered.clear()
+        remembered[to] = routes
         return routes
+
+    def _refusal_of(self, no_way: NoWay) -> tuple[_Route, ...]:
+        spec = self._outlets.outlets[no_way.number].spec
+        outlet = Refusing(spec, no_way.errno, no_way.reason)
+        return ((outlet, no_way.address, self._tally(spec.interface.name)),)
 
     @property
     def replies(self) -> DatagramChannel:

@@ -25,7 +25,7 @@ async def main() -> None:
         nursery.start_soon(send_numbers, sender)
         for _ in range(3):
             datagram = await receiver.receive()
-            print("received", datagram.data.decode())
+            print("received", datagram.data.decode(errors="backslashreplace"))
     print("left the group")
 
 

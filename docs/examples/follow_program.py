@@ -27,7 +27,7 @@ async def main() -> None:
                 continue
             try:
                 await obey(receiver, datagram)
-            except ValueError as error:  # No group, joined already, or not joined.
+            except (ValueError, OSError) as error:  # No group, joined already, or refused.
                 print(f"no: {error}")
             else:
                 print(", ".join(str(item.group) for item in receiver.memberships))

@@ -27,7 +27,7 @@ class Presence:
         ):
             nursery.start_soon(self._say, sender)
             async for datagram in receiver:
-                name = datagram.data.decode()
+                name = datagram.data.decode(errors="backslashreplace")
                 if name != self.name:
                     self._heard[name] = trio.current_time()
 

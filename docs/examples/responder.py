@@ -16,7 +16,10 @@ async def main() -> None:
     ):
         async for datagram in receiver:
             if datagram.data == b"who is there?":
-                await sender.send(b"I am", to=datagram.source)
+                try:
+                    await sender.send(b"I am", to=datagram.source)
+                except OSError as error:  # Anybody can send what cannot be answered.
+                    print(f"no answer: {error}")
 
 
 trio.run(main)

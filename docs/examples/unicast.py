@@ -19,7 +19,10 @@ async def main() -> None:
             if datagram.data == b"who is there?":
                 how = "asked all" if datagram.group else "asked me"
                 print(datagram.source, how, flush=True)
-                await sender.send(b"I am", to=datagram.source)
+                try:
+                    await sender.send(b"I am", to=datagram.source)
+                except OSError as error:  # Anybody can send what cannot be answered.
+                    print(f"no answer: {error}")
 
 
 trio.run(main)
