@@ -2,9 +2,10 @@
 
 import sys
 
+from tests.blocks import on_virtual_host
 from tests.lab.fixtures import lab, two_hosts, two_lans
 
-__all__ = ["lab", "two_hosts", "two_lans"]
+__all__ = ["lab", "on_virtual_host", "two_hosts", "two_lans"]
 
 if sys.platform == "linux":
     from tests.following import net, net4, net6

@@ -31,6 +31,7 @@ LAYERS: list[list[str]] = [
     ["_destinations"],
     ["_datagram"],
     ["_host/"],
+    ["_block"],
     ["_watch"],
     ["_statistics"],
     ["_queue"],

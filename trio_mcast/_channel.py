@@ -8,12 +8,13 @@ from typing import Any
 import trio
 
 from ._addresses import parse_int
+from ._block import Closeable
 from ._datagram import Datagram
 from ._intake import Intake
 from ._live import OpenedOnly
 
 
-class DatagramChannel(trio.abc.ReceiveChannel[Datagram], metaclass=OpenedOnly):
+class DatagramChannel(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=OpenedOnly):
     """Gives the datagrams that were received: what `McastReceiver` is, and `McastSender.replies`.
 
     It is a `trio.abc.ReceiveChannel`: ``async for datagram in channel`` and ``await

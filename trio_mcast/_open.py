@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
-from typing import NoReturn, TypeVar
 
 import trio
 
 from ._addresses import AddressLike
+from ._block import at_end, running
 from ._host import current_host
 from ._intake import Intake
 from ._interface import InterfaceSelectors
@@ -19,8 +19,6 @@ from ._queue import DatagramQueue
 from ._receiver import McastReceiver
 from ._sender import McastSender
 from ._specs import McastReceiverSpec, McastSenderSpec, Overflow
-
-_Live = TypeVar("_Live", McastReceiver, McastSender)
 
 
 def open_mcast_receiver(
@@ -46,8 +44,9 @@ def open_mcast_receiver(
     is done, and what is sent from then on is received. This host's kernel then announces the groups
     to the network (an IGMP report for IPv4, MLD for IPv6; IGMPv3 and MLDv2 with the sources), which
     takes a switch or a router some milliseconds more to act on. Leaving the block leaves the
-    groups. A task for each interface runs inside the block and ends with it; the body's exceptions
-    leave the block as they are.
+    groups. A task for each interface runs inside the block until the body has ended, also while
+    that is being cancelled. The body's exceptions leave the block as they are; if a task fails as
+    well, in an exception group with its error.
 
     Args:
         groups: One group or an iterable of groups, as `str`, `~ipaddress.IPv4Address` or
@@ -152,16 +151,17 @@ def open_mcast_sender(
     """Send datagrams to groups for the length of an ``async with`` block.
 
     Sending needs no membership: opening a sender announces nothing to the network. The body's
-    exceptions leave the block as they are.
+    exceptions leave the block as they are; if a task of the sender fails as well, in an exception
+    group with its error.
 
-    A sender follows the network as it changes, with a task that runs inside the block and ends with
-    it. An interface is known by its name, however it was named here. While it is not there, or has
-    no address to send from, what would be sent on it fails and is counted; when it is back, removed
-    and made again or with another address, datagrams go out there again. One that is named by a
-    global address is where that address is. Without ``interfaces``, the sender goes where the
-    system routes the group; without a route it stays where it is as long as that can be. With a
-    ``source_port`` of 0, a new socket has the port of the one before, if that is still free. Where
-    the system does not tell of changes, the sender stays as it was opened.
+    A sender follows the network as it changes, with a task that runs inside the block until the
+    body has ended. An interface is known by its name, however it was named here. While it is not
+    there, or has no address to send from, what would be sent on it fails and is counted; when it is
+    back, removed and made again or with another address, datagrams go out there again. One that is
+    named by a global address is where that address is. Without ``interfaces``, the sender goes
+    where the system routes the group; without a route it stays where it is as long as that can be.
+    With a ``source_port`` of 0, a new socket has the port of the one before, if that is still free.
+    Where the system does not tell of changes, the sender stays as it was opened.
 
     Args:
         groups: One group or an iterable of groups, as for `open_mcast_receiver`.
@@ -231,41 +231,18 @@ async def open_receiver(spec: McastReceiverSpec) -> AsyncIterator[McastReceiver]
         if spec.follow_interfaces:
             # Before the first look: what changes after it is then noticed, too.
             watcher = host.watch()
-            stack.callback(watcher.close)
+            stack.enter_context(at_end(watcher.close))
         intake = Intake(
             host,
             DatagramQueue(spec.max_buffered, overflow=spec.overflow),
             buffer_asked=spec.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
         )
-        stack.callback(intake.close)
+        stack.enter_context(at_end(intake.close))
         members = Members(host, intake)
         await members.join(spec.request(0), tolerant=spec.allow_missing)
-        async with _running(McastReceiver._create(spec, intake, members, watcher)) as receiver:
+        receiver = McastReceiver._create(spec, intake, members, watcher)
+        async with running(receiver._run, receiver.close, name="receiver"):
             yield receiver
-
-
-@asynccontextmanager
-async def _running(live: _Live) -> AsyncIterator[_Live]:
-    """Run the tasks of a receiver or sender for the length of the block, then close it."""
-    failure: BaseException | None = None
-    # The body's exception is carried around the nursery, which would wrap it in a group.
-    async with trio.open_nursery() as nursery:
-        try:
-            nursery.start_soon(live._run)
-            yield live
-        except BaseException as error:
-            failure = error
-        finally:
-            live.close()
-    if failure is not None:
-        _reraise(failure)
-
-
-def _reraise(failure: BaseException) -> NoReturn:
-    try:
-        raise failure
-    finally:
-        del failure  # The traceback would refer to this frame, and the frame to the exception.
 
 
 @asynccontextmanager
@@ -273,6 +250,8 @@ async def open_sender(spec: McastSenderSpec) -> AsyncIterator[McastSender]:
     """What stands behind `McastSenderSpec.open`."""
     host = current_host()
     await trio.lowlevel.checkpoint()
-    sender = McastSender._create(Outlets(host, spec), send_buffer_asked=spec.send_buffer_size)
-    async with _running(sender):
-        yield sender
+    outlets = Outlets(host, spec)
+    with at_end(outlets.close):
+        sender = McastSender._create(outlets, send_buffer_asked=spec.send_buffer_size)
+        async with running(sender._run, sender.close, name="sender"):
+            yield sender

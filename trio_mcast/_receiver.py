@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from ._addresses import AddressLike, parse_groups, parse_sources
+from ._block import raise_together
 from ._channel import DatagramChannel
 from ._errors import SocketSetupError
 from ._host import InterfaceWatcher
@@ -206,7 +207,8 @@ class McastReceiver(DatagramChannel):
 
         What the block joined is left when the block is left, in whatever way: by an exception or a
         cancellation as well. What of it was left before, by `leave` or by closing, is left alone.
-        The body's exceptions leave the block as they are.
+        The body's exceptions leave the block as they are; if leaving the groups fails as well, in
+        an exception group with its error.
 
         Args:
             groups: As for `join`.
@@ -232,12 +234,19 @@ class McastReceiver(DatagramChannel):
         excluded_sources: AddressLike | Iterable[AddressLike] | None,
     ) -> AsyncIterator[None]:
         number = await self._join(groups, interfaces, sources, excluded_sources)
+        failures: list[BaseException] = []
         try:
             yield
-        finally:
+        except BaseException as error:
+            failures.append(error)
+        try:
             with trio.CancelScope(shield=True):
                 async with self._members.turn:
                     await self._members.undo(number)
+        except BaseException as error:
+            failures.append(error)
+        if failures:
+            raise_together(failures)
         await trio.lowlevel.checkpoint()
 
     async def block_source(

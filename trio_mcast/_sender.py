@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from ._addresses import Endpoint, parse_address
+from ._block import Closeable
 from ._channel import DatagramChannel
 from ._destinations import Buffer, Destination, NoWay, Way, checked_payload, checked_payloads
 from ._errors import SocketSetupError, explain_refusal, none_sent
@@ -50,7 +51,7 @@ class _Tally:
 _Route: TypeAlias = tuple[Outlet, BindAddress, _Tally]
 
 
-class McastSender(trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
+class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
     """Sends datagrams to multicast groups; made by `open_mcast_sender`.
 
     It is a `trio.abc.SendChannel` of bytes. Several tasks may send through one sender: while a send

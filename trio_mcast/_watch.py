@@ -18,6 +18,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import trio
 
+from ._block import Closeable, at_end
 from ._changes import InterfaceChange, interface_changes
 from ._host import Host, InterfaceWatcher, current_host
 
@@ -69,18 +70,14 @@ async def _watch_interfaces() -> AsyncIterator[trio.abc.ReceiveChannel[Interface
     await trio.lowlevel.checkpoint()
     # Before the first look: what changes after it is then noticed, too.
     watcher = host.watch()
-    try:
+    with at_end(watcher.close):  # Also if the first look is refused.
         changes = _InterfaceChanges(host, watcher)
-        try:
+        with at_end(changes.close):
             yield changes
-        finally:
-            changes.close()
-    finally:
-        watcher.close()  # Also if the first look was refused.
     await trio.lowlevel.checkpoint()
 
 
-class _InterfaceChanges(trio.abc.ReceiveChannel[InterfaceChange]):
+class _InterfaceChanges(Closeable, trio.abc.ReceiveChannel[InterfaceChange]):
     def __init__(self, host: Host, watcher: InterfaceWatcher) -> None:
         self._host = host
         self._watcher = watcher

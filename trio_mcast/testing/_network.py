@@ -11,6 +11,7 @@ from typing import NoReturn
 import trio
 
 from .._addresses import Group
+from .._block import running
 from .._host import InterfaceWatcher, McastSocket, Poller, host_variable
 from .._interface import Interface
 from .._plan import SocketSpec
@@ -80,28 +81,21 @@ class VirtualNetwork:
 
     @asynccontextmanager
     async def _run(self, core: Core) -> AsyncIterator[None]:
-        failure: BaseException | None = None
         before = host_variable.get()
-        # The body's exception is carried around the nursery, which would wrap it in a group.
-        async with trio.open_nursery() as nursery:
-            host_variable.set(_NoHost())
-            try:
-                trio.lowlevel.add_instrument(core.turns)
-                nursery.start_soon(core.scheduler.run, name="virtual network")
-                yield
-            except BaseException as error:
-                failure = error
-            finally:
-                host_variable.set(before)
-                core.is_open = False
-                trio.lowlevel.remove_instrument(core.turns)
-                for part in self._parts.values():
-                    if isinstance(part, VirtualHost):
-                        part.shut_down()
-                core.scheduler.end()
-                nursery.cancel_scope.cancel()
-        if failure is not None:
-            _reraise(failure)
+
+        def end() -> None:
+            host_variable.set(before)
+            core.is_open = False
+            trio.lowlevel.remove_instrument(core.turns)
+            for part in self._parts.values():
+                if isinstance(part, VirtualHost):
+                    part.shut_down()
+            core.scheduler.end()
+
+        host_variable.set(_NoHost())
+        trio.lowlevel.add_instrument(core.turns)
+        async with running(core.scheduler.run, end, name="virtual network"):
+            yield
 
     def _enter(self) -> Core:
         if self._core is None:
@@ -293,10 +287,3 @@ def _positive(value: float, what: str) -> float:
     if not 0 < value < math.inf:
         raise ValueError(f"{what} must be more than 0 seconds, not {value}")
     return value
-
-
-def _reraise(failure: BaseException) -> NoReturn:
-    try:
-        raise failure
-    finally:
-        del failure  # The traceback would refer to this frame, and the frame to the exception.
