@@ -1,4 +1,4 @@
-"""What all parts of one virtual network share: its clock, its trace, and whether it is open."""
+"""The core of one virtual network, shared by all parts: the clock, the trace, the open state."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from ._trace import EventKind, Trace, TraceEvent
 
 
 class _Turns(trio.abc.Instrument):
-    """Counts Trio's turns. Only their order counts: how many pass without an event is no matter."""
+    """A counter of Trio's turns. Only the order counts; empty turns make no difference."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
 
     def before_io_wait(self, timeout: float) -> None:
-        """Called between two turns."""
+        """Count a turn; Trio calls this between two turns."""
         self._trace.turn += 1
 
 
 class Core:
-    """Made when a network is entered, and asked by all its parts."""
+    """The core of one network, made when the network is entered, and asked by all parts."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -31,7 +31,9 @@ class Core:
         self._interfaces = 0
 
     def enter(self) -> None:
-        """At the start of whatever a program does: check, and let happen what is due by now.
+        """Check that the network is open, and let happen whatever is due by now.
+
+        Every call of a program into the network begins with this.
 
         Raises:
             RuntimeError: The network has been left.
@@ -47,7 +49,7 @@ class Core:
         self.trace.begin(now, trio.lowlevel.current_task())
 
     def new_number(self) -> int:
-        """A number for an interface, in the order in which they are plugged in."""
+        """Return a number for an interface: numbers follow the order of plugging in."""
         self._interfaces += 1
         return self._interfaces
 

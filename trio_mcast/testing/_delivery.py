@@ -1,4 +1,4 @@
-"""Which sockets may have a port, and which of them get a datagram, on each system. Pure."""
+"""The rules of sharing a port, and of which sockets get a datagram, on each system. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ._state import SocketState
 
 
 def may_share(new: SocketState, address: IPAddress | None, other: SocketState) -> bool:
-    """Whether a socket can be bound while another is bound to the same port.
+    """Tell whether a socket can be bound while another is bound to the same port.
 
     Args:
         new: The socket.
-        address: What it is to be bound to; `None` for the wildcard.
+        address: The address of the new bind; `None` for the wildcard.
         other: The socket that has the port already.
     """
     same = address == other.address and new.family == other.family
@@ -46,7 +46,7 @@ def _covers(
     other: SocketState,
     other_address: IPAddress | None = None,
 ) -> bool:
-    """Whether a wildcard bind takes in what another socket is bound to."""
+    """Tell whether a bind is a wildcard that takes in the bind of another socket."""
     if address is not None:
         return False
     if wide.family == other.family:
@@ -66,21 +66,21 @@ def gets_group(
     looped: bool,
     addresses: Sequence[IPAddress],
 ) -> str | None:
-    """Whether a socket gets a datagram to a group that its host has taken in.
+    """Tell whether a socket gets a datagram to a group that the host has taken in.
 
     Args:
         state: The socket, bound to the datagram's port.
         packet: The datagram.
-        index: The index of the interface that it arrived on.
-        looped: Whether this host sent it.
+        index: The index of the interface of arrival.
+        looped: Whether this host sent the datagram.
         addresses: The addresses of that interface.
 
     Returns:
-        `None` if it gets it, else why not.
+        `None` if the socket gets the datagram, else why not.
     """
     if state.family != packet.family:
-        # An IPv6 socket that takes IPv4 as well gets its groups only if it has joined them by IPv4
-        # options, whatever IPV6_MULTICAST_ALL says (measured on Linux).
+        # An IPv6 socket that takes IPv4 as well gets IPv4 groups only after joins by IPv4 options,
+        # whatever IPV6_MULTICAST_ALL says (measured on Linux).
         return "the socket is of another family"
     if state.peer not in (None, (packet.source, packet.source_port)):
         return "connected to another address"
@@ -91,7 +91,7 @@ def gets_group(
 def _linux_gets(
     state: SocketState, packet: Packet, index: int, looped: bool, addresses: Sequence[IPAddress]
 ) -> str | None:
-    """`__udp_is_mcast_sock` and `__udp_v6_is_mcast_sock` in net/ipv4/udp.c and net/ipv6/udp.c."""
+    """Follow `__udp_is_mcast_sock` and `__udp_v6_is_mcast_sock` (net/ipv{4,6}/udp.c)."""
     group = packet.destination
     if state.address not in (None, group):
         return "bound to another address"
@@ -99,9 +99,9 @@ def _linux_gets(
         return "bound to another interface"
     if packet.family == "ipv4":  # ip_mc_sf_allow
         wanted = state.memberships.get((group, index))
-    else:  # inet6_mc_check: the interface is not compared; the latest join of the group is found.
-        found = [item for (joined, _), item in state.memberships.items() if joined == group]
-        wanted = found[-1] if found else None
+    else:  # inet6_mc_check: the interface is not compared; the latest join of the group counts.
+        filters = [joins for (joined, _), joins in state.memberships.items() if joined == group]
+        wanted = filters[-1] if filters else None
     if wanted is None:
         return None if state.multicast_all else "the socket has not joined the group"
     return None if wanted.allows(packet.source) else "the source is filtered out"
@@ -110,9 +110,9 @@ def _linux_gets(
 def _bsd_gets(
     state: SocketState, packet: Packet, index: int, looped: bool, addresses: Sequence[IPAddress]
 ) -> str | None:
-    """`udp_input` and `udp6_input` of XNU and FreeBSD."""
+    """Follow `udp_input` and `udp6_input` of XNU and FreeBSD."""
     group, is_darwin = packet.destination, state.platform.name == "darwin"
-    # XNU's udp6_input does not look at what the socket is bound to.
+    # XNU's udp6_input does not look at the socket's bind.
     if state.address not in (None, group) and not (is_darwin and packet.family == "ipv6"):
         return "bound to another address"
     if is_darwin and str(group) == "224.0.0.1":
@@ -130,7 +130,7 @@ def _bsd_gets(
 def _windows_gets(
     state: SocketState, packet: Packet, index: int, looped: bool, addresses: Sequence[IPAddress]
 ) -> str | None:
-    """Winsock's documentation of IP_ADD_MEMBERSHIP, IP_MULTICAST_LOOP and of binding."""
+    """Follow Winsock's documentation of IP_ADD_MEMBERSHIP, IP_MULTICAST_LOOP and of binding."""
     if state.address is not None and state.address not in addresses:
         return "bound to an address that is not of this interface"
     if looped and not state.multicast_loop:
@@ -145,19 +145,19 @@ def _windows_gets(
 
 
 def gets_unicast(sockets: Iterable[SocketState], packet: Packet, index: int) -> SocketState | None:
-    """The one socket that gets a unicast datagram.
+    """Return the one socket that gets a unicast datagram.
 
-    The most specific bind wins. Of equals, the one that was bound last gets it on Linux, macOS and
-    FreeBSD, which put it at the head of their lists; on Windows, where Microsoft calls it
+    The most specific bind wins. Of equals, the last bind wins on Linux, macOS and FreeBSD, which
+    put new sockets at the head of their lists; on Windows, where Microsoft calls the order
     undefined, here the first.
     """
-    found = [
-        item
-        for item in sockets
-        if (item.family == packet.family or (packet.family == "ipv4" and item.takes_both_families))
-        and item.address in (None, packet.destination)
-        and item.device in (0, index)
-        and item.peer in (None, (packet.source, packet.source_port))
+    matches = [
+        sock
+        for sock in sockets
+        if (sock.family == packet.family or (packet.family == "ipv4" and sock.takes_both_families))
+        and sock.address in (None, packet.destination)
+        and sock.device in (0, index)
+        and sock.peer in (None, (packet.source, packet.source_port))
     ]
 
     def rank(state: SocketState) -> tuple[bool, bool, bool, int]:
@@ -169,4 +169,4 @@ def gets_unicast(sockets: Iterable[SocketState], packet: Packet, index: int) -> 
             order,
         )
 
-    return max(found, key=rank, default=None)
+    return max(matches, key=rank, default=None)

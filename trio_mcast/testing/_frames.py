@@ -1,4 +1,4 @@
-"""What travels on a virtual network, and which sources a membership lets through. Pure."""
+"""The frames of a virtual network, and the filter of a membership's sources. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from .._addresses import Family, IPAddress, family_of
 
 @attrs.frozen
 class SourceFilter:
-    """The sources of a group that are wanted: only these, or all but these (RFC 3376, RFC 3810)."""
+    """The wanted sources of a group: only some, or all but some (RFC 3376, RFC 3810)."""
 
     mode: Literal["include", "exclude"]
     sources: frozenset[IPAddress] = frozenset()
 
     def allows(self, source: IPAddress) -> bool:
-        """Whether datagrams of a source are wanted."""
+        """Tell whether datagrams of a source are wanted."""
         return (source in self.sources) is (self.mode == "include")
 
     def __str__(self) -> str:
-        listed = ", ".join(str(item) for item in sorted(self.sources, key=lambda item: item.packed))
+        sources = sorted(self.sources, key=lambda source: source.packed)
+        listed = ", ".join(str(source) for source in sources)
         if self.mode == "include":
             return f"only from {listed}" if listed else "from nobody"
         return f"from all but {listed}" if listed else "from any source"
@@ -33,12 +34,14 @@ NO_SOURCE = SourceFilter("include")
 
 
 def merge_filters(filters: Iterable[SourceFilter]) -> SourceFilter:
-    """What an interface wants on behalf of several sockets (RFC 3376, 3.2)."""
-    found = list(filters)
+    """Return the filter of an interface on behalf of several sockets (RFC 3376, 3.2)."""
+    all_filters = list(filters)
     included = frozenset[IPAddress]().union(
-        *(item.sources for item in found if item.mode == "include")
+        *(source_filter.sources for source_filter in all_filters if source_filter.mode == "include")
     )
-    excluding = [item.sources for item in found if item.mode == "exclude"]
+    excluding = [
+        source_filter.sources for source_filter in all_filters if source_filter.mode == "exclude"
+    ]
     if not excluding:
         return SourceFilter("include", included)
     return SourceFilter("exclude", frozenset.intersection(*excluding) - included)
@@ -46,7 +49,7 @@ def merge_filters(filters: Iterable[SourceFilter]) -> SourceFilter:
 
 @attrs.frozen
 class Packet:
-    """A UDP datagram with what its IP header tells."""
+    """A UDP datagram with the fields of the IP header."""
 
     source: IPAddress
     source_port: int
@@ -62,7 +65,7 @@ class Packet:
 
 @attrs.frozen
 class Report:
-    """What an interface wants of a group: an IGMPv3 or MLDv2 report with one record."""
+    """An IGMPv3 or MLDv2 report with one record: a group, and the wanted sources."""
 
     group: IPAddress
     filter: SourceFilter
@@ -70,31 +73,31 @@ class Report:
 
 @attrs.frozen
 class Query:
-    """A general query: asks every interface for reports on all its groups."""
+    """A general query: asks every interface for reports on all groups."""
 
 
 Frame: TypeAlias = Packet | Report | Query
 
 
 def is_flooded(group: IPAddress) -> bool:
-    """Whether switches pass a group to every port, reports or not (RFC 4541, 2.1.2 and 3)."""
+    """Tell whether switches pass a group to every port, reports or not (RFC 4541, 2.1.2 and 3)."""
     if group.version == 4:
         return group.packed[:3] == b"\xe0\x00\x00"  # 224.0.0.0/24
     return str(group) == "ff02::1"
 
 
 def is_all_hosts(group: IPAddress) -> bool:
-    """Whether it is the group that every host is in without having joined it."""
+    """Tell whether a group is one that every host is in without a join."""
     return str(group) in ("224.0.0.1", "ff01::1", "ff02::1")
 
 
 def multicast_scope(group: IPAddress) -> int:
-    """The scope of an IPv6 group (RFC 7346); 14, global, for IPv4, which has none."""
+    """Return the scope of an IPv6 group (RFC 7346); 14, global, for IPv4, which has none."""
     return group.packed[1] & 0x0F if group.version == 6 else 14
 
 
 def is_routable(group: IPAddress) -> bool:
-    """Whether a router may forward a group at all."""
+    """Tell whether a router may forward a group at all."""
     if group.version == 4:
         return not is_flooded(group)
     return multicast_scope(group) > 2

@@ -36,27 +36,28 @@ from ._sockets import SocketTable
 from ._state import SocketState
 from ._switch import VirtualSwitch
 
-# A report of something new is said twice (the robustness variable of RFC 3376, 8.1), so far apart
-# (8.11).
+# The pause between the two reports of a change: a report is sent twice (the robustness variable of
+# RFC 3376, 8.1; the interval of 8.11).
 _REPORT_AGAIN_SECONDS: Final = 1.0
 
 _LOOPBACK: Final = ("127.0.0.1/8", "::1/128")
 
-# What was current before each of the blocks that this task is in, outermost first.
+# The hosts that were current before each of the blocks that this task is in, outermost first.
 _entered: Final[ContextVar[tuple[Host, ...]]] = ContextVar("trio_mcast.testing.entered", default=())
 
 
 class VirtualHost:
     """A machine on a virtual network; made by `VirtualNetwork.host`.
 
-    ``with host:`` makes it the machine on which this task, and every task that is started inside
-    the block, opens receivers and senders and lists interfaces. It has a loopback interface.
+    ``with host:`` makes the host the machine on which this task, and every task that is started
+    inside the block, opens receivers and senders and lists interfaces. A host has a loopback
+    interface from the start.
 
-    It has the methods of the library's internal ``Host`` protocol, too: ``open_socket`` and the
+    A host also has the methods of the library's internal ``Host`` protocol: ``open_socket`` and the
     others are for tests of the library itself.
 
     Attributes:
-        name: Its name.
+        name: The host's name.
     """
 
     def __init__(self, core: Core, name: str, platform: Platform) -> None:
@@ -82,7 +83,7 @@ class VirtualHost:
         )
         self._interfaces: dict[str, VirtualInterface] = {loopback.name: loopback}
         self._input = Input(core, name, platform, self._sockets, self._interfaces)
-        loopback.set_addresses([parse_interface_address(item) for item in _LOOPBACK])
+        loopback.set_addresses([parse_interface_address(address) for address in _LOOPBACK])
 
     def __repr__(self) -> str:
         return f"<VirtualHost {self.name} ({self._platform.name})>"
@@ -103,7 +104,7 @@ class VirtualHost:
         _entered.set(tuple(outer))
         host_variable.set(before)
 
-    # --- What tests do with it
+    # --- Called by tests
 
     def plug(
         self,
@@ -113,17 +114,17 @@ class VirtualHost:
         mtu: int = 1500,
         gateway: str | None = None,
     ) -> VirtualInterface:
-        """Plug an interface into a switch: the host has it from now on, up.
+        """Plug an interface into a switch: from now on the host has the interface, which is up.
 
         Args:
             name: The interface's name, such as ``"eth0"``.
             switch: A switch of the same network.
-            addresses: Its addresses with prefix lengths, such as ``"10.0.0.1/24"`` or
-                ``"fe80::1/64"``. None is added by itself.
-            mtu: The largest packet it takes, in bytes. It is shown only: larger datagrams go out
+            addresses: The interface's addresses with prefix lengths, such as ``"10.0.0.1/24"`` or
+                ``"fe80::1/64"``. No address is added automatically.
+            mtu: The largest packet, in bytes. The value is shown only: larger datagrams go out
                 whole.
-            gateway: The address of a router through which it reaches all other networks. Linux and
-                the BSDs then send groups that way, too, where no interface is named.
+            gateway: The address of a router through which the host reaches all other networks.
+                Linux and the BSDs then send groups that way, too, where no interface is named.
 
         Returns:
             The interface.
@@ -155,53 +156,54 @@ class VirtualHost:
         return interface
 
     def interface(self, name: str) -> VirtualInterface:
-        """One of its interfaces.
+        """Return an interface of the host, by name.
 
         Args:
             name: The interface's name.
 
         Raises:
-            ValueError: There is none of that name.
+            ValueError: There is no interface of that name.
         """
-        found = self._interfaces.get(name)
-        if found is None:
+        interface = self._interfaces.get(name)
+        if interface is None:
             names = ", ".join(self._interfaces)
             raise ValueError(f"{self.name} has no interface {name!r}; there are: {names}")
-        return found
+        return interface
 
     # --- The Host protocol
 
     @property
     def platform(self) -> Platform:
-        """Whose rules it follows."""
+        """The platform whose rules the host follows."""
         return self._platform
 
     def list_interfaces(self) -> list[Interface]:
-        """Its interfaces, by index."""
+        """Return the host's interfaces, by index."""
         self._core.enter()
-        return sorted((item.value for item in self._interfaces.values()), key=lambda i: i.index)
+        interfaces = [interface.value for interface in self._interfaces.values()]
+        return sorted(interfaces, key=lambda interface: interface.index)
 
     def default_interface(
         self, group: Group, among: Sequence[Interface] | None = None
     ) -> Interface | None:
-        """The interface to which it routes a group; `None` without a route."""
+        """Return the interface to which the host routes a group; `None` without a route."""
         self._core.enter()
         if is_link_scoped(group.address):
             return None
-        found = self._output().route(self._platform.name, group.address)
-        return None if found is None else found.value
+        interface = self._output().route(self._platform.name, group.address)
+        return None if interface is None else interface.value
 
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
-        """A new watcher of its interfaces, and of what is routed to them."""
+        """Return a new watcher of the host's interfaces and routes."""
         self._core.enter()
-        watcher = VirtualWatcher(self._core, lambda it: self._watchers.pop(it, None) and None)
+        watcher = VirtualWatcher(self._core, lambda old: self._watchers.pop(old, None) and None)
         self._watchers[watcher] = None
         return watcher
 
     def open_poller(self) -> Poller:
-        """A new poller."""
+        """Return a new poller."""
         self._core.enter()
-        poller = VirtualPoller(self._core, lambda it: self._pollers.pop(it, None) and None)
+        poller = VirtualPoller(self._core, lambda old: self._pollers.pop(old, None) and None)
         self._pollers[poller] = None
         return poller
 
@@ -230,7 +232,7 @@ class VirtualHost:
         self._opened[opened] = None
         return opened
 
-    # --- What its sockets ask of it
+    # --- Called by the host's sockets
 
     def _new_index(self) -> int:
         self._indexes += 1
@@ -240,26 +242,26 @@ class VirtualHost:
         return Output(tuple(self._interfaces.values()), self._gateways)
 
     def index_of(self, name: str) -> int | None:
-        """The index of an interface. For its sockets."""
-        found = self._interfaces.get(name)
-        return None if found is None else found.index
+        """Return the index of an interface. For the host's sockets."""
+        interface = self._interfaces.get(name)
+        return None if interface is None else interface.index
 
     def has_index(self, index: int) -> bool:
-        """Whether there is an interface of that index. For its sockets."""
-        return any(item.index == index for item in self._interfaces.values())
+        """Tell whether there is an interface of that index. For the host's sockets."""
+        return self._by_index(index) is not None
 
     def index_with(self, address: IPAddress) -> int | None:
-        """The index of the interface that has an address. For its sockets."""
-        for item in self._interfaces.values():
-            if item.has(address) and (item.is_up or address.version == 4):
-                return item.index
+        """Return the index of the interface that has an address. For the host's sockets."""
+        for interface in self._interfaces.values():
+            if interface.has(address) and (interface.is_up or address.version == 4):
+                return interface.index
         return None
 
     def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
-        """Bind a port, or a free one for 0. For its sockets.
+        """Bind a port, or a free one for 0. For the host's sockets.
 
         Raises:
-            OSError: It is taken.
+            OSError: The port is taken.
         """
         return self._sockets.claim_port(state, address, port)
 
@@ -271,7 +273,7 @@ class VirtualHost:
         before: SourceFilter | None,
         after: SourceFilter | None,
     ) -> None:
-        """A socket joined, left, or wants other sources. For its sockets."""
+        """Note that a socket joined, left, or wants other sources. For the host's sockets."""
         interface = self._by_index(index)
         if (before is None) is not (after is None):
             self._core.record(
@@ -291,15 +293,16 @@ class VirtualHost:
             )
 
     def _by_index(self, index: int) -> VirtualInterface | None:
-        return next((item for item in self._interfaces.values() if item.index == index), None)
+        interfaces = self._interfaces.values()
+        return next((interface for interface in interfaces if interface.index == index), None)
 
     def _report(self, interface: VirtualInterface, group: IPAddress) -> None:
         interface.transmit(Report(group, self._sockets.wanted(group, interface.index)))
 
     def _report_again(
-        self, interface: VirtualInterface, group: IPAddress, said: SourceFilter
+        self, interface: VirtualInterface, group: IPAddress, reported: SourceFilter
     ) -> None:
-        if self._sockets.wanted(group, interface.index) == said:
+        if self._sockets.wanted(group, interface.index) == reported:
             self._report(interface, group)
 
     def _report_all(self, interface: VirtualInterface) -> None:
@@ -341,22 +344,23 @@ class VirtualHost:
             interface.transmit(packet)
 
     def _home_of(self, packet: Packet, loopback: VirtualInterface) -> VirtualInterface:
-        """Where unicast to this host itself counts as arrived.
+        """Return the interface on which unicast to this host itself counts as arrived.
 
-        On Linux that is the interface that has the address, though it goes by the loopback
+        On Linux that is the interface that has the address, though the packet goes by the loopback
         interface (inet_iif, ip_route_output_key_hash_rcu, and ip6_rcv_core; measured).
         """
         if self._platform.name != "linux":
             return loopback
-        owners = (item for item in self._interfaces.values() if item.has(packet.destination))
+        interfaces = self._interfaces.values()
+        owners = (interface for interface in interfaces if interface.has(packet.destination))
         return next(owners, loopback)
 
     def _leaves(self, packet: Packet, *, loops: bool, joined: bool) -> bool:
-        """Whether a group's datagram leaves the host: not with the scope of an interface or ttl 0.
+        """Tell whether a group's datagram leaves the host: not with interface scope or ttl 0.
 
-        Linux looks at the ttl only where it delivers to itself: ip_mc_output, which a route to a
-        group that was not joined does not use, and ip6_finish_output2. So ttl 0 does leave a host
-        that has not joined the group (measured).
+        Linux looks at the ttl only where the host delivers to itself: ip_mc_output, which a route
+        to a group that was not joined does not use, and ip6_finish_output2. So ttl 0 does leave a
+        host that has not joined the group (measured).
         """
         if packet.family == "ipv6" and multicast_scope(packet.destination) <= 1:
             return False
@@ -379,7 +383,7 @@ class VirtualHost:
     # --- Receiving
 
     def receive(self, interface: VirtualInterface, frame: Frame) -> None:
-        """Take what arrived at an interface. For the network only."""
+        """Take a frame that arrived at an interface. For the network only."""
         if isinstance(frame, Query):
             self._report_all(interface)
         elif isinstance(frame, Packet):
@@ -398,7 +402,7 @@ class VirtualHost:
         self._sockets.remove(kernel)
 
     def shut_down(self) -> None:
-        """Close all that is open on it. For the network only."""
+        """Close everything that is open on the host. For the network only."""
         for watcher in list(self._watchers):
             watcher.close()
         for poller in list(self._pollers):

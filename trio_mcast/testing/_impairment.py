@@ -1,4 +1,4 @@
-"""What a cable does to what passes through it: loss, delay, jitter, duplication, reordering."""
+"""The impairments of a cable: loss, delay, jitter, duplication, reordering."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Impairment(Protocol):
-    """How bad it is."""
+    """The measures of a cable's impairments: probabilities from 0 to 1, and seconds."""
 
     loss: float
     delay: float
@@ -20,9 +20,9 @@ class Impairment(Protocol):
 class Path:
     """The way from one interface to another through a switch.
 
-    Each path has random numbers of its own, which depend on the seed and on the names of its ends
-    only: what else is in the network, and what else happens, makes no difference to its fate. Each
-    frame takes four of them, whatever is set, so that setting a loss does not change the jitter.
+    Each path has random numbers of its own, which depend on the seed and on the names of the two
+    ends only: other parts of the network and other events make no difference. Each frame takes
+    four of the numbers, whatever is set, so that setting a loss does not change the jitter.
     """
 
     def __init__(self, seed: str) -> None:
@@ -30,7 +30,7 @@ class Path:
         self._last_due = 0
 
     def fate(self, impairment: Impairment, now_ns: int) -> list[int]:
-        """When a frame that is sent now arrives, in nanoseconds: once, twice, or never."""
+        """Return when a frame that is sent now arrives, in nanoseconds: once, twice, or never."""
         loss, duplicate, jitter, reorder = (self._random.random() for _ in range(4))
         if loss < impairment.loss:
             return []

@@ -1,4 +1,4 @@
-"""Receiving: which of a host's sockets get what arrives, and what nobody gets."""
+"""Receiving: which of a host's sockets get an arriving datagram, and why others are dropped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._trace import EventKind
 
 
 class Input:
-    """Gives the sockets of a host what arrives for them."""
+    """The receiving side of a host: gives the host's sockets the datagrams that arrive."""
 
     def __init__(
         self,
@@ -30,11 +30,11 @@ class Input:
         """Receive for a host.
 
         Args:
-            core: What the network shares.
+            core: The core of the network.
             name: The host's name.
-            platform: Whose rules it follows.
-            sockets: Its sockets, as they come and go.
-            interfaces: Its interfaces, as they come and go.
+            platform: The platform whose rules the host follows.
+            sockets: The host's sockets, as sockets come and go.
+            interfaces: The host's interfaces, as interfaces come and go.
         """
         self._core = core
         self._name = name
@@ -57,15 +57,18 @@ class Input:
             self.receive_group(interface, packet, looped=False)
 
     def _is_martian(self, packet: Packet) -> bool:
-        """Whether it claims to come from this host: Linux then drops IPv4 (fib_validate_source)."""
+        """Tell whether a packet claims this host as its source, and Linux would drop it.
+
+        Linux drops such packets of IPv4 only (fib_validate_source).
+        """
         return (
             self._platform.name == "linux"
             and packet.family == "ipv4"
-            and any(item.has(packet.source) for item in self._interfaces.values())
+            and any(interface.has(packet.source) for interface in self._interfaces.values())
         )
 
     def takes_in(self, interface: VirtualInterface, packet: Packet) -> bool:
-        """Whether anybody on the host wants a group's datagram on an interface."""
+        """Tell whether anybody on the host wants a group's datagram on an interface."""
         group = packet.destination
         if is_all_hosts(group):
             return True
@@ -75,19 +78,19 @@ class Input:
         return wanted.allows(packet.source)
 
     def receive_group(self, interface: VirtualInterface, packet: Packet, *, looped: bool) -> None:
-        """Give a group's datagram to the sockets that are to have it.
+        """Give a group's datagram to all sockets that are to get the datagram.
 
         Args:
-            interface: Where it counts as arrived.
+            interface: The interface on which the datagram counts as arrived.
             packet: The datagram.
             looped: Whether this host has sent it.
         """
         sockets = self._sockets.at_port(packet.port)
-        own = interface.addresses(packet.family)
+        addresses = interface.addresses(packet.family)
         reasons: dict[str, None] = {}
         count = 0
         for state, kernel in list(sockets.items()):
-            reason = gets_group(state, packet, interface.index, looped=looped, addresses=own)
+            reason = gets_group(state, packet, interface.index, looped=looped, addresses=addresses)
             if reason is None:
                 count += 1
                 self._hand_over(kernel, interface, packet)
@@ -98,9 +101,9 @@ class Input:
             interface.drop(packet, why)
 
     def receive_unicast(self, interface: VirtualInterface, packet: Packet) -> None:
-        """Give a unicast datagram to the socket that is to have it."""
-        here = [interface] if self._rules.is_strong_host else self._interfaces.values()
-        if not interface.is_loopback and not any(item.has(packet.destination) for item in here):
+        """Give a unicast datagram to the one socket that is to get the datagram."""
+        owners = [interface] if self._rules.is_strong_host else self._interfaces.values()
+        if not interface.is_loopback and not any(owner.has(packet.destination) for owner in owners):
             interface.drop(packet, "it is for another address")
             return
         sockets = self._sockets.at_port(packet.port)
@@ -125,7 +128,7 @@ def record_packet(
     packet: Packet,
     reason: str = "",
 ) -> None:
-    """Take down what became of a datagram at a host."""
+    """Take down the fate of a datagram at a host."""
     core.record(
         host,
         what,

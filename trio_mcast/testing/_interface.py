@@ -1,4 +1,4 @@
-"""`VirtualInterface`: what connects a host or a router to a switch."""
+"""`VirtualInterface`: the connection of a host or a router to a switch."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from .._interface import Interface
 from ._core import Core
 from ._frames import Frame, Packet
 
-# What users may write where they give an interface an address.
+# The forms in which users may give an interface an address.
 AddressWithPrefix: TypeAlias = str | IPv4Interface | IPv6Interface
 
 
 class Owner(Protocol):
-    """What interfaces belong to: a host or a router."""
+    """An owner of interfaces: a host or a router."""
 
     name: str
 
     def receive(self, interface: VirtualInterface, frame: Frame) -> None:
-        """Take what arrived."""
+        """Take a frame that arrived at an interface."""
 
     def interface_changed(self, interface: VirtualInterface, *, removed: bool = False) -> None:
         """Notice that an interface came, went or changed."""
 
 
 class Link(Protocol):
-    """What interfaces are plugged into: a switch."""
+    """A link that interfaces are plugged into: a switch."""
 
     name: str
 
@@ -37,26 +37,27 @@ class Link(Protocol):
         """Connect an interface."""
 
     def detach(self, interface: VirtualInterface) -> None:
-        """Disconnect it."""
+        """Disconnect an interface."""
 
     def forget_port(self, interface: VirtualInterface) -> None:
-        """Forget what it has reported: its link went down."""
+        """Forget all reports of an interface, which went down."""
 
     def check_address(self, address: IPAddress, name: str) -> None:
-        """ValueError if another interface has that address."""
+        """Raise ValueError if another interface has an address."""
 
     def carry(
         self, interface: VirtualInterface, frame: Frame, next_hop: IPAddress | None = None
     ) -> None:
-        """Pass a frame on to those whom it is for."""
+        """Pass a frame on to every interface that is to get the frame."""
 
 
 class VirtualInterface:
     """A network interface of a `VirtualHost` or `VirtualRouter`; made by their ``plug``.
 
     Attributes:
-        name: Its name.
-        index: Its index. One that is plugged in again under the same name has another.
+        name: The interface's name.
+        index: The interface's index. An interface that is plugged in again under the same name has
+            another index.
     """
 
     def __init__(
@@ -93,22 +94,22 @@ class VirtualInterface:
 
     @property
     def owner(self) -> Owner:
-        """The host or router that it belongs to."""
+        """The host or router that the interface belongs to."""
         return self._owner
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is a host's loopback interface."""
+        """Whether the interface is a host's loopback interface."""
         return self._link is None
 
     @property
     def is_up(self) -> bool:
-        """Whether it is there and switched on."""
+        """Whether the interface is plugged in and switched on."""
         return self._is_there and self._is_up
 
     @property
     def value(self) -> Interface:
-        """It as a `trio_mcast.Interface`, as it is now."""
+        """The `trio_mcast.Interface` of the interface's present state."""
         if self._value is None:
             low = self.number & 0xFFFF
             self._value = Interface(
@@ -128,47 +129,51 @@ class VirtualInterface:
         return self._value
 
     def addresses(self, family: Family) -> tuple[IPAddress, ...]:
-        """Its addresses of one family."""
+        """Return the interface's addresses of one family."""
         return self.value.addresses(family)
 
     def has(self, address: IPAddress) -> bool:
-        """Whether it has an address."""
+        """Tell whether the interface has an address."""
         return address in self.addresses(family_of(address))
 
     def is_on_link(self, address: IPAddress) -> bool:
-        """Whether an address is in one of its networks."""
+        """Tell whether an address is in one of the interface's networks."""
         return any(
-            address in item.network for item in self._addresses if item.version == address.version
+            address in own_address.network
+            for own_address in self._addresses
+            if own_address.version == address.version
         )
 
     @property
     def networks(self) -> tuple[IPv4Interface | IPv6Interface, ...]:
-        """Its addresses with their prefix lengths, in the order in which it was given them."""
+        """The interface's addresses with prefix lengths, in the order in which they were added."""
         return tuple(self._addresses)
 
     def set_addresses(self, addresses: Iterable[IPv4Interface | IPv6Interface]) -> None:
-        """Give it its first addresses. For the network only."""
-        for item in addresses:
-            self._append(item)
+        """Give the interface the first addresses. For the network only."""
+        for address in addresses:
+            self._append(address)
         self._value = None
 
     def _append(self, address: IPv4Interface | IPv6Interface) -> None:
         bare = _bare(address)
-        if any(_bare(item) == bare for item in self._addresses):
+        if any(_bare(own_address) == bare for own_address in self._addresses):
             raise ValueError(f"{self} has the address {bare} already")
         if self._link is not None:
             self._link.check_address(bare, str(self))
         self._addresses.append(address)
 
     def add_address(self, address: AddressWithPrefix) -> None:
-        """Give it one address more, after those it has.
+        """Give the interface one address more, after all others.
 
         Args:
-            address: With its prefix length, such as ``"10.0.0.1/24"`` or ``"fe80::1/64"``.
+            address: The address with a prefix length, such as ``"10.0.0.1/24"`` or
+                ``"fe80::1/64"``.
 
         Raises:
-            TypeError: It is not text and no interface address of `ipaddress`.
-            ValueError: It is not an interface address, or the address is taken on this switch.
+            TypeError: The address is not text and no interface address of `ipaddress`.
+            ValueError: The text is not an interface address, or the address is taken on this
+                switch.
             RuntimeError: The network has ended, or the interface is unplugged.
         """
         parsed = parse_interface_address(address)
@@ -177,27 +182,28 @@ class VirtualInterface:
         self._changed("addressed", f"has {parsed}")
 
     def remove_address(self, address: AddressWithPrefix) -> None:
-        """Take an address from it.
+        """Take an address from the interface.
 
         Args:
             address: The address; a prefix length makes no difference.
 
         Raises:
-            ValueError: It does not have the address.
+            ValueError: The interface does not have the address.
             RuntimeError: The network has ended, or the interface is unplugged.
         """
         self._check_there()
         bare = _bare(ip_interface(address))
-        left = [item for item in self._addresses if _bare(item) != bare]
-        if len(left) == len(self._addresses):
+        remaining = [own_address for own_address in self._addresses if _bare(own_address) != bare]
+        if len(remaining) == len(self._addresses):
             raise ValueError(f"{self} does not have the address {bare}")
-        self._addresses = left
+        self._addresses = remaining
         self._changed("addressed", f"no longer has {bare}")
 
     def take_down(self) -> None:
-        """Switch it off: nothing goes in or out. Memberships stay, and are reported again later.
+        """Switch the interface off: nothing goes in or out.
 
-        On Linux it loses its IPv6 addresses, as there.
+        Memberships stay, and are reported again later. On Linux the interface loses its IPv6
+        addresses, as on a real Linux.
 
         Raises:
             RuntimeError: The network has ended, or the interface is unplugged.
@@ -206,16 +212,18 @@ class VirtualInterface:
         if self._is_up:
             self._is_up = False
             if self._forgets_ipv6:
-                # addrconf_ifdown in net/ipv6/addrconf.c; what is link-local is made again.
+                # addrconf_ifdown in net/ipv6/addrconf.c; link-local addresses are made again.
                 self._addresses = [
-                    item for item in self._addresses if item.version == 4 or item.is_link_local
+                    address
+                    for address in self._addresses
+                    if address.version == 4 or address.is_link_local
                 ]
             if self._link is not None:
                 self._link.forget_port(self)
             self._changed("down")
 
     def take_up(self) -> None:
-        """Switch it on again.
+        """Switch the interface on again.
 
         Raises:
             RuntimeError: The network has ended, or the interface is unplugged.
@@ -226,7 +234,7 @@ class VirtualInterface:
             self._changed("up")
 
     def unplug(self) -> None:
-        """Remove it from its host: sockets that are joined on it get nothing any more.
+        """Remove the interface from its host: sockets that have joined on it get nothing any more.
 
         Raises:
             RuntimeError: The network has ended, or the interface is unplugged.
@@ -240,7 +248,7 @@ class VirtualInterface:
         self._owner.interface_changed(self, removed=True)
 
     def transmit(self, frame: Frame, next_hop: IPAddress | None = None) -> None:
-        """Put a frame on the cable, if it is up and has one."""
+        """Put a frame on the cable, if the interface is up and has a cable."""
         if self._link is not None and self.is_up:
             self._link.carry(self, frame, next_hop)
 
@@ -249,7 +257,7 @@ class VirtualInterface:
         self._owner.receive(self, frame)
 
     def drop(self, packet: Packet, reason: str) -> None:
-        """Take down that a datagram which got here goes no further."""
+        """Record that a datagram goes no further than this interface."""
         self._core.record(
             self._owner.name,
             "dropped",
@@ -278,11 +286,11 @@ class VirtualInterface:
 
 
 def parse_interface_address(value: AddressWithPrefix) -> IPv4Interface | IPv6Interface:
-    """An address with its prefix length.
+    """Parse an address with a prefix length.
 
     Raises:
-        TypeError: It is not text and no interface address.
-        ValueError: The text is none, or the address is none that an interface can have.
+        TypeError: The value is not text and no interface address.
+        ValueError: The text is no interface address, or an interface cannot have the address.
     """
     if not isinstance(value, (str, IPv4Interface, IPv6Interface)):
         raise TypeError(

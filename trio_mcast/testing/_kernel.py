@@ -1,4 +1,4 @@
-"""A socket as its system has it: takes options and a bind, and refuses what that system refuses."""
+"""A socket as a system has it: takes options and a bind, and refuses as that system refuses."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from ._state import SocketState
 
 
 class System(Protocol):
-    """What a socket asks of the host that it is on."""
+    """The part of a host that the host's sockets call."""
 
     def index_of(self, name: str) -> int | None:
-        """The index of an interface."""
+        """Return the index of an interface."""
 
     def has_index(self, index: int) -> bool:
-        """Whether there is an interface of that index."""
+        """Tell whether there is an interface of that index."""
 
     def index_with(self, address: IPAddress) -> int | None:
-        """The index of the interface that has an address, and is up if that is IPv6."""
+        """Return the index of the interface that has an address, and is up for an IPv6 one."""
 
     def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
-        """Bind a port, or a free one for 0. OSError if it is taken."""
+        """Bind a port, or a free one for 0. OSError if the port is taken."""
 
     def membership_changed(
         self,
@@ -42,12 +42,12 @@ class System(Protocol):
         before: SourceFilter | None,
         after: SourceFilter | None,
     ) -> None:
-        """A socket joined, left, or wants other sources."""
+        """Note that a socket joined, left, or wants other sources."""
 
 
 @attrs.frozen
 class Arrived:
-    """A datagram in a receive buffer, and when it came, in nanoseconds since the start."""
+    """A datagram in a receive buffer, with the time of arrival in nanoseconds since the start."""
 
     packet: Packet
     index: int
@@ -78,8 +78,8 @@ class KernelSocket:
         if symbol in _SETTERS:
             _SETTERS[symbol](self, value)
         else:
-            # What is told of each datagram; and what has no effect here, such as a traffic class.
-            (state.told.add if decode.as_int(value) else state.told.discard)(symbol)
+            # Requests for ancillary data, and options without effect here, such as a traffic class.
+            (state.flags.add if decode.as_int(value) else state.flags.discard)(symbol)
 
     def _set_flag(self, name: str, value: int | bytes) -> None:
         number = decode.as_int(value)
@@ -106,10 +106,10 @@ class KernelSocket:
     def _set_multicast_interface(self, value: int | bytes) -> None:
         index, address = decode.multicast_interface(self.state.platform, value)
         if address is not None and not index:
-            found = self._system.index_with(address)
-            if found is None:
+            owner_index = self._system.index_with(address)
+            if owner_index is None:
                 raise refuse(errno.EADDRNOTAVAIL)
-            index = found
+            index = owner_index
         if index and not self._system.has_index(index):
             raise refuse(errno.EADDRNOTAVAIL)
         self.state.multicast_interface = index
@@ -145,10 +145,10 @@ class KernelSocket:
         self._join_any(index or self._index_at(address), group)
 
     def _index_at(self, address: IPv4Address | None) -> int:
-        found = None if address is None else self._system.index_with(address)
-        if found is None:
+        index = None if address is None else self._system.index_with(address)
+        if index is None:
             raise refuse(self.state.rules.no_such_interface)
-        return found
+        return index
 
     def _join_any(self, index: int, group: IPAddress) -> None:
         self._check_joinable(index, group)
@@ -231,13 +231,13 @@ class KernelSocket:
         if after is None:
             self.state.memberships.pop((group, index), None)
         else:
-            self.state.memberships[group, index] = after  # In its place, if it has one.
+            self.state.memberships[group, index] = after  # A known membership keeps its place.
         self._system.membership_changed(self.state, group, index, before, after)
 
     # --- Binding
 
     def bind(self, address: BindAddress, /) -> None:
-        """Bind it. OSError if the system refuses."""
+        """Bind the socket. OSError if the system refuses."""
         state = self.state
         bare: IPAddress | None = without_zone(parse_address(address[0], "address"))
         assert bare is not None
@@ -252,7 +252,7 @@ class KernelSocket:
         state.address = bare
 
     def connect(self, address: BindAddress, /) -> None:
-        """Connect it: it can still send anywhere, but gets only what comes from there."""
+        """Connect the socket to a peer: sends can still go anywhere, but only the peer is heard."""
         self.state.peer = without_zone(parse_address(address[0], "address")), address[1]
 
     def _check_bindable(self, address: IPAddress, scope_id: int) -> None:
@@ -262,7 +262,7 @@ class KernelSocket:
             needs_scope = address.is_link_local or (
                 address.is_multicast and multicast_scope(address) <= 2
             )
-            if needs_scope and is_linux:  # __inet6_bind: it then restricts the socket, too.
+            if needs_scope and is_linux:  # __inet6_bind, which then restricts the socket, too.
                 state.device = scope_id or state.device
                 if not state.device:
                     raise refuse(errno.EINVAL)
@@ -277,10 +277,10 @@ class KernelSocket:
     # --- The receive buffer
 
     def take(self, arrived: Arrived) -> bool:
-        """Put a datagram into the receive buffer; whether there was room."""
+        """Put a datagram into the receive buffer, and tell whether there was room."""
         packet, limit = arrived.packet, self.state.buffers[0]
         charge = buffer_charge(self.state.platform.name, packet.family, len(packet.data))
-        # __udp_enqueue_schedule_skb of Linux: into an empty buffer goes anything.
+        # __udp_enqueue_schedule_skb of Linux: an empty buffer takes anything.
         is_linux = self.state.platform.name == "linux"
         if self._charged + charge > limit and (self._charged or not is_linux):
             self.dropped += 1

@@ -22,8 +22,8 @@ from ._router import VirtualRouter
 from ._switch import VirtualSwitch
 from ._trace import TraceEvent
 
-# RFC 3376, 8.2 and 8.4, and RFC 3810, 9.2 and 9.4: how often a querier asks, and for how long what
-# was reported counts.
+# RFC 3376, 8.2 and 8.4, and RFC 3810, 9.2 and 9.4: how often a querier asks, and for how long a
+# report counts.
 _QUERY_SECONDS = 125.0
 _MEMBERSHIP_SECONDS = 260.0
 
@@ -32,23 +32,23 @@ class VirtualNetwork:
     """A network of virtual hosts, on which programs that use this library run unchanged.
 
     ``async with VirtualNetwork() as network:``: inside the block, make switches, hosts and routers,
-    plug them together, and run programs in ``with host:`` blocks. It needs no network, no
-    privilege and no particular system; time is Trio's, so with `trio.testing.MockClock` it takes as
-    long as the computing does. At the end of the block all that is still open on its hosts is
-    closed: who waits for a datagram gets `trio.ClosedResourceError`. The body's exceptions leave
-    the block as they are.
+    plug them together, and run programs in ``with host:`` blocks. A virtual network needs no real
+    network, no privilege and no particular system. Time is Trio's, so with
+    `trio.testing.MockClock` a test takes as long as the computing does. At the end of the block,
+    everything that is still open on the hosts is closed: who waits for a datagram gets
+    `trio.ClosedResourceError`. The body's exceptions leave the block unchanged.
 
-    Inside the block, whatever is opened outside of every ``with host:`` is refused, so that no test
+    Inside the block, opening anything outside of every ``with host:`` is refused, so that no test
     reaches the real network by mistake.
 
     The same seed and the same programs give the same losses, delays and `trace`. Each path from one
     interface to another has random numbers of its own, so adding a host changes nothing for the
-    others. What is due at the same time is delivered in a fixed order. Only what a program itself
-    leaves open can differ: two tasks of one host that send at the same instant, for instance, do
-    so in Trio's order, which is random.
+    other hosts. Frames that are due at the same time are delivered in a fixed order. Only the order
+    that a program itself leaves open can differ: two tasks of one host that send at the same
+    instant, for instance, do so in Trio's order, which is random.
 
     Args:
-        seed: For all that happens by chance.
+        seed: The seed of all random numbers.
 
     Raises:
         TypeError: The seed is not an int.
@@ -118,22 +118,23 @@ class VirtualNetwork:
         query_seconds: float = _QUERY_SECONDS,
         membership_seconds: float = _MEMBERSHIP_SECONDS,
     ) -> VirtualSwitch:
-        """A new switch.
+        """Make a switch.
 
         Args:
-            name: Its name, which nothing else in the network has.
+            name: The switch's name, which nothing else in the network has.
             loss: The probability with which a frame is lost on its way to a receiver, 0 to 1.
             delay: How long a frame is under way, in seconds. With 0, a datagram has arrived when
                 the call that sends it returns.
             jitter: Up to so many seconds more, evenly distributed. Frames keep their order.
             duplicate: The probability with which a frame arrives twice.
-            reorder: The probability with which a frame is held back, so that later ones overtake.
-            reorder_delay: For how long, in seconds.
-            snooping: Whether a group's datagrams go only to interfaces that have reported that they
-                want them, and not to all.
-            querier: Whether it asks for reports, if it snoops. Without a querier (a router can be
-                one, too) it forgets who wants what after ``membership_seconds``, as a real one.
-            query_seconds: How often it asks.
+            reorder: The probability with which a frame is held back, so that later frames overtake.
+            reorder_delay: How long such a frame is held back, in seconds.
+            snooping: Whether a group's datagrams go only to interfaces that have asked for them by
+                reports, and not to all.
+            querier: Whether a switch that snoops asks for reports. Without a querier (a router can
+                be one, too) the switch forgets every report after ``membership_seconds``, as a real
+                switch does.
+            query_seconds: The time from one query to the next.
             membership_seconds: How long a report counts.
 
         Returns:
@@ -166,12 +167,12 @@ class VirtualNetwork:
         return switch
 
     def host(self, name: str, *, platform: PlatformName = "linux") -> VirtualHost:
-        """A new host, with a loopback interface.
+        """Make a host, with a loopback interface.
 
         Args:
-            name: Its name, which nothing else in the network has.
-            platform: ``"linux"``, ``"darwin"`` (macOS), ``"freebsd"`` or ``"windows"``: whose rules
-                its sockets follow, whatever this process runs on.
+            name: The host's name, which nothing else in the network has.
+            platform: ``"linux"``, ``"darwin"`` (macOS), ``"freebsd"`` or ``"windows"``: the system
+                whose rules the host's sockets follow, whatever this process runs on.
 
         Returns:
             The host.
@@ -197,14 +198,14 @@ class VirtualNetwork:
         query_seconds: float = _QUERY_SECONDS,
         membership_seconds: float = _MEMBERSHIP_SECONDS,
     ) -> VirtualRouter:
-        """A new router, without interfaces yet.
+        """Make a router, without interfaces yet.
 
         Args:
-            name: Its name, which nothing else in the network has.
-            forwards_joined: Whether it forwards every group to where somebody has joined it; else
-                only as `VirtualRouter.forward` says.
-            querier: Whether it asks for reports on all its interfaces.
-            query_seconds: How often it asks.
+            name: The router's name, which nothing else in the network has.
+            forwards_joined: Whether the router forwards every group to where somebody has joined;
+                else only as `VirtualRouter.forward` says.
+            querier: Whether the router asks for reports on all interfaces.
+            query_seconds: The time from one query to the next.
             membership_seconds: How long a report counts.
 
         Returns:
@@ -230,9 +231,9 @@ class VirtualNetwork:
 
     @property
     def trace(self) -> list[TraceEvent]:
-        r"""Everything that has happened so far, by time; causes come before effects.
+        r"""All events so far, by time; causes come before effects.
 
-        ``print(*network.trace, sep="\n")`` shows it, a line for each event.
+        ``print(*network.trace, sep="\n")`` prints the trace, a line for each event.
 
         Raises:
             RuntimeError: The network was not entered.
@@ -251,7 +252,7 @@ class VirtualNetwork:
 
 
 class _NoHost:
-    """Stands for the machine while a virtual network runs, and refuses everything."""
+    """The stand-in for the machine while a virtual network runs: refuses every call."""
 
     def _refuse(self) -> NoReturn:
         raise RuntimeError(

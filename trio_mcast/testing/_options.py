@@ -1,7 +1,7 @@
-"""From the bytes of a socket option to what they ask for, by the tables of each platform. Pure.
+"""The decoders: from the bytes of a socket option to a request, by each platform's tables. Pure.
 
-The opposite of ``trio_mcast._platform._layout``, written apart from it: bytes in a wrong layout are
-refused as that system would refuse them, or mean something else, as they would there.
+The opposite of ``trio_mcast._platform._layout``, written separately: bytes in a wrong layout are
+refused as the system would refuse them, or mean something else, as they would on that system.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from ipaddress import IPv4Address, IPv6Address
 from .._addresses import SOCKADDR_IN6_BYTES, SOCKADDR_IN_BYTES, Family, IPAddress
 from .._platform import Platform
 
-# What `Platform.constants` has besides options: levels, and types of ancillary data.
+# Other constants than options in `Platform.constants`: levels, and types of ancillary data.
 _NO_OPTIONS = ("SOL_", "IPPROTO_", "SCM_")
 
 
 def refuse(number: int) -> OSError:
-    """The error with which a system refuses something.
+    """Return the error with which a system refuses a call.
 
-    Its number is the one that the running Python's `errno` has for that name. So what a program
-    compares with ``errno.EADDRINUSE`` compares equal on each of the virtual platforms.
+    The number is the one that the running Python's `errno` has for the error's name. So a program
+    that compares with ``errno.EADDRINUSE`` works alike on each of the virtual platforms.
     """
     return OSError(number, os.strerror(number))
 
 
 def option_symbol(platform: Platform, family: Family, level: int, number: int) -> str:
-    """The C name of an option.
+    """Return the C name of an option.
 
     Raises:
         OSError: ENOPROTOOPT: there is no such option on such a socket.
@@ -44,10 +44,10 @@ def option_symbol(platform: Platform, family: Family, level: int, number: int) -
 
 
 def as_int(value: int | bytes) -> int:
-    """The value of an option that is a C int, or one byte.
+    """Return the value of an option that is a C int, or one byte.
 
     Raises:
-        OSError: EINVAL: it is too short.
+        OSError: EINVAL: the value is too short.
     """
     if isinstance(value, int):
         return value
@@ -59,16 +59,16 @@ def as_int(value: int | bytes) -> int:
 
 
 def device_name(value: int | bytes) -> str:
-    """The name in SO_BINDTODEVICE; empty for none."""
+    """Return the name in SO_BINDTODEVICE; empty for none."""
     raw = value if isinstance(value, bytes) else struct.pack("=i", value)
     return os.fsdecode(raw.partition(b"\0")[0])
 
 
 def multicast_interface(platform: Platform, value: int | bytes) -> tuple[int, IPv4Address | None]:
-    """The interface in IP_MULTICAST_IF, as an index, or 0 and an address; 0 and `None` for none.
+    """Return the interface in IP_MULTICAST_IF: an index, or 0 and an address, or 0 and `None`.
 
     Raises:
-        OSError: It is too short.
+        OSError: The value is too short.
     """
     raw = value if isinstance(value, bytes) else struct.pack("=i", value)
     if platform.multicast_if_takes_mreqn and len(raw) >= 12:
@@ -87,10 +87,10 @@ def multicast_interface(platform: Platform, value: int | bytes) -> tuple[int, IP
 
 
 def group_request(platform: Platform, family: Family, value: int | bytes) -> tuple[int, IPAddress]:
-    """The interface's index and the group in a ``struct group_req``.
+    """Return the interface's index and the group in a ``struct group_req``.
 
     Raises:
-        OSError: It is laid out as another system has it, or does not hold a group.
+        OSError: The value has the layout of another system, or does not hold a group.
     """
     layout = platform.group_request
     raw = _structure(value, layout.group_req_size)
@@ -101,10 +101,10 @@ def group_request(platform: Platform, family: Family, value: int | bytes) -> tup
 def group_source_request(
     platform: Platform, family: Family, value: int | bytes
 ) -> tuple[int, IPAddress, IPAddress]:
-    """The interface's index, the group and the source in a ``struct group_source_req``.
+    """Return the interface's index, the group and the source in a ``struct group_source_req``.
 
     Raises:
-        OSError: It is laid out as another system has it, or does not hold a group and a source.
+        OSError: The value has the layout of another system, or does not hold a group and a source.
     """
     layout = platform.group_request
     raw = _structure(value, layout.group_source_req_size)
@@ -116,13 +116,14 @@ def group_source_request(
 def older_request(
     family: Family, value: int | bytes, *, with_source: bool
 ) -> tuple[int, IPv4Address | None, IPAddress, IPAddress | None]:
-    """What is in an ``ip_mreq``, ``ip_mreq_source`` (not Linux's) or ``ipv6_mreq``.
+    """Decode an ``ip_mreq``, ``ip_mreq_source`` (not Linux's) or ``ipv6_mreq``.
 
     Returns:
-        The interface's index or 0, its address or `None`, the group, and the source or `None`.
+        The interface's index or 0, the interface's address or `None`, the group, and the source or
+        `None`.
 
     Raises:
-        OSError: It is too short, or the group is none.
+        OSError: The value is too short, or the group is none.
     """
     source: IPAddress | None = None
     interface: IPv4Address | None = None

@@ -16,15 +16,15 @@ _LIMITED_BROADCAST = "255.255.255.255"
 
 
 class Output:
-    """Decides how a host's datagrams leave it."""
+    """The sending side of a host: decides how datagrams leave."""
 
     def __init__(
         self, interfaces: Sequence[VirtualInterface], gateways: dict[str, IPAddress]
     ) -> None:
-        """Decide for a host as it is now.
+        """Decide for a host in the present state.
 
         Args:
-            interfaces: Its interfaces; the first is its loopback interface.
+            interfaces: The host's interfaces; the first is the loopback interface.
             gateways: By interface name, the router that stands for every other network.
         """
         self._interfaces = interfaces
@@ -34,7 +34,11 @@ class Output:
     def packet(
         self, state: SocketState, data: bytes, address: BindAddress
     ) -> tuple[VirtualInterface, Packet, IPAddress | None]:
-        """What a socket sends: through which interface, what, and to which neighbour if to one.
+        """Return the packet that a socket sends, with the way out.
+
+        Returns:
+            The interface, the packet, and the address of the next hop; `None` where no neighbour
+            is meant.
 
         Raises:
             OSError: The system refuses.
@@ -63,10 +67,11 @@ class Output:
         return interface, packet, next_hop
 
     def _check_source(self, state: SocketState, source: IPAddress) -> None:
-        if state.rules.source_must_exist is not None and not any(
-            item.has(source) for item in self._interfaces
-        ):
+        if state.rules.source_must_exist is not None and not self._owners(source):
             raise refuse(state.rules.source_must_exist)
+
+    def _owners(self, address: IPAddress) -> list[VirtualInterface]:
+        return [interface for interface in self._interfaces if interface.has(address)]
 
     # --- Groups
 
@@ -77,38 +82,43 @@ class Output:
         scoped = family == "ipv6" and multicast_scope(group) <= 2
         index = state.device or (scope_id if scoped else 0) or state.multicast_interface
         if index:
-            found = next((item for item in self._interfaces if item.index == index), None)
-            if found is None:
+            by_index = {interface.index: interface for interface in self._interfaces}
+            interface = by_index.get(index)
+            if interface is None:
                 raise refuse(rules.interface_gone[family])
         else:
-            found = self.route(state.platform.name, group, source)
-            if found is None:
+            interface = self.route(state.platform.name, group, source)
+            if interface is None:
                 # Measured on Linux: without an interface, IPv6 finds no source address.
                 no_address = family == "ipv6" and state.platform.name == "linux"
                 raise refuse(errno.EADDRNOTAVAIL if no_address else errno.ENETUNREACH)
-        if not found.is_up:
+        if not interface.is_up:
             raise refuse(rules.interface_down)
-        if found.is_loopback and family == "ipv6" and not rules.loopback_routes_ipv6_groups:
+        if interface.is_loopback and family == "ipv6" and not rules.loopback_routes_ipv6_groups:
             raise refuse(errno.ENETUNREACH)
-        return found
+        return interface
 
     def route(
         self, platform: str, group: IPAddress, source: IPAddress | None = None
     ) -> VirtualInterface | None:
-        """The interface to which a host routes a group; `None` without a route.
+        """Return the interface to which a host routes a group; `None` without a route.
 
-        Linux has a route for IPv6 groups on every interface, and none for IPv4 unless a default
-        gateway covers them; but a socket that is bound to an address sends from there
-        (ip_route_output_key_hash_rcu in net/ipv4/route.c). Windows has one for both.
+        Linux has a route for IPv6 groups on every interface, and none for IPv4 groups unless a
+        default gateway covers them; but a socket that is bound to an address sends from there
+        (ip_route_output_key_hash_rcu in net/ipv4/route.c). Windows has a route for both.
         """
         family = family_of(group)
-        usable = [item for item in self._interfaces[1:] if item.is_up and item.addresses(family)]
+        usable = [
+            interface
+            for interface in self._interfaces[1:]
+            if interface.is_up and interface.addresses(family)
+        ]
         if platform == "linux" and family == "ipv4" and source is not None:
-            return next((item for item in self._interfaces if item.has(source)), None)
-        for item in usable:
-            gateway = self._gateways.get(item.name)
+            return next(iter(self._owners(source)), None)
+        for interface in usable:
+            gateway = self._gateways.get(interface.name)
             if gateway is not None and gateway.version == group.version:
-                return item
+                return interface
         if platform == "windows" or (platform == "linux" and family == "ipv6"):
             return next(iter(usable), None)
         return None
@@ -116,23 +126,23 @@ class Output:
     def _source(
         self, state: SocketState, interface: VirtualInterface, destination: IPAddress
     ) -> IPAddress:
-        """The address to send from, for a socket that is not bound to one."""
+        """Return the address to send from, for a socket that is not bound to an address."""
         family = family_of(destination)
-        own = interface.addresses(family)
+        addresses = interface.addresses(family)
         if family == "ipv6":  # RFC 6724: of the destination's scope, if there is one.
             narrow = (
                 is_link_scoped(destination)
                 if destination.is_multicast
                 else destination.is_link_local
             )
-            own = (*[item for item in own if item.is_link_local == narrow], *own)
-            if not own:
+            if not addresses:
                 raise refuse(errno.EADDRNOTAVAIL)
-            return own[0]
+            in_scope = (address for address in addresses if address.is_link_local == narrow)
+            return next(in_scope, addresses[0])
         # inet_select_addr of Linux takes another interface's address, or none at all.
-        others = [item.addresses(family) for item in self._interfaces[1:]]
-        found = [*own, *(address for addresses in others for address in addresses)]
-        return found[0] if found else parse_address("0.0.0.0", "address")
+        for other_interface in self._interfaces[1:]:
+            addresses += other_interface.addresses(family)
+        return addresses[0] if addresses else parse_address("0.0.0.0", "address")
 
     # --- Unicast
 
@@ -143,33 +153,36 @@ class Output:
         if str(destination) == _LIMITED_BROADCAST and is_linux and state.address is None:
             raise refuse(errno.ENETUNREACH)  # Measured: nothing says which interface.
         if str(destination) == _LIMITED_BROADCAST or self._is_broadcast(destination):
-            raise refuse(errno.EACCES)  # It takes SO_BROADCAST, which no plan sets.
+            raise refuse(errno.EACCES)  # Broadcasts take SO_BROADCAST, which no plan sets.
         wanted = state.device or scope_id
         if destination.version == 6 and destination.is_link_local:
-            if not wanted and not is_linux:  # Which takes the first route there is.
+            if not wanted and not is_linux:  # Linux takes the first route there is.
                 raise refuse(errno.EINVAL)
-        elif any(item.has(destination) for item in self._interfaces) or destination.is_loopback:
-            if state.platform.name == "linux" and destination.version == 6 and wanted:
-                # Local routes have an interface as well, which has to be that one (measured).
-                here = [item for item in self._interfaces if item.index == wanted]
-                if not any(item.has(destination) for item in here):
-                    raise refuse(errno.ENETUNREACH)
+        elif (owners := self._owners(destination)) or destination.is_loopback:
+            # Linux: local routes of IPv6 have an interface, too, which has to be this (measured).
+            needs_interface = is_linux and destination.version == 6 and wanted
+            if needs_interface and wanted not in [owner.index for owner in owners]:
+                raise refuse(errno.ENETUNREACH)
             return self._loopback, None
-        usable = [item for item in self._interfaces[1:] if item.is_up and wanted in (0, item.index)]
-        for item in usable:
-            if item.has(destination):
+        usable = [
+            interface
+            for interface in self._interfaces[1:]
+            if interface.is_up and wanted in (0, interface.index)
+        ]
+        for interface in usable:
+            if interface.has(destination):
                 return self._loopback, None
-            if item.is_on_link(destination):
-                return item, destination
-        for item in usable:
-            gateway = self._gateways.get(item.name)
+            if interface.is_on_link(destination):
+                return interface, destination
+        for interface in usable:
+            gateway = self._gateways.get(interface.name)
             if gateway is not None and gateway.version == destination.version:
-                return item, gateway
+                return interface, gateway
         raise refuse(errno.ENETUNREACH)
 
     def _is_broadcast(self, destination: IPAddress) -> bool:
         return any(
-            destination == item.network.broadcast_address and item.network.prefixlen < 31
+            destination == address.network.broadcast_address and address.network.prefixlen < 31
             for interface in self._interfaces[1:]
-            for item in interface.value.ipv4_addresses
+            for address in interface.value.ipv4_addresses
         )

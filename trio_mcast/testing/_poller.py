@@ -13,7 +13,7 @@ from ._socket import VirtualSocket
 
 
 class VirtualPoller:
-    """A `Poller` of virtual sockets. Those that are ready come in the order of their datagrams."""
+    """A `Poller` of virtual sockets. Ready sockets come in the order of their datagrams."""
 
     def __init__(self, core: Core, closed: Callable[[VirtualPoller], None]) -> None:
         self._core = core
@@ -40,25 +40,25 @@ class VirtualPoller:
             socket.watchers.pop(self, None)
 
     def became_ready(self, socket: VirtualSocket) -> None:
-        """A socket has something to read."""
+        """Note that a socket has something to read."""
         self._ready[socket] = None
         self._wake.set()
 
     def likely_ready(self) -> list[McastSocket]:
-        """None: there is nothing to be gained, and what happens must not hang on real time."""
+        """Return no sockets: nothing is to be gained, and real time must make no difference."""
         return []
 
     def read_each(
         self, sockets: Sequence[McastSocket], room: int, batch: list[Datagram]
     ) -> Sequence[McastSocket]:
-        """All are still to be read, one by one."""
+        """Read nothing: all sockets are still to be read, one by one."""
         return sockets
 
     async def wait(self) -> list[McastSocket]:
-        """Wait until sockets can be read, and return them. A checkpoint.
+        """Wait until sockets can be read, and return those sockets. A checkpoint.
 
         Raises:
-            trio.ClosedResourceError: It was closed, or the network has ended.
+            trio.ClosedResourceError: The poller was closed, or the network has ended.
         """
         self._interrupted = False
         await trio.lowlevel.checkpoint()
@@ -66,9 +66,9 @@ class VirtualPoller:
             if self._closed:
                 raise trio.ClosedResourceError("this poller was closed")
             self._core.enter()
-            ready: list[McastSocket] = [item for item in self._ready if item.is_readable]
-            # One that is still readable next time goes to the end, so each has its turn.
-            self._ready = {item: None for item in ready if isinstance(item, VirtualSocket)}
+            ready: list[McastSocket] = [socket for socket in self._ready if socket.is_readable]
+            # A socket that is still readable next time goes to the end, so each has its turn.
+            self._ready = {socket: None for socket in ready if isinstance(socket, VirtualSocket)}
             if ready or self._interrupted:
                 return ready
             self._wake = trio.Event()
@@ -80,7 +80,7 @@ class VirtualPoller:
         self._wake.set()
 
     def close(self) -> None:
-        """Close it and wake who waits. Idempotent."""
+        """Close the poller and wake whoever waits. Idempotent."""
         if not self._closed:
             self._closed = True
             self._wake.set()
@@ -90,7 +90,7 @@ class VirtualPoller:
 
 
 class VirtualWatcher:
-    """An `InterfaceWatcher` of a virtual host. What changes is told at once."""
+    """An `InterfaceWatcher` of a virtual host. Tells every change at once."""
 
     def __init__(self, core: Core, closed: Callable[[VirtualWatcher], None]) -> None:
         self._core = core
@@ -100,7 +100,7 @@ class VirtualWatcher:
         self._closed = False
 
     def notice(self, removed: int | None) -> None:
-        """Something changed; the index of the interface, if that was removed."""
+        """Note a change, with the index of an interface that was removed, if any."""
         if removed is not None:
             self._removed.add(removed)
         self._changed.set()
@@ -109,7 +109,7 @@ class VirtualWatcher:
         """Wait until something may have changed since the last wait ended.
 
         Raises:
-            trio.ClosedResourceError: It was closed, or the network has ended.
+            trio.ClosedResourceError: The watcher was closed, or the network has ended.
         """
         await trio.lowlevel.checkpoint()
         self._check_open()
@@ -125,7 +125,7 @@ class VirtualWatcher:
             raise trio.ClosedResourceError("this watcher was closed")
 
     def close(self) -> None:
-        """Close it and wake who waits. Idempotent."""
+        """Close the watcher and wake whoever waits. Idempotent."""
         if not self._closed:
             self._closed = True
             self._changed.set()

@@ -15,15 +15,16 @@ from ._switch import VirtualSwitch
 
 
 class VirtualRouter:
-    """Forwards datagrams between its interfaces; made by `VirtualNetwork.router`.
+    """A router that forwards datagrams between interfaces; made by `VirtualNetwork.router`.
 
-    A group's datagram is forwarded to every other interface behind which somebody has joined it,
-    and to those that `forward` names. Each router takes one from its ttl; at 1 it goes no further.
-    Groups of the link (224.0.0.0/24, IPv6 scopes up to 2) are never forwarded. Unicast is forwarded
-    to the networks of its own interfaces; hosts need it as their ``gateway``.
+    A group's datagram is forwarded to every other interface behind which somebody has joined the
+    group, and to the interfaces that `forward` names. Each router takes one from the ttl; a
+    datagram with a ttl of 1 goes no further. Groups of the link (224.0.0.0/24, IPv6 scopes up to 2)
+    are never forwarded. Unicast is forwarded to the networks of the router's own interfaces; hosts
+    need the router as ``gateway``.
 
     Attributes:
-        name: Its name.
+        name: The router's name.
     """
 
     is_router = True
@@ -42,7 +43,8 @@ class VirtualRouter:
         self._forwards_joined = forwards_joined
         self._table = MembershipTable(core, name, membership_seconds)
         self._interfaces: dict[str, VirtualInterface] = {}
-        self._routes: dict[tuple[IPAddress, str], tuple[str, ...]] = {}
+        # By group and interface of arrival, the targets that `forward` has named.
+        self._named_targets: dict[tuple[IPAddress, str], tuple[str, ...]] = {}
         self._indexes = 0
         self._query_seconds = query_seconds
         if query_seconds is not None:
@@ -59,7 +61,7 @@ class VirtualRouter:
         Args:
             name: The interface's name.
             switch: A switch of the same network.
-            addresses: Its addresses with prefix lengths, such as ``"10.0.0.254/24"``.
+            addresses: The interface's addresses with prefix lengths, such as ``"10.0.0.254/24"``.
 
         Returns:
             The interface.
@@ -84,11 +86,11 @@ class VirtualRouter:
 
         Args:
             group: The group.
-            source_interface: The interface on which its datagrams arrive.
-            interfaces: Where they are forwarded to; none at all ends what was set before.
+            source_interface: The interface on which the group's datagrams arrive.
+            interfaces: The interfaces to forward to; none at all undoes an earlier call.
 
         Raises:
-            ValueError: It is no group that can be routed, or there is no such interface.
+            ValueError: The address is no group that can be routed, or there is no such interface.
             RuntimeError: The network has ended.
         """
         self._core.enter()
@@ -98,10 +100,10 @@ class VirtualRouter:
         for name in (source_interface, *interfaces):
             if name not in self._interfaces:
                 raise ValueError(f"{self.name} has no interface {name!r}")
-        self._routes[address, source_interface] = interfaces
+        self._named_targets[address, source_interface] = interfaces
 
     def receive(self, interface: VirtualInterface, frame: Frame) -> None:
-        """Take what arrived at an interface. For the network only."""
+        """Take a frame that arrived at an interface. For the network only."""
         if isinstance(frame, Report):
             self._table.learn(interface, frame, interface.name)
         elif isinstance(frame, Packet) and frame.destination.is_multicast:
@@ -120,31 +122,29 @@ class VirtualRouter:
         group = packet.destination
         if not is_routable(group):
             return
-        named = self._routes.get((group, interface.name), ())
+        named = self._named_targets.get((group, interface.name), ())
         targets = [
-            item
-            for item in self._interfaces.values()
-            if item is not interface
+            target
+            for target in self._interfaces.values()
+            if target is not interface
             and (
-                item.name in named
-                or (self._forwards_joined and self._table.wants(item, group, packet.source))
+                target.name in named
+                or (self._forwards_joined and self._table.wants(target, group, packet.source))
             )
         ]
         if targets:
             self._send(interface, targets, packet, None)
 
     def _forward_unicast(self, interface: VirtualInterface, packet: Packet) -> None:
-        if any(item.has(packet.destination) for item in self._interfaces.values()):
+        destination, targets = packet.destination, self._interfaces.values()
+        if any(target.has(destination) for target in targets):
             interface.drop(packet, "it is for the router, which has no programs")
             return
-        target = next(
-            (item for item in self._interfaces.values() if item.is_on_link(packet.destination)),
-            None,
-        )
-        if target is None or packet.destination.is_link_local:
+        target = next((target for target in targets if target.is_on_link(destination)), None)
+        if target is None or destination.is_link_local:
             interface.drop(packet, "no route")
         else:
-            self._send(interface, [target], packet, packet.destination)
+            self._send(interface, [target], packet, destination)
 
     def _send(
         self,
@@ -196,7 +196,7 @@ def connect(
         raise TypeError(f"switch must be a VirtualSwitch, not {type(switch).__name__}: {switch!r}")
     if switch.core is not core:
         raise ValueError(f"{switch.name} is a switch of another network")
-    interface.set_addresses([parse_interface_address(item) for item in addresses])
+    interface.set_addresses([parse_interface_address(address) for address in addresses])
     switch.attach(interface)
     core.record(
         interface.owner.name,

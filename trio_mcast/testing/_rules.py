@@ -1,11 +1,12 @@
-"""What differs between operating systems where sockets are concerned: the rules of each. Pure.
+"""The rules by which operating systems differ where sockets are concerned. Pure.
 
-What a plan says is in the tables of ``trio_mcast._platform``; here is what a system does with it.
+The tables of ``trio_mcast._platform`` tell what is in a plan; the rules here tell what a system
+does with a plan.
 
 The sources are Linux 6.18, measured, or its net/ipv4/{udp,igmp,route}.c and net/ipv6/{udp,mcast,
 route}.c; XNU's bsd/netinet/{udp_usrreq,in_mcast,in_pcb}.c and bsd/netinet6/{udp6_usrreq,
 in6_mcast}.c; FreeBSD's sys/netinet and sys/netinet6 files of the same names; for Windows the
-documentation of Winsock. What is said of systems other than Linux was read, never run.
+documentation of Winsock. The rules of systems other than Linux were read, never run.
 """
 
 from __future__ import annotations
@@ -22,30 +23,31 @@ from .._platform import PlatformName
 
 @attrs.frozen
 class Rules:
-    """The rules of one system, as far as they are values.
+    """The rules of one system, as far as values can express the rules.
 
     Attributes:
-        loopback_name: What its loopback interface is called.
-        loopback_mtu: The mtu of that.
-        loopback_is_multicast: Whether that is marked as capable of multicast.
-        loopback_routes_ipv6_groups: Whether IPv6 groups can be sent to over it as it comes.
+        loopback_name: The name of the loopback interface.
+        loopback_mtu: The mtu of the loopback interface.
+        loopback_is_multicast: Whether the loopback interface is marked as capable of multicast.
+        loopback_routes_ipv6_groups: Whether a new loopback interface has a route for IPv6 groups.
         membership_limit: By family, how many memberships one socket takes; a missing one has no
             limit.
         source_limit: By family, how many sources one membership takes; a missing one has no limit.
         no_such_interface: The error of a join on an interface that does not exist.
         not_joined: The error of a source filter for a group that was not joined.
         default_buffer: The receive and the send buffer of a new socket, in bytes.
-        largest_buffer: The most that is granted, as it is read back; `None` for no limit.
+        largest_buffer: The most that is granted, as read back; `None` for no limit.
         smallest_buffers: The least that is granted: receive buffer, send buffer.
-        refuses_large_buffers: Whether more than that is an error, instead of being cut down.
+        refuses_large_buffers: Whether asking for more than ``largest_buffer`` is an error, instead
+            of being cut down.
         largest_datagram: By family, the largest payload that is sent, in bytes.
         unicast_ttl: The ttl of unicast.
-        is_strong_host: Whether unicast has to arrive on the interface that has its address.
+        is_strong_host: Whether unicast has to arrive on the interface that has the address.
         source_must_exist: The error of sending from an address that the host has no longer.
         interface_gone: The error of sending to a group on an interface that is gone, by family.
-        interface_down: The same on one that is down.
+        interface_down: The error of sending to a group on an interface that is down.
         delivers_without_membership: The families whose sockets get every group on their port as
-            long as they have set no multicast option.
+            long as no multicast option is set.
         takes_in_by_source: Whether a host takes in a group's datagrams only from sources that one
             of its sockets wants; else from all, and the sockets choose.
         needs_port_sharing: Whether sockets on one address and port need SO_REUSEPORT.
@@ -87,8 +89,8 @@ RULES: Final[dict[PlatformName, Rules]] = {
         source_limit={"ipv4": 10, "ipv6": 64},  # net.ipv4.igmp_max_msf, net.ipv6.mld_max_msf
         no_such_interface=errno.ENODEV,
         not_joined=errno.EINVAL,
-        # net.core.rmem_default and wmem_default; what is set is cut down to rmem_max, which is the
-        # same, and doubled.
+        # net.core.rmem_default and wmem_default; a size that is set is cut down to rmem_max, which
+        # is the same, and doubled.
         default_buffer=(212_992, 212_992),
         largest_buffer=425_984,
         smallest_buffers=(2_304, 4_608),  # Measured.
@@ -175,28 +177,28 @@ RULES: Final[dict[PlatformName, Rules]] = {
 }
 
 
-# What a packet of Linux takes besides its payload: headers with their padding, and the kernel's
-# information on sharing, inside of the block that it lies in; and its description, besides.
+# The memory of a packet on Linux besides the payload: headers with padding, and the kernel's
+# information on sharing, inside of the packet's block; and a description, outside of the block.
 _LINUX_INSIDE: Final[dict[Family, int]] = {"ipv4": 376, "ipv6": 396}
 _LINUX_BESIDES: Final = 256
-# The sizes of such blocks, and how much of a datagram a fragment carries at an mtu of 1,500.
+# The sizes of the blocks; and the bytes of a datagram in one fragment at an mtu of 1,500.
 _LINUX_BLOCKS: Final = (576, 1_024, 2_048)
 _LINUX_FRAGMENT: Final[dict[Family, int]] = {"ipv4": 1_480, "ipv6": 1_448}
 
 
 def buffer_charge(platform: PlatformName, family: Family, size: int) -> int:
-    """How much of a receive buffer a datagram takes.
+    """Return the bytes of a receive buffer that a datagram takes.
 
-    Linux charges for the memory that it lies in, fragment by fragment: 832 bytes for one of up to
-    some 190, 1,280 up to 640, 2,304 up to a full packet (measured on 6.18, as were 8,192 for 5,000
-    bytes and 94,464 for 60,000). Elsewhere the payload and the source address count.
+    Linux charges for the memory of the datagram, fragment by fragment: 832 bytes for a datagram of
+    up to some 190, 1,280 up to 640, 2,304 up to a full packet (measured on 6.18, as were 8,192 for
+    5,000 bytes and 94,464 for 60,000). Elsewhere the payload and the source address count.
     """
     if platform != "linux":
         return size + 28
-    rest, charge = size + 8, 0
-    while rest > 0:
-        part = min(rest, _LINUX_FRAGMENT[family])
+    remaining, charge = size + 8, 0
+    while remaining > 0:
+        part = min(remaining, _LINUX_FRAGMENT[family])
         need = part + _LINUX_INSIDE[family]
-        charge += _LINUX_BESIDES + next(item for item in _LINUX_BLOCKS if item >= need)
-        rest -= part
+        charge += _LINUX_BESIDES + next(block for block in _LINUX_BLOCKS if block >= need)
+        remaining -= part
     return charge

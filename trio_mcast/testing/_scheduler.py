@@ -1,14 +1,13 @@
-"""What is to happen when: one heap for a whole virtual network.
+"""The schedule: one heap of future calls for a whole virtual network.
 
 Decision: who delivers
 ======================
 
 A task per cable would be woken in Trio's order, which is random. Here one heap holds everything
-that is under way, ordered by the time at which it is due, then by the path that it takes, then by
-number. One task sleeps until the first of it is due. Whoever calls into the network (sends, reads,
-opens) first has everything delivered that is due by then, so it makes no difference who is woken
-first.
-What takes no time is delivered before the call that sent it returns.
+that is under way, ordered by due time, then by path, then by number. One task sleeps until the
+first entry is due. Whoever calls into the network (sends, reads, opens) first has everything
+delivered that is due by then, so the order of waking makes no difference. A frame that takes no
+time is delivered before the call that sent the frame returns.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ NS_PER_SECOND: Final = 1_000_000_000
 
 
 class Scheduler:
-    """Calls functions when they are due, in order.
+    """A heap of functions that are called when due, in order.
 
-    Times are whole nanoseconds since the start: sums of them are exact, so what is due at the same
-    time is so in every run, whatever the clock showed at the start.
+    Times are whole nanoseconds since the start, so sums are exact: two calls that are due at the
+    same time are so in every run, whatever the clock showed at the start.
     """
 
     def __init__(self, trace: Trace) -> None:
@@ -42,17 +41,17 @@ class Scheduler:
         self._ended_ns: int | None = None
 
     def now_ns(self) -> int:
-        """How long ago the start was; after the end, how long the end was after it."""
+        """Return the nanoseconds since the start; after the end, those from start to end."""
         if self._ended_ns is not None:
             return self._ended_ns
         return round((trio.current_time() - self._start) * NS_PER_SECOND)
 
     def later(self, seconds: float) -> int:
-        """The time so many seconds from now, but not now."""
+        """Return the time so many seconds from now, but never now."""
         return self.now_ns() + max(1, round(seconds * NS_PER_SECOND))
 
     def end(self) -> None:
-        """Nothing happens any more."""
+        """Drop all future calls, and take no new ones."""
         self._ended_ns = self.now_ns()
         self._heap.clear()
 
@@ -60,8 +59,8 @@ class Scheduler:
         """Have a function called.
 
         Args:
-            due_ns: When; at once if that is now.
-            path: Decides between those that are due at the same time.
+            due_ns: When; at once if the time is now.
+            path: Decides between calls that are due at the same time.
             call: The function.
         """
         if self._ended_ns is not None:
@@ -74,13 +73,13 @@ class Scheduler:
             self._first_changed.set()
 
     def run_due(self) -> None:
-        """Call all that is due. Unless this is called from one of them: then they follow it."""
+        """Call all functions that are due. From inside such a function, the others follow later."""
         if self._running:
             return
         self._running = True
         outer = self._trace.depth
         try:
-            # A real clock goes on in the meantime, and what is called may add more that is due.
+            # A real clock goes on in the meantime, and a call may schedule more that is due.
             while self._heap and self._heap[0][0] <= (now := self.now_ns()):
                 due, _path, _number, depth, call = heapq.heappop(self._heap)
                 self._trace.depth = depth if due == now else 0
@@ -90,7 +89,7 @@ class Scheduler:
             self._trace.depth = outer
 
     async def run(self) -> None:
-        """Call everything when it is due, until cancelled."""
+        """Call every function when due, until cancelled."""
         while True:
             self._trace.begin(self.now_ns(), None)
             self.run_due()

@@ -1,4 +1,4 @@
-"""What a switch or a router learns from reports: who wants which groups, and until when."""
+"""The memory of a switch or router for reports: wanted groups, each with an expiry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._interface import VirtualInterface
 
 
 class MembershipTable:
-    """Who wants which groups, as far as reports have told. What is not reported again ages."""
+    """A table of the groups that interfaces have reported. Without a new report, an entry ages."""
 
     def __init__(self, core: Core, where: str, membership_seconds: float) -> None:
         self.membership_seconds = membership_seconds
@@ -23,9 +23,9 @@ class MembershipTable:
         """Take in a report.
 
         Args:
-            interface: Whose entry it is: of a port on a switch, or the router's own.
+            interface: The interface of the entry: a port of a switch, or the router's own.
             report: The report.
-            at: How that is called in the trace.
+            at: The interface's name in the trace.
         """
         if report.filter == NO_SOURCE:
             self._forget(report.group, interface, at, "it left")
@@ -55,15 +55,15 @@ class MembershipTable:
             self._core.record(self._where, "forgot", interface=at, destination=group, reason=why)
 
     def forget_port(self, interface: VirtualInterface, at: str) -> None:
-        """Forget all that an interface has reported."""
+        """Forget all reports of an interface."""
         for group in list(self._entries):
             self._forget(group, interface, at, "its link is down")
 
     def wants(self, interface: VirtualInterface, group: IPAddress, source: IPAddress) -> bool:
-        """Whether a datagram is wanted at an interface."""
+        """Tell whether a datagram is wanted at an interface."""
         entry = self._entries.get(group, {}).get(interface)
         return entry is not None and entry[0].allows(source)
 
-    def members(self, group: IPAddress) -> Iterable[VirtualInterface]:
-        """Who wants a group."""
+    def wanting(self, group: IPAddress) -> Iterable[VirtualInterface]:
+        """Return the interfaces that want a group."""
         return tuple(self._entries.get(group, {}))

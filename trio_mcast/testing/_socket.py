@@ -25,15 +25,15 @@ from ._core import Core
 from ._kernel import Arrived, KernelSocket
 from ._options import refuse
 
-# What a timestamp of second 0 is: 2000-01-01, in seconds since 1970. The same in every run.
+# The timestamp of second 0: 2000-01-01, in seconds since 1970. The same in every run.
 _EPOCH_SECONDS: Final = 946_684_800
 
 
 class Watching(Protocol):
-    """What waits for a socket."""
+    """A poller or another object that waits for sockets."""
 
     def became_ready(self, socket: VirtualSocket) -> None:
-        """A socket has something to read."""
+        """Note that a socket has something to read."""
 
 
 class VirtualSocket:
@@ -43,12 +43,12 @@ class VirtualSocket:
         self,
         core: Core,
         kernel: KernelSocket,
-        spec: SocketSpec,
+        socket_spec: SocketSpec,
         applied: frozenset[str],
         send: Callable[[VirtualSocket, bytes, BindAddress], None],
         closed: Callable[[VirtualSocket], None],
     ) -> None:
-        self.spec = spec
+        self.spec = socket_spec
         self.received = 0
         self.received_bytes = 0
         self.rejected: Counter[Rejection] = Counter()
@@ -61,18 +61,19 @@ class VirtualSocket:
         self._closed = False
         state = kernel.state
         self._platform = state.platform
-        self._control = ControlDecoder(state.platform, spec.family, applied)
-        self._sources = source_cache(state.platform.sockaddr, spec)
+        self._control = ControlDecoder(state.platform, socket_spec.family, applied)
+        self._sources = source_cache(state.platform.sockaddr, socket_spec)
         self.local_endpoint = Endpoint(self._local_host(), state.port)
         divisor = 2 if state.platform.doubles_buffers else 1
         self.receive_buffer_granted = state.buffers[0] // divisor
         self.send_buffer_granted = state.buffers[1] // divisor
         kernel.on_arrival = self._arrived
-        # What is delivered, by destination, and as sent to which group, where it has a group.
+        # By the destination of a datagram, the group that the datagram counts as sent to. Empty
+        # for a socket without a group.
         self._groups: dict[bytes | None, str | None] = {}
-        if spec.group is not None:
-            self._groups[parse_address(spec.group, "group").packed] = spec.group
-            if spec.accepts_unicast and kernel.state.address is not None:
+        if socket_spec.group is not None:
+            self._groups[parse_address(socket_spec.group, "group").packed] = socket_spec.group
+            if socket_spec.accepts_unicast and kernel.state.address is not None:
                 self._groups[kernel.state.address.packed] = None
 
     def _local_host(self) -> str:
@@ -91,7 +92,7 @@ class VirtualSocket:
             watching.became_ready(self)
 
     def receive(self, max_datagrams: int, busy_since: float | None = None) -> list[Datagram]:
-        """What has arrived, up to so many datagrams."""
+        """Return the datagrams that have arrived, up to ``max_datagrams`` of them."""
         self._check_open()
         batch: list[Datagram] = []
         taken = 0
@@ -101,26 +102,33 @@ class VirtualSocket:
         return batch
 
     def _add(self, batch: list[Datagram], arrived: Arrived) -> None:
-        packet, spec = arrived.packet, self.spec
+        packet, socket_spec = arrived.packet, self.spec
         messages = list(self._control_messages(arrived))
-        told = self._control.decode(messages) if messages else NOTHING
+        control = self._control.decode(messages) if messages else NOTHING
         source = self._sources[self._source_tuple(packet.source, packet.source_port, arrived.index)]
-        if told.interface_index not in (None, spec.interface.index):
+        if control.interface_index not in (None, socket_spec.interface.index):
             source = Rejection.OTHER_INTERFACE
-        elif self._groups and told.destination not in (None, *self._groups):
-            source = Rejection.UNICAST  # A system that cannot bind to a group lets it in, too.
+        elif self._groups and control.destination not in (None, *self._groups):
+            source = Rejection.UNICAST  # Comes in where a socket cannot be bound to a group.
         if isinstance(source, Rejection):
             self.rejected[source] += 1
             return
         self.received += 1
         self.received_bytes += len(packet.data)
-        group = self._groups.get(told.destination, spec.group)
+        group = self._groups.get(control.destination, socket_spec.group)
         batch.append(
-            Datagram(packet.data, source, group, spec.interface, told.ttl, told.timestamp_ns)
+            Datagram(
+                packet.data,
+                source,
+                group,
+                socket_spec.interface,
+                control.ttl,
+                control.timestamp_ns,
+            )
         )
 
     def _source_tuple(self, source: IPAddress, port: int, index: int) -> tuple[object, ...]:
-        """The tuple that the socket module would make of the source's address."""
+        """Return the tuple that the socket module would make of the source's address."""
         if self.spec.family == "ipv4":
             return (str(source), port)
         if source.version == 4:
@@ -128,7 +136,7 @@ class VirtualSocket:
         return (str(source), port, 0, index if source.is_link_local else 0)
 
     def _control_messages(self, arrived: Arrived) -> Iterator[tuple[int, int, bytes]]:
-        """The ancillary data, as the platform would write it."""
+        """Yield the ancillary data, as the platform would write them."""
         platform, applied = self._platform, self._applied
         numbers, packet = platform.constants, arrived.packet
         family = self.spec.family
@@ -139,11 +147,11 @@ class VirtualSocket:
             yield platform.level(symbol, family), numbers[symbol], value
         stamps = platform.timestamps
         if stamps is not None and stamps.option in applied:
-            seconds, rest = divmod(arrived.time_ns, 1_000_000_000)
-            value = struct.pack(stamps.layout, _EPOCH_SECONDS + seconds, rest // stamps.fraction_ns)
+            seconds, ns = divmod(arrived.time_ns, 1_000_000_000)
+            value = struct.pack(stamps.layout, _EPOCH_SECONDS + seconds, ns // stamps.fraction_ns)
             yield numbers["SOL_SOCKET"], numbers[stamps.control], value
         destination = packet.destination.packed
-        if family == "ipv6" and len(destination) == 4:  # An IPv6 socket gets it as ::ffff:a.b.c.d.
+        if family == "ipv6" and len(destination) == 4:  # IPv6 sockets see ::ffff:a.b.c.d.
             destination = bytes(10) + b"\xff\xff" + destination
         if applied & {"IP_PKTINFO", "IP_RECVPKTINFO", "IPV6_PKTINFO", "IPV6_RECVPKTINFO"}:
             symbol = "IP_PKTINFO" if family == "ipv4" else "IPV6_PKTINFO"
@@ -154,29 +162,29 @@ class VirtualSocket:
             yield platform.level(symbol, family), numbers[symbol], bytes(info)
         if "IP_RECVDSTADDR" in applied:
             yield numbers["IPPROTO_IP"], numbers["IP_RECVDSTADDR"], destination
-        if "IP_RECVIF" in applied:  # struct sockaddr_dl: its length, AF_LINK, the index, no name.
+        if "IP_RECVIF" in applied:  # struct sockaddr_dl: the length, AF_LINK, the index, no name.
             link = struct.pack("=BBH50x", 54, AF_LINK, arrived.index)
             yield numbers["IPPROTO_IP"], numbers["IP_RECVIF"], link
 
-    def revise(self, spec: SocketSpec, options: Sequence[SocketOption]) -> None:
+    def revise(self, socket_spec: SocketSpec, options: Sequence[SocketOption]) -> None:
         """Carry out another plan from now on. SocketSetupError if an option is refused."""
         self._check_open()
-        for item in options:
+        for option in options:
             try:
-                apply_option(self.kernel, item)
+                apply_option(self.kernel, option)
             except OSError as error:
                 if not item.required:
                     continue
                 raise explain_refusal(
                     error,
-                    step=item.symbol,
-                    detail=f"({item.purpose})",
-                    group=spec.group,
-                    interface=spec.interface.name,
+                    step=option.symbol,
+                    detail=f"({option.purpose})",
+                    group=socket_spec.group,
+                    interface=socket_spec.interface.name,
                     system=self._platform.name,
                 ) from error
-        self.spec = spec
-        self._sources = source_cache(self._platform.sockaddr, spec)
+        self.spec = socket_spec
+        self._sources = source_cache(self._platform.sockaddr, socket_spec)
 
     def send(self, data: bytes, address: BindAddress) -> None:
         """Send one datagram. OSError if the system refuses."""
@@ -184,7 +192,7 @@ class VirtualSocket:
         self._send(self, data, address)
 
     def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
-        """Send the datagrams from position ``start`` on; how many were sent, at least one."""
+        """Send the datagrams from position ``start`` on, and return the number sent, at least 1."""
         self._check_open()
         for sent, data in enumerate(datagrams[start:]):
             try:
@@ -196,15 +204,15 @@ class VirtualSocket:
         return len(datagrams) - start
 
     async def wait_writable(self) -> None:
-        """There is always room to send. A checkpoint."""
+        """Return at once: there is always room to send. A checkpoint."""
         await trio.lowlevel.checkpoint()
         if self._closed:
             raise trio.ClosedResourceError("this socket was closed")
 
     def dropped(self) -> int | None:
-        """How many datagrams were dropped for want of room; `None` where the system does not tell.
+        """Return how many datagrams found no room; `None` where the system does not tell.
 
-        Only Linux tells. The trace has them all.
+        Only Linux tells. The trace has every dropped datagram.
         """
         return self.kernel.dropped if "SO_MEMINFO" in self._platform.constants else None
 
@@ -214,7 +222,7 @@ class VirtualSocket:
         self._core.enter()
 
     def close(self) -> None:
-        """Close it; its memberships end. Idempotent."""
+        """Close the socket; all memberships end. Idempotent."""
         if not self._closed:
             self._closed = True
             self.watchers.clear()

@@ -1,4 +1,4 @@
-"""The sockets of one host: which port each has, and what they want of each group together."""
+"""The sockets of one host: by port, and with the merged filter of each group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._kernel import KernelSocket
 from ._options import refuse
 from ._state import SocketState
 
-# Where the search for a free port begins: what IANA has set aside for it.
+# The search for a free port begins with the ports that IANA has set aside for such use.
 _FIRST_FREE_PORT: Final = 49_152
 
 
@@ -22,9 +22,9 @@ class SocketTable:
     def __init__(self) -> None:
         self._sockets: dict[SocketState, KernelSocket] = {}
         self._by_port: dict[int, dict[SocketState, KernelSocket]] = {}
-        # The filters of each group on each interface, by socket; and what they come to.
+        # By group and interface index: the merged filter, and the sockets that have joined.
         self._filters: dict[tuple[IPAddress, int], SourceFilter] = {}
-        self._members: dict[tuple[IPAddress, int], dict[SocketState, None]] = {}
+        self._joined: dict[tuple[IPAddress, int], dict[SocketState, None]] = {}
         self._next_port = _FIRST_FREE_PORT
 
     def add(self, kernel: KernelSocket) -> None:
@@ -41,14 +41,14 @@ class SocketTable:
             self._by_port.pop(state.port, None)
 
     def at_port(self, port: int) -> dict[SocketState, KernelSocket]:
-        """The sockets that are bound to a port, in the order in which they were bound."""
+        """Return the sockets that are bound to a port, in the order of their binds."""
         return self._by_port.get(port, {})
 
     def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
         """Bind a socket to a port, or to a free one for 0.
 
         Raises:
-            OSError: EADDRINUSE: it is taken.
+            OSError: EADDRINUSE: the port is taken.
         """
         if not port:
             while self._next_port in self._by_port:
@@ -58,7 +58,7 @@ class SocketTable:
             port = self._next_port
             self._next_port += 1
         sharers = self._by_port.get(port, {})
-        if not all(may_share(state, address, other) for other in sharers):
+        if not all(may_share(state, address, sharer) for sharer in sharers):
             raise refuse(errno.EADDRINUSE)
         self._by_port.setdefault(port, sharers)[state] = self._sockets[state]
         return port
@@ -66,31 +66,31 @@ class SocketTable:
     def refresh(
         self, state: SocketState, group: IPAddress, index: int
     ) -> tuple[SourceFilter, SourceFilter]:
-        """Work out anew what is wanted of a group on an interface, after a socket has changed.
+        """Work out anew the filter of a group on an interface, after a socket has changed.
 
         Returns:
-            What was wanted before, and what is wanted now.
+            The filter before, and the filter now.
         """
         key = (group, index)
-        members = self._members.setdefault(key, {})
+        joined = self._joined.setdefault(key, {})
         if key in state.memberships:
-            members[state] = None
+            joined[state] = None
         else:
-            members.pop(state, None)
+            joined.pop(state, None)
         known = self._filters.get(key, NO_SOURCE)
-        wanted = merge_filters(item.memberships[key] for item in members)
+        wanted = merge_filters(socket.memberships[key] for socket in joined)
         if wanted == NO_SOURCE:
             self._filters.pop(key, None)
         else:
             self._filters[key] = wanted
-        if not members:
-            del self._members[key]
+        if not joined:
+            del self._joined[key]
         return known, wanted
 
     def wanted(self, group: IPAddress, index: int) -> SourceFilter:
-        """What is wanted of a group on an interface."""
+        """Return the filter of a group on an interface: the wanted sources."""
         return self._filters.get((group, index), NO_SOURCE)
 
     def groups_on(self, index: int) -> list[IPAddress]:
-        """The groups that are wanted on an interface."""
-        return [group for group, where in self._filters if where == index]
+        """Return the groups that are wanted on an interface."""
+        return [group for group, group_index in self._filters if group_index == index]

@@ -1,4 +1,4 @@
-"""`VirtualSwitch`: a network that interfaces are plugged into."""
+"""`VirtualSwitch`: a link that interfaces are plugged into."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from ._impairment import Path
 from ._interface import VirtualInterface
 from ._snooping import MembershipTable
 
-# What is not between 0 and this is no probability.
+# The largest probability.
 _CERTAIN = 1.0
 
 
 class VirtualSwitch:
-    """Carries frames between the interfaces plugged into it; made by `VirtualNetwork.switch`.
+    """A switch between the interfaces that are plugged in; made by `VirtualNetwork.switch`.
 
-    The impairments are attributes and can be set at any time; they count for what is sent from
-    then on, for each receiver on its own.
+    The impairments are attributes and can be set at any time. New values count for frames that are
+    sent from then on, for each receiver separately.
 
     Attributes:
-        name: Its name.
+        name: The switch's name.
         loss: The probability with which a frame is lost on its way to a receiver, 0 to 1.
         delay: How long a frame is under way, in seconds.
         jitter: Up to so many seconds more, evenly distributed. Frames keep their order.
         duplicate: The probability with which a frame arrives twice.
-        reorder: The probability with which a frame is held back, so that later ones overtake it.
-        reorder_delay: For how long, in seconds.
+        reorder: The probability with which a frame is held back, so that later frames overtake.
+        reorder_delay: How long such a frame is held back, in seconds.
     """
 
     _IMPAIRMENTS = ("loss", "delay", "jitter", "duplicate", "reorder", "reorder_delay")
@@ -77,17 +77,17 @@ class VirtualSwitch:
 
     @property
     def core(self) -> Core:
-        """What it shares with its network."""
+        """The core of the network that the switch belongs to."""
         return self._core
 
-    # --- What tests do with it
+    # --- Called by tests
 
     def partition(self, *groups: Iterable[object]) -> None:
-        """Split it: frames pass within a group of hosts, and not between groups.
+        """Split the switch: frames pass within a group of hosts, and not between groups.
 
         Args:
             groups: Hosts and routers, or their names. All that are not named are one group more.
-                None at all makes the switch whole again, as `heal` does.
+                A call without groups makes the switch whole again, as `heal` does.
 
         Raises:
             ValueError: A name is in two groups, or nothing of that name is plugged in.
@@ -97,8 +97,8 @@ class VirtualSwitch:
         parts: dict[str, int] = {}
         known = {port.owner.name for port in self._ports}
         for number, group in enumerate(groups, start=1):
-            for item in [group] if isinstance(group, str) else group:
-                name = item if isinstance(item, str) else getattr(item, "name", repr(item))
+            for host in [group] if isinstance(group, str) else group:
+                name = host if isinstance(host, str) else getattr(host, "name", repr(host))
                 if name not in known:
                     raise ValueError(f"nothing called {name!r} is plugged into {self.name}")
                 if parts.setdefault(name, number) != number:
@@ -119,53 +119,56 @@ class VirtualSwitch:
         self.partition()
 
     def members(self, group: AddressLike) -> list[str]:
-        """Who wants a group as far as this switch knows, as ``"host/interface"``, in plug order.
+        """List the interfaces that want a group, as far as this switch knows.
 
         Args:
             group: The group.
 
+        Returns:
+            The names as ``"host/interface"``, in the order of plugging in.
+
         Raises:
             TypeError: The group is not a `str` or an address object.
-            ValueError: It is not a multicast address, or the switch does not snoop.
+            ValueError: The group is not a multicast address, or the switch does not snoop.
             RuntimeError: The network has ended.
         """
         if self._table is None:
             raise ValueError(f"{self.name} does not snoop: switch({self.name!r}, snooping=True)")
         self._core.enter()
-        wanting = self._table.members(parse_group(group).address)
+        wanting = self._table.wanting(parse_group(group).address)
         return [str(port) for port in sorted(wanting, key=lambda port: port.number)]
 
-    # --- What interfaces do with it
+    # --- Called by interfaces
 
     def attach(self, interface: VirtualInterface) -> None:
         """Connect an interface."""
         self._ports[interface] = None
 
     def detach(self, interface: VirtualInterface) -> None:
-        """Disconnect it."""
+        """Disconnect an interface."""
         self._ports.pop(interface, None)
         self.forget_port(interface)
 
     def forget_port(self, interface: VirtualInterface) -> None:
-        """Forget what it has reported."""
+        """Forget all reports of an interface."""
         if self._table is not None:
             self._table.forget_port(interface, str(interface))
 
     def check_address(self, address: IPAddress, name: str) -> None:
-        """ValueError if another interface here has that address."""
+        """Raise ValueError if another interface on this switch has an address."""
         for port in self._ports:
             if str(port) != name and port.has(address):
                 raise ValueError(f"{address} is on {port} already, which is on {self.name}, too")
 
     @property
     def hears_reports(self) -> bool:
-        """Whether anybody here takes notice of reports."""
+        """Whether the switch or a router on the switch takes notice of reports."""
         return self._table is not None or any(_is_router(port) for port in self._ports)
 
     def carry(
         self, interface: VirtualInterface, frame: Frame, next_hop: IPAddress | None = None
     ) -> None:
-        """Pass a frame on to those whom it is for."""
+        """Pass a frame on to every interface that is to get the frame."""
         if isinstance(frame, Report):
             if self.hears_reports:
                 self._send(interface, None, frame)
@@ -193,7 +196,7 @@ class VirtualSwitch:
     def _send(
         self, source: VirtualInterface | None, target: VirtualInterface | None, frame: Frame
     ) -> None:
-        """Send a frame on its way; without a source or target, that is the switch itself."""
+        """Send a frame on its way. A source or target of `None` is the switch itself."""
         now = self._core.scheduler.now_ns()
         ends = (str(source or self.name), str(target or self.name))
         path = self._paths.get(ends)
@@ -227,9 +230,9 @@ class VirtualSwitch:
         else:
             target.receive(frame)
 
-    def _connected(self, one: VirtualInterface, other: VirtualInterface) -> bool:
+    def _connected(self, source: VirtualInterface, target: VirtualInterface) -> bool:
         parts = self._parts
-        return parts is None or parts.get(one.owner.name) == parts.get(other.owner.name)
+        return parts is None or parts.get(source.owner.name) == parts.get(target.owner.name)
 
     def _learn(self, source: VirtualInterface, report: Report) -> None:
         if self._table is not None:
@@ -239,7 +242,7 @@ class VirtualSwitch:
                 port.receive(report)
 
     def _query(self) -> None:
-        """Ask everybody for reports, now and again and again."""
+        """Ask all hosts for reports, now and then at every interval."""
         scheduler = self._core.scheduler
         if self._ports:
             self._core.record(self.name, "queried")

@@ -1,4 +1,4 @@
-"""A fixture for pytest-trio. To have it in your tests, import it in ``conftest.py``.
+"""A fixture for pytest-trio. To have the fixture in your tests, import it in ``conftest.py``.
 
 This module needs ``pytest`` and ``pytest-trio``; nothing else of the library does.
 """
@@ -14,6 +14,6 @@ from ._network import VirtualNetwork
 
 @pytest_trio.trio_fixture  # type: ignore[misc,untyped-decorator,unused-ignore]
 async def virtual_network() -> AsyncIterator[VirtualNetwork]:
-    """A `VirtualNetwork` with seed 0, for the length of a test."""
+    """Yield a `VirtualNetwork` with seed 0, for the length of a test."""
     async with VirtualNetwork() as network:
         yield network
