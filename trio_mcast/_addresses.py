@@ -1,7 +1,8 @@
 """Addresses: groups, sources, endpoints, and socket addresses as bytes. Pure: no I/O, no OS.
 
 The bytes of a socket address differ between systems (the family's number, and whether a length
-byte comes first), so the functions here take a `SockaddrFormat`; each platform table has one.
+byte comes first), so the functions in this module take a `SockaddrFormat`; each platform table has
+one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MAX_DATAGRAM_BYTES = 65_507
 Family: TypeAlias = Literal["ipv4", "ipv6"]
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
-# What users may write where they name a group, a source or an address.
+# The forms in which users may name a group, a source or an address.
 AddressLike: TypeAlias = str | IPv4Address | IPv6Address
 
 # IPv6 multicast scopes (RFC 7346): the low four bits of the second byte.
@@ -33,9 +34,9 @@ LINK_LOCAL_SCOPE = 2
 class Endpoint(NamedTuple):
     """A unicast address and a UDP port: where a datagram came from, or can be sent to.
 
-    It can be given as it is to ``McastSender.send(to=...)``, and, being a tuple of host and port,
-    to the ``sendto`` of a socket. What a datagram says of its source can be forged, or be nothing
-    that can be answered: `McastSender.send` refuses it then. There is one trap: a plain Python
+    An endpoint can be given unchanged to ``McastSender.send(to=...)``, and, being a tuple of host and port,
+    to the ``sendto`` of a socket. The source of a datagram can be forged,
+    or be nothing that can be answered: `McastSender.send` refuses it then. There is one trap: a plain Python
     socket drops the zone of a link-local host; resolve it first,
     ``socket.getaddrinfo(*endpoint)[0][4]``.
 
@@ -55,7 +56,7 @@ class Endpoint(NamedTuple):
 
 @attrs.frozen
 class Group:
-    """A multicast group: its address, and for IPv6 the zone that it was written with, if any."""
+    """A multicast group: an address, and for IPv6 the zone that was written with it, if any."""
 
     address: IPAddress
     zone: str | None = None
@@ -73,9 +74,9 @@ def family_of(address: IPAddress) -> Family:
 
 
 def is_link_scoped(address: IPAddress) -> bool:
-    """Whether a group's datagrams stay on one link or less: senders then use a link-local source.
+    """Tell whether a group's datagrams stay on one link, so that the source is link-local.
 
-    For IPv6 that is scope 2 (RFC 7346); an IPv4 group has no such consequence.
+    For IPv6 that means scopes up to 2 (RFC 7346); an IPv4 group has no such consequence.
     """
     return isinstance(address, IPv6Address) and (address.packed[1] & 0x0F) <= LINK_LOCAL_SCOPE
 
@@ -87,10 +88,10 @@ def without_zone(address: IPAddress) -> IPAddress:
 
 
 def parse_address(value: AddressLike, what: str) -> IPAddress:
-    """An address from text or an address object; the zone of an IPv6 address is kept.
+    """Parse an address from text or an address object; the zone of an IPv6 address is kept.
 
     Raises:
-        TypeError: It is neither text nor an address object.
+        TypeError: The value is neither text nor an address object.
         ValueError: The text is not an IPv4 or IPv6 address.
     """
     if isinstance(value, (IPv4Address, IPv6Address)):
@@ -112,11 +113,11 @@ def parse_address(value: AddressLike, what: str) -> IPAddress:
 
 
 def parse_group(value: AddressLike) -> Group:
-    """A group from text or an address object.
+    """Parse a group from text or an address object.
 
     Raises:
-        TypeError: It is neither text nor an address object.
-        ValueError: It is not an address, or not a multicast address.
+        TypeError: The value is neither text nor an address object.
+        ValueError: The value is not an address, or not a multicast address.
     """
     address = parse_address(value, "group")
     zone = address.scope_id if isinstance(address, IPv6Address) else None
@@ -130,10 +131,10 @@ def parse_group(value: AddressLike) -> Group:
 
 
 def listed(value: AddressLike | Iterable[AddressLike], what: str) -> list[AddressLike]:
-    """One or several of something, as a list.
+    """Return one or several addresses as a list.
 
     Raises:
-        TypeError: It is neither an address nor an iterable.
+        TypeError: The value is neither an address nor an iterable.
         ValueError: The iterable is empty.
     """
     if isinstance(value, (str, IPv4Address, IPv6Address)):
@@ -153,17 +154,17 @@ def listed(value: AddressLike | Iterable[AddressLike], what: str) -> list[Addres
 
 
 def parse_groups(value: AddressLike | Iterable[AddressLike]) -> tuple[Group, ...]:
-    """One or several groups: duplicates collapse, the order is kept."""
-    return tuple(dict.fromkeys(parse_group(item) for item in listed(value, "groups")))
+    """Parse one or several groups: duplicates collapse, the order is kept."""
+    return tuple(dict.fromkeys(parse_group(group) for group in listed(value, "groups")))
 
 
 def parse_sources(
     value: AddressLike | Iterable[AddressLike] | None, what: str
 ) -> tuple[IPAddress, ...] | None:
-    """The unicast addresses of ``sources`` or ``excluded_sources``; `None` stays `None`."""
+    """Parse the unicast addresses of ``sources`` or ``excluded_sources``; `None` stays `None`."""
     if value is None:
         return None
-    return tuple(dict.fromkeys(_parse_source(item, what) for item in listed(value, what)))
+    return tuple(dict.fromkeys(_parse_source(source, what) for source in listed(value, what)))
 
 
 def _parse_source(value: AddressLike, what: str) -> IPAddress:
@@ -179,11 +180,11 @@ def _parse_source(value: AddressLike, what: str) -> IPAddress:
 
 
 def parse_port(value: int, what: str, *, lowest: int = 1) -> int:
-    """A UDP port.
+    """Return a UDP port after a check.
 
     Raises:
-        TypeError: It is not an int.
-        ValueError: It is not between ``lowest`` and 65535.
+        TypeError: The value is not an int.
+        ValueError: The value is not between ``lowest`` and 65535.
     """
     return parse_int(value, what, lowest, 65_535)
 
@@ -199,13 +200,13 @@ def parse_int(value: int, what: str, lowest: int, highest: int | None = None) ->
 
 @attrs.frozen
 class SockaddrFormat:
-    """How a system writes ``sockaddr_in`` and ``sockaddr_in6``.
+    """The format in which a system writes ``sockaddr_in`` and ``sockaddr_in6``.
 
     Attributes:
         af_inet: The number of AF_INET.
         af_inet6: The number of AF_INET6.
-        has_length: Whether the structure begins with its own length in one byte and the family in
-            the next (macOS and the BSDs); else the family takes both bytes.
+        has_length: Whether the structure begins with a length in one byte and the family in the
+            next (macOS and the BSDs); else the family takes both bytes.
     """
 
     af_inet: int
@@ -223,7 +224,7 @@ SOCKADDR_IN6_BYTES = 28
 def encode_sockaddr(
     layout: SockaddrFormat, address: IPAddress, port: int = 0, scope_id: int = 0
 ) -> bytes:
-    """A ``sockaddr_in`` (16 bytes) or ``sockaddr_in6`` (28 bytes)."""
+    """Return a ``sockaddr_in`` (16 bytes) or ``sockaddr_in6`` (28 bytes)."""
     if isinstance(address, IPv4Address):
         head = _encode_family(layout, layout.af_inet, SOCKADDR_IN_BYTES)
         return head + struct.pack("!H4s8x", port, address.packed)
@@ -240,15 +241,15 @@ def _encode_family(layout: SockaddrFormat, family: int, size: int) -> bytes:
 def decode_sockaddr(
     layout: SockaddrFormat, raw: bytes, zone_name: Callable[[int], str] = str
 ) -> Endpoint:
-    """The endpoint in the bytes of a ``sockaddr_in`` or ``sockaddr_in6``.
+    """Return the endpoint in the bytes of a ``sockaddr_in`` or ``sockaddr_in6``.
 
     Args:
-        layout: How the system writes it.
-        raw: The bytes; what follows the structure is ignored.
+        layout: The format of the system.
+        raw: The bytes; bytes after the structure are ignored.
         zone_name: The name of an interface index, for the zone of link-local addresses.
 
     Raises:
-        ValueError: It is another family, or too short.
+        ValueError: The address is of another family, or the bytes are too few.
     """
     if len(raw) < SOCKADDR_IN_BYTES:
         raise ValueError(f"a socket address of {len(raw)} bytes is too short")
@@ -266,7 +267,7 @@ def decode_sockaddr(
 
 
 def host_with_zone(address: IPAddress, scope_id: int, zone_name: Callable[[int], str]) -> str:
-    """The text of an address; a link-local IPv6 one with its zone."""
+    """Return the text of an address, with a zone if the address is link-local."""
     if scope_id and isinstance(address, IPv6Address) and address.is_link_local:
         return f"{address}%{zone_name(scope_id)}"
     return str(address)

@@ -16,15 +16,15 @@ class Datagram(NamedTuple):
 
     Attributes:
         data: The payload, never cut short: up to 65,507 bytes over IPv4, 20 more over IPv6.
-        source: Who sent it.
-        group: The group that it was sent to, as text; `None` for unicast: a reply to a sender, or
-            what a receiver has accepted with ``accept_unicast``.
-        interface: The interface that it arrived on. For unicast, the one that has the address which
-            it was sent to; the system may let it in through another.
-        ttl: The ttl (IPv4) or hop limit (IPv6) with which it arrived; `None` unless the receiver
-            was opened with ``receive_ttl``.
-        timestamp_ns: When the kernel took it in, in nanoseconds since 1970 (UTC); `None` unless the
-            receiver was opened with ``receive_timestamp``.
+        source: The sender's address and port.
+        group: The group of the destination, as text; `None` for unicast: a reply to a sender, or a
+            datagram that a receiver has accepted with ``accept_unicast``.
+        interface: The interface of arrival. For unicast, the interface that has the destination
+            address; the system may let the datagram in through another.
+        ttl: The ttl (IPv4) or hop limit (IPv6) on arrival; `None` unless the receiver was opened
+            with ``receive_ttl``.
+        timestamp_ns: The time of arrival in the kernel, in nanoseconds since 1970 (UTC); `None`
+            unless the receiver was opened with ``receive_timestamp``.
     """
 
     data: bytes
@@ -36,14 +36,15 @@ class Datagram(NamedTuple):
 
 
 class _DirectTuple(tuple[object, ...]):
-    """A tuple whose constructor, unlike a NamedTuple's, is that of `tuple` itself."""
+    """A tuple with the constructor of `tuple` itself, unlike a NamedTuple."""
 
     __slots__ = ()
 
 
-# What `make_datagram` makes: a `Datagram` in all but its constructor, which takes the six fields as
-# one iterable. With a NamedTuple as first base, the interpreter would look for `__new__` each time
-# (measured, with the payload: 144 ns through ``tuple.__new__`` itself, 117 ns so).
+# The class that `make_datagram` returns: a `Datagram` in all but the constructor, which takes the
+# six fields as one iterable. With a NamedTuple as first base, the interpreter would look for
+# `__new__` each time (measured, with the payload: 144 ns through ``tuple.__new__`` itself, 117 ns
+# so).
 class _MadeDatagram(_DirectTuple, Datagram):
     __slots__ = ()
     __new__ = tuple.__new__  # type: ignore[assignment]

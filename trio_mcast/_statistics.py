@@ -27,22 +27,22 @@ def _by_reason(
 
 @attrs.frozen(kw_only=True)
 class DatagramCounts:
-    """How many datagrams went which way. Two of them can be added up with ``+``.
+    """Counts of datagrams, by fate. Two such values can be added up with ``+``.
 
     ``received == delivered + waiting + dropped_by_policy``; ``rejected`` and ``dropped_by_kernel``
     come on top.
 
     Attributes:
         received: Read from the system and accepted.
-        received_bytes: The payload of these, in bytes.
+        received_bytes: The payload of the received datagrams, in bytes.
         delivered: Handed to the program.
         waiting: Read, accepted and not yet handed to the program.
-        dropped_by_policy: Read, accepted, and dropped because ``max_buffered`` of them waited:
-            either ``overflow`` says that some are to be dropped then, or a group was left, and what
-            its sockets still had did not fit.
+        dropped_by_policy: Read, accepted, and dropped because ``max_buffered`` datagrams waited:
+            either ``overflow`` says that some are to be dropped then, or a group was left, and the
+            datagrams that the group's sockets still had did not fit.
         dropped_by_kernel: Dropped by the system, mostly because a socket's receive buffer was full;
-            `None` where the system does not tell. What the system handles as one unit (see
-            ``max_buffered`` of `open_mcast_receiver`) it also drops as one, and counts once.
+            `None` where the system does not tell. Datagrams that the system handles as one unit
+            (see ``max_buffered`` of `open_mcast_receiver`) are also dropped as one, and count once.
     """
 
     received: int = 0
@@ -51,27 +51,27 @@ class DatagramCounts:
     waiting: int = 0
     dropped_by_policy: int = 0
     dropped_by_kernel: int | None = 0
-    # In a form that can be compared, hashed, copied and pickled like the rest.
+    # In a form that can be compared, hashed, copied and pickled like the other fields.
     _rejections: _ByReason = attrs.field(default=(), converter=_by_reason)
 
     @property
     def rejected(self) -> int:
-        """How many were read and discarded, as they were not asked for.
+        """The number of datagrams that were read and discarded, as nobody asked for them.
 
-        They are those that the system does not filter. It is the sum of `rejected_by_reason`.
+        The system does not filter such datagrams. The number is the sum of `rejected_by_reason`.
         """
         return sum(count for _, count in self._rejections)
 
     @property
     def rejected_by_reason(self) -> Counter[str]:
-        """How many were rejected for which reason; 0 for a reason that there was none for.
+        """The number of rejected datagrams by reason; 0 for a reason without any.
 
-        * ``"excluded_source"``: it came from one of the ``excluded_sources``, or from a blocked
+        * ``"excluded_source"``: came from one of the ``excluded_sources``, or from a blocked
           source, that the system does not filter itself.
-        * ``"own"``: it came from this machine, and ``loopback`` is off.
-        * ``"other_interface"``: it arrived on another interface than the one that was joined.
-        * ``"unicast"``: it was sent to this machine alone, not to the group.
-        * ``"other_source"``: it was unicast from none of the ``sources``.
+        * ``"own"``: came from this machine, and ``loopback`` is off.
+        * ``"other_interface"``: arrived on another interface than the one that was joined.
+        * ``"unicast"``: was sent to this machine alone, not to the group.
+        * ``"other_source"``: was unicast from none of the ``sources``.
         """
         return Counter(dict(self._rejections))
 
@@ -81,38 +81,39 @@ class DatagramCounts:
         return add_up((self, other))
 
 
-def add_up(items: Iterable[DatagramCounts]) -> DatagramCounts:
-    """The sum; its ``dropped_by_kernel`` is `None` if that of any of them is."""
+def add_up(all_counts: Iterable[DatagramCounts]) -> DatagramCounts:
+    """Return the sum; ``dropped_by_kernel`` is `None` if `None` in any of the counts."""
     numbers = dict.fromkeys(_NUMBERS, 0)
     dropped: int | None = 0
     reasons: Counter[str] = Counter()
-    for item in items:
+    for counts in all_counts:
         for name in _NUMBERS:
-            numbers[name] += getattr(item, name)
-        if dropped is not None:
-            dropped = None if item.dropped_by_kernel is None else dropped + item.dropped_by_kernel
-        if item._rejections:
-            reasons.update(item.rejected_by_reason)
+            numbers[name] += getattr(counts, name)
+        by_kernel = counts.dropped_by_kernel
+        dropped = None if dropped is None or by_kernel is None else dropped + by_kernel
+        if counts._rejections:
+            reasons.update(counts.rejected_by_reason)
     return DatagramCounts(**numbers, dropped_by_kernel=dropped, rejections=reasons)
 
 
 def fields_of(counts: DatagramCounts) -> dict[str, Any]:
-    """The arguments with which a value that has the same counts is made."""
+    """Return the arguments that make another value with the same counts."""
     return {
-        item.name.lstrip("_"): getattr(counts, item.name) for item in attrs.fields(DatagramCounts)
+        field.name.lstrip("_"): getattr(counts, field.name)
+        for field in attrs.fields(DatagramCounts)
     }
 
 
 @attrs.frozen(kw_only=True)
 class MembershipStatistics(DatagramCounts):
-    """What was counted of one group on one interface: it has what `DatagramCounts` has, too.
+    """The counts of one group on one interface; all attributes of `DatagramCounts` are there, too.
 
     Attributes:
-        group: The group, as text; `None` for what was sent to this program alone, as are the
-            replies to a sender.
-        interface: The interface, as it was when its newest socket was opened. Memberships are told
-            apart by its name: if an interface goes and another comes that is called the same, they
-            are counted together.
+        group: The group, as text; `None` for datagrams to this program alone, such as the replies
+            to a sender.
+        interface: The interface, in the state when the newest socket was opened. Memberships are
+            told apart by the interface's name: if an interface goes and another of the same name
+            comes, both are counted together.
     """
 
     group: str | None
@@ -121,22 +122,23 @@ class MembershipStatistics(DatagramCounts):
 
 @attrs.frozen(kw_only=True)
 class ReceiverStatistics(DatagramCounts):
-    """What was counted while receiving, in total: it has what `DatagramCounts` has, too.
+    """The total counts while receiving; all attributes of `DatagramCounts` are there, too.
 
-    A receiver has it, and of its replies a sender.
+    A receiver has such counts, and a sender for the replies.
 
     Attributes:
-        memberships: The same of each group on each interface, also of those that were left, went
-            away or failed; those that stand come first.
-        earlier: The same of those that ended longest ago, all in one. They are no longer told
-            apart once more than 4,096 have ended, so that memory is bounded; that number is
-            arbitrary. ``memberships`` and this add up to the total.
+        memberships: The counts of each group on each interface, also of memberships that were left,
+            went away or failed; standing memberships come first.
+        earlier: The counts of the memberships that ended longest ago, all in one. Beyond 4,096
+            ended memberships, the oldest are no longer told apart, so that memory is bounded; that
+            number is arbitrary. ``memberships`` and ``earlier`` add up to the total.
         receive_buffer_asked: The receive buffer that was asked for, per socket, in bytes.
-        receive_buffer_granted: What the system granted, per socket, in bytes: the smallest of all
-            sockets, in the same unit as asked (Linux reports twice as much, for its bookkeeping).
-            Less than asked means that a limit of the system applies (``net.core.rmem_max``).
-        sockets_failed: Sockets that the system refused to read, and that are no longer read; each
-            was logged.
+        receive_buffer_granted: The receive buffer that the system granted, per socket, in bytes:
+            the smallest of all sockets, in the same unit as asked (Linux reports twice as much, for
+            bookkeeping). Less than asked means that a limit of the system applies
+            (``net.core.rmem_max``).
+        sockets_failed: The number of sockets that the system refused to read, and that are no
+            longer read; each was logged.
     """
 
     memberships: tuple[MembershipStatistics, ...] = ()
@@ -147,36 +149,36 @@ class ReceiverStatistics(DatagramCounts):
 
     @property
     def by_interface(self) -> dict[str, DatagramCounts]:
-        """The sums of ``memberships`` for each interface, by its name."""
-        return _grouped(self.memberships, lambda item: item.interface.name)
+        """The sums of ``memberships`` for each interface, by name."""
+        return _grouped(self.memberships, lambda membership: membership.interface.name)
 
     @property
     def by_group(self) -> dict[str | None, DatagramCounts]:
         """The sums of ``memberships`` for each group.
 
-        Under `None` is what was sent to this program alone.
+        The sum under `None` counts the datagrams to this program alone.
         """
-        return _grouped(self.memberships, lambda item: item.group)
+        return _grouped(self.memberships, lambda membership: membership.group)
 
 
 def _grouped(
     memberships: Iterable[MembershipStatistics], key: Callable[[MembershipStatistics], _Key]
 ) -> dict[_Key, DatagramCounts]:
-    members: dict[_Key, list[DatagramCounts]] = {}
-    for item in memberships:
-        members.setdefault(key(item), []).append(item)
-    return {name: add_up(items) for name, items in members.items()}
+    by_key: dict[_Key, list[DatagramCounts]] = {}
+    for membership in memberships:
+        by_key.setdefault(key(membership), []).append(membership)
+    return {name: add_up(all_counts) for name, all_counts in by_key.items()}
 
 
 @attrs.frozen
 class SenderInterfaceStatistics:
-    """What a sender has counted on one interface.
+    """The counts of a sender on one interface.
 
     Attributes:
         sent: Datagrams handed to the system, counted once for each group.
-        failed: Datagrams that were not, counted likewise.
-        last_error: Why the last one that failed did; `None` if none has. It stays when datagrams go
-            out again.
+        failed: Datagrams not handed to the system, counted likewise.
+        last_error: The error of the last failed datagram; `None` without a failure. The error stays
+            when datagrams go out again.
     """
 
     sent: int
@@ -186,18 +188,19 @@ class SenderInterfaceStatistics:
 
 @attrs.frozen
 class SenderStatistics:
-    """What a sender has counted since it was opened.
+    """The counts of a sender since the opening.
 
     Attributes:
         sent: Datagrams handed to the system, counted once for each group and interface.
-        failed: Datagrams that were not, because the system refused them, or one before them in the
-            same batch, or because the interface or its address was not there; counted likewise.
+        failed: Datagrams not handed to the system, because the system refused the datagram, or an
+            earlier one in the same batch, or because the interface or the interface's address was
+            not there; counted likewise.
         send_buffer_asked: The send buffer that was asked for, per socket, in bytes; `None` if the
             system was left to choose.
-        send_buffer_granted: What the system granted, per socket, in bytes: the smallest of all
-            sockets, in the same unit as asked (``net.core.wmem_max`` limits it on Linux); 0 while
-            no interface is there.
-        replies: The same of the replies that came; `None` unless the sender was opened with
+        send_buffer_granted: The send buffer that the system granted, per socket, in bytes: the
+            smallest of all sockets, in the same unit as asked (limited by ``net.core.wmem_max`` on
+            Linux); 0 while no interface is there.
+        replies: The counts of the replies that came; `None` unless the sender was opened with
             ``receive_replies``.
         interfaces: The counts of each interface that the sender has had, by name.
     """

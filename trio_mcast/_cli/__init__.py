@@ -1,4 +1,4 @@
-"""The ``trio-mcast`` command. What it needs beyond the library is in the extra ``cli``."""
+"""The ``trio-mcast`` command. The packages that only the command needs are in the extra ``cli``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _EXTRA = ("click", "rich")
 
 
 def main() -> None:
-    """Run the command; never returns, but raises `SystemExit`."""
+    """Run the command; always end with `SystemExit`."""
     try:
         from ._app import cli
     except ImportError as error:

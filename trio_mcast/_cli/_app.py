@@ -1,4 +1,4 @@
-"""The command line: what commands there are, their options, and their exit statuses."""
+"""The command line: the commands, their options, and their exit statuses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ._view import open_console, print_introduction, print_result, show_arrivals
 
 T = TypeVar("T")
 
-# What shells report for a program that SIGINT ended: 128 plus its number.
+# The exit status of a program that SIGINT ended, as shells report it: 128 plus the signal's number.
 _INTERRUPTED = 130
 
 
@@ -72,10 +72,10 @@ def demo(context: click.Context) -> None:
 
 
 async def _run_interruptible(function: Callable[[], Awaitable[T]]) -> T:
-    """What the function returns; Ctrl-C cancels it, and is then a KeyboardInterrupt.
+    """Run a function and return the result; Ctrl-C cancels the run and raises KeyboardInterrupt.
 
-    Trio alone would raise the KeyboardInterrupt in whichever task runs at that moment, and where it
-    leaves a nursery it would be part of an exception group. This way it is the same everywhere.
+    Trio alone would raise the KeyboardInterrupt in whichever task runs at that moment, as part of
+    an exception group after a nursery. With this function the exception is the same everywhere.
     """
     outcome: list[T] = []
     failure: McastError | KeyboardInterrupt | None = None

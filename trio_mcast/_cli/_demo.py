@@ -1,4 +1,4 @@
-"""What ``trio-mcast demo`` does, with real sockets on the loopback interface. Shows nothing."""
+"""The run of ``trio-mcast demo``, with real sockets on the loopback interface. Shows nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DATAGRAMS_PER_SENDER = 12
 _INTERVAL_SECONDS = 0.1
 # How long the last datagram may take; over the loopback interface it takes about 0.1 ms.
 _PATIENCE_SECONDS = 0.5
-# How long to go on once everything has arrived, for a datagram that arrives twice.
+# The wait after everything has arrived, for a datagram that arrives twice.
 _AFTERWARDS_SECONDS = 0.1
 
 
@@ -43,8 +43,8 @@ class Planned:
 
     Attributes:
         sender: The sender's number, from 1.
-        group: The group that it sends to.
-        number: Which of the sender's datagrams, from 1.
+        group: The sender's group.
+        number: The datagram's number among the sender's, from 1.
         data: The payload.
     """
 
@@ -56,12 +56,12 @@ class Planned:
 
 @attrs.frozen
 class DemoSetup:
-    """Where the demo happens, and what is going to be sent.
+    """The plan of the demo: where, and which datagrams.
 
     Attributes:
         interface: The loopback interface.
         port: The port of the groups.
-        planned: Every datagram by its payload, no two of which are the same.
+        planned: Every datagram by payload; no two payloads are the same.
     """
 
     interface: Interface
@@ -74,9 +74,9 @@ class Arrival:
     """A datagram of the demo that arrived.
 
     Attributes:
-        planned: Which it is.
-        datagram: What the receiver gave.
-        seconds: When, since the demo began.
+        planned: The datagram as planned.
+        datagram: The datagram as the receiver gave it.
+        seconds: The time of arrival since the demo began.
     """
 
     planned: Planned
@@ -86,15 +86,15 @@ class Arrival:
 
 @attrs.frozen
 class DemoResult:
-    """How the demo went.
+    """The result of the demo.
 
     Attributes:
-        setup: What was to happen.
-        arrivals: What arrived of it, in that order.
-        strangers: How many other datagrams came to the groups and port: another program's.
-        refusals: Why a sender gave up, by the sender's number.
-        receiver: What the receiver counted.
-        senders: What the senders counted.
+        setup: The plan.
+        arrivals: The planned datagrams that arrived, in the order of arrival.
+        strangers: The number of datagrams of other programs that came to the groups and port.
+        refusals: The errors with which senders gave up, by the sender's number.
+        receiver: The counts of the receiver.
+        senders: The counts of the senders.
     """
 
     setup: DemoSetup
@@ -106,29 +106,30 @@ class DemoResult:
 
     @property
     def missing(self) -> tuple[Planned, ...]:
-        """What did not arrive."""
-        arrived = {item.planned for item in self.arrivals}
-        return tuple(item for item in self.setup.planned.values() if item not in arrived)
+        """The planned datagrams that did not arrive."""
+        arrived = {arrival.planned for arrival in self.arrivals}
+        all_planned = self.setup.planned.values()
+        return tuple(planned for planned in all_planned if planned not in arrived)
 
     @property
     def doubled(self) -> tuple[Planned, ...]:
-        """What arrived more than once."""
-        counts = Counter(item.planned for item in self.arrivals)
-        return tuple(item for item, count in counts.items() if count > 1)
+        """The planned datagrams that arrived more than once."""
+        counts = Counter(arrival.planned for arrival in self.arrivals)
+        return tuple(planned for planned, count in counts.items() if count > 1)
 
     @property
     def misplaced(self) -> tuple[Arrival, ...]:
-        """What was given with another group or interface than it was sent to."""
+        """The arrivals with another group or interface than planned."""
         return tuple(
-            item
-            for item in self.arrivals
-            if item.datagram.group != item.planned.group
-            or item.datagram.interface.index != self.setup.interface.index
+            arrival
+            for arrival in self.arrivals
+            if arrival.datagram.group != arrival.planned.group
+            or arrival.datagram.interface.index != self.setup.interface.index
         )
 
     @property
     def complete(self) -> bool:
-        """Whether everything arrived, each datagram once, and where it belongs."""
+        """Whether every datagram arrived once, with the right group and interface."""
         return not (self.missing or self.doubled or self.misplaced)
 
 
@@ -140,32 +141,32 @@ def prepare_demo() -> DemoSetup:
             be read on this platform.
     """
     interface = loopback_interface(list_interfaces())
-    # Two demos at once, or another program on the port, are told apart by it.
+    # The token tells the demo's datagrams from those of a second demo or another program.
     token = secrets.token_hex(8)
     return DemoSetup(interface, _free_port(), plan_datagrams(token))
 
 
 def plan_datagrams(token: str) -> dict[bytes, Planned]:
-    """Every datagram of the demo by its payload."""
-    planned = [
+    """Return every datagram of the demo by payload."""
+    all_planned = [
         Planned(sender, group, number, _payload(token, sender, number))
         for sender, group in enumerate(GROUPS, start=1)
         for number in range(1, DATAGRAMS_PER_SENDER + 1)
     ]
-    return {item.data: item for item in planned}
+    return {planned.data: planned for planned in all_planned}
 
 
 def _payload(token: str, sender: int, number: int) -> bytes:
-    """A line for people, the token, and padding, so that the sizes vary."""
+    """Return a line for people, the token, and padding, so that the sizes vary."""
     text = f"sender {sender}: {number} of {DATAGRAMS_PER_SENDER}\n{token}\n"
     return text.encode().ljust(64 * number + 32 * (sender - 1), b".")
 
 
 def loopback_interface(interfaces: list[Interface]) -> Interface:
-    """The loopback interface, whatever it is called here, if it is up.
+    """Return the loopback interface, under any name, if the interface is up.
 
     Raises:
-        McastError: There is none, or it is down.
+        McastError: There is no loopback interface, or the interface is down.
     """
     for interface in interfaces:
         if interface.is_loopback:
@@ -180,12 +181,12 @@ def loopback_interface(interfaces: list[Interface]) -> Interface:
 
 
 def _free_port() -> int:
-    """A UDP port that nobody uses now.
+    """Return a UDP port that nobody uses now.
 
-    A receiver cannot be opened for "any port": senders have to know it, and each of its sockets,
-    one per group, has to be bound to the same one. So the system is asked for a port by way of a
-    socket that is closed again. It hands out another one each time, so that nobody else is given
-    this one soon.
+    A receiver cannot be opened for "any port": senders have to know the port, and all sockets of
+    the receiver, one per group, have to be bound to the same port. So the system is asked for a
+    port by way of a socket that is closed again. The system hands out another port each time, so
+    that nobody else is given this port soon.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -196,11 +197,11 @@ def _free_port() -> int:
 
 
 async def run_demo(setup: DemoSetup, on_arrival: Callable[[Arrival], None]) -> DemoResult:
-    """Open a receiver and the senders, let them send, and tell what came of it.
+    """Open a receiver and the senders, let the senders send, and return the result.
 
     Args:
-        setup: What `prepare_demo` gave.
-        on_arrival: Called with each datagram of the demo as it arrives.
+        setup: The plan that `prepare_demo` returned.
+        on_arrival: Called with each datagram of the demo on arrival.
 
     Raises:
         McastError: The receiver or a sender could not be opened. A sender that cannot send is no
@@ -231,13 +232,13 @@ async def run_demo(setup: DemoSetup, on_arrival: Callable[[Arrival], None]) -> D
 async def _send_and_collect(
     setup: DemoSetup, senders: Mapping[int, McastSender], collector: _Collector
 ) -> dict[int, McastError]:
-    """Run the senders and the collector to their end; which senders were refused, and why."""
+    """Run the senders and the collector to the end, and return the errors of refused senders."""
     refusals: dict[int, McastError] = {}
 
     async def send_all(number: int, sender: McastSender) -> None:
-        planned = [item for item in setup.planned.values() if item.sender == number]
+        all_planned = [planned for planned in setup.planned.values() if planned.sender == number]
         try:
-            await _send_in_turn(planned, sender)
+            await _send_in_turn(all_planned, sender)
         except McastError as error:
             refusals[number] = error
 
@@ -253,17 +254,17 @@ async def _send_and_collect(
     return refusals
 
 
-async def _send_in_turn(planned: list[Planned], sender: McastSender) -> None:
+async def _send_in_turn(all_planned: list[Planned], sender: McastSender) -> None:
     """Send datagrams at equal intervals, the senders one after another within each interval."""
     start = trio.current_time()
-    for item in planned:
-        intervals = item.number - 1 + (item.sender - 1) / len(GROUPS)
+    for planned in all_planned:
+        intervals = planned.number - 1 + (planned.sender - 1) / len(GROUPS)
         await trio.sleep_until(start + intervals * _INTERVAL_SECONDS)
-        await sender.send(item.data)
+        await sender.send(planned.data)
 
 
 class _Collector:
-    """Takes what arrives, and tells the demo's own datagrams from others."""
+    """The collector of arrivals, which tells the demo's own datagrams from strangers."""
 
     def __init__(
         self, setup: DemoSetup, receiver: McastReceiver, on_arrival: Callable[[Arrival], None]

@@ -1,4 +1,4 @@
-"""How ``trio-mcast demo`` looks: tables that fit in 80 columns, live on a terminal, else plain."""
+"""The look of ``trio-mcast demo``: tables of at most 80 columns, live on a terminal, else plain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ._demo import Arrival, DemoResult, DemoSetup
 
-# Of the groups, by the sender's number; rich leaves colours out if NO_COLOR is set.
+# The styles of the groups, by the sender's number; rich leaves colours out if NO_COLOR is set.
 _SENDER_STYLES = {1: "cyan", 2: "magenta"}
 # The lines of a terminal that are not for rows of arrivals: the introduction, the table's head, and
 # the empty line after it.
@@ -25,9 +25,9 @@ _WIDTH = 80
 
 
 def open_console() -> Console:
-    """The console for standard output; where that is no terminal, at least as wide as the tables.
+    """Return the console for standard output; without a terminal, at least as wide as the tables.
 
-    It honours NO_COLOR, and writes no control characters where there is no terminal.
+    The console honours NO_COLOR, and writes no control characters without a terminal.
     """
     # An interface can have any name; what the encoding lacks is escaped, as on standard error.
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -55,13 +55,13 @@ def print_introduction(console: Console, setup: DemoSetup) -> None:
 
 @contextmanager
 def show_arrivals(console: Console) -> Iterator[Callable[[Arrival], None]]:
-    """Show arrivals as a table: on a terminal while they come, else at the end of the block.
+    """Show arrivals as a table: on a terminal at once, else at the end of the block.
 
-    While they come, only the last ones are shown if a terminal is not high enough for all of them;
-    at the end it scrolls.
+    A terminal that is not high enough for all arrivals shows the last ones until the end of the
+    block; then the whole table scrolls by.
     """
     arrivals: list[Arrival] = []
-    # FORCE_COLOR makes rich take a pipe for a terminal; it is still none whose cursor can move.
+    # FORCE_COLOR makes rich take a pipe for a terminal, but a pipe has no cursor that can move.
     if not (console.is_interactive and console.file.isatty()):
         yield arrivals.append
         if arrivals:
@@ -86,7 +86,7 @@ def _live_view(arrivals: Sequence[Arrival]) -> Group:
 
 
 def print_result(console: Console, result: DemoResult) -> None:
-    """Print the statistics, the verdict, and what to do next."""
+    """Print the statistics, the verdict, and the next step."""
     console.print(_statistics_table(result))
     console.print()
     verdict = describe_verdict(result)
@@ -94,8 +94,8 @@ def print_result(console: Console, result: DemoResult) -> None:
     for hint in describe_causes(result):
         console.print(Text(hint))
     if result.strangers:
-        other = "1 datagram" if result.strangers == 1 else f"{result.strangers} datagrams"
-        console.print(Text(f"{other} of another program came to the same port, left aside.", "dim"))
+        count = "1 datagram" if result.strangers == 1 else f"{result.strangers} datagrams"
+        console.print(Text(f"{count} of another program came to the same port, left aside.", "dim"))
     if result.complete:
         console.print(
             Text("Next: the receiver and the sender of the README, in two terminals.", "dim")
@@ -103,14 +103,14 @@ def print_result(console: Console, result: DemoResult) -> None:
 
 
 def describe_verdict(result: DemoResult) -> str:
-    """One sentence: how many of how many datagrams arrived, and what is wrong with them if any."""
+    """Return one sentence: how many of all datagrams arrived, and the faults if there are any."""
     total = len(result.setup.planned)
     sentence = f"{total - len(result.missing)} of {total} datagrams arrived"
     if result.complete:
         return f"{sentence}, each once."
     faults = []
     if result.missing:
-        lost = Counter(item.sender for item in result.missing)
+        lost = Counter(planned.sender for planned in result.missing)
         faults.append(
             "missing: "
             + " and ".join(f"{count} of sender {sender}" for sender, count in lost.items())
@@ -123,7 +123,7 @@ def describe_verdict(result: DemoResult) -> str:
 
 
 def describe_causes(result: DemoResult) -> list[str]:
-    """What may be wrong and what to look at, a sentence each; empty if nothing is wrong."""
+    """Return possible causes and where to look, a sentence each; empty if nothing is wrong."""
     causes = [f"Sender {number}: {error}." for number, error in result.refusals.items()]
     by_kernel = result.receiver.dropped_by_kernel or 0
     by_policy = result.receiver.dropped_by_policy
@@ -132,7 +132,7 @@ def describe_causes(result: DemoResult) -> list[str]:
         causes.append(f"The kernel dropped {by_kernel}: the receive buffer was full.")
     if by_policy:
         causes.append(f"The receiver dropped {by_policy}: too many were waiting to be taken.")
-    lost = [item for item in result.missing if item.sender not in result.refusals]
+    lost = [planned for planned in result.missing if planned.sender not in result.refusals]
     if len(lost) > dropped:
         causes.append(
             "They were sent, but the receiver did not get them. A firewall may be dropping UDP on "
