@@ -1,8 +1,8 @@
 """Flags, MTU and link address of interfaces on macOS and FreeBSD. Never run on either.
 
-getifaddrs(3) gives, for each interface, an entry of the family AF_LINK: its flags and its
-``sockaddr_dl``. The MTU comes from an ioctl. How getifaddrs lays out its list is the same on Linux,
-so walking the list is tested there; the bytes of the BSDs are decoded by `_platform._bsd`.
+getifaddrs(3) gives, for each interface, an entry of the family AF_LINK: the flags and a
+``sockaddr_dl``. The MTU comes from an ioctl. The layout of the list of getifaddrs is the same on
+Linux, so walking the list is tested there; the bytes of the BSDs are decoded by `_platform._bsd`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ assert not TYPE_CHECKING or sys.platform != "win32"
 
 
 class _Ifaddrs(ctypes.Structure):
-    """The start of ``struct ifaddrs``; what follows is not looked at."""
+    """The start of ``struct ifaddrs``; later members are not looked at."""
 
     _fields_ = (
         ("next", ctypes.c_void_p),
@@ -44,9 +44,9 @@ class Entry:
     """One entry of the list: an address of an interface.
 
     Attributes:
-        name: The interface.
-        flags: Its flags.
-        sockaddr: The address, of whatever family.
+        name: The interface's name.
+        flags: The interface's flags.
+        sockaddr: The address, of any family.
     """
 
     name: str
@@ -55,13 +55,13 @@ class Entry:
 
 
 def bsd_sockaddr_bytes(start: bytes) -> int:
-    """How long a ``sockaddr`` is that begins like this: its first byte tells."""
+    """Return the length of a ``sockaddr``, given its start: the first byte tells."""
     return start[0]
 
 
 @contextmanager
 def _address_list() -> Iterator[int | None]:
-    """The list of getifaddrs(3), freed in the end."""
+    """Yield the address of the list of getifaddrs(3), and free the list in the end."""
     library = ctypes.CDLL(None, use_errno=True)
     first = ctypes.c_void_p()
     if library.getifaddrs(ctypes.byref(first)) != 0:
@@ -74,51 +74,51 @@ def _address_list() -> Iterator[int | None]:
 
 
 def read_entries(sockaddr_bytes: Callable[[bytes], int] = bsd_sockaddr_bytes) -> list[Entry]:
-    """Every address of every interface, as getifaddrs(3) gives them.
+    """Return every address of every interface, as getifaddrs(3) lists them.
 
     Args:
-        sockaddr_bytes: Tells the length of a ``sockaddr`` from its first two bytes.
+        sockaddr_bytes: A function from the first two bytes of a ``sockaddr`` to the length.
 
     Raises:
-        OSError: It was refused.
+        OSError: The call was refused.
     """
-    found = []
+    entries = []
     with _address_list() as position:
         while position:
-            item = _Ifaddrs.from_address(position)
-            if item.address:
-                size = sockaddr_bytes(ctypes.string_at(item.address, _FAMILY_BYTES))
-                raw = ctypes.string_at(item.address, size)
-                found.append(Entry(os.fsdecode(item.name), item.flags, raw))
-            position = item.next
-    return found
+            ifaddrs = _Ifaddrs.from_address(position)
+            if ifaddrs.address:
+                size = sockaddr_bytes(ctypes.string_at(ifaddrs.address, _FAMILY_BYTES))
+                raw = ctypes.string_at(ifaddrs.address, size)
+                entries.append(Entry(os.fsdecode(ifaddrs.name), ifaddrs.flags, raw))
+            position = ifaddrs.next
+    return entries
 
 
 class LinkFacts:
-    """What all interfaces were like at one moment."""
+    """The link facts of all interfaces at one moment."""
 
     def __init__(self, query: socket.socket, entries: list[Entry] | None = None) -> None:
-        """Look.
+        """Read the facts.
 
         Args:
             query: Any socket, for the ioctl.
             entries: The addresses of every interface; `None` to ask the system.
 
         Raises:
-            OSError: It was refused.
+            OSError: The call was refused.
         """
         self._query = query
         self._links = {
-            item.name: (item.flags, _bsd.decode_sockaddr_dl(item.sockaddr))
-            for item in (read_entries() if entries is None else entries)
-            if len(item.sockaddr) >= _FAMILY_BYTES and item.sockaddr[1] == _bsd.AF_LINK
+            entry.name: (entry.flags, _bsd.decode_sockaddr_dl(entry.sockaddr))
+            for entry in (read_entries() if entries is None else entries)
+            if len(entry.sockaddr) >= _FAMILY_BYTES and entry.sockaddr[1] == _bsd.AF_LINK
         }
 
     def read_facts(self, name: str) -> InterfaceFacts:
-        """What the system says of the interface of that name.
+        """Return the facts of one interface.
 
         Raises:
-            OSError: There is none.
+            OSError: There is no interface of that name.
         """
         if name not in self._links:
             raise OSError(f"interface {printable(name)} was not there")

@@ -1,4 +1,4 @@
-"""What recvmmsg and sendmmsg are given on Linux: the layouts, and the buffers to read into."""
+"""The arguments of recvmmsg and sendmmsg on Linux: layouts, and the buffers to read into."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ assert not TYPE_CHECKING or sys.platform == "linux"
 # does: 256 cost 3 to 5 per cent less per datagram (measured).
 BATCH: Final = 256
 
-# How many payloads are cut out of their slots by one call; what is left, one by one. Arbitrary:
-# large enough, and then few calls for what is left.
+# How many payloads one call cuts out of the slots; the remaining ones follow one by one. Arbitrary:
+# large enough, and then few calls for the remaining ones.
 _BLOCKS: Final = (64, 8)
 
-# For how many sizes of datagrams what whole batches look like is remembered. Arbitrary.
+# For how many sizes of datagrams the headers of a whole batch are remembered. Arbitrary.
 _REMEMBERED_SIZES: Final = 64
 
 # From one slot for a datagram to the next. Not a power of two: then the slots would all begin in
@@ -35,16 +35,16 @@ _REMEMBERED_SIZES: Final = 64
 # largest datagram keep apart what datagrams of some 1,300 bytes take.
 SLOT_BYTES: Final = READ_BYTES + 21 * 64
 
-# struct mmsghdr of 64-bit Linux: a msghdr of 56 bytes, then the length of what was read.
+# struct mmsghdr of 64-bit Linux: a msghdr of 56 bytes, then the length of the data.
 MMSGHDR: Final = struct.Struct("=QI4xQQQQi4xI4x")
 IOVEC: Final = struct.Struct("=QQ")
 NAME_BYTES: Final = 28
 
 
 def libc_function(name: str) -> ctypes._NamedFuncPointer | None:
-    """A function of the C library; `None` if it has none of that name, or on a 32-bit system."""
+    """Return a function of the C library; `None` if it is not there, or on a 32-bit system."""
     if struct.calcsize("P") != 8:
-        return None  # The layouts here are those of 64-bit systems.
+        return None  # The layouts above are those of 64-bit systems.
     function = getattr(ctypes.PyDLL(None, use_errno=True), name, None)
     if function is not None:
         pointer, number = ctypes.c_void_p, ctypes.c_uint
@@ -63,31 +63,31 @@ def address_of(buffer: bytearray | mmap.mmap) -> int:
 
 @lru_cache(maxsize=_REMEMBERED_SIZES * len(_BLOCKS))
 def _block(count: int, size: int) -> struct.Struct:
-    """Payloads of one size, each at the start of a slot."""
+    """Return the layout of payloads of one size, each at the start of a slot."""
     gap = SLOT_BYTES - size
     return struct.Struct(f"{size}s{gap}x" * (count - 1) + f"{size}s")
 
 
 @lru_cache(maxsize=_REMEMBERED_SIZES)
 def unit_layout(count: int, size: int) -> struct.Struct:
-    """Payloads of one size, one behind the other."""
+    """Return the layout of payloads of one size, one behind the other."""
     return struct.Struct(f"{size}s" * count)
 
 
 # An address of either family, by its length: the start of a name.
 _NAMES: Final = {size: struct.Struct(f"{size}s{NAME_BYTES - size}x") for size in (16, NAME_BYTES)}
 
-# Where the fields of a header that the kernel writes are found, in words of 4 or of 8 bytes.
+# The places of the fields of a header that the kernel writes, in words of 4 or of 8 bytes.
 NAME_LENGTH: Final = slice(2, None, MMSGHDR.size // 4)
 CONTROL_LENGTH: Final = slice(5, None, MMSGHDR.size // 8)
 LENGTH: Final = slice(14, None, MMSGHDR.size // 4)
 
 
 class Buffers:
-    """What the sockets of one thread read into. Pages that are never written take no memory."""
+    """The buffers for all sockets of one thread. Pages that are never written take no memory."""
 
     def __init__(self) -> None:
-        # Private: what the child of a fork reads is not to appear in its parent.
+        # Private: datagrams that a forked child reads are not to appear in the parent.
         private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         self.data = mmap.mmap(-1, BATCH * SLOT_BYTES, flags=private)
         self.names = bytearray(BATCH * NAME_BYTES)
@@ -130,7 +130,7 @@ class Buffers:
         self._used = count
 
     def read(self, number: int, count: int, name_bytes: int) -> int:
-        """Read up to ``count`` datagrams or units; how many were read. OSError if refused."""
+        """Read up to ``count`` datagrams or units, and return how many. OSError if refused."""
         assert _recvmmsg is not None
         self.prepare(count, name_bytes)
         got: int = _recvmmsg(number, self.headers_address, count, socket.MSG_DONTWAIT, None)
@@ -143,16 +143,16 @@ class Buffers:
         self._used = got
         return got
 
-    # What was read last
+    # --- The datagrams that were read last
 
     def first_size(self) -> int:
-        """How long the first one is."""
+        """Return the size of the first datagram."""
         return self._lengths[0]
 
     def are_alike(self, count: int, size: int) -> bool:
-        """Whether all have this size and nothing else, which is common when it matters.
+        """Tell whether all datagrams have one size and no control data, as is common under load.
 
-        Then the headers are, byte for byte, what they were the last time.
+        Then the headers are, byte for byte, the same as the last time.
         """
         key = (size, self._name_bytes)
         headers = self._alike.get(key)
@@ -164,27 +164,27 @@ class Buffers:
         return self.headers.startswith(headers if count == BATCH else headers[:end])
 
     def _alike_headers(self, size: int) -> bytes:
-        made = bytearray(self._fresh)
-        memoryview(made).cast("I")[NAME_LENGTH] = _words("I", self._name_bytes)
-        memoryview(made).cast("Q")[CONTROL_LENGTH] = _words("Q", 0)
-        memoryview(made).cast("I")[LENGTH] = _words("I", size)
-        return bytes(made)
+        headers = bytearray(self._fresh)
+        memoryview(headers).cast("I")[NAME_LENGTH] = _words("I", self._name_bytes)
+        memoryview(headers).cast("Q")[CONTROL_LENGTH] = _words("Q", 0)
+        memoryview(headers).cast("I")[LENGTH] = _words("I", size)
+        return bytes(headers)
 
     def sizes(self, count: int) -> list[int]:
-        """How long each is."""
+        """Return the size of each datagram."""
         return self._lengths[:count].tolist()
 
     def control_lengths(self, count: int) -> list[int]:
-        """How long the control data of each is."""
+        """Return the length of each datagram's control data."""
         return self._control_lengths[:count].tolist()
 
     def payloads(self, slots: Iterable[int], sizes: Sequence[int]) -> list[bytes]:
-        """Some as bytes, by where they are and how long each of all is."""
+        """Return the payloads in some slots, given the sizes of all slots."""
         data, gap = self.data, SLOT_BYTES
         return [data[slot * gap : slot * gap + sizes[slot]] for slot in slots]
 
     def payloads_alike(self, count: int, size: int) -> list[bytes]:
-        """Each as bytes, where all have one size."""
+        """Return the payloads of the first ``count`` slots, which all have one size."""
         data, payloads = self.data, list[bytes]()
         start, end = 0, count * SLOT_BYTES
         for block in _BLOCKS:
@@ -196,22 +196,22 @@ class Buffers:
         return payloads
 
     def control(self, slot: int, length: int) -> bytes:
-        """The control data of one."""
+        """Return the control data of one datagram."""
         start = slot * CONTROL_BYTES
         return bytes(self.controls[start : start + length])
 
     def name(self, slot: int) -> bytes:
-        """Where one comes from, as the bytes of an address."""
+        """Return the source of one datagram, as the bytes of an address."""
         start = slot * NAME_BYTES
         return bytes(self.names[start : start + self._name_bytes])
 
     def same_name(self, count: int) -> bytes | None:
-        """Where all come from, as the bytes of an address; `None` if not all are from one place."""
+        """Return the source of all datagrams, as the bytes of an address; `None` if it varies."""
         first = self.names[:NAME_BYTES]
         return bytes(first[: self._name_bytes]) if self.names.startswith(first * count) else None
 
     def each_name(self, count: int) -> Iterator[bytes]:
-        """Where each comes from."""
+        """Return the source of each datagram, as the bytes of an address."""
         layout = _NAMES[self._name_bytes]
         names = layout.iter_unpack(memoryview(self.names)[: count * NAME_BYTES])
         return (name for (name,) in names)
@@ -222,12 +222,12 @@ def _words(kind: str, value: int) -> memoryview:
 
 
 _of_thread: Final = threading.local()
-# The sockets that a forked child inherits are its parent's; those that it opens get their own.
+# The sockets that a forked child inherits belong to the parent; new sockets get new buffers.
 os.register_at_fork(after_in_child=lambda: vars(_of_thread).clear())
 
 
 def thread_buffers() -> Buffers:
-    """The buffers of this thread, in which a socket is opened and read."""
+    """Return the buffers of this thread, in which a socket is opened and read."""
     if not hasattr(_of_thread, "buffers"):
         _of_thread.buffers = Buffers()
     buffers: Buffers = _of_thread.buffers

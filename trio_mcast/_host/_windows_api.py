@@ -1,8 +1,8 @@
 """The functions and structures of Windows that Python does not have, through ctypes.
 
-The structures are those of the Windows SDK's ``ws2def.h``, ``iptypes.h`` and ``netioapi.h``, as far
-as they are read here; what follows a structure's last member here is not. Their layouts can be
-looked at on any system, the functions called on Windows only.
+The structures are those of the Windows SDK's ``ws2def.h``, ``iptypes.h`` and ``netioapi.h``, up to
+the last member that this library reads. The layouts can be looked at on any system, the functions
+called on Windows only.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 from ctypes import c_char_p, c_int32, c_ubyte, c_uint16, c_uint32, c_uint64, c_void_p, c_wchar_p
 from typing import Final
 
-# mswsock.h, winsock2.h. What SIO_UDP_CONNRESET and SIO_UDP_NETRESET switch off is that an ICMP
-# message, which some earlier datagram caused, makes a later read fail.
+# mswsock.h, winsock2.h. SIO_UDP_CONNRESET and SIO_UDP_NETRESET can switch off that an ICMP message,
+# which some earlier datagram caused, makes a later read fail.
 SIO_GET_EXTENSION_FUNCTION_POINTER: Final = 0xC8000006
 SIO_UDP_CONNRESET: Final = 0x9800000C
 SIO_UDP_NETRESET: Final = 0x9800000F
@@ -47,7 +47,7 @@ class WsaBuf(ctypes.Structure):
 
 
 class WsaMsg(ctypes.Structure):
-    """``WSAMSG``: what WSARecvMsg reads into."""
+    """``WSAMSG``: the buffers that WSARecvMsg reads into."""
 
     _fields_ = (
         ("name", c_void_p),
@@ -60,7 +60,7 @@ class WsaMsg(ctypes.Structure):
 
 
 class SocketAddress(ctypes.Structure):
-    """``SOCKET_ADDRESS``: where a sockaddr is, and how long."""
+    """``SOCKET_ADDRESS``: the place and the length of a sockaddr."""
 
     _fields_ = (("lpSockaddr", c_void_p), ("iSockaddrLength", c_int32))
 
@@ -152,7 +152,7 @@ if sys.platform == "win32":
     cancel_change_notification.restype = c_uint32
 
     def control(number: int, code: int, value: bytes, answer_bytes: int = 0) -> bytes:
-        """WSAIoctl: what a socket answers to a control code. OSError if it is refused."""
+        """Call WSAIoctl, and return a socket's answer to a control code. OSError if refused."""
         answer = ctypes.create_string_buffer(max(1, answer_bytes))
         got = c_uint32()
         failed = _wsa_ioctl(

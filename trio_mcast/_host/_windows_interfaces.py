@@ -1,12 +1,12 @@
-"""What interfaces a Windows machine has, and to which of them it routes a group.
+"""The interfaces of a Windows machine, and the one to which the machine routes a group.
 
 Decision: not through ifaddr
 ============================
 
-ifaddr asks the same function, GetAdaptersAddresses, and keeps names and addresses of its answer.
-Flags, MTU, link address and state stand in the same answer. To get them, the function would have to
-be called a second time, and its two answers, between which interfaces come and go, be put together
-by name. One answer has everything as it was at one time.
+ifaddr asks the same function, GetAdaptersAddresses, and keeps only names and addresses of the
+answer. Flags, MTU, link address and state stand in the same answer. To get those, the function
+would have to be called a second time, and the two answers, between which interfaces come and go, be
+put together by name. One answer shows everything at one time.
 """
 
 from __future__ import annotations
@@ -41,21 +41,22 @@ if sys.platform == "win32":
 
 _FLAGS: Final = GAA_FLAG_SKIP_ANYCAST | GAA_FLAG_SKIP_MULTICAST | GAA_FLAG_SKIP_DNS_SERVER
 
-# What Microsoft's documentation of the function recommends to begin with; and how often it is tried
-# with the size that it asks for, which interfaces that come in between make too small again. The
+# The first size, which Microsoft's documentation of the function recommends; and the number of
+# tries with the size that the function asks for, which new interfaces make too small again. The
 # second number is arbitrary.
 _FIRST_BYTES: Final = 15 * 1024
 _ATTEMPTS: Final = 5
 
 
 def read_windows_interfaces() -> list[Interface]:
-    """Every interface of this machine with IPv4 or IPv6, by index. OSError if refused.
+    """Return every interface of this machine with IPv4 or IPv6, by index. OSError if refused.
 
-    One that is disabled in Windows is not among them; one that is not connected is, and not up.
+    An interface that is disabled in Windows is not in the list; one that is not connected is in the
+    list, but not up.
     """
     size = ctypes.c_uint32(_FIRST_BYTES)
     for _ in range(_ATTEMPTS):
-        # Of eight-byte integers, so that the structures in it are aligned.
+        # An array of eight-byte integers, so that the structures inside are aligned.
         answer = (ctypes.c_uint64 * (size.value // 8 + 1))()
         error = get_adapters_addresses(AF_UNSPEC, _FLAGS, None, answer, ctypes.byref(size))
         if error != ERROR_BUFFER_OVERFLOW:
@@ -64,24 +65,25 @@ def read_windows_interfaces() -> list[Interface]:
         return []
     if error:
         raise ctypes.WinError(error)
-    found = [_interface(item) for item in _linked(AdapterAddresses, ctypes.addressof(answer))]
-    return sorted(found, key=lambda item: item.index)
+    adapters = _linked(AdapterAddresses, ctypes.addressof(answer))
+    interfaces = [_interface(adapter) for adapter in adapters]
+    return sorted(interfaces, key=lambda interface: interface.index)
 
 
 def _linked(kind: type[ctypes.Structure], address: int | None) -> Iterator[ctypes.Structure]:
-    """The structures of a linked list, which has to stay in memory meanwhile."""
+    """Yield the structures of a linked list, which has to stay in memory meanwhile."""
     while address:
-        item = kind.from_address(address)
-        yield item
-        address = item.Next
+        structure = kind.from_address(address)
+        yield structure
+        address = structure.Next
 
 
 def _interface(adapter: ctypes.Structure) -> Interface:
     ipv4, ipv6 = [], []
-    for item in _linked(UnicastAddress, adapter.FirstUnicastAddress):
-        raw = ctypes.string_at(item.Address.lpSockaddr, item.Address.iSockaddrLength)
+    for unicast in _linked(UnicastAddress, adapter.FirstUnicastAddress):
+        raw = ctypes.string_at(unicast.Address.lpSockaddr, unicast.Address.iSockaddrLength)
         host = decode_sockaddr(WINDOWS.sockaddr, raw).host.partition("%")[0]
-        text = f"{host}/{item.OnLinkPrefixLength}"
+        text = f"{host}/{unicast.OnLinkPrefixLength}"
         if ":" in host:
             ipv6.append(IPv6Interface(text))
         else:
@@ -89,7 +91,7 @@ def _interface(adapter: ctypes.Structure) -> Interface:
     link_address = bytes(adapter.PhysicalAddress)[: adapter.PhysicalAddressLength]
     return Interface(
         name=adapter.FriendlyName,
-        # Both families have the same; one that is switched off has 0.
+        # Both families have the same index; a family that is switched off has 0.
         index=adapter.IfIndex or adapter.Ipv6IfIndex,
         description=adapter.Description,
         ipv4_addresses=tuple(ipv4),
@@ -103,12 +105,12 @@ def _interface(adapter: ctypes.Structure) -> Interface:
 
 
 def best_interface(group: Group, interfaces: Sequence[Interface]) -> Interface | None:
-    """The one of these interfaces to which this machine routes a group; `None` without a route."""
+    """Return which of some interfaces this machine routes a group to; `None` without a route."""
     index = ctypes.c_uint32()
     error = get_best_interface(
         encode_sockaddr(WINDOWS.sockaddr, group.address), ctypes.byref(index)
     )
-    # Several errors mean that there is no route, and none means anything else that could be had.
+    # Several errors mean that there is no route, and no error means anything else.
     if error:
         return None
-    return next((item for item in interfaces if item.index == index.value), None)
+    return next((interface for interface in interfaces if interface.index == index.value), None)

@@ -1,12 +1,13 @@
-"""When interfaces change on Windows: the IP helper library tells, on a thread of its own.
+"""The watcher of interfaces on Windows: the IP helper library tells, on a thread of its own.
 
 NotifyIpInterfaceChange, NotifyUnicastIpAddressChange and NotifyRouteChange2 call back on a thread
-of the system when an interface, an address or a route comes, goes or changes. What they tell is not
-added up: as elsewhere, it means "look again", and of an interface that was removed, its index is
-kept. The callback only asks Trio's thread to note it, so nothing here runs on two threads at once.
+of the system when an interface, an address or a route comes, goes or changes. Notifications are not
+added up: as elsewhere, a notification means "look again"; only the index of a removed interface is
+kept. The callback only asks Trio's thread to note the change, so nothing in this module runs on two
+threads at once.
 
-Where these functions do nothing (Wine 8 has them in name only and returns no handle), the
-interfaces are looked at once a second; who asks for routes too is then told to look each time.
+Where these functions do nothing (Wine 8 has only the names and returns no handle), the interfaces
+are looked at once a second; a watcher of routes then reports a change each time.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class WindowsWatcher:
         self._noticed_at = 0.0
         self._answered = -math.inf
         self._removed: set[int] = set()
-        # What is compared where the system does not tell; a look from before the first change.
+        # The last look, to compare with where the system does not tell; None where the system does.
         self._known: list[Interface] | None = None
         self._notifications = _Notifications(self._note, routes=routes)
         if not self._notifications.active:
@@ -105,7 +106,8 @@ class WindowsWatcher:
                 ) from error
             if now != known or self._routes:
                 self._known = now
-                return frozenset({item.index for item in known} - {item.index for item in now})
+                gone = {old.index for old in known} - {new.index for new in now}
+                return frozenset(gone)
 
     def _check_open(self) -> None:
         if self._closed.is_set():
@@ -119,7 +121,7 @@ class WindowsWatcher:
 
 
 class _Notifications:
-    """What the system calls back, until cancelled."""
+    """The notifications of the system, until cancelled."""
 
     def __init__(self, note: Callable[[int | None], None], *, routes: bool) -> None:
         """Ask for notifications.
@@ -127,7 +129,7 @@ class _Notifications:
         Args:
             note: Called in Trio's thread, with the index of an interface that was removed, or
                 `None` for any other change.
-            routes: Whether to ask for those about routes too.
+            routes: Whether to ask for notifications about routes too.
 
         Raises:
             OSError: The system refuses.
@@ -145,7 +147,7 @@ class _Notifications:
         def something_changed(context: int | None, row: int | None, kind: int) -> None:
             tell(None)
 
-        # The system calls these until it was told to stop: they have to live that long.
+        # The system calls these until cancelled: they have to live that long.
         self._callbacks = [ChangeCallback(interface_changed), ChangeCallback(something_changed)]
         asking = [notify_interface_change, notify_address_change]
         if routes:
@@ -164,16 +166,16 @@ class _Notifications:
 
     @property
     def active(self) -> bool:
-        """Whether the system will tell of all that was asked for."""
+        """Whether the system will tell of all changes that were asked for."""
         return len(self._handles) == len(self._callbacks)
 
     def cancel(self) -> None:
         """Return when nothing will be called back any more. Idempotent."""
-        # It waits for a callback that is running; the interpreter is not locked meanwhile.
+        # The call waits for a callback that is running; the interpreter is not locked meanwhile.
         while self._handles:
             cancel_change_notification(self._handles.pop())
         _asked.discard(self)
 
 
-# Keeps them alive until they are cancelled, also if a watcher is forgotten without being closed.
+# Keeps notifications alive until cancelled, also if a watcher is forgotten without being closed.
 _asked: Final[set[_Notifications]] = set()

@@ -1,6 +1,6 @@
-"""What each operating system calls things: option numbers, structure layouts, capabilities. Pure.
+"""The tables of each operating system: option numbers, structure layouts, capabilities. Pure.
 
-The platform is an argument everywhere; `current_platform` is where the running one is found out.
+The platform is an argument everywhere; only `current_platform` looks at the running system.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ PLATFORMS: Final[dict[PlatformName, Platform]] = {
 
 
 def current_platform() -> Platform:
-    """The platform this process runs on.
+    """Return the platform on which this process runs.
 
     Raises:
-        RuntimeError: It is none of the four that there are tables for.
+        RuntimeError: The platform is none of the four that there are tables for.
     """
     if sys.platform == "linux":
         return LINUX if struct.calcsize("P") == 8 else LINUX_32
@@ -53,10 +53,10 @@ def current_platform() -> Platform:
 
 
 def platform_named(name: PlatformName | None) -> Platform:
-    """The platform of that name; `None` means the one this process runs on.
+    """Return the platform of a name; `None` means the platform on which this process runs.
 
     Raises:
-        ValueError: There is none of that name.
+        ValueError: There is no platform of that name.
     """
     if name is None:
         return current_platform()

@@ -1,8 +1,8 @@
-"""What macOS and FreeBSD tell of interfaces, from bytes to values. Pure.
+"""Decoders of interface data and route messages of macOS and FreeBSD. Pure.
 
-Both come from 4.4BSD and agree in all that is here, except where a comment says otherwise. Numbers
-and layouts are those of XNU's and FreeBSD's net/if.h, net/if_dl.h, net/route.h and sys/ioccom.h.
-Never run on either.
+Both systems come from 4.4BSD and agree in everything below, except where a comment says otherwise.
+Numbers and layouts are those of XNU's and FreeBSD's net/if.h, net/if_dl.h, net/route.h and
+sys/ioccom.h. Never run on either.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ IFF_MULTICAST: Final = 0x8000
 # struct ifreq: a name of 16 bytes and a union of 16, of which an int is read.
 _IFREQ: Final = struct.Struct("=16si12x")
 
-# _IOWR('i', 51, struct ifreq): the request goes both ways (IOC_INOUT), then the size of what is
-# passed, a letter and a number.
+# _IOWR('i', 51, struct ifreq): the request goes both ways (IOC_INOUT), then the argument's size, a
+# letter and a number.
 _IOC_INOUT: Final = 0xC0000000
 SIOCGIFMTU: Final = _IOC_INOUT | _IFREQ.size << 16 | ord("i") << 8 | 51
 
@@ -44,18 +44,18 @@ _CHANGES: Final = frozenset({_RTM_NEWADDR, _RTM_DELADDR, _RTM_IFINFO})
 _RTM_IFANNOUNCE: Final = 0x11
 _IFAN_DEPARTURE: Final = 1
 
-# How every message begins, with the number of its type; and struct if_announcemsghdr: then an
-# index, a name of 16 bytes, and what happened to the interface.
+# The start of every message, with the number of the message's type; and struct if_announcemsghdr:
+# then an index, a name of 16 bytes, and the kind of the change.
 _MESSAGE_TYPE: Final = struct.Struct("=3xB")
 _ANNOUNCEMENT: Final = struct.Struct("=4xH16xH")
 
-# As much of a message as is looked at.
+# The bytes of a message that are looked at.
 MESSAGE_BYTES: Final = _ANNOUNCEMENT.size
 
 
 @attrs.frozen
 class LinkAddress:
-    """What a ``sockaddr_dl`` tells: index 0 and empty bytes stand for what it does not."""
+    """The fields of a ``sockaddr_dl``; index 0 and empty bytes mean that a field is not there."""
 
     index: int
     name: bytes
@@ -63,15 +63,15 @@ class LinkAddress:
 
     @property
     def text(self) -> str | None:
-        """The address as in ``"02:00:00:00:00:01"``; `None` if it is not of that kind."""
+        """The address as in ``"02:00:00:00:00:01"``; `None` if not of that kind."""
         return self.address.hex(":") if len(self.address) == _ETHERNET_BYTES else None
 
 
 def decode_sockaddr_dl(raw: bytes) -> LinkAddress:
-    """What a ``sockaddr_dl`` tells; what was cut off is as if it were not there.
+    """Decode a ``sockaddr_dl``; a field that was cut off counts as not there.
 
     Raises:
-        struct.error: It is too short to tell anything.
+        struct.error: The structure is too short for any field.
     """
     _length, _family, index, _kind, name_bytes, address_bytes, _ = _SOCKADDR_DL.unpack_from(raw)
     start = _SOCKADDR_DL.size
@@ -81,20 +81,20 @@ def decode_sockaddr_dl(raw: bytes) -> LinkAddress:
 
 
 def mtu_request(name: str) -> bytes:
-    """What SIOCGIFMTU takes, a ``struct ifreq``."""
+    """Return the argument of SIOCGIFMTU, a ``struct ifreq``."""
     return _IFREQ.pack(os.fsencode(name), 0)
 
 
 def mtu_in(answer: bytes) -> int:
-    """The MTU in what SIOCGIFMTU gives."""
+    """Return the MTU in the answer of SIOCGIFMTU."""
     return int(_IFREQ.unpack(answer)[1])
 
 
 def without_embedded_scope(address: IPv6Address) -> IPv6Address:
-    """An interface's IPv6 address as others know it.
+    """Return an interface's IPv6 address as other hosts know the address.
 
-    The kernels keep a link-local address with the interface's index in its third and fourth byte,
-    where RFC 4291 has zeros, and some calls give it like that.
+    The kernels keep a link-local address with the interface's index in the third and fourth byte,
+    where RFC 4291 has zeros, and some calls return the address in that form.
     """
     if not address.is_link_local:
         return address
@@ -102,15 +102,15 @@ def without_embedded_scope(address: IPv6Address) -> IPv6Address:
 
 
 def removed_interfaces(message: bytes, *, announces: bool) -> frozenset[int] | None:
-    """What a message of a routing socket says of interfaces.
+    """Return what a message of a routing socket says of interfaces.
 
     Args:
-        message: As much of it as `MESSAGE_BYTES`, or all.
+        message: The first `MESSAGE_BYTES` of the message, or all.
         announces: Whether the system tells of departures (FreeBSD).
 
     Returns:
-        `None`: nothing, it is about routes. Else interfaces may have changed; the indexes of those
-        that were removed, if it is such a message.
+        `None` for a message about routes. Else interfaces may have changed: the indexes of the
+        removed ones, where the message tells of a removal.
     """
     if len(message) < _MESSAGE_TYPE.size:
         return None

@@ -1,4 +1,4 @@
-"""Ancillary data: from control messages to what they tell of a datagram. Pure."""
+"""The decoder of ancillary data: from control messages to facts about a datagram. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ALIGNMENT = struct.calcsize("@N")
 
 
 class Arrival(NamedTuple):
-    """What the ancillary data of one read tells; `None` where it does not."""
+    """The facts in the ancillary data of one read; `None` for a fact that is not there."""
 
     ttl: int | None = None
     timestamp_ns: int | None = None
@@ -30,20 +30,20 @@ NOTHING = Arrival()
 
 
 class ControlDecoder:
-    """Decodes the ancillary data that a socket was asked to deliver."""
+    """A decoder of the ancillary data that a socket was asked to deliver."""
 
     def __init__(self, platform: Platform, family: Family, applied: frozenset[str]) -> None:
         """Prepare for a socket.
 
         Args:
-            platform: Whose numbers and layouts they are.
+            platform: The platform of the numbers and layouts.
             family: The socket's family.
             applied: The symbols of the options that were set on the socket.
         """
         numbers = platform.constants
         self._timestamps = platform.timestamps
         self._fields: dict[tuple[int, int], str] = {}
-        # The last is what Windows calls it (`_layout.receive_ttl`).
+        # The last is the name on Windows (`_layout.receive_ttl`).
         if applied & {"IP_RECVTTL", "IPV6_RECVHOPLIMIT", "IPV6_HOPLIMIT"}:
             symbol = platform.ttl_control[family]
             self._fields[platform.level(symbol, family), numbers[symbol]] = "ttl"
@@ -53,12 +53,12 @@ class ControlDecoder:
         self._index_offset = platform.packet_info_index.get(family, 0)
         self._destination_offset = platform.packet_info_destination.get(family, 0)
         self._address = struct.Struct("4s" if family == "ipv4" else "16s")
-        # Some ask for it under the name of what they deliver.
+        # Some systems use one name for the request and for the data.
         if applied & {"IPV6_RECVPKTINFO", "IPV6_PKTINFO"}:
             self._fields[numbers["IPPROTO_IPV6"], numbers["IPV6_PKTINFO"]] = "packet_info"
         if applied & {"IP_RECVPKTINFO", "IP_PKTINFO"}:
             self._fields[numbers["IPPROTO_IP"], numbers["IP_PKTINFO"]] = "packet_info"
-        # FreeBSD tells the two apart, under the names by which they are asked for.
+        # FreeBSD delivers the two separately, under the names of the requests.
         for symbol, field in (("IP_RECVDSTADDR", "destination"), ("IP_RECVIF", "arrival_link")):
             if symbol in applied:
                 self._fields[numbers["IPPROTO_IP"], numbers[symbol]] = field
@@ -68,11 +68,11 @@ class ControlDecoder:
         self.expects_anything = bool(self._fields)
 
     def decode(self, control: Iterable[tuple[int, int, bytes]]) -> Arrival:
-        """What control messages (level, type, data) tell, as from ``socket.recvmsg``.
+        """Return the facts in control messages (level, type, data), as from ``socket.recvmsg``.
 
-        A value that was cut short tells nothing, as if it were not there.
+        A value that was cut short counts as not there.
         """
-        found: dict[str, int] = {}
+        values: dict[str, int] = {}
         destination = None
         for level, kind, value in control:
             field = self._fields.get((level, kind))
@@ -81,20 +81,20 @@ class ControlDecoder:
                     if field == "packet_info":
                         (address,) = self._address.unpack_from(value, self._destination_offset)
                         (index,) = struct.unpack_from("=I", value, self._index_offset)
-                        destination, found["interface_index"] = address, index
+                        destination, values["interface_index"] = address, index
                     elif field == "destination":
                         (destination,) = self._address.unpack_from(value)
                     elif field == "arrival_link":
                         index = decode_sockaddr_dl(value).index
-                        if index:  # 0: the system does not know it either.
-                            found["interface_index"] = index
+                        if index:  # 0: the system does not know the interface either.
+                            values["interface_index"] = index
                     else:
-                        found[field] = self._value(field, value)
+                        values[field] = self._value(field, value)
                 except struct.error:
-                    continue  # The kernel cuts the last one that does not fit (MSG_CTRUNC).
-        if found.get("segment_size", 1) < 1:
-            del found["segment_size"]  # It would cut up nothing.
-        return Arrival(**found, destination=destination)
+                    continue  # The kernel cuts the last message that does not fit (MSG_CTRUNC).
+        if values.get("segment_size", 1) < 1:
+            del values["segment_size"]  # Such a size would cut up nothing.
+        return Arrival(**values, destination=destination)
 
     def _value(self, field: str, value: bytes) -> int:
         if field == "timestamp_ns":
@@ -106,7 +106,7 @@ class ControlDecoder:
 
 
 def split_control(raw: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """The control messages in a buffer that the Linux kernel or Windows filled."""
+    """Yield the control messages in a buffer that the Linux kernel or Windows filled."""
     position = 0
     while position + _CMSGHDR.size <= len(raw):
         length, level, kind = _CMSGHDR.unpack_from(raw, position)

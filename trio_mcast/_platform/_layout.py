@@ -1,4 +1,4 @@
-"""The encoders: from a request and a platform to a socket option with its very bytes. Pure."""
+"""The encoders: from a request and a platform to a socket option with the very bytes. Pure."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ class SocketOption:
     """One socket option of a plan, with everything that ``setsockopt`` needs.
 
     Attributes:
-        symbol: Its C name, such as ``"MCAST_JOIN_GROUP"``.
+        symbol: The option's C name, such as ``"MCAST_JOIN_GROUP"``.
         level: The level's number on the plan's platform.
         number: The option's number on the plan's platform.
         value: An int, passed as a C int, or the bytes of a structure.
-        after_bind: Whether it is set after the bind instead of before.
-        purpose: Why it is set, in one line for people.
-        fallback: What to set instead where the system refuses this one; `None` if nothing would do.
-        required: Whether a refusal, with no fallback left, is an error. What is not required makes
-            the socket faster, or ready for more; it is right without.
+        after_bind: Whether the option is set after the bind instead of before.
+        purpose: The reason for the option, in one line for people.
+        fallback: The option to set instead where the system refuses this one; `None` if no other
+            would do.
+        required: Whether a refusal, with no fallback left, is an error. An option that is not
+            required makes the socket faster, or ready for more; the socket is right without.
     """
 
     symbol: str
@@ -49,10 +50,10 @@ def option(
     after_bind: bool = False,
     fallback: SocketOption | None = None,
 ) -> SocketOption:
-    """A socket option by its symbol.
+    """Return a socket option by symbol.
 
     Raises:
-        ValueError: The platform does not have it.
+        ValueError: The platform does not have the option.
     """
     number = platform.constants.get(symbol)
     if number is None:
@@ -62,7 +63,7 @@ def option(
 
 
 def group_req(platform: Platform, index: int, group: IPAddress) -> bytes:
-    """``struct group_req``: an interface's index and a group."""
+    """Encode a ``struct group_req``: an interface's index and a group."""
     layout = platform.group_request
     raw = bytearray(layout.group_req_size)
     struct.pack_into("=I", raw, 0, index)
@@ -71,7 +72,7 @@ def group_req(platform: Platform, index: int, group: IPAddress) -> bytes:
 
 
 def group_source_req(platform: Platform, index: int, group: IPAddress, source: IPAddress) -> bytes:
-    """``struct group_source_req``: an interface's index, a group and a source."""
+    """Encode a ``struct group_source_req``: an interface's index, a group and a source."""
     layout = platform.group_request
     raw = bytearray(layout.group_source_req_size)
     struct.pack_into("=I", raw, 0, index)
@@ -91,11 +92,11 @@ def join_group(
     """Join a group on an interface, from any source.
 
     Args:
-        platform: Whose option it is to be.
+        platform: The platform of the option.
         index: The interface's index.
         group: The group.
         address: An address of the interface, for the older option that goes by address; `None` if
-            it has none.
+            the interface has none.
     """
     fallback = None
     if platform.join_fallback:
@@ -151,7 +152,7 @@ def block_source(
 
 
 def unblock_source(platform: Platform, block: SocketOption) -> SocketOption:
-    """What undoes a `block_source`: the same bytes under another number."""
+    """Return the option that undoes a `block_source`: the same bytes under another number."""
     symbol = block.symbol.replace("BLOCK", "UNBLOCK")
     fallback = None if block.fallback is None else unblock_source(platform, block.fallback)
     return attrs.evolve(
@@ -193,13 +194,13 @@ def _source_option(
 def multicast_interface(
     platform: Platform, family: Family, index: int, address: IPAddress | None = None
 ) -> SocketOption:
-    """Send multicast through this interface, whatever the routes say.
+    """Send multicast through one interface, whatever the routes say.
 
     Args:
-        platform: Whose option it is to be.
+        platform: The platform of the option.
         family: The socket's family.
         index: The interface's index.
-        address: An address of the interface, where the option may have to be given that instead.
+        address: An address of the interface, for systems that may need the address instead.
     """
     purpose = "send multicast through this interface"
     if family == "ipv6":
@@ -228,7 +229,7 @@ _PER_FAMILY: dict[str, dict[Family, str]] = {
 def family_option(
     platform: Platform, what: str, family: Family, value: int, purpose: str
 ) -> SocketOption:
-    """One of ``"ttl"``, ``"loopback"``, ``"traffic_class"`` for one family."""
+    """Return the option ``"ttl"``, ``"loopback"`` or ``"traffic_class"`` of one family."""
     return option(platform, _PER_FAMILY[what][family], value, purpose)
 
 
@@ -236,7 +237,7 @@ def receive_ttl(platform: Platform, family: Family) -> SocketOption:
     """Have the ttl of each datagram delivered with it."""
     symbol = "IP_RECVTTL"
     if family == "ipv6":
-        # Windows asks for it and delivers it under one name.
+        # Windows has one name for the request and the data.
         has_request = "IPV6_RECVHOPLIMIT" in platform.constants
         symbol = "IPV6_RECVHOPLIMIT" if has_request else "IPV6_HOPLIMIT"
     return option(platform, symbol, 1, "deliver the ttl with each datagram")
@@ -256,15 +257,15 @@ def receive_timestamp(platform: Platform) -> SocketOption:
 
 
 def exact_groups(platform: Platform, symbol: str) -> SocketOption:
-    """Keep out what only others on this machine have joined."""
+    """Keep out groups that only other sockets on this machine have joined."""
     plain = option(platform, symbol, 0, "only what this socket has joined itself")
-    # Linux has had it for IPv6 since 4.20. Before that, a socket that is bound to a group which it
-    # has joined, and to one interface, gets the same without it (inet6_mc_check in the kernel).
+    # Linux has the option for IPv6 since 4.20. Before, a socket that has joined the group of its
+    # bind, and is bound to one interface, gets the same without (inet6_mc_check in the kernel).
     return attrs.evolve(plain, required=symbol != "IPV6_MULTICAST_ALL")
 
 
 def receive_units(platform: Platform) -> SocketOption | None:
-    """Take datagrams that were sent in one go as one unit, where the platform has that."""
+    """Take datagrams that were sent in one go as one unit, where the platform can."""
     if "UDP_GRO" not in platform.constants:
         return None
     plain = option(platform, "UDP_GRO", 1, "read datagrams that came as one unit in one go")
@@ -274,15 +275,15 @@ def receive_units(platform: Platform) -> SocketOption | None:
 def interface_restriction(
     platform: Platform, family: Family, name: str, index: int
 ) -> SocketOption | None:
-    """Keep a socket to the datagrams of one interface, where its membership does not do that."""
+    """Keep a socket to the datagrams of one interface, where a membership does not suffice."""
     symbol = platform.interface_restriction.get(family)
     if symbol is None:
         return None
-    instead = platform.restriction_fallback.get(family)
+    fallback_symbol = platform.restriction_fallback.get(family)
     fallback = None
-    if instead is not None:
+    if fallback_symbol is not None:
         purpose = "tell the interface of each datagram, to leave out those of others"
-        fallback = option(platform, instead, 1, purpose)
+        fallback = option(platform, fallback_symbol, 1, purpose)
     value: int | bytes = index
     if symbol == "SO_BINDTODEVICE":
         value = _device(name)
@@ -292,8 +293,8 @@ def interface_restriction(
 def early_bind(platform: Platform, family: Family) -> SocketOption | None:
     """Let a socket be bound to an address that is not usable yet, where the platform can.
 
-    A new IPv6 address is not, until the system has checked that nobody else has it. It is listed
-    before.
+    A new IPv6 address is not usable until the system has checked that no other host has the same.
+    The address is listed before.
     """
     symbol = {"ipv4": "IP_FREEBIND", "ipv6": "IPV6_FREEBIND"}[family]
     if symbol not in platform.constants:
@@ -303,7 +304,7 @@ def early_bind(platform: Platform, family: Family) -> SocketOption | None:
 
 
 def unicast_only(platform: Platform, family: Family) -> Iterator[SocketOption]:
-    """Keep a socket that is bound to an address of this machine to unicast to that address."""
+    """Keep a socket that is bound to an address of this machine to unicast to the address."""
     if platform.groups_leak.get(family):
         yield option(platform, platform.groups_leak[family], 1, "no datagrams of groups")
     if not platform.binds_to_group:
@@ -319,13 +320,13 @@ def _device(name: str) -> bytes:
 def unicast_restriction(platform: Platform, family: Family, name: str) -> Iterator[SocketOption]:
     """Keep a socket that has joined nothing and is bound to no address to one interface's unicast.
 
-    Linux can do that. Elsewhere each datagram is to tell where it was sent and where it arrived,
-    for those to be left out that are not wanted.
+    Linux can do so. Elsewhere each datagram is to tell its destination and the interface of
+    arrival, so that unwanted datagrams can be left out.
     """
     purpose = "tell where each datagram was sent and arrived, to leave out what is not for this one"
-    told = [option(platform, symbol, 1, purpose) for symbol in platform.packet_info[family]]
+    packet_info = [option(platform, symbol, 1, purpose) for symbol in platform.packet_info[family]]
     if "SO_BINDTODEVICE" not in platform.constants:
-        yield from told
+        yield from packet_info
         return
     # Required, also where a receiver could do without it (IPv6 before Linux 4.20): a socket without
     # any membership gets every group there.
@@ -335,5 +336,5 @@ def unicast_restriction(platform: Platform, family: Family, name: str) -> Iterat
         "SO_BINDTODEVICE",
         _device(name),
         "only datagrams of this interface",
-        fallback=told[0],
+        fallback=packet_info[0],
     )

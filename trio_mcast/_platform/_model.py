@@ -1,6 +1,6 @@
-"""What can differ between operating systems, as one frozen value per system. Pure.
+"""The differences between operating systems, as one frozen value per system. Pure.
 
-A table names only what its system has: a symbol missing from ``constants`` means "not on this OS".
+A symbol that is missing from a table's ``constants`` means "not on this OS".
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ ALIGNED_TO_8 = GroupRequestLayout(136, 264, 8, 136)
 PACKED_TO_4 = GroupRequestLayout(132, 260, 4, 132)
 
 # For the systems on which SO_SNDBUF limits the size of a datagram: 65,535 bytes, and room for
-# ancillary data, which counts there as well. Beyond that the number is arbitrary.
+# ancillary data, which counts on those systems as well. Beyond that the number is arbitrary.
 LARGEST_DATAGRAM_FITS = 73_728
 
 
 @attrs.frozen
 class Timestamps:
-    """How the kernel's arrival time is asked for and delivered.
+    """The request for the kernel's arrival time, and the form of the answer.
 
     Attributes:
-        option: The option that asks for it.
-        control: The type of the ancillary data that carries it.
-        layout: The `struct` format of its two fields, seconds and a fraction.
+        option: The option that asks for the time.
+        control: The type of the ancillary data that carry the time.
+        layout: The `struct` format of the two fields, seconds and a fraction.
         fraction_ns: Nanoseconds in one unit of the fraction.
     """
 
@@ -60,24 +60,25 @@ class Platform:
     """One operating system, as far as multicast sockets are concerned.
 
     Attributes:
-        name: Which one.
-        constants: Option numbers and the like by their C names.
-        sockaddr: How it writes socket addresses.
-        group_request: How it lays out the arguments of the MCAST_* options.
+        name: The system's name.
+        constants: Option numbers and the like by C name.
+        sockaddr: The format of socket addresses.
+        group_request: The layout of the arguments of the MCAST_* options.
         port_sharing: The options that let several sockets have one port.
-        exact_groups: By family, the option that must be 0 for a socket to get only the groups it
-            has joined itself; a family that is missing does so natively.
+        exact_groups: By family, the option that must be 0 for a socket to get only the groups that
+            this socket has joined; a family that is missing needs no option.
         interface_restriction: By family, the option that keeps a socket to one interface, where
             the membership alone does not.
-        restriction_fallback: What to ask for instead where that is refused: the arrival interface.
-        packet_info: By family, the options with which each datagram tells the address that it was
-            sent to and the interface that it arrived on.
-        packet_info_index: By family, where the interface's index is in the structure that
+        restriction_fallback: By family, the option to set where the restriction is refused: it asks
+            for the interface of arrival.
+        packet_info: By family, the options with which each datagram tells the destination address
+            and the interface of arrival.
+        packet_info_index: By family, the offset of the interface's index in the structure that
             IP_PKTINFO and IPV6_PKTINFO deliver.
         groups_leak: By family, the option that must be 1 for a socket without any membership not
-            to be given every group on its port, also if it is bound to an address of this machine;
-            a family that is missing needs none for a socket that is bound to an address.
-        packet_info_destination: By family, where the address that it was sent to is in it.
+            to be given every group on the port, also if the socket is bound to an address of this
+            machine; a family that is missing needs none for a socket that is bound to an address.
+        packet_info_destination: By family, the offset of the destination address in that structure.
         binds_to_group: Whether a socket can be bound to a group's address.
         joins_before_bind: Whether a socket can join before it is bound; then no datagram can slip
             in between the steps.
@@ -85,18 +86,18 @@ class Platform:
         multicast_if_takes_mreqn: Whether IP_MULTICAST_IF takes a ``struct ip_mreqn``; else the
             index in network byte order.
         join_fallback: Whether joins have an older option to fall back to.
-        connected_sends_anywhere: Whether a socket that is connected can send to others than its
+        connected_sends_anywhere: Whether a socket that is connected can send to others than the
             peer.
         source_limit: By family, how many sources one socket takes; a missing one has no limit.
         blocks_sources: Whether MCAST_BLOCK_SOURCE is to be set for a source that is left out.
         filters_blocked: Whether a socket is then given nothing of that source. Where it is, all the
             same, the option tells the network who is not wanted, and no more.
         least_send_buffer: The least SO_SNDBUF with which the largest datagram can be sent; `None`
-            where the buffer's size does not limit a datagram's.
+            where the buffer's size does not limit a datagram's size.
         announces_departures: Whether whoever watches interfaces is told which have gone.
         doubles_buffers: Whether SO_RCVBUF and SO_SNDBUF read back as twice what was granted.
         ttl_control: By family, the ancillary data type that carries a datagram's ttl.
-        timestamps: How arrival times are had, or `None`.
+        timestamps: The request for arrival times; `None` where there are none.
     """
 
     name: PlatformName
@@ -127,7 +128,7 @@ class Platform:
     timestamps: Timestamps | None
 
     def level(self, symbol: str, family: Family) -> int:
-        """The level at which an option is set: the prefix of its symbol tells."""
+        """Return the level at which an option is set: the prefix of the symbol tells."""
         if symbol.startswith("SO_"):
             return self.constants["SOL_SOCKET"]
         if symbol.startswith("UDP_"):

@@ -1,4 +1,4 @@
-"""FreeBSD: what its headers say. Checked against a table read from them; never run there."""
+"""FreeBSD, by the system's headers. Checked against a table read from the headers; never run."""
 
 from __future__ import annotations
 

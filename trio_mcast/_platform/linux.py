@@ -1,4 +1,4 @@
-"""Linux: what its headers say. Checked against a table read by compiling against them."""
+"""Linux, by the system's headers. Checked against a table from a program compiled with them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ LINUX: Final = Platform(
     exact_groups={"ipv4": "IP_MULTICAST_ALL", "ipv6": "IPV6_MULTICAST_ALL"},
     # The kernel's IPv6 delivery compares the group only, never the interface (inet6_mc_check in
     # net/ipv6/mcast.c; measured on 6.18: two sockets, 4 deliveries for 2 datagrams, with
-    # SO_BINDTODEVICE 2). It needs no privilege since Linux 5.7.
+    # SO_BINDTODEVICE 2). The option needs no privilege since Linux 5.7.
     interface_restriction={"ipv6": "SO_BINDTODEVICE"},
     restriction_fallback={"ipv6": "IPV6_RECVPKTINFO"},
     packet_info={"ipv4": ("IP_PKTINFO",), "ipv6": ("IPV6_RECVPKTINFO",)},

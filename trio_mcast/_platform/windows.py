@@ -1,4 +1,4 @@
-"""Windows: what its headers say. Checked against a table read from them."""
+"""Windows, by the system's headers. Checked against a table read from the headers."""
 
 from __future__ import annotations
 

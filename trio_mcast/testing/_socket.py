@@ -173,7 +173,7 @@ class VirtualSocket:
             try:
                 apply_option(self.kernel, option)
             except OSError as error:
-                if not item.required:
+                if not option.required:
                     continue
                 raise explain_refusal(
                     error,
