@@ -21,10 +21,10 @@ from typing import Any, Final, TypeAlias
 import attrs
 import trio
 
-from tests.batches import send_unit
 from tests.lab import Host, Lab, lab_problem
 from tests.lab.machine import on
-from tests.traffic import PORT, plain_sender
+from tests.support.batches import send_unit
+from tests.support.traffic import PORT, plain_sender
 from trio_mcast import Datagram, McastReceiver, open_mcast_receiver
 
 INTERFACES: Final = ("eth0", "eth1")

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.blocks import (
+from tests.support.blocks import (
     ALL_BLOCKS,
     Block,
     BodyError,
@@ -32,8 +32,8 @@ from tests.blocks import (
     receiver,
     sender,
 )
-from trio_mcast._block import running
-from trio_mcast._members import Members
+from trio_mcast._live import running
+from trio_mcast._receive.memberships import Members
 from trio_mcast.testing import VirtualHost, VirtualNetwork
 from trio_mcast.testing._poller import VirtualPoller, VirtualWatcher
 

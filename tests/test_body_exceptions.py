@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.blocks import (
+from tests.support.blocks import (
     ALL_BLOCKS,
     BLOCKS_WITH_TASKS,
     NESTED_BLOCKS,

@@ -11,14 +11,10 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.machine import ETH0, ETH1, MACHINE
-from trio_mcast import (
-    McastReceiverSpec,
-    McastSenderSpec,
-    open_mcast_receiver,
-    open_mcast_sender,
-)
-from trio_mcast._platform import current_platform
+from tests.support.machine import ETH0, ETH1, MACHINE
+from trio_mcast import McastReceiverSpec, McastSenderSpec, open_mcast_receiver, open_mcast_sender
+from trio_mcast._plan.receiver import plan_request
+from trio_mcast._platform.current import current_platform
 
 GROUP = "239.1.2.3"
 Opener = Callable[..., AbstractAsyncContextManager[Any]]
@@ -285,7 +281,7 @@ def test_plan_is_a_value() -> None:
 def test_membership_plans_say_what_was_wanted() -> None:
     sources = [f"10.0.1.{i}" for i in range(12)]
     spec = McastReceiverSpec(GROUP, 5000, interfaces=["eth1", "eth0"], sources=sources)
-    plans = spec.plan_memberships(MACHINE, current_platform())
+    plans = list(plan_request(spec._request, (), MACHINE, current_platform(), strict=True))
     assert [(plan.group, plan.interface) for plan in plans] == [(GROUP, ETH1), (GROUP, ETH0)]
     for plan in plans:
         assert plan.sources == tuple(sources)

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from ._addresses import Endpoint
-from ._changes import InterfaceChange
-from ._channel import DatagramChannel
-from ._datagram import Datagram
-from ._errors import (
+from ._interfaces import (
+    InterfaceChange,
+    default_interface,
+    find_interfaces,
+    list_interfaces,
+    watch_interfaces,
+)
+from ._open import open_mcast_receiver, open_mcast_sender
+from ._plan.socket_spec import SocketSpec
+from ._platform.options import SocketOption
+from ._receive.datagram_receiver import DatagramChannel
+from ._receive.membership import Membership
+from ._receive.receiver import McastReceiver
+from ._send.sender import McastSender
+from ._specs import McastReceiverSpec, McastSenderSpec
+from ._values.addresses import Endpoint
+from ._values.datagram import Datagram
+from ._values.errors import (
     AmbiguousInterfaceError,
     InterfaceNotFoundError,
     McastError,
     SocketSetupError,
 )
-from ._host import default_interface, find_interfaces, list_interfaces
-from ._interface import Interface
-from ._open import open_mcast_receiver, open_mcast_sender
-from ._plan import SocketSpec
-from ._platform import SocketOption
-from ._receiver import McastReceiver, Membership
-from ._sender import McastSender
-from ._specs import McastReceiverSpec, McastSenderSpec
-from ._statistics import (
+from ._values.interface import Interface
+from ._values.statistics import (
     DatagramCounts,
     MembershipStatistics,
     ReceiverStatistics,
     SenderInterfaceStatistics,
     SenderStatistics,
 )
-from ._watch import watch_interfaces
 
 __all__ = [
     "AmbiguousInterfaceError",

@@ -1,9 +1,32 @@
-"""Live objects have no public constructor: they come from the functions that open them."""
+"""How a live object is made, runs its tasks, and ends, and that no exception is lost by it.
+
+Live objects have no public constructor: they come from the functions that open them.
+
+The body of a block, its tasks and its end can each fail, and a ``finally`` or a nursery then drops
+or wraps one of the exceptions. So each block here collects what has failed and raises it in the
+end: one exception as itself, several in a group.
+
+To let the body's exception through the nursery and unwrap it afterwards is not enough: a nursery
+that an exception has cancelled makes new groups for all that it takes `trio.Cancelled` out of, also
+where there is none. A group that the body has raised would come out as a copy.
+"""
 
 from __future__ import annotations
 
-from abc import ABCMeta
-from typing import Any, TypeVar
+import sys
+from abc import ABCMeta, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
+
+import trio
+
+if sys.version_info < (3, 11):
+    # Trio depends on it there. Not every Python that types are checked on has it.
+    from exceptiongroup import (  # type: ignore[import-not-found,unused-ignore]
+        BaseExceptionGroup,
+    )
 
 _T = TypeVar("_T")
 
@@ -20,3 +43,122 @@ class OpenedOnly(ABCMeta):
     def _create(cls: type[_T], *args: object, **kwargs: object) -> _T:
         made: _T = super().__call__(*args, **kwargs)  # type: ignore[misc]  # of the metaclass
         return made
+
+
+@asynccontextmanager
+async def running(
+    run: Callable[[], Awaitable[object]], stop: Callable[[], object], *, name: str
+) -> AsyncIterator[None]:
+    """Run a task for the length of a block, and call a function at its end.
+
+    If the task fails, the body is cancelled. The end of the block is a checkpoint.
+
+    Args:
+        run: What the task runs, until it is cancelled.
+        stop: Called when the body has ended, while the task still runs.
+        name: The name of the task.
+    """
+    failures: list[BaseException] = []
+    crashes: list[BaseException] = []
+    body_scope, task_scope = trio.CancelScope(), trio.CancelScope(shield=True)
+
+    async def run_task() -> None:
+        try:
+            with task_scope:
+                await run()
+        except BaseException as error:
+            crashes.append(error)
+            body_scope.cancel()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            # Shielded: what cancels the body is not to cancel what its clean-up may still use.
+            nursery.start_soon(run_task, name=name)
+            try:
+                # This scope catches the cancellation by `run_task`, and no other.
+                with body_scope:
+                    yield
+            except BaseException as error:
+                failures.append(error)
+            try:
+                stop()
+            except BaseException as error:
+                failures.append(error)
+            task_scope.cancel()
+    except BaseException as error:
+        # The task raises nothing: this is Ctrl-C during the wait for its end.
+        failures += getattr(error, "exceptions", [error])
+    failures += crashes
+    crashes.clear()
+    if failures:
+        raise_together(failures)
+    await trio.lowlevel.checkpoint_if_cancelled()
+
+
+class at_end:  # Used like `contextlib.suppress`.
+    """Call a function at the end of a ``with`` block; its error does not replace the body's."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        failures = [] if error is None else [error]
+        del error
+        try:
+            self._call()
+        except BaseException as another:
+            failures.append(another)
+        else:
+            failures.clear()
+            return
+        raise_together(failures)
+
+
+class Closeable(trio.abc.AsyncResource):
+    """A resource whose ``async with`` block closes it and lets the body's exception out.
+
+    Trio's own ends with a checkpoint in any case, which replaces the exception where it is
+    cancelled.
+    """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close it, at once. Idempotent."""
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        at_end(self.close).__exit__(kind, error, traceback)
+        if error is None:
+            await trio.lowlevel.checkpoint()
+
+
+def raise_together(failures: list[BaseException]) -> NoReturn:
+    """Raise one exception as itself, several in a group.
+
+    Args:
+        failures: At least one. The list is emptied: tracebacks refer to the frames that have it,
+            and it to the exceptions.
+    """
+    error = failures[0]
+    if len(failures) > 1:
+        error = BaseExceptionGroup("a block failed in more than one way", failures)
+    failures.clear()
+    context = error.__context__
+    try:
+        raise error
+    finally:
+        # What is being handled right now is not what led to it.
+        error.__context__ = context
+        del error, context

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 
-import trio
-
-from ._addresses import AddressLike
-from ._block import at_end, running
-from ._host import current_host
-from ._intake import Intake
-from ._interface import InterfaceSelectors
-from ._members import Members
-from ._outlets import Outlets
-from ._plan import DEFAULT_RECEIVE_BUFFER_BYTES
-from ._queue import DatagramQueue
-from ._receiver import McastReceiver
-from ._sender import McastSender
-from ._specs import McastReceiverSpec, McastSenderSpec, Overflow
+from ._receive.queue import Overflow
+from ._receive.receiver import McastReceiver
+from ._send.sender import McastSender
+from ._specs import McastReceiverSpec, McastSenderSpec
+from ._values.addresses import AddressLike
+from ._values.interface import InterfaceSelectors
 
 
 def open_mcast_receiver(
@@ -219,39 +211,3 @@ def open_mcast_sender(
         receive_replies=receive_replies,
         send_buffer_size=send_buffer_size,
     ).open()
-
-
-@asynccontextmanager
-async def open_receiver(spec: McastReceiverSpec) -> AsyncIterator[McastReceiver]:
-    """What stands behind `McastReceiverSpec.open`."""
-    host = current_host()
-    await trio.lowlevel.checkpoint()
-    with ExitStack() as stack:
-        watcher = None
-        if spec.follow_interfaces:
-            # Before the first look: what changes after it is then noticed, too.
-            watcher = host.watch()
-            stack.enter_context(at_end(watcher.close))
-        intake = Intake(
-            host,
-            DatagramQueue(spec.max_buffered, overflow=spec.overflow),
-            buffer_asked=spec.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
-        )
-        stack.enter_context(at_end(intake.close))
-        members = Members(host, intake)
-        await members.join(spec.request(0), tolerant=spec.allow_missing)
-        receiver = McastReceiver._create(spec, intake, members, watcher)
-        async with running(receiver._run, receiver.close, name="receiver"):
-            yield receiver
-
-
-@asynccontextmanager
-async def open_sender(spec: McastSenderSpec) -> AsyncIterator[McastSender]:
-    """What stands behind `McastSenderSpec.open`."""
-    host = current_host()
-    await trio.lowlevel.checkpoint()
-    outlets = Outlets(host, spec)
-    with at_end(outlets.close):
-        sender = McastSender._create(outlets, send_buffer_asked=spec.send_buffer_size)
-        async with running(sender._run, sender.close, name="sender"):
-            yield sender

@@ -8,43 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from functools import partial
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import attrs
 
-from ._addresses import (
+from ._plan.receiver import plan_request
+from ._plan.selecting import parse_selectors
+from ._plan.sender import plan_sender
+from ._plan.socket_spec import SocketSpec
+from ._plan.wanted import ReceiveRequest, SendRequest, check_source_address, check_sources
+from ._platform.current import platform_named
+from ._platform.model import PlatformName
+from ._receive.opening import open_receiver
+from ._receive.queue import OVERFLOWS, Overflow
+from ._receive.receiver import McastReceiver
+from ._send.opening import open_sender
+from ._send.sender import McastSender
+from ._values.addresses import (
     AddressLike,
     Group,
+    IPAddress,
     parse_address,
-    parse_group,
     parse_groups,
     parse_int,
     parse_port,
     parse_sources,
 )
-from ._interface import Interface, InterfaceSelector, parse_selectors
-from ._plan import (
-    MembershipPlan,
-    ReceiverWishes,
-    SocketSpec,
-    check_source_families,
-)
-from ._plan_sender import Router, SenderPlan, SenderWishes, check_source_address, plan_sender
-from ._platform import Platform, PlatformName, platform_named
-from ._requests import Request, plan_request
-
-if TYPE_CHECKING:
-    from ._receiver import McastReceiver
-    from ._sender import McastSender
+from ._values.interface import Interface, InterfaceSelector
 
 
-# What becomes of datagrams when `max_buffered` of them wait.
-Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
-_OVERFLOWS: Final[tuple[Overflow, ...]] = get_args(Overflow)
-
-
-def _groups(value: AddressLike | Iterable[AddressLike]) -> tuple[str, ...]:
-    return tuple(str(group) for group in parse_groups(value))
+def _groups(value: AddressLike | Iterable[AddressLike]) -> Any:
+    """Parse groups; the spec keeps them as text once its request is made."""
+    return parse_groups(value)
 
 
 def _port(value: int) -> int:
@@ -55,17 +51,15 @@ def _source_port(value: int) -> int:
     return parse_port(value, "source_port", lowest=0)
 
 
-def _sources(value: AddressLike | Iterable[AddressLike] | None) -> tuple[str, ...] | None:
-    parsed = parse_sources(value, "sources")
-    return None if parsed is None else tuple(str(item) for item in parsed)
+def _sources(value: AddressLike | Iterable[AddressLike] | None) -> Any:
+    return parse_sources(value, "sources")
 
 
-def _excluded(value: AddressLike | Iterable[AddressLike] | None) -> tuple[str, ...] | None:
-    parsed = parse_sources(value, "excluded_sources")
-    return None if parsed is None else tuple(str(item) for item in parsed)
+def _excluded(value: AddressLike | Iterable[AddressLike] | None) -> Any:
+    return parse_sources(value, "excluded_sources")
 
 
-def _source_address(value: AddressLike | None) -> str | None:
+def _source_address(value: AddressLike | None) -> Any:
     if value is None:
         return None
     address = parse_address(value, "source_address")
@@ -74,7 +68,7 @@ def _source_address(value: AddressLike | None) -> str | None:
             f"source_address {str(value)!r} is not an address that datagrams can come from: "
             "give one of the interface's own addresses"
         )
-    return str(address)
+    return address
 
 
 def _ttl(value: int) -> int:
@@ -92,8 +86,8 @@ def _max_buffered(value: int) -> int:
 def _overflow(value: Overflow) -> Overflow:
     if not isinstance(value, str):
         raise TypeError(f"overflow must be text, not {type(value).__name__}: {value!r}")
-    if value not in _OVERFLOWS:
-        choices = ", ".join(map(repr, _OVERFLOWS))
+    if value not in OVERFLOWS:
+        choices = ", ".join(map(repr, OVERFLOWS))
         raise ValueError(f"overflow must be one of {choices}, not {value!r}")
     return value
 
@@ -127,8 +121,38 @@ def _flag(default: bool) -> bool:
     return field
 
 
+_Parsed: TypeAlias = tuple[
+    tuple[Group, ...], "tuple[IPAddress, ...] | None", "tuple[IPAddress, ...] | None"
+]
+
+
+_Request = TypeVar("_Request")
+
+
+def _as_texts(values: Iterable[Group | IPAddress] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(map(str, values))
+
+
+def _keep(spec: object, name: str, value: object) -> None:
+    """Set a field of a frozen spec that is being made."""
+    object.__setattr__(spec, name, value)
+
+
+class _Requests(Generic[_Request]):
+    """A spec with the request that it makes: parsed once, and no field, as it says nothing new."""
+
+    __slots__ = ("_request",)
+
+    _request: _Request
+
+    def __reduce__(self) -> tuple[object, ...]:
+        fields: tuple[attrs.Attribute[object], ...] = attrs.fields(cast("Any", type(self)))
+        arguments = {field.name: getattr(self, field.name) for field in fields}
+        return partial(type(self), **arguments), ()
+
+
 @attrs.frozen
-class McastReceiverSpec:
+class McastReceiverSpec(_Requests[ReceiveRequest]):
     """What a receiver is to receive: the arguments of `open_mcast_receiver`, checked and frozen.
 
     Useful to keep a configuration, to look at its `plan`, and to `open` it later, as often as
@@ -163,45 +187,32 @@ class McastReceiverSpec:
     )
 
     def __attrs_post_init__(self) -> None:
-        if self.sources is not None and self.excluded_sources is not None:
-            raise ValueError(
-                "sources and excluded_sources contradict each other: give those to receive from, "
-                "or those to leave out, not both"
-            )
+        # Parsed once: the converters have left values, of which the request is made.
+        groups, sources, excluded = cast(
+            "_Parsed", (self.groups, self.sources, self.excluded_sources)
+        )
+        check_sources(groups, sources, excluded)
         if self.allow_missing and not self.follow_interfaces:
             raise ValueError(
                 "allow_missing waits for interfaces to come, which needs follow_interfaces=True"
             )
-        groups = self._parsed_groups()
-        wishes = self._wishes()
-        check_source_families(groups, wishes.sources, "sources")
-        check_source_families(groups, wishes.excluded_sources, "excluded_sources")
-
-    def _parsed_groups(self) -> tuple[Group, ...]:
-        return tuple(parse_group(text) for text in self.groups)
-
-    def _wishes(self) -> ReceiverWishes:
-        return ReceiverWishes(
-            port=self.port,
-            sources=parse_sources(self.sources, "sources"),
-            excluded_sources=parse_sources(self.excluded_sources, "excluded_sources"),
+        request = ReceiveRequest(
+            groups,
+            self.port,
+            self.interfaces,
+            sources=sources,
+            excluded_sources=excluded,
             accept_unicast=self.accept_unicast,
             loopback=self.loopback,
             receive_ttl=self.receive_ttl,
             receive_timestamp=self.receive_timestamp,
             receive_buffer_size=self.receive_buffer_size,
-            receive_units=(self.overflow != "wait" or self.max_buffered >= _MIN_BUFFERED_FOR_UNITS),
+            receive_units=self.overflow != "wait" or self.max_buffered >= _MIN_BUFFERED_FOR_UNITS,
         )
-
-    def plan_memberships(
-        self, interfaces: Sequence[Interface], platform: Platform
-    ) -> tuple[MembershipPlan, ...]:
-        """The sockets of `plan`, by membership."""
-        return tuple(plan_request(self.request(0), (), interfaces, platform, tolerant=False))
-
-    def request(self, number: int) -> Request:
-        """The memberships that it asks for, as a request with this number."""
-        return Request(number, self._parsed_groups(), self.interfaces, self._wishes())
+        _keep(self, "_request", request)
+        _keep(self, "groups", _as_texts(groups))
+        _keep(self, "sources", _as_texts(sources))
+        _keep(self, "excluded_sources", _as_texts(excluded))
 
     def plan(
         self, interfaces: Sequence[Interface], platform: PlatformName | None = None
@@ -219,18 +230,23 @@ class McastReceiverSpec:
             AmbiguousInterfaceError: The spec names an address that two of them have.
             ValueError: Groups and interfaces do not go together, or the platform is unknown.
         """
-        memberships = self.plan_memberships(interfaces, platform_named(platform))
-        return tuple(socket for item in memberships for socket in item.sockets)
+        machine = platform_named(platform)
+        memberships = plan_request(self._request, (), interfaces, machine, strict=True)
+        return tuple(socket_spec for plan in memberships for socket_spec in plan.sockets)
 
     def open(self) -> AbstractAsyncContextManager[McastReceiver]:
         """Open the receiver: ``async with spec.open() as receiver``; see `open_mcast_receiver`."""
-        from ._open import open_receiver
-
-        return open_receiver(self)
+        return open_receiver(
+            self._request,
+            follow_interfaces=self.follow_interfaces,
+            allow_missing=self.allow_missing,
+            max_buffered=self.max_buffered,
+            overflow=self.overflow,
+        )
 
 
 @attrs.frozen
-class McastSenderSpec:
+class McastSenderSpec(_Requests[SendRequest]):
     """What a sender is to send to: the arguments of `open_mcast_sender`, checked and frozen.
 
     The fields are the arguments of `open_mcast_sender` under the same names; addresses are kept as
@@ -258,32 +274,24 @@ class McastSenderSpec:
     )
 
     def __attrs_post_init__(self) -> None:
-        check_source_address(self._parsed_groups(), self._wishes().source_address)
-
-    def _parsed_groups(self) -> tuple[Group, ...]:
-        return tuple(parse_group(text) for text in self.groups)
-
-    def _wishes(self) -> SenderWishes:
-        source = self.source_address
-        return SenderWishes(
+        groups = cast("tuple[Group, ...]", self.groups)
+        source_address = cast("IPAddress | None", self.source_address)
+        check_source_address(groups, source_address)
+        request = SendRequest(
+            groups,
+            self.port,
+            self.interfaces,
             ttl=self.ttl,
             loopback=self.loopback,
             traffic_class=self.traffic_class,
-            source_address=None if source is None else parse_address(source, "source_address"),
+            source_address=source_address,
             source_port=self.source_port,
             send_buffer_size=self.send_buffer_size,
             receive_replies=self.receive_replies,
         )
-
-    def plan_targets(
-        self,
-        interfaces: Sequence[Interface],
-        platform: Platform,
-        route: Router = lambda group: None,
-    ) -> SenderPlan:
-        """The sockets of `plan`, and which group goes out through which."""
-        groups = self._parsed_groups()
-        return plan_sender(groups, self.interfaces, self._wishes(), interfaces, platform, route)
+        _keep(self, "_request", request)
+        _keep(self, "groups", _as_texts(groups))
+        _keep(self, "source_address", None if source_address is None else str(source_address))
 
     def plan(
         self, interfaces: Sequence[Interface], platform: PlatformName | None = None
@@ -306,10 +314,8 @@ class McastSenderSpec:
             ValueError: Groups, interfaces and source address do not go together, or the platform
                 is unknown.
         """
-        return self.plan_targets(interfaces, platform_named(platform)).sockets
+        return plan_sender(self._request, interfaces, platform_named(platform)).sockets
 
     def open(self) -> AbstractAsyncContextManager[McastSender]:
         """Open the sender: ``async with spec.open() as sender``; see `open_mcast_sender`."""
-        from ._open import open_sender
-
-        return open_sender(self)
+        return open_sender(self._request)

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from tests.lab.fixtures import require_lab
-from trio_mcast._platform import PlatformName
+from trio_mcast._platform.model import PlatformName
 
 from .worlds import World, lab_world, virtual_world
 

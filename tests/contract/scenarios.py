@@ -20,10 +20,10 @@ from trio_mcast import (
     open_mcast_receiver,
     open_mcast_sender,
 )
-from trio_mcast._addresses import Family, family_of
-from trio_mcast._host import Host, McastSocket
-from trio_mcast._plan import bind_address, bind_wildcard
-from trio_mcast._platform import _layout as layout
+from trio_mcast._host.protocols import Host, McastSocket
+from trio_mcast._plan.socket_spec import bind_address, bind_wildcard
+from trio_mcast._platform import options as layout
+from trio_mcast._values.addresses import Family, family_of
 
 from .worlds import HOSTS, LANS, World, address_of, error_number, link_local_of
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trio_mcast import Endpoint, McastReceiver
-from trio_mcast._addresses import Family
+from trio_mcast._values.addresses import Family
 
 from .using import (
     BOTH,

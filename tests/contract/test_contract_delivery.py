@@ -5,19 +5,9 @@ from __future__ import annotations
 import pytest
 
 from trio_mcast import Endpoint
-from trio_mcast._addresses import Family
+from trio_mcast._values.addresses import Family
 
-from .using import (
-    BOTH,
-    EVERY_GROUP,
-    FAMILIES,
-    PORT,
-    all_of,
-    data_of,
-    group_of,
-    receiving,
-    sending,
-)
+from .using import BOTH, EVERY_GROUP, FAMILIES, PORT, all_of, data_of, group_of, receiving, sending
 from .worlds import World, address_of, link_local_of
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trio_mcast import McastReceiver, McastSender
-from trio_mcast._addresses import Family
+from trio_mcast._values.addresses import Family
 
 from .using import BOTH, FAMILIES, PORT, data_of, group_of, receive, receiving, sending, until
 from .worlds import World, address_of, addresses_of, link_local_of

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from trio_mcast._addresses import Family
+from trio_mcast._values.addresses import Family
 
 from .using import FAMILIES, data_of, group_of, receive, receiving, sending, states
 from .worlds import TIMEOUT_SECONDS, World, address_of

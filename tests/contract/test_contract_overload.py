@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trio_mcast import McastReceiver
-from trio_mcast._addresses import Family
+from trio_mcast._values.addresses import Family
 
 from .using import FAMILIES, all_of, data_of, group_of, receiving, sending
 from .worlds import World

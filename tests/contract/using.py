@@ -10,14 +10,8 @@ import pytest
 import trio
 
 from tests.lab._polling import wait_until_async
-from trio_mcast import (
-    Datagram,
-    McastReceiver,
-    McastSender,
-    open_mcast_receiver,
-    open_mcast_sender,
-)
-from trio_mcast._addresses import Family
+from trio_mcast import Datagram, McastReceiver, McastSender, open_mcast_receiver, open_mcast_sender
+from trio_mcast._values.addresses import Family
 
 from .worlds import TIMEOUT_SECONDS, World
 

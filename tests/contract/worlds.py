@@ -17,8 +17,8 @@ import trio.testing
 from tests.lab import Host as LabHost
 from tests.lab import Lab, LabError
 from tests.lab.machine import LabMachine, on
-from trio_mcast._host import Host
-from trio_mcast._platform import PlatformName
+from trio_mcast._host.protocols import Host
+from trio_mcast._platform.model import PlatformName
 from trio_mcast.testing import VirtualHost, VirtualNetwork
 
 HOSTS = ("a", "b", "c")

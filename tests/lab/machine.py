@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from trio_mcast import Interface
-from trio_mcast._addresses import Group
-from trio_mcast._host import InterfaceWatcher, McastSocket, Poller, SystemHost, host_variable
-from trio_mcast._plan import SocketSpec
+from trio_mcast._host.current import host_variable
+from trio_mcast._host.poller import OnFailure
+from trio_mcast._host.protocols import InterfaceWatcher, McastSocket, Poller
+from trio_mcast._host.system import SystemHost
+from trio_mcast._plan.socket_spec import SocketSpec
+from trio_mcast._values.addresses import Group
 
 from ._host import Host
 
@@ -21,6 +24,7 @@ class LabMachine(SystemHost):
     """
 
     def __init__(self, host: Host) -> None:
+        super().__init__()
         self._host = host
 
     def list_interfaces(self) -> list[Interface]:
@@ -41,9 +45,9 @@ class LabMachine(SystemHost):
         with self._host.inside():
             return super().open_socket(spec)
 
-    def open_poller(self) -> Poller:
+    def open_poller(self, fail: OnFailure) -> Poller:
         with self._host.inside():
-            return super().open_poller()
+            return super().open_poller(fail)
 
 
 @contextmanager

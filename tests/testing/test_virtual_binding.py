@@ -7,10 +7,10 @@ import errno
 import pytest
 
 from trio_mcast import SocketSetupError
-from trio_mcast._plan import SocketSpec
+from trio_mcast._plan.socket_spec import SocketSpec
 from trio_mcast.testing import VirtualHost
 
-from .support import (
+from ..support.virtual_hosts import (
     GROUP4,
     GROUP6,
     PLATFORMS,

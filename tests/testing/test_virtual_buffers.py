@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from trio.testing import wait_all_tasks_blocked
 
-from .support import (
+from ..support.virtual_hosts import (
     GROUP4,
     PLATFORMS,
     PORT,

@@ -8,12 +8,12 @@ import pytest
 import trio
 
 from trio_mcast import McastReceiverSpec, open_mcast_receiver, open_mcast_sender
-from trio_mcast._addresses import family_of
-from trio_mcast._host import McastSocket, Rejection
-from trio_mcast._platform._layout import multicast_interface, unblock_source
+from trio_mcast._host.protocols import McastSocket, Rejection
+from trio_mcast._platform.options import multicast_interface, unblock_source
+from trio_mcast._values.addresses import family_of
 from trio_mcast.testing import VirtualHost
 
-from .support import (
+from ..support.virtual_hosts import (
     GROUP4,
     GROUP6,
     PLATFORMS,

@@ -18,7 +18,7 @@ from trio_mcast import (
 )
 from trio_mcast.testing import VirtualNetwork
 
-from .support import (
+from ..support.virtual_hosts import (
     GROUP4,
     GROUP6,
     PLATFORMS,

@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 import trio_mcast.testing
+from tests.support.pollers import open_poller, unexpected_failure
 from trio_mcast import (
     McastReceiverSpec,
     list_interfaces,
@@ -19,11 +20,11 @@ from trio_mcast import (
     open_mcast_sender,
     watch_interfaces,
 )
-from trio_mcast._host import current_host
+from trio_mcast._host.current import current_host
 from trio_mcast.testing import TraceEvent, VirtualNetwork
 from trio_mcast.testing.fixtures import virtual_network
 
-from .support import (
+from ..support.virtual_hosts import (
     GROUP4,
     PLATFORMS,
     PORT,
@@ -180,7 +181,7 @@ async def test_outside_of_every_host_everything_is_refused() -> None:
             list_interfaces,
             lambda: trio_mcast.default_interface(GROUP4),
             lambda: current_host().platform,
-            lambda: current_host().open_poller(),
+            lambda: current_host().open_poller(unexpected_failure),
         ):
             with pytest.raises(RuntimeError, match="not called on one of its hosts"):
                 use()
@@ -281,20 +282,20 @@ async def test_names_and_numbers_are_checked() -> None:
 
 async def test_waiting_is_a_checkpoint_and_can_be_cancelled() -> None:
     async with two_on_lan() as lan:
-        poller = lan.b.open_poller()
+        poller = open_poller(lan.b)
         sock = open_plain(lan.b, "0.0.0.0", joining(lan.b, 2, GROUP4))
         poller.add(sock)
         with trio.move_on_after(0) as scope:
-            await poller.wait()
+            await poller.wait_ready()
         assert scope.cancelled_caught
         send_from(lan.a, GROUP4, b"x")
         with assert_checkpoints():
-            assert await poller.wait() == [sock]
+            assert await poller.wait_ready() == [sock]
         with assert_checkpoints():
             await sock.wait_writable()
         poller.remove(sock)
         with trio.move_on_after(0) as scope:
-            await poller.wait()
+            await poller.wait_ready()
         assert scope.cancelled_caught
         assert payloads(sock) == [b"x"]
 
@@ -302,10 +303,10 @@ async def test_waiting_is_a_checkpoint_and_can_be_cancelled() -> None:
 async def test_closing_a_poller_wakes_who_waits() -> None:
     async def wait() -> None:
         with pytest.raises(trio.ClosedResourceError):
-            await poller.wait()
+            await poller.wait_ready()
 
     async with two_on_lan() as lan, trio.open_nursery() as nursery:
-        poller = lan.b.open_poller()
+        poller = open_poller(lan.b)
         nursery.start_soon(wait)
         await wait_all_tasks_blocked()
         poller.close()
@@ -314,7 +315,7 @@ async def test_closing_a_poller_wakes_who_waits() -> None:
 
 async def test_sockets_that_are_ready_have_their_turns() -> None:
     async with two_on_lan() as lan:
-        poller = lan.b.open_poller()
+        poller = open_poller(lan.b)
         sockets = [
             open_plain(lan.b, f"239.0.0.{n}", joining(lan.b, 2, f"239.0.0.{n}")) for n in (1, 2, 3)
         ]
@@ -322,10 +323,10 @@ async def test_sockets_that_are_ready_have_their_turns() -> None:
             send_from(lan.a, group, b"x")
         for sock in sockets:
             poller.add(sock)
-        assert await poller.wait() == [sockets[0], sockets[2]]
+        assert await poller.wait_ready() == [sockets[0], sockets[2]]
         sockets[0].receive(1)
         send_from(lan.a, "239.0.0.2", b"x")
-        assert await poller.wait() == [sockets[2], sockets[1]]
+        assert await poller.wait_ready() == [sockets[2], sockets[1]]
 
 
 async def test_closed_socket_refuses_and_has_left() -> None:

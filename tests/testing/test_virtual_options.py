@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_mcast import SocketOption, SocketSetupError
-from trio_mcast._host import Rejection
-from trio_mcast._platform import PLATFORMS as TABLES
-from trio_mcast._platform import Platform
-from trio_mcast._platform import _layout as layout
+from trio_mcast._host.protocols import Rejection
+from trio_mcast._platform import options as layout
+from trio_mcast._platform.current import PLATFORMS as TABLES
+from trio_mcast._platform.model import Platform
 from trio_mcast.testing import _options as decode
 
-from .support import (
+from ..support.virtual_hosts import (
     GROUP4,
     GROUP6,
     PLATFORMS,

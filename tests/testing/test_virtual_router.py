@@ -12,7 +12,17 @@ from trio.testing import MockClock
 
 from trio_mcast.testing import VirtualHost, VirtualNetwork, VirtualRouter
 
-from .support import GROUP4, GROUP6, PORT, drain, joining, open_plain, payloads, receiving, sending
+from ..support.virtual_hosts import (
+    GROUP4,
+    GROUP6,
+    PORT,
+    drain,
+    joining,
+    open_plain,
+    payloads,
+    receiving,
+    sending,
+)
 
 GROUPS = pytest.mark.parametrize("group", [GROUP4, GROUP6])
 

@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack
 import pytest
 
 from trio_mcast import Endpoint, SocketSetupError, open_mcast_sender
-from trio_mcast._plan import BindAddress
-from trio_mcast._platform._layout import multicast_interface
+from trio_mcast._plan.socket_spec import BindAddress
+from trio_mcast._platform.options import multicast_interface
 from trio_mcast.testing import TraceEvent, VirtualHost
 
-from .support import (
+from ..support.virtual_hosts import (
     GROUP4,
     GROUP6,
     PORT,

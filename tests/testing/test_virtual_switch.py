@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from trio_mcast.testing import VirtualNetwork
 
-from .support import (
+from ..support.virtual_hosts import (
     GROUP4,
     GROUP6,
     PORT,

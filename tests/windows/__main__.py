@@ -33,10 +33,12 @@ _PEER_PORT = 7_000
 _TESTS = (
     "tests/windows",
     *(
-        f"tests/test_{name}.py"
-        for name in (
-            *("addresses", "changes", "errors", "interface", "layout", "plan", "plan_senders"),
-            *("platform", "platform_structures", "queue", "specs"),
+        f"tests/{path}.py"
+        for path in (
+            "interfaces/test_changes",
+            *("plan/test_receiver", "plan/test_selecting", "plan/test_sender"),
+            *("platform/test_options", "platform/test_structures", "platform/test_tables"),
+            *("receive/test_queue", "test_specs", "values/test_addresses", "values/test_errors"),
         )
     ),
 )

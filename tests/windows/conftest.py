@@ -19,7 +19,7 @@ import attrs
 import pytest
 
 from trio_mcast import Interface, list_interfaces
-from trio_mcast._host import host_variable
+from trio_mcast._host.current import host_variable
 
 from . import wine
 

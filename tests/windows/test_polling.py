@@ -12,8 +12,11 @@ import pytest
 import trio
 import trio.testing
 
+from tests.support.pollers import open_poller
 from trio_mcast import McastReceiverSpec, list_interfaces
-from trio_mcast._host import McastSocket, Poller, current_host
+from trio_mcast._host.current import current_host
+from trio_mcast._host.poller import PassPoller
+from trio_mcast._host.protocols import McastSocket
 
 assert not TYPE_CHECKING or sys.platform == "win32"
 
@@ -35,8 +38,8 @@ async def sockets() -> AsyncIterator[list[McastSocket]]:
 
 
 @pytest.fixture
-async def poller(sockets: list[McastSocket]) -> Poller:
-    poller = current_host().open_poller()
+async def poller(sockets: list[McastSocket]) -> PassPoller:
+    poller = open_poller(current_host())
     for each in sockets:
         poller.add(each)
     return poller
@@ -52,69 +55,71 @@ def send_to(*sockets: McastSocket) -> None:
 
 
 async def test_wait_returns_what_can_be_read_until_it_was_read(
-    sockets: list[McastSocket], poller: Poller
+    sockets: list[McastSocket], poller: PassPoller
 ) -> None:
     send_to(sockets[3], sockets[3], sockets[5])
     found: set[McastSocket] = set()
     with trio.fail_after(10):
         while found != {sockets[3], sockets[5]}:
-            found |= set(await poller.wait())
+            found |= set(await poller.wait_ready())
         assert len(sockets[5].receive(10)) == 1
         assert len(sockets[3].receive(1)) == 1
         for _ in range(3):  # There is one more.
-            assert await poller.wait() == [sockets[3]]
+            assert await poller.wait_ready() == [sockets[3]]
         assert len(sockets[3].receive(10)) == 1
         send_to(sockets[7])
-        assert await poller.wait() == [sockets[7]]
+        assert await poller.wait_ready() == [sockets[7]]
     poller.close()
 
 
-async def test_all_have_their_turn(sockets: list[McastSocket], poller: Poller) -> None:
+async def test_all_have_their_turn(sockets: list[McastSocket], poller: PassPoller) -> None:
     send_to(*sockets)
     found: set[McastSocket] = set()
     with trio.fail_after(10):
         while len(found) < COUNT:
-            ready = await poller.wait()
+            ready = await poller.wait_ready()
             assert len(ready) <= 64
             found |= set(ready)  # They are not read, so they can always be read.
     poller.close()
 
 
-async def test_removed_socket_is_not_returned(sockets: list[McastSocket], poller: Poller) -> None:
+async def test_removed_socket_is_not_returned(
+    sockets: list[McastSocket], poller: PassPoller
+) -> None:
     send_to(sockets[1])
     with trio.fail_after(10):
-        assert await poller.wait() == [sockets[1]]
+        assert await poller.wait_ready() == [sockets[1]]
         poller.remove(sockets[1])
         send_to(sockets[2])
-        assert await poller.wait() == [sockets[2]]
+        assert await poller.wait_ready() == [sockets[2]]
         poller.add(sockets[1])
         found: set[McastSocket] = set()
         while found != {sockets[1], sockets[2]}:
-            found |= set(await poller.wait())
+            found |= set(await poller.wait_ready())
     poller.close()
 
 
-async def test_cancelled_wait_loses_nothing(sockets: list[McastSocket], poller: Poller) -> None:
+async def test_cancelled_wait_loses_nothing(sockets: list[McastSocket], poller: PassPoller) -> None:
     send_to(sockets[4])
     with trio.CancelScope() as scope:
         scope.cancel()
-        await poller.wait()
+        await poller.wait_ready()
     assert scope.cancelled_caught
     with trio.fail_after(10):
-        assert await poller.wait() == [sockets[4]]
+        assert await poller.wait_ready() == [sockets[4]]
         with trio.CancelScope() as scope:
             scope.cancel()
-            await poller.wait()
-        assert await poller.wait() == [sockets[4]]
+            await poller.wait_ready()
+        assert await poller.wait_ready() == [sockets[4]]
     poller.close()
 
 
-async def test_closing_wakes_who_waits_and_ends_every_task(poller: Poller) -> None:
+async def test_closing_wakes_who_waits_and_ends_every_task(poller: PassPoller) -> None:
     async with trio.open_nursery() as nursery:
 
         async def wait() -> None:
             with pytest.raises(trio.ClosedResourceError):
-                await poller.wait()
+                await poller.wait_ready()
 
         nursery.start_soon(wait)
         await trio.testing.wait_all_tasks_blocked()
@@ -125,14 +130,14 @@ async def test_closing_wakes_who_waits_and_ends_every_task(poller: Poller) -> No
     # Those of the sockets, and the one that has waited.
     assert trio.lowlevel.current_statistics().tasks_living == tasks - COUNT - 1
     with pytest.raises(trio.ClosedResourceError):
-        await poller.wait()
+        await poller.wait_ready()
 
 
-async def test_interrupted_wait_returns_nothing(poller: Poller) -> None:
+async def test_interrupted_wait_returns_nothing(poller: PassPoller) -> None:
     found: list[Sequence[McastSocket]] = []
 
     async def wait() -> None:
-        found.append(await poller.wait())
+        found.append(await poller.wait_ready())
 
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:

@@ -11,9 +11,9 @@ import trio
 import trio.testing
 
 from trio_mcast import Interface, InterfaceChange, SocketSetupError, watch_interfaces
-from trio_mcast._host import SystemHost
-from trio_mcast._host import _windows_watch as watching
-from trio_mcast._host._windows_api import MIB_DELETE_INSTANCE, IpInterfaceRow
+from trio_mcast._host.system import SystemHost
+from trio_mcast._host.windows import watch as watching
+from trio_mcast._host.windows.api import MIB_DELETE_INSTANCE, IpInterfaceRow
 
 assert not TYPE_CHECKING or sys.platform == "win32"
 

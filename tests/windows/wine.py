@@ -7,8 +7,9 @@ import sys
 
 import attrs
 
-from trio_mcast._host import McastSocket, SystemHost
-from trio_mcast._plan import SocketSpec
+from trio_mcast._host.protocols import McastSocket
+from trio_mcast._host.system import SystemHost
+from trio_mcast._plan.socket_spec import SocketSpec
 
 
 def is_wine() -> bool:

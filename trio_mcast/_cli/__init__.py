@@ -11,7 +11,7 @@ _EXTRA = ("click", "rich")
 def main() -> None:
     """Run the command; always end with `SystemExit`."""
     try:
-        from ._app import cli
+        from .app import cli
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _EXTRA:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from .._addresses import SockaddrFormat
-from ._model import LARGEST_DATAGRAM_FITS, PACKED_TO_4, Platform, Timestamps
+from .._values.addresses import SockaddrFormat
+from .model import LARGEST_DATAGRAM_FITS, PACKED_TO_4, Platform, Timestamps
 
 DARWIN: Final = Platform(
     name="darwin",

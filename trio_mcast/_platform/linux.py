@@ -6,8 +6,8 @@ from typing import Final
 
 import attrs
 
-from .._addresses import SockaddrFormat
-from ._model import ALIGNED_TO_8, PACKED_TO_4, Platform, Timestamps
+from .._values.addresses import SockaddrFormat
+from .model import ALIGNED_TO_8, PACKED_TO_4, Platform, Timestamps
 
 LINUX: Final = Platform(
     name="linux",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from .._addresses import SockaddrFormat
-from ._model import ALIGNED_TO_8, Platform
+from .._values.addresses import SockaddrFormat
+from .model import ALIGNED_TO_8, Platform
 
 WINDOWS: Final = Platform(
     name="windows",

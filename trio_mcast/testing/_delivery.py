@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .._addresses import IPAddress
+from .._values.addresses import IPAddress
 from ._frames import Packet
 from ._state import SocketState
 

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from .._addresses import Family, IPAddress, family_of
+from .._values.addresses import Family, IPAddress, family_of
 
 
 @attrs.frozen

@@ -8,22 +8,16 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Final
 
-from .._addresses import Endpoint, Group, IPAddress, is_link_scoped, parse_address
-from .._host import Host, InterfaceWatcher, McastSocket, Poller, host_variable
-from .._host._carry_out import Step, carry_out
-from .._interface import Interface
-from .._plan import BindAddress, SocketSpec
-from .._platform import Platform
+from .._host.carry_out import Step, carry_out
+from .._host.current import host_variable
+from .._host.poller import OnFailure
+from .._host.protocols import Host, InterfaceWatcher, McastSocket, Poller
+from .._plan.socket_spec import BindAddress, SocketSpec
+from .._platform.model import Platform
+from .._values.addresses import Endpoint, Group, IPAddress, is_link_scoped, parse_address
+from .._values.interface import Interface
 from ._core import Core
-from ._frames import (
-    Frame,
-    Packet,
-    Query,
-    Report,
-    SourceFilter,
-    is_all_hosts,
-    multicast_scope,
-)
+from ._frames import Frame, Packet, Query, Report, SourceFilter, is_all_hosts, multicast_scope
 from ._input import Input, record_packet
 from ._interface import AddressWithPrefix, VirtualInterface, parse_interface_address
 from ._kernel import KernelSocket
@@ -200,10 +194,10 @@ class VirtualHost:
         self._watchers[watcher] = None
         return watcher
 
-    def open_poller(self) -> Poller:
+    def open_poller(self, fail: OnFailure) -> Poller:
         """Return a new poller."""
         self._core.enter()
-        poller = VirtualPoller(self._core, lambda old: self._pollers.pop(old, None) and None)
+        poller = VirtualPoller(self._core, lambda old: self._pollers.pop(old, None) and None, fail)
         self._pollers[poller] = None
         return poller
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .._addresses import Endpoint
-from .._platform import Platform
+from .._platform.model import Platform
+from .._values.addresses import Endpoint
 from ._core import Core
 from ._delivery import gets_group, gets_unicast
 from ._frames import NO_SOURCE, Packet, is_all_hosts, multicast_scope

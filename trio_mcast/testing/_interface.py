@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import Protocol, TypeAlias
 
-from .._addresses import Endpoint, Family, IPAddress, family_of
-from .._errors import printable
-from .._interface import Interface
+from .._values.addresses import Endpoint, Family, IPAddress, family_of
+from .._values.errors import printable
+from .._values.interface import Interface
 from ._core import Core
 from ._frames import Frame, Packet
 

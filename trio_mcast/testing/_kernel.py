@@ -10,8 +10,8 @@ from typing import Protocol
 
 import attrs
 
-from .._addresses import IPAddress, parse_address, without_zone
-from .._plan import BindAddress
+from .._plan.socket_spec import BindAddress
+from .._values.addresses import IPAddress, parse_address, without_zone
 from . import _options as decode
 from ._frames import ANY_SOURCE, NO_SOURCE, Packet, SourceFilter, multicast_scope
 from ._options import refuse

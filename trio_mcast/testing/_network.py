@@ -10,12 +10,15 @@ from typing import NoReturn
 
 import trio
 
-from .._addresses import Group
-from .._block import running
-from .._host import InterfaceWatcher, McastSocket, Poller, host_variable
-from .._interface import Interface
-from .._plan import SocketSpec
-from .._platform import Platform, PlatformName, platform_named
+from .._host.current import host_variable
+from .._host.poller import OnFailure
+from .._host.protocols import InterfaceWatcher, McastSocket, Poller
+from .._live import running
+from .._plan.socket_spec import SocketSpec
+from .._platform.current import platform_named
+from .._platform.model import Platform, PlatformName
+from .._values.addresses import Group
+from .._values.interface import Interface
 from ._core import Core
 from ._host import VirtualHost
 from ._router import VirtualRouter
@@ -278,7 +281,7 @@ class _NoHost:
     def open_socket(self, spec: SocketSpec) -> McastSocket:
         self._refuse()
 
-    def open_poller(self) -> Poller:
+    def open_poller(self, fail: OnFailure) -> Poller:
         self._refuse()
 
 

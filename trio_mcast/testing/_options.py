@@ -11,8 +11,8 @@ import os
 import struct
 from ipaddress import IPv4Address, IPv6Address
 
-from .._addresses import SOCKADDR_IN6_BYTES, SOCKADDR_IN_BYTES, Family, IPAddress
-from .._platform import Platform
+from .._platform.model import Platform
+from .._values.addresses import SOCKADDR_IN6_BYTES, SOCKADDR_IN_BYTES, Family, IPAddress
 
 # Other constants than options in `Platform.constants`: levels, and types of ancillary data.
 _NO_OPTIONS = ("SOL_", "IPPROTO_", "SCM_")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-from .._addresses import IPAddress, family_of, is_link_scoped, parse_address, without_zone
-from .._plan import BindAddress
+from .._plan.socket_spec import BindAddress
+from .._values.addresses import IPAddress, family_of, is_link_scoped, parse_address, without_zone
 from ._frames import Packet, multicast_scope
 from ._interface import VirtualInterface
 from ._options import refuse

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import trio
 
-from .._datagram import Datagram
-from .._host import McastSocket
+from .._host.poller import OnFailure, PassPoller
+from .._host.protocols import McastSocket
 from ._core import Core
 from ._socket import VirtualSocket
 
 
-class VirtualPoller:
+class VirtualPoller(PassPoller):
     """A `Poller` of virtual sockets. Ready sockets come in the order of their datagrams."""
 
-    def __init__(self, core: Core, closed: Callable[[VirtualPoller], None]) -> None:
+    def __init__(
+        self, core: Core, closed: Callable[[VirtualPoller], None], fail: OnFailure
+    ) -> None:
+        super().__init__(fail)
         self._core = core
         self._on_close = closed
         self._sockets: dict[VirtualSocket, None] = {}
@@ -24,16 +27,14 @@ class VirtualPoller:
         self._interrupted = False
         self._wake = trio.Event()
 
-    def add(self, socket: McastSocket) -> None:
-        """Watch a socket from now on."""
+    def _watch(self, socket: McastSocket) -> None:
         assert isinstance(socket, VirtualSocket)
         self._sockets[socket] = None
         socket.watchers[self] = None
         if socket.is_readable:
             self.became_ready(socket)
 
-    def remove(self, socket: McastSocket) -> None:
-        """Stop watching a socket."""
+    def _unwatch(self, socket: McastSocket) -> None:
         if isinstance(socket, VirtualSocket):
             self._sockets.pop(socket, None)
             self._ready.pop(socket, None)
@@ -44,17 +45,7 @@ class VirtualPoller:
         self._ready[socket] = None
         self._wake.set()
 
-    def likely_ready(self) -> list[McastSocket]:
-        """Return no sockets: nothing is to be gained, and real time must make no difference."""
-        return []
-
-    def read_each(
-        self, sockets: Sequence[McastSocket], room: int, batch: list[Datagram]
-    ) -> Sequence[McastSocket]:
-        """Read nothing: all sockets are still to be read, one by one."""
-        return sockets
-
-    async def wait(self) -> list[McastSocket]:
+    async def wait_ready(self) -> list[McastSocket]:
         """Wait until sockets can be read, and return those sockets. A checkpoint.
 
         Raises:
@@ -86,6 +77,7 @@ class VirtualPoller:
             self._wake.set()
             for socket in list(self._sockets):
                 self.remove(socket)
+            super().close()
             self._on_close(self)
 
 

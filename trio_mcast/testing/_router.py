@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from .._addresses import AddressLike, Endpoint, IPAddress, parse_group
+from .._values.addresses import AddressLike, Endpoint, IPAddress, parse_group
 from ._core import Core
 from ._frames import Frame, Packet, Query, Report, is_routable
 from ._interface import AddressWithPrefix, VirtualInterface, parse_interface_address

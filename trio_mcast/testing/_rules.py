@@ -17,8 +17,8 @@ from typing import Final
 
 import attrs
 
-from .._addresses import Family
-from .._platform import PlatformName
+from .._platform.model import PlatformName
+from .._values.addresses import Family
 
 
 @attrs.frozen

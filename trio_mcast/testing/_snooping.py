@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .._addresses import IPAddress
+from .._values.addresses import IPAddress
 from ._core import Core
 from ._frames import NO_SOURCE, Report, SourceFilter
 from ._interface import VirtualInterface

@@ -10,17 +10,17 @@ from typing import Final, Protocol
 
 import trio
 
-from .._addresses import Endpoint, IPAddress, host_with_zone, parse_address
-from .._datagram import Datagram
-from .._errors import explain_refusal
-from .._host import Rejection
-from .._host._options import apply_option
-from .._host._sources import source_cache
-from .._interface import zone_of
-from .._plan import BindAddress, SocketSpec
-from .._platform import SocketOption
-from .._platform._bsd import AF_LINK
-from .._platform._control import NOTHING, ControlDecoder
+from .._host.apply_option import apply_option
+from .._host.endpoint_cache import source_cache
+from .._host.protocols import Rejection
+from .._plan.socket_spec import BindAddress, SocketSpec
+from .._platform.advice import explain_refusal
+from .._platform.bsd import AF_LINK
+from .._platform.control import NOTHING, ControlDecoder
+from .._platform.options import SocketOption
+from .._values.addresses import Endpoint, IPAddress, host_with_zone, parse_address
+from .._values.datagram import Datagram
+from .._values.interface import zone_of
 from ._core import Core
 from ._kernel import Arrived, KernelSocket
 from ._options import refuse
@@ -91,7 +91,7 @@ class VirtualSocket:
         for watching in self.watchers:
             watching.became_ready(self)
 
-    def receive(self, max_datagrams: int, busy_since: float | None = None) -> list[Datagram]:
+    def receive(self, max_datagrams: int) -> list[Datagram]:
         """Return the datagrams that have arrived, up to ``max_datagrams`` of them."""
         self._check_open()
         batch: list[Datagram] = []
@@ -181,7 +181,7 @@ class VirtualSocket:
                     detail=f"({option.purpose})",
                     group=socket_spec.group,
                     interface=socket_spec.interface.name,
-                    system=self._platform.name,
+                    platform=self._platform.name,
                 ) from error
         self.spec = socket_spec
         self._sources = source_cache(self._platform.sockaddr, socket_spec)

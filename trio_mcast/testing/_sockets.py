@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from .._addresses import IPAddress
+from .._values.addresses import IPAddress
 from ._delivery import may_share
 from ._frames import NO_SOURCE, SourceFilter, merge_filters
 from ._kernel import KernelSocket

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from .._addresses import Family, IPAddress
-from .._platform import Platform
+from .._platform.model import Platform
+from .._values.addresses import Family, IPAddress
 from ._frames import SourceFilter
 from ._rules import RULES, Rules
 

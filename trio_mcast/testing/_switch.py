@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .._addresses import AddressLike, Endpoint, IPAddress, parse_group
+from .._values.addresses import AddressLike, Endpoint, IPAddress, parse_group
 from ._core import Core
 from ._frames import Frame, Packet, Query, Report, is_flooded
 from ._impairment import Path

@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from .._errors import printable
+from .._values.errors import printable
 
 EventKind: TypeAlias = Literal[
     "plugged",

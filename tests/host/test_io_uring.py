@@ -1,0 +1,433 @@
+"""The ring by itself, and when the system does not go along: nothing lost, nothing left open."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import random
+import sys
+import warnings
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from tests.lab import Host, Lab
+from tests.lab.machine import on
+from tests.support.batches import Calls, count_calls, loopback_host, open_sockets, read_all
+from tests.support.read_many import (
+    ENTER,
+    change_results,
+    count_enters,
+    descriptors,
+    groups_of,
+    new_reader,
+    one_pass,
+    poller_of,
+    read_now,
+    require_ring,
+    send_each,
+    together_of,
+    told,
+)
+from tests.support.traffic import PORT, plain_sender
+from trio_mcast import Datagram, McastReceiver, open_mcast_receiver
+from trio_mcast._host.protocols import McastSocket
+
+if sys.platform != "linux":
+    pytest.skip("the ring is for Linux only", allow_module_level=True)
+
+from trio_mcast._host.linux import buffers as _linux_buffers
+from trio_mcast._host.linux import fast_path as _linux_io
+from trio_mcast._host.linux import io_uring as _linux_ring
+
+COUNT = 20
+GROUPS = groups_of("ipv4", COUNT)
+AT_ONCE = _linux_ring.SOCKETS_AT_ONCE
+
+
+@pytest.fixture
+def host(lab: Lab) -> Host:
+    """A host with nothing but a loopback interface, which carries both families."""
+    require_ring()
+    return loopback_host(lab)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """What is asked of the kernel to read without the ring; the time stands still."""
+    return count_calls(monkeypatch)
+
+
+# Where the rings stand -------------------------------------------------------------------------
+
+
+def test_each_result_and_payload_is_in_its_slot_wherever_the_ring_stands(host: Host) -> None:
+    chance = random.Random(1)
+    groups = groups_of("ipv4", AT_ONCE)
+    with ExitStack() as stack, plain_sender(host, groups[0], "lo") as sender:
+        sockets = open_sockets(stack, host, groups)
+        buffers = _linux_buffers.thread_buffers()
+        ring = _linux_ring.Ring(buffers)
+        stack.callback(ring.close)
+        done = 0
+        for number in range(120):
+            chosen = chance.sample(
+                range(AT_ONCE), chance.choice([1, 2, 7, 31, AT_ONCE - 1, AT_ONCE])
+            )
+            sizes = [chance.choice([-errno.EAGAIN, 0, 10, 1472]) for _ in chosen]
+            payloads = [os.urandom(size) if size > 0 else b"" for size in sizes]
+            for place, size, payload in zip(chosen, sizes, payloads, strict=True):
+                if size >= 0:
+                    sender.sendto(payload, (groups[place], PORT))
+            numbers = memoryview(array("i", [sockets[place].fileno() for place in chosen]))
+            assert list(ring.read(numbers, 16)) == sizes, number
+            found = [max(0, size) for size in sizes]
+            assert buffers.payloads(range(len(found)), found) == payloads
+            done += len(chosen)
+        assert done > 10 * 2 * AT_ONCE, "both rings were gone round many times"
+        assert not ring.is_broken
+
+
+def test_random_sockets_are_read_right_in_many_rounds(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance, groups = random.Random(2), groups_of("ipv4", 100)
+    enters = count_enters(monkeypatch)
+    with ExitStack() as stack, plain_sender(host, groups[0], "lo") as sender:
+        reader = new_reader(stack, host, open_sockets(stack, host, groups))
+        for number in range(60):
+            chosen = chance.sample(groups, chance.choice([5, 9, 17, 30, 70, 99, 100]))
+            sent = send_each(sender, chosen, b"%d" % number * chance.randint(1, 400))
+            assert told(read_now(reader)) == sent
+    assert sum(enters) > 10 * 2 * AT_ONCE
+    assert len({count % AT_ONCE for count in enters}) > 5
+
+
+# Calls that fail -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("taken", [-1, 0, 1, 5, COUNT - 1])
+@pytest.mark.parametrize("good", [0, 2])
+def test_ring_that_fails_loses_nothing_and_is_not_used_again(
+    host: Host, calls: Calls, monkeypatch: pytest.MonkeyPatch, taken: int, good: int
+) -> None:
+    enters: list[int] = []
+
+    def fail(ring: int, count: int) -> int:
+        enters.append(count)
+        if len(enters) <= good:
+            return ENTER(ring, count)
+        ctypes.set_errno(errno.EBUSY)
+        return ENTER(ring, taken) if taken > 0 else taken
+
+    monkeypatch.setattr(_linux_ring, "_enter", fail)
+    with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender:
+        sockets = open_sockets(stack, host, GROUPS)
+        reader = new_reader(stack, host, sockets)
+        before = descriptors()
+        for number in range(good + 1):
+            sent = send_each(sender, GROUPS, b"%d" % number)
+            assert told(read_now(reader)) == sent
+        assert enters == [COUNT] * (good + 1)
+        assert calls.made.total() >= COUNT - max(0, taken)
+        for number in range(3):
+            calls.made.clear()
+            calls.now += 1
+            sent = send_each(sender, GROUPS, b"later %d" % number)
+            assert told(read_now(reader)) == sent
+            assert calls.made == {"recvmsg": COUNT}
+            assert not any(map(together_of, sockets))
+        assert enters == [COUNT] * (good + 1)
+        assert descriptors() == before
+        assert [sock.received for sock in sockets] == [good + 1 + 3] * COUNT
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_ring_that_cannot_be_mapped_leaves_nothing_open(
+    host: Host, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    enters, real, steps = count_enters(monkeypatch), mmap.mmap, []
+
+    def refuse(*arguments: int, **options: int) -> mmap.mmap:
+        steps.append(arguments)
+        if len(steps) == step:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return real(*arguments, **options)
+
+    with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender:
+        reader = new_reader(stack, host, open_sockets(stack, host, GROUPS))
+        before = descriptors()
+        with monkeypatch.context() as patch:
+            patch.setattr(mmap, "mmap", refuse)
+            sent = send_each(sender, GROUPS, b"x")
+            assert told(read_now(reader)) == sent
+        assert len(steps) == step
+        assert descriptors() == before
+        sent = send_each(sender, GROUPS, b"y")
+        assert told(read_now(reader)) == sent
+    assert enters == []
+
+
+def test_ring_of_an_old_kernel_is_not_used(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up = _linux_ring._set_up
+
+    def old(params: bytearray) -> int:
+        number = set_up(params)
+        params[20:24] = (0b101).to_bytes(4, sys.byteorder)  # The features: no NODROP.
+        return number
+
+    monkeypatch.setattr(_linux_ring, "_set_up", old)
+    buffers = _linux_buffers.thread_buffers()
+    before = descriptors()
+    with pytest.raises(OSError, match=f"Errno {errno.ENOSYS}"):
+        _linux_ring.Ring(buffers)
+    assert descriptors() == before
+
+
+# Sockets that fail -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("round_of_error", [0, 2])
+def test_error_of_one_socket_is_raised_by_it_and_others_are_delivered(
+    host: Host, monkeypatch: pytest.MonkeyPatch, round_of_error: int
+) -> None:
+    with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender:
+        sockets = open_sockets(stack, host, GROUPS)
+        reader = new_reader(stack, host, sockets)
+        failing = sockets[3]
+        for number in range(round_of_error):
+            sent = send_each(sender, GROUPS, b"%d" % number)
+            assert told(read_now(reader)) == sent
+        assert together_of(failing) == bool(round_of_error)
+        sent = send_each(sender, GROUPS, b"x")
+        poller = poller_of(reader)
+        with monkeypatch.context() as patch:
+            change_results(patch, lambda sizes: sizes.update({failing.fileno(): -errno.ENETDOWN}))
+            batch: list[Datagram] = []
+            left = poller._read_together(poller.likely_ready(), 1_000, batch)
+        assert left == [failing]
+        assert sent - told(batch) == {(b"x", GROUPS[3]): 1}
+        with pytest.raises(OSError, match=f"Errno {errno.ENETDOWN}"):
+            failing.receive(1)
+        assert failing.receive(1) == []
+        assert sum(sock.received for sock in sockets) == COUNT * (round_of_error + 1) - 1
+        sent = send_each(sender, GROUPS, b"again")
+        assert told(read_now(reader)) == sent
+
+
+def test_error_behind_what_was_read_is_raised_in_the_next_pass(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, answers = _linux_buffers._recvmmsg, [True, False]
+    assert real is not None
+
+    def fail_second(*arguments: object) -> int:
+        if answers.pop(0):
+            return int(real(*arguments))
+        ctypes.set_errno(errno.ENETDOWN)
+        return -1
+
+    failures: list[tuple[McastSocket, int | None]] = []
+    with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender:
+        sockets = open_sockets(stack, host, GROUPS)
+        reader = new_reader(stack, host, sockets)
+        poller_of(reader)._fail = lambda sock, error: failures.append((sock, error.errno))
+        failing = sockets[3]
+        for number in range(2):
+            sent = send_each(sender, GROUPS, b"%d" % number)
+            assert told(read_now(reader)) == sent
+        sent = send_each(sender, GROUPS, b"x") + send_each(sender, [GROUPS[3]] * 100, b"more")
+        with monkeypatch.context() as patch:
+            patch.setattr(_linux_buffers, "_recvmmsg", fail_second)
+            assert told(one_pass(reader)) == sent - Counter({(b"more", GROUPS[3]): 99})
+        assert failing.has_failed
+        assert not failures
+        # It is not hidden by reading that socket together with the others.
+        sent = send_each(sender, GROUPS, b"next")
+        one_pass(reader)
+        assert failures == [(failing, errno.ENETDOWN)]
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EINTR])
+def test_nothing_there_is_no_error(
+    host: Host, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender:
+        sockets = open_sockets(stack, host, GROUPS)
+        reader = new_reader(stack, host, sockets)
+        send_each(sender, GROUPS, b"x")
+        change_results(
+            monkeypatch,
+            lambda sizes: sizes.update({sock.fileno(): -number for sock in sockets[:5]}),
+        )
+        # What these five have is lost here, as it was read, after all.
+        assert told(read_now(reader)) == Counter((b"x", group) for group in GROUPS[5:])
+        assert [sock.received for sock in sockets] == [0] * 5 + [1] * 15
+
+
+async def test_membership_of_a_socket_that_fails_has_failed_and_others_go_on(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with on(host), plain_sender(host, GROUPS[0], "lo") as sender, trio.fail_after(5):
+        async with open_mcast_receiver(
+            GROUPS, PORT, interfaces="lo", follow_interfaces=False
+        ) as receiver:
+            await wait_all_tasks_blocked()
+            failing = next(
+                sock for sock in receiver._intake._sockets() if sock.spec.group == GROUPS[3]
+            )
+            assert isinstance(failing, _linux_io.LinuxSocket)
+            number = failing.number
+            with monkeypatch.context() as patch:
+                change_results(patch, lambda sizes: sizes.update({number: -errno.ENETDOWN}))
+                await expect(receiver, send_each(sender, GROUPS, b"x") - lost(b"x", 3))
+            states = {str(item.group): item.state for item in receiver.memberships}
+            assert [states.pop(GROUPS[3]), *set(states.values())] == ["failed", "joined"]
+            assert receiver.statistics().sockets_failed == 1
+            for number in range(3):
+                data = b"%d" % number
+                await expect(receiver, send_each(sender, GROUPS, data) - lost(data, 3))
+
+
+def lost(data: bytes, place: int) -> Counter[object]:
+    return Counter([(data, GROUPS[place])])
+
+
+async def expect(receiver: McastReceiver, sent: Counter[object]) -> None:
+    """These come, and when all is quiet, no more has."""
+    found = [await receiver.receive() for _ in range(sent.total())]
+    assert told(found) == sent
+    await wait_all_tasks_blocked()
+    assert receiver.statistics().waiting == 0
+
+
+# What stays open -------------------------------------------------------------------------------
+
+
+async def test_receiver_that_used_a_ring_leaves_nothing_open(host: Host) -> None:
+    before = descriptors()
+    with on(host), trio.fail_after(5):
+        async with open_mcast_receiver(GROUPS, PORT, interfaces="lo") as receiver:
+            with plain_sender(host, GROUPS[0], "lo") as sender:
+                await wait_all_tasks_blocked()
+                opened = descriptors()
+                await expect(receiver, send_each(sender, GROUPS, b"x"))
+                assert len(descriptors() - opened) == 3
+    assert descriptors() == before
+
+
+async def test_cancelled_receiver_that_used_a_ring_leaves_nothing_open(host: Host) -> None:
+    before = descriptors()
+    opened = set[str]()
+    found: list[Datagram] = []
+
+    async def receive_for_ever() -> None:
+        async with open_mcast_receiver(GROUPS, PORT, interfaces="lo") as receiver:
+            async for datagram in receiver:
+                found.append(datagram)
+
+    with on(host), trio.fail_after(5), plain_sender(host, GROUPS[0], "lo") as sender:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive_for_ever)
+            await wait_all_tasks_blocked()
+            opened = descriptors()
+            sent = send_each(sender, GROUPS, b"x")
+            await wait_all_tasks_blocked()
+            assert told(found) == sent
+            assert len(descriptors() - opened) == 3
+            nursery.cancel_scope.cancel()
+    assert descriptors() == before
+
+
+async def test_group_that_is_left_takes_the_ring_along_when_it_was_the_last(host: Host) -> None:
+    with on(host), plain_sender(host, GROUPS[0], "lo") as sender, trio.fail_after(5):
+        async with open_mcast_receiver(GROUPS, PORT, interfaces="lo") as receiver:
+            await expect(receiver, send_each(sender, GROUPS, b"x"))
+            await receiver.leave(GROUPS)
+            left = descriptors()
+            await receiver.join(GROUPS)
+            await expect(receiver, send_each(sender, GROUPS, b"y"))
+            await receiver.leave(GROUPS)
+            assert descriptors() == left
+
+
+# A process that forks --------------------------------------------------------------------------
+
+
+def in_child(work: Callable[[], None]) -> None:
+    """Do something in a child of this process; fail if that fails."""
+    with warnings.catch_warnings():
+        # Other tests have left threads that are idle; none of what they hold is needed here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        try:
+            work()
+        except BaseException as error:
+            os.write(2, f"in the child: {error!r}\n".encode())
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_child_of_a_fork_reads_into_buffers_of_its_own(host: Host) -> None:
+    with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender:
+        reader = new_reader(stack, host, open_sockets(stack, host, GROUPS))
+        send_each(sender, GROUPS, b"parent")
+        assert len(read_now(reader)) == COUNT
+        buffers = _linux_buffers.thread_buffers()
+        # The other ones are also kept by those who read into them.
+        children = ExitStack()
+
+        def read_in_child() -> None:
+            own = _linux_buffers.thread_buffers()
+            assert own is not buffers
+            assert own is _linux_buffers.thread_buffers()
+            assert own.headers_address != buffers.headers_address
+            sockets = open_sockets(children, host, GROUPS)
+            here = new_reader(children, host, sockets)
+            assert poller_of(here)._each._buffers is own
+            sent = send_each(sender, GROUPS, b"child!")
+            assert told(read_now(here)) == sent
+            assert own.payloads(range(COUNT), [6] * COUNT) == [b"child!"] * COUNT
+            assert buffers.payloads(range(COUNT), [6] * COUNT) == [b"parent"] * COUNT
+
+        in_child(read_in_child)
+        assert _linux_buffers.thread_buffers() is buffers
+        assert buffers.payloads(range(COUNT), [6] * COUNT) == [b"parent"] * COUNT
+        # What the child sent has come here as well.
+        assert {item.data for item in one_pass(reader)} == {b"child!"}
+
+
+def test_what_a_child_reads_from_its_parents_sockets_is_not_seen_by_the_parent(host: Host) -> None:
+    with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender:
+        reader = new_reader(stack, host, open_sockets(stack, host, GROUPS))
+        send_each(sender, GROUPS, b"parent")
+        assert len(read_now(reader)) == COUNT
+        buffers = _linux_buffers.thread_buffers()
+        send_each(sender, GROUPS, b"child!")
+
+        def read_in_child() -> None:
+            for sock in reader.sockets:
+                assert isinstance(sock, _linux_io.LinuxSocket)
+                sock.has_more()
+                assert [item.data for item in read_all(sock)] == [b"child!"]
+            assert buffers.payloads(range(1), [6]) == [b"child!"]
+
+        in_child(read_in_child)
+        assert buffers.payloads(range(COUNT), [6] * COUNT) == [b"parent"] * COUNT
+
+
+def test_each_thread_has_buffers_of_its_own() -> None:
+    async def other() -> object:
+        return await trio.to_thread.run_sync(_linux_buffers.thread_buffers)
+
+    assert trio.run(other) is not _linux_buffers.thread_buffers()

@@ -1,0 +1,259 @@
+"""Receivers follow the interfaces: when they try again, on a virtual machine and its clock."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from tests.support.following import states
+from trio_mcast import Interface, McastReceiver, SocketSetupError, open_mcast_receiver
+from trio_mcast._host.current import host_variable
+from trio_mcast._host.protocols import McastSocket
+from trio_mcast._plan.socket_spec import SocketSpec
+from trio_mcast._platform.advice import explain_refusal
+from trio_mcast.testing import VirtualHost, VirtualNetwork, VirtualSwitch
+
+GROUP, PORT = "239.1.2.3", 5000
+
+
+class Refusing:
+    """A virtual host that opens nothing, or does not tell its interfaces, when told so."""
+
+    def __init__(self, host: VirtualHost) -> None:
+        self.host = host
+        self.refuses: set[str | None] = set()
+        self.blind = False
+        self.attempts: list[float] = []
+        self.looks: list[float] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.host, name)
+
+    def open_socket(self, spec: SocketSpec) -> McastSocket:
+        self.attempts.append(trio.current_time())
+        if spec.group in self.refuses:
+            raise refusal(errno.EADDRINUSE, "bind", spec.group)
+        return self.host.open_socket(spec)
+
+    def list_interfaces(self) -> list[Interface]:
+        self.looks.append(trio.current_time())
+        if self.blind:
+            raise refusal(errno.EMFILE, "list interfaces", None)
+        return self.host.list_interfaces()
+
+
+def refusal(number: int, step: str, group: str | None) -> SocketSetupError:
+    return explain_refusal(
+        OSError(number, "refused"), step=step, group=group, interface=None, platform="linux"
+    )
+
+
+def distances(times: list[float]) -> list[float]:
+    return [round(later - sooner, 6) for sooner, later in pairwise(times)]
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[VirtualNetwork]:
+    async with VirtualNetwork() as network:
+        yield network
+
+
+@pytest.fixture
+def lan(network: VirtualNetwork) -> VirtualSwitch:
+    return network.switch("lan")
+
+
+@pytest.fixture
+def machine(network: VirtualNetwork) -> Refusing:
+    return Refusing(network.host("a"))
+
+
+def on(machine: Refusing) -> None:
+    """From here to the end of the test."""
+    host_variable.set(machine)  # type: ignore[arg-type]  # It passes everything else on.
+
+
+async def state_after(seconds: float, receiver: McastReceiver) -> str:
+    await trio.sleep(seconds)
+    (membership,) = receiver.memberships
+    return membership.state
+
+
+async def test_pauses_between_attempts_grow_from_a_tenth_of_a_second_to_thirty(
+    autojump_clock: MockClock,
+    machine: Refusing,
+    lan: VirtualSwitch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    on(machine)
+    machine.refuses = {GROUP}
+    async with open_mcast_receiver(GROUP, PORT, interfaces="eth0", allow_missing=True) as receiver:
+        machine.host.plug("eth0", lan, "10.0.0.1/24")
+        assert await state_after(200, receiver) == "failed"
+        expected = [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30, 30, 30]
+        assert distances(machine.attempts) == expected
+        (membership,) = receiver.memberships
+        assert membership.error is not None
+        assert membership.error.errno == errno.EADDRINUSE
+        assert [item.message for item in caplog.records] == [str(membership.error)]
+
+        machine.refuses = set()
+        assert await state_after(30, receiver) == "joined"
+        assert receiver.memberships[0].error is None
+        attempts = len(machine.attempts)
+        assert await state_after(200, receiver) == "joined"
+        assert len(machine.attempts) == attempts
+
+        # The next time it begins anew.
+        machine.refuses = {GROUP}
+        machine.host.interface("eth0").unplug()
+        assert await state_after(1, receiver) == "waiting"
+        machine.attempts.clear()
+        machine.host.plug("eth0", lan, "10.0.0.1/24")
+        await trio.sleep(1)
+        assert distances(machine.attempts) == [0.1, 0.2, 0.4]
+
+
+async def test_change_of_the_interface_has_it_tried_at_once(
+    autojump_clock: MockClock, machine: Refusing, lan: VirtualSwitch
+) -> None:
+    on(machine)
+    machine.refuses = {GROUP}
+    async with open_mcast_receiver(GROUP, PORT, interfaces="eth0", allow_missing=True) as receiver:
+        interface = machine.host.plug("eth0", lan, "10.0.0.1/24")
+        assert await state_after(60, receiver) == "failed"
+        machine.refuses = set()
+        interface.add_address("10.0.0.2/24")
+        assert await state_after(0.2, receiver) == "joined"
+
+
+async def test_retries_of_one_group_leave_the_others_alone(
+    autojump_clock: MockClock, machine: Refusing, lan: VirtualSwitch
+) -> None:
+    on(machine)
+    machine.refuses = {"239.1.2.4"}
+    machine.host.plug("eth0", lan, "10.0.0.1/24")
+    machine.host.plug("eth1", lan, "10.0.0.2/24")
+    async with open_mcast_receiver([GROUP, "239.1.2.4"], PORT) as receiver:
+        assert states(receiver) == [
+            (GROUP, "eth0", "joined"),
+            (GROUP, "eth1", "joined"),
+            ("239.1.2.4", "eth0", "failed"),
+            ("239.1.2.4", "eth1", "failed"),
+        ]
+        plans = receiver._members.plans()[:2]
+        await trio.sleep(5)
+        assert len(machine.attempts) == 4 + 2 * 5
+        assert all(a is b for a, b in zip(plans, receiver._members.plans(), strict=False))
+
+
+async def test_interfaces_that_cannot_be_listed_are_looked_at_again_after_a_second(
+    autojump_clock: MockClock,
+    machine: Refusing,
+    lan: VirtualSwitch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    on(machine)
+    machine.host.plug("eth0", lan, "10.0.0.1/24")
+    async with open_mcast_receiver(GROUP, PORT) as receiver:
+        machine.blind = True
+        machine.looks.clear()
+        machine.host.plug("eth1", lan, "10.0.0.2/24")
+        await trio.sleep(5.5)
+        assert distances(machine.looks) == [1, 1, 1, 1, 1]
+        assert states(receiver) == [(GROUP, "eth0", "joined")]
+        assert [item.levelname for item in caplog.records] == ["WARNING"]
+        assert "list interfaces failed: " in caplog.records[0].message
+        machine.blind = False
+        await trio.sleep(1)
+        assert states(receiver) == [(GROUP, "eth0", "joined"), (GROUP, "eth1", "joined")]
+        machine.looks.clear()
+        await trio.sleep(100)
+        assert machine.looks == []
+        # If it happens again later, that is told again.
+        machine.blind = True
+        machine.host.plug("eth2", lan, "10.0.0.3/24")
+        await trio.sleep(5)
+        assert len([item for item in caplog.records if item.levelname == "WARNING"]) == 2
+
+
+async def test_closing_while_interfaces_cannot_be_listed_is_at_once(
+    autojump_clock: MockClock, machine: Refusing, lan: VirtualSwitch
+) -> None:
+    on(machine)
+    machine.host.plug("eth0", lan, "10.0.0.1/24")
+    async with open_mcast_receiver(GROUP, PORT):
+        machine.blind = True
+        machine.host.plug("eth1", lan, "10.0.0.2/24")
+        await trio.sleep(0.5)
+        begin = trio.current_time()
+    assert trio.current_time() == begin
+
+
+async def test_nothing_is_looked_at_when_nothing_happens(
+    autojump_clock: MockClock, machine: Refusing, lan: VirtualSwitch
+) -> None:
+    on(machine)
+    machine.host.plug("eth0", lan, "10.0.0.1/24")
+    async with open_mcast_receiver(GROUP, PORT):
+        await trio.sleep(1)
+        machine.looks.clear()
+        await trio.sleep(1_000)
+        assert machine.looks == []
+
+
+async def test_only_the_last_interfaces_that_nobody_named_are_remembered(
+    autojump_clock: MockClock,
+    machine: Refusing,
+    lan: VirtualSwitch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    on(machine)
+    machine.host.plug("eth0", lan, "10.0.0.1/24")
+    with caplog.at_level(logging.INFO, "trio_mcast"):
+        async with (
+            open_mcast_receiver([GROUP, "239.1.2.4"], PORT) as receiver,
+            open_mcast_receiver(
+                GROUP, PORT, interfaces=["eth0", "veth3"], allow_missing=True
+            ) as by_name,
+        ):
+            for number in range(70):
+                machine.host.plug(f"veth{number}", lan, f"10.0.1.{number + 1}/24")
+                await trio.sleep(1)
+                machine.host.interface(f"veth{number}").unplug()
+                await trio.sleep(1)
+            gone = [f"veth{number}" for number in range(6, 70)]
+            for group in (GROUP, "239.1.2.4"):
+                expected = ["eth0 joined", *(f"{name} waiting" for name in gone)]
+                seen = [f"{name} {state}" for who, name, state in states(receiver) if who == group]
+                assert sorted(seen) == sorted(expected)
+            assert states(by_name) == [(GROUP, "eth0", "joined"), (GROUP, "veth3", "waiting")]
+            # One that is forgotten is joined like any other when it comes back.
+            machine.host.plug("veth0", lan, "10.0.1.1/24")
+            await trio.sleep(1)
+            assert (GROUP, "veth0", "joined") in states(receiver)
+    told = [item.message for item in caplog.records if "239.1.2.4" in item.message]
+    assert len(told) == 141
+
+
+async def test_address_on_two_interfaces_for_a_moment_is_waited_for(
+    autojump_clock: MockClock, machine: Refusing, network: VirtualNetwork, lan: VirtualSwitch
+) -> None:
+    on(machine)
+    other = network.switch("other")
+    first = machine.host.plug("eth0", lan, "10.0.0.1/24", "10.0.0.9/24")
+    second = machine.host.plug("eth1", other, "10.0.0.2/24")
+    async with open_mcast_receiver(GROUP, PORT, interfaces="10.0.0.9") as receiver:
+        second.add_address("10.0.0.9/24")
+        await trio.sleep(1)
+        assert states(receiver) == [(GROUP, "10.0.0.9", "waiting")]
+        first.remove_address("10.0.0.9/24")
+        await trio.sleep(1)
+        assert states(receiver) == [(GROUP, "eth1", "joined")]

@@ -1,0 +1,40 @@
+"""Askers: senders that receive replies, and other programs that answer them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from tests.lab import Host
+from tests.support.traffic import TIMEOUT_SECONDS, plain_socket
+from trio_mcast import Datagram, McastSender, ReceiverStatistics
+
+GROUP = "239.1.2.3"
+
+
+def answer_all(host: Host, asker: McastSender, payloads: list[bytes]) -> None:
+    """Another program answers, to each of the asker's sockets, without letting any task run."""
+    for endpoint in asker.local_endpoints:
+        with plain_socket(host, "ipv6" if ":" in endpoint.host else "ipv4") as sock:
+            for payload in payloads:
+                sock.sendto(payload, endpoint)
+
+
+def counted(asker: McastSender) -> ReceiverStatistics:
+    statistics = asker.statistics().replies
+    assert statistics is not None
+    return statistics
+
+
+async def reply_to(asker: McastSender) -> Datagram:
+    with trio.fail_after(TIMEOUT_SECONDS):
+        return await asker.replies.receive()
+
+
+async def wait_until_counted(
+    asker: McastSender, satisfied: Callable[[ReceiverStatistics], bool]
+) -> None:
+    with trio.fail_after(TIMEOUT_SECONDS):
+        while not satisfied(counted(asker)):
+            await trio.lowlevel.checkpoint()

@@ -1,0 +1,159 @@
+"""Handwritten plans, as a program would make them that knows nothing of this library's planner."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+
+import attrs
+import trio
+import trio.testing
+
+from trio_mcast import (
+    Datagram,
+    DatagramChannel,
+    McastReceiver,
+    McastSender,
+    SocketOption,
+    SocketSpec,
+    open_mcast_receiver,
+    open_mcast_sender,
+)
+from trio_mcast._host.protocols import McastSocket
+from trio_mcast._plan.socket_spec import bind_address
+from trio_mcast._platform import options as layout
+from trio_mcast._values.addresses import Family, family_of
+from trio_mcast.testing import VirtualHost, VirtualNetwork, VirtualSwitch
+
+PLATFORMS = ("linux", "darwin", "freebsd", "windows")
+GROUP4, GROUP6, PORT = "239.1.2.3", "ff05::1234", 5000
+
+
+@attrs.frozen
+class Lan:
+    """A network with two hosts on one switch."""
+
+    network: VirtualNetwork
+    switch: VirtualSwitch
+    a: VirtualHost
+    b: VirtualHost
+
+    def events(self, what: str, where: str | None = None) -> list[str]:
+        """The payloads, else the destinations, of the events of one kind."""
+        return [
+            str(item.destination) if item.data is None else item.data.decode()
+            for item in self.network.trace
+            if item.what == what and where in (None, item.where)
+        ]
+
+
+@asynccontextmanager
+async def two_on_lan(
+    platform: str = "linux", *, seed: int = 0, **settings: object
+) -> AsyncIterator[Lan]:
+    """A network with Linux host a and, on the platform asked for, host b."""
+    async with VirtualNetwork(seed=seed) as network:
+        lan = network.switch("lan", **settings)  # type: ignore[arg-type]  # As the test says.
+        a = network.host("a")
+        b = network.host("b", platform=platform)  # type: ignore[arg-type]
+        a.plug("eth0", lan, "10.0.0.1/24", "fd00::1/64", "fe80::1/64")
+        b.plug("eth0", lan, "10.0.0.2/24", "fd00::2/64", "fe80::2/64")
+        yield Lan(network, lan, a, b)
+
+
+def option(host: VirtualHost, symbol: str, value: int | bytes, family: Family) -> SocketOption:
+    return layout.option(host.platform, symbol, value, "as the test says", family=family)
+
+
+def group_option(
+    host: VirtualHost,
+    symbol: str,
+    index: int,
+    group: str,
+    source: str | None = None,
+) -> SocketOption:
+    address = ip_address(group)
+    if source is None:
+        value = layout.group_req(host.platform, index, address)
+    else:
+        value = layout.group_source_req(host.platform, index, address, ip_address(source))
+    return option(host, symbol, value, family_of(address))
+
+
+def joining(host: VirtualHost, index: int, group: str, *sources: str) -> list[SocketOption]:
+    if not sources:
+        return [group_option(host, "MCAST_JOIN_GROUP", index, group)]
+    return [group_option(host, "MCAST_JOIN_SOURCE_GROUP", index, group, item) for item in sources]
+
+
+def blocking(host: VirtualHost, index: int, group: str, *sources: str) -> list[SocketOption]:
+    return [group_option(host, "MCAST_BLOCK_SOURCE", index, group, item) for item in sources]
+
+
+def open_plain(
+    host: VirtualHost,
+    bind: str,
+    *options: SocketOption | Iterable[SocketOption],
+    port: int = PORT,
+    shared: bool = True,
+    scope_id: int = 0,
+    interface: str | None = None,
+) -> McastSocket:
+    """Open a handwritten plan. Only what is said is set, besides what shares the port."""
+    address = ip_address(bind)
+    family = family_of(address)
+    found: list[SocketOption] = []
+    if shared:
+        found += [option(host, symbol, 1, family) for symbol in host.platform.port_sharing]
+    for item in options:
+        found += [item] if isinstance(item, SocketOption) else list(item)
+    if not host.platform.joins_before_bind:
+        found = [attrs.evolve(item, after_bind=item.symbol.startswith("MCAST_")) for item in found]
+    interfaces = host.list_interfaces()
+    where = next((item for item in interfaces if item.name == (interface or "eth0")), interfaces[0])
+    where_bound = bind_address(address, port, scope_id)
+    return host.open_socket(SocketSpec(family, where, None, (), where_bound, tuple(found)))
+
+
+def send_from(host: VirtualHost, group: str, data: bytes, *, interface: str = "eth0") -> None:
+    """Send one datagram from an address of an interface, with ttl 1."""
+    family = family_of(ip_address(group))
+    here = next(item for item in host.list_interfaces() if item.name == interface)
+    out = layout.multicast_interface(host.platform, family, here.index)
+    sender = open_plain(host, str(here.addresses(family)[0]), out, port=0)
+    sender.send(data, bind_address(ip_address(group), PORT, here.index))
+    sender.close()
+
+
+def payloads(socket: McastSocket) -> list[bytes]:
+    return [item.data for item in socket.receive(1000)]
+
+
+@asynccontextmanager
+async def receiving(
+    host: VirtualHost, groups: str | Iterable[str] = GROUP4, **arguments: object
+) -> AsyncIterator[McastReceiver]:
+    with host:
+        async with open_mcast_receiver(groups, PORT, **arguments) as receiver:  # type: ignore[arg-type]
+            yield receiver
+
+
+@asynccontextmanager
+async def sending(
+    host: VirtualHost, groups: str | Iterable[str] = GROUP4, **arguments: object
+) -> AsyncIterator[McastSender]:
+    with host:
+        async with open_mcast_sender(groups, PORT, **arguments) as sender:  # type: ignore[arg-type]
+            yield sender
+
+
+async def drain(receiver: DatagramChannel) -> list[Datagram]:
+    """All that a receiver has, once everything that has arrived is read."""
+    await trio.testing.wait_all_tasks_blocked()
+    found = []
+    try:
+        while True:
+            found.append(receiver.receive_nowait())
+    except trio.WouldBlock:
+        return found

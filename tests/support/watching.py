@@ -1,0 +1,73 @@
+"""What the tests of watching interfaces share: a host whose interfaces change, and who follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import trio
+
+from tests.lab import Host
+from tests.lab.machine import LabMachine
+from trio_mcast import Interface, InterfaceChange
+from trio_mcast._host.current import host_variable
+
+Changes = trio.abc.ReceiveChannel[InterfaceChange]
+
+
+def ip(host: Host, *commands: str) -> None:
+    """Carry out commands of ``ip`` in one process."""
+    host.run("ip", "-batch", "-", input="".join(f"{command}\n" for command in commands))
+
+
+class Machine(LabMachine):
+    """A lab host that counts how often somebody looks, and does something else on a look."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.looks = 0
+        self.before_look: Callable[[], object] = lambda: None
+        self.after_look: Callable[[], object] = lambda: None
+
+    def list_interfaces(self) -> list[Interface]:
+        self.looks += 1
+        self.before_look()
+        found = super().list_interfaces()
+        self.after_look()
+        return found
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        token = host_variable.set(self)
+        try:
+            yield
+        finally:
+            host_variable.reset(token)
+
+
+class Follower:
+    """What somebody knows who was told the changes; fails if one does not fit what was before."""
+
+    def __init__(self, known: list[Interface]) -> None:
+        self._known = {item.index: item for item in known}
+
+    @property
+    def known(self) -> list[Interface]:
+        return [self._known[index] for index in sorted(self._known)]
+
+    def tell(self, change: InterfaceChange) -> None:
+        assert change.before != change.after
+        if change.before is not None:
+            assert self._known.pop(change.before.index) == change.before
+        if change.after is not None:
+            assert change.after.index not in self._known
+            self._known[change.after.index] = change.after
+
+
+async def take(changes: Changes, count: int) -> list[InterfaceChange]:
+    with trio.fail_after(10):
+        return [await changes.receive() for _ in range(count)]
+
+
+def summary(changes: list[InterfaceChange]) -> list[tuple[str, str]]:
+    return [(change.kind, change.interface.name) for change in changes]

@@ -1,0 +1,59 @@
+"""Setting one socket option, with the patience that some systems need."""
+
+from __future__ import annotations
+
+import errno
+from typing import Final, Protocol
+
+from .._platform.options import SocketOption
+
+_BUFFERS: Final = frozenset({"SO_RCVBUF", "SO_SNDBUF"})
+
+# With less room than this a socket cannot hold the largest datagram, and it is not asked for.
+_LEAST_BUFFER_BYTES: Final = 65_536
+
+
+# A join fails with these now and then on macOS, and not when it is tried again, as users report.
+_PASSING_ERRORS: Final = frozenset({errno.ENOMEM, errno.ENOEXEC})
+
+
+class TakesOptions(Protocol):
+    """A socket, or what stands for one."""
+
+    def setsockopt(self, level: int, number: int, value: int | bytes, /) -> None:
+        """Set an option. OSError if it is refused."""
+
+
+def apply_option(sock: TakesOptions, option: SocketOption) -> None:
+    """Set an option.
+
+    A buffer for which there is no room is asked for again with half of it, until it is granted:
+    macOS and FreeBSD refuse what is above their maximum (kern.ipc.maxsockbuf) with ENOBUFS, where
+    Linux grants the maximum. A join that fails in a way that may pass is tried once more.
+
+    Raises:
+        OSError: It was refused.
+    """
+    try:
+        sock.setsockopt(option.level, option.number, option.value)
+    except OSError as error:
+        if option.symbol.startswith("MCAST_JOIN_") and error.errno in _PASSING_ERRORS:
+            sock.setsockopt(option.level, option.number, option.value)
+        elif option.symbol in _BUFFERS and error.errno == errno.ENOBUFS:
+            _set_smaller_buffer(sock, option, error)
+        else:
+            raise
+
+
+def _set_smaller_buffer(sock: TakesOptions, option: SocketOption, refusal: OSError) -> None:
+    assert isinstance(option.value, int)
+    size = option.value
+    while size > _LEAST_BUFFER_BYTES:
+        size = max(size // 2, _LEAST_BUFFER_BYTES)
+        try:
+            sock.setsockopt(option.level, option.number, size)
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+    raise refusal

@@ -1,0 +1,330 @@
+"""Waiting for many sockets with epoll, on Linux."""
+
+from __future__ import annotations
+
+import math
+import select
+import sys
+import time
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, cast, overload
+
+from ..._platform.advice import explain_refusal
+from ..._values.datagram import Datagram
+from ..poller import OnFailure, PassPoller
+from ..protocols import McastSocket
+from ..waiting import Wait
+
+if not TYPE_CHECKING or sys.platform == "linux":
+    from .fast_path import QUIET_SECONDS, LinuxSocket
+    from .io_uring import SOCKETS_AT_ONCE
+    from .read_many import FEWEST, EachReader, Together
+
+assert not TYPE_CHECKING or sys.platform == "linux"
+
+# How many sockets share an epoll file descriptor, and so are told to be ready at once: few, so that
+# each can have a fair share of a pass that is worth a batch.
+_CHUNK: Final = SOCKETS_AT_ONCE
+
+# How often one datagram is read of each of many sockets, while many have more, before those that do
+# are read by themselves. To read a few more of a socket by itself costs twice as much per datagram;
+# to read many, less. So where this is not enough, it is done only once the next so many times, and
+# then tried again. Both numbers are arbitrary.
+_ROUNDS: Final = 16
+_ONCE_FOR: Final = 16
+
+
+class _Some(Sequence[LinuxSocket]):
+    """Some of the sockets that are known together, looked up only if they are asked for.
+
+    They are those that there were at the look. What has become of them since does not matter here:
+    in one pass, the failure of one can have others closed, and their numbers can be others' then.
+    """
+
+    def __init__(self, together: Together, numbers: list[int]) -> None:
+        self.together = together
+        self.numbers = memoryview(array("i", numbers))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> LinuxSocket: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[LinuxSocket]: ...
+
+    def __getitem__(self, place: int | slice) -> LinuxSocket | list[LinuxSocket]:
+        if isinstance(place, slice):
+            return self.together.sockets_of(self.numbers[place])
+        return self.together.sockets_of([self.numbers[place]])[0]
+
+
+class _Chunk:
+    """Some of the sockets, and the epoll that watches them."""
+
+    def __init__(self) -> None:
+        self.epoll = select.epoll()
+        self.sockets: dict[int, LinuxSocket] = {}
+        # What is known of them, once many of them were ready; and whether they cannot be so.
+        self.together: Together | None = None
+        self._unfit = False
+        # How many times more they are expected to have many datagrams each.
+        self._many_each = 0
+
+    def look(self, *, is_ready: bool) -> Sequence[LinuxSocket]:
+        """Those that can be read; or all, if any can and that is likely.
+
+        Args:
+            is_ready: Whether it is known that any can.
+        """
+        together = self.known_together
+        if together is not None and together.all_expected:
+            return together.sockets if is_ready or self.epoll.poll(0, 1) else []
+        numbers = self._look()
+        if len(numbers) >= FEWEST and not self._unfit:
+            if together is None and Together.fit(self.sockets):
+                together = self.together = Together(self.sockets)
+            self._unfit = together is None
+        if together is not None and len(numbers) >= FEWEST:
+            together.all_expected = len(numbers) == len(self.sockets)
+        return self._chosen(numbers)
+
+    def _look(self) -> list[int]:
+        return [number for number, _ in self.epoll.poll(0, _CHUNK)]
+
+    def _chosen(self, numbers: list[int]) -> Sequence[LinuxSocket]:
+        """Those of these file descriptors, so that they can be read together if they are many."""
+        together = self.known_together
+        if together is None or len(numbers) < FEWEST:
+            return [self.sockets[number] for number in numbers]
+        return together.sockets if len(numbers) == len(self.sockets) else _Some(together, numbers)
+
+    @property
+    def known_together(self) -> Together | None:
+        together = self.together
+        return together if together is not None and together.is_whole else None
+
+    def look_at_each(self) -> list[LinuxSocket]:
+        """Those that can be read."""
+        sockets = self.sockets
+        return [sockets[number] for number in self._look()]
+
+    def read(
+        self,
+        each: EachReader,
+        sockets: Sequence[LinuxSocket],
+        room: int,
+        batch: list[Datagram],
+    ) -> Sequence[LinuxSocket]:
+        """Read of all, one datagram or unit from each at a time, while many have more.
+
+        Args:
+            each: What reads.
+            sockets: Some of them, which can be read.
+            room: How many datagrams there is room for. A unit may exceed it.
+            batch: Where to put the datagrams.
+
+        Returns:
+            Those that are to be read by themselves.
+        """
+        failed: Sequence[LinuxSocket] = ()
+        for number in range(1 if self._many_each else _ROUNDS):
+            asked, before = min(len(sockets), room), len(batch)
+            found = self._read_one_of_each(each, sockets, room, batch)
+            if found is None:
+                if not each.usable:
+                    self.part()
+                if not number:
+                    return sockets
+                if each.usable:
+                    return []  # There is no room for more: epoll will tell of them again.
+                break
+            failed, sockets = found, self._chosen(self._look())
+            if failed or len(sockets) < FEWEST:
+                break
+            given = len(batch) - before
+            if given < asked // 2:
+                return []  # Most was rejected, or missing: others must not wait for it.
+            room -= max(asked, given)
+        else:
+            self._many_each = self._many_each - 1 if self._many_each else _ONCE_FOR
+        for item in sockets:
+            item.has_more()
+        return [*failed, *sockets]
+
+    def _read_one_of_each(
+        self,
+        each: EachReader,
+        sockets: Sequence[LinuxSocket],
+        room: int,
+        batch: list[Datagram],
+    ) -> list[LinuxSocket] | None:
+        together = self.known_together
+        if together is not None and sockets is together.sockets:
+            return each.read_together(together, together.numbers, room, batch)
+        if together is not None and isinstance(sockets, _Some) and sockets.together is together:
+            return each.read_together(together, sockets.numbers, room, batch)
+        return each.read(sockets, room, batch)
+
+    def part(self) -> None:
+        """Before sockets come or go."""
+        if self.together is not None:
+            self.together.part()
+        self.together, self._unfit = None, False
+
+
+class EpollPoller(PassPoller):
+    """A `Poller` on epoll file descriptors, which can themselves be waited for.
+
+    Decision: an epoll of epolls
+    ============================
+
+    epoll goes on telling of a socket until it has looked at it once more and found nothing. With
+    one epoll for thousands of sockets that second look comes when all the others have been read,
+    and everything that belongs to the socket has to be fetched from memory again: measured with
+    4,000 sockets that have one datagram each, 370 ns a socket. So 128 sockets share an epoll, and
+    the epolls an outer one. Once the 128 have been read they are looked at again at once, which
+    costs 100 ns each, and tells which of them have more.
+
+    While there is only one socket, that is waited for itself, and while there are no more than 128,
+    their epoll: a quiet datagram then arrives some system calls sooner.
+    """
+
+    def __init__(self, fail: OnFailure) -> None:
+        super().__init__(fail)
+        # Sockets that were read since are busy, and read in a way that pays off for these only.
+        self._busy_since = self._pass_ended = -math.inf
+        self._outer = select.epoll()
+        self._chunks: dict[int, _Chunk] = {}
+        self._chunk_of: dict[int, _Chunk] = {}
+        # All there are, if there is no more than one.
+        self._alone: list[McastSocket] | None = []
+        # The one that was looked at last.
+        self._current: _Chunk | None = None
+        self._each = EachReader()
+        self._wait = Wait()
+
+    def _watch(self, socket: McastSocket) -> None:
+        assert isinstance(socket, LinuxSocket)
+        number, chunk, step = socket.fileno(), self._with_room(), "epoll_create"
+        try:
+            if chunk is None:
+                chunk = _Chunk()
+                step = "epoll_ctl"
+                self._outer.register(chunk.epoll.fileno(), select.EPOLLIN)
+            step = "epoll_ctl"
+            chunk.epoll.register(number, select.EPOLLIN)
+        except OSError as error:
+            if chunk is not None and not chunk.sockets:
+                chunk.epoll.close()
+            raise explain_refusal(
+                error,
+                step=step,
+                group=socket.spec.group,
+                interface=socket.spec.interface.name,
+                platform="linux",
+            ) from error
+        self._wait.choose_again()
+        chunk.part()
+        self._chunks[chunk.epoll.fileno()] = chunk
+        chunk.sockets[number] = socket
+        self._chunk_of[number] = chunk
+        self._alone = self._find_alone()
+
+    def _with_room(self) -> _Chunk | None:
+        chunks = reversed(self._chunks.values())
+        return next((chunk for chunk in chunks if len(chunk.sockets) < _CHUNK), None)
+
+    def _unwatch(self, socket: McastSocket) -> None:
+        assert isinstance(socket, LinuxSocket)
+        number = socket.fileno()
+        chunk = self._chunk_of.pop(number, None)
+        if chunk is not None:
+            self._wait.choose_again()
+            chunk.part()
+            del chunk.sockets[number]
+            chunk.epoll.unregister(number)
+            if not chunk.sockets:
+                self._drop(chunk)
+            self._alone = self._find_alone()
+
+    def _find_alone(self) -> list[McastSocket] | None:
+        if len(self._chunk_of) > 1:
+            return None
+        return [item for chunk in self._chunks.values() for item in chunk.sockets.values()]
+
+    def _drop(self, chunk: _Chunk) -> None:
+        number = chunk.epoll.fileno()
+        del self._chunks[number]
+        self._outer.unregister(number)
+        if self._current is chunk:
+            self._current = None
+        chunk.epoll.close()
+
+    def interrupt(self) -> None:
+        self._wait.interrupt()
+
+    def likely_ready(self) -> Sequence[McastSocket]:
+        if self._alone is not None:
+            return self._alone  # Reading will tell.
+        if len(self._chunks) == 1:
+            (self._current,) = self._chunks.values()
+        else:
+            events = self._outer.poll(0, 1)
+            if not events:
+                return []
+            self._current = self._chunks[events[0][0]]
+        if not self._each.usable:
+            return list(self._current.look_at_each())
+        return self._current.look(is_ready=len(self._chunks) > 1)
+
+    def _begin_pass(self, ready: Sequence[McastSocket], *, waited: bool) -> None:
+        now = time.perf_counter()
+        if now - self._pass_ended >= QUIET_SECONDS:
+            # Quiet sockets are read the short way. One that is alone, and was not waited for, has
+            # been filled in the meantime, if there is anything at all.
+            self._busy_since = now if waited or len(ready) > 1 else -math.inf
+
+    def read(self, room: int) -> list[Datagram]:
+        batch = super().read(room)
+        self._pass_ended = time.perf_counter()
+        return batch
+
+    def _read_together(
+        self, ready: Sequence[McastSocket], room: int, batch: list[Datagram]
+    ) -> Sequence[McastSocket]:
+        chunk = self._current
+        if len(ready) < FEWEST or chunk is None:
+            return ready
+        return chunk.read(self._each, cast("Sequence[LinuxSocket]", ready), room, batch)
+
+    def _receive_from(self, socket: McastSocket, max_datagrams: int) -> list[Datagram]:
+        assert isinstance(socket, LinuxSocket)
+        return socket.receive(max_datagrams, self._busy_since)
+
+    async def wait_ready(self) -> Sequence[McastSocket]:
+        return await self._wait.until_found(self._what_tells, self.likely_ready)
+
+    def _what_tells(self) -> int | None:
+        """The file descriptor that can be read when any socket can; `None` once closed."""
+        if self._outer.closed:
+            return None
+        if len(self._chunks) != 1:
+            return self._outer.fileno()
+        (chunk,) = self._chunks.values()
+        return next(iter(chunk.sockets)) if len(chunk.sockets) == 1 else chunk.epoll.fileno()
+
+    def close(self) -> None:
+        if not self._outer.closed:
+            self._wait.choose_again()
+            self._outer.close()
+            for chunk in self._chunks.values():
+                chunk.part()
+                chunk.epoll.close()
+            self._chunks.clear()
+            self._chunk_of.clear()
+            self._alone = []
+            self._each.close()
+            super().close()

@@ -1,0 +1,48 @@
+"""Sockets, interfaces, routes and waiting on Linux."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..._plan.socket_spec import SocketSpec
+from ..._platform.model import Platform
+from ..._values.addresses import Group
+from ..._values.interface import Interface
+from ..poller import OnFailure
+from ..protocols import InterfaceWatcher, McastSocket, Poller
+
+if not TYPE_CHECKING or sys.platform == "linux":
+    from .epoll import EpollPoller
+    from .fast_path import LinuxSocket
+    from .interfaces import read_linux_interfaces
+    from .routes import routed_interface
+    from .watch import NetlinkWatcher
+
+assert not TYPE_CHECKING or sys.platform == "linux"
+
+
+class LinuxShell:
+    """A `Shell` for Linux, Android included."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+
+    def wrap_socket(
+        self, sock: socket.socket, socket_spec: SocketSpec, applied: frozenset[str]
+    ) -> McastSocket:
+        return LinuxSocket(sock, socket_spec, self.platform, applied)
+
+    def list_interfaces(self) -> list[Interface]:
+        return read_linux_interfaces()
+
+    def routed_interface(self, group: Group, interfaces: Sequence[Interface]) -> Interface | None:
+        return routed_interface(group, interfaces)
+
+    def open_poller(self, fail: OnFailure) -> Poller:
+        return EpollPoller(fail)
+
+    def watch(self, *, routes: bool) -> InterfaceWatcher:
+        return NetlinkWatcher(routes=routes)

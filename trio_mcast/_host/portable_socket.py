@@ -1,0 +1,204 @@
+"""Reading and sending through the socket module."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+
+from .._plan.socket_spec import BindAddress, SocketSpec
+from .._platform.advice import explain_refusal
+from .._platform.control import NOTHING, Arrival, ControlDecoder
+from .._platform.model import Platform
+from .._platform.options import SocketOption
+from .._values.addresses import Endpoint, host_with_zone, parse_address, without_zone
+from .._values.datagram import Datagram
+from .._values.interface import zone_of
+from .apply_option import apply_option
+from .endpoint_cache import source_cache
+from .protocols import Rejection
+
+# No UDP datagram is larger (the length field of its header has 16 bits), so none is ever cut short.
+READ_BYTES: Final = 65_536
+
+# Room for the ancillary data that is asked for: segment size (an int), ttl (an int), timestamp (16
+# bytes) and packet information (20 bytes), each with its header and padding: 120 bytes on Linux.
+# FreeBSD has no segment size, but the two parts of its packet information take 96 bytes: 152.
+CONTROL_BYTES: Final = 192
+
+# SO_MEMINFO (linux/sock_diag.h): nine u32, of which the last is the count of drops.
+_MEMINFO_LAYOUT: Final = struct.Struct("=9I")
+
+
+class PosixSocket:
+    """A `McastSocket` over the socket module."""
+
+    # With thousands of sockets that have one datagram each, much of the time goes by until what
+    # belongs to a socket has come from memory. Without a dictionary there is less of it.
+    __slots__ = (
+        "__weakref__",
+        "_control",
+        "_pending_error",
+        "_platform",
+        "_sock",
+        "local_endpoint",
+        "receive_buffer_granted",
+        "received",
+        "received_bytes",
+        "rejected",
+        "send_buffer_granted",
+        "sources",
+        "spec",
+    )
+
+    def __init__(
+        self, sock: socket.socket, spec: SocketSpec, platform: Platform, applied: frozenset[str]
+    ) -> None:
+        """Take over an open socket.
+
+        Args:
+            sock: The socket, set up and bound; closed with this object.
+            spec: What it carries out.
+            platform: The platform it runs on.
+            applied: The symbols of the options that were set, fallbacks included.
+        """
+        self.spec = spec
+        self.received = 0
+        self.received_bytes = 0
+        self.rejected: Counter[Rejection] = Counter()
+        self._sock = sock
+        self._platform = platform
+        self.sources = source_cache(platform.sockaddr, spec)
+        self._control = ControlDecoder(platform, spec.family, applied)
+        self._pending_error: OSError | None = None
+        host, port, *_ = sock.getsockname()
+        self.local_endpoint = Endpoint(self._with_zone(str(host)), int(port))
+        divisor = 2 if platform.doubles_buffers else 1
+        self.receive_buffer_granted = self._option("SO_RCVBUF") // divisor
+        self.send_buffer_granted = self._option("SO_SNDBUF") // divisor
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def _with_zone(self, host: str) -> str:
+        address = without_zone(parse_address(host, "address"))
+        return host_with_zone(address, 1, lambda index: zone_of(self.spec.interface))
+
+    def _option(self, symbol: str) -> int:
+        numbers = self._platform.constants
+        return self._sock.getsockopt(numbers["SOL_SOCKET"], numbers[symbol])
+
+    def revise(self, spec: SocketSpec, options: Sequence[SocketOption]) -> None:
+        for item in options:
+            try:
+                apply_option(self._sock, item)
+            except OSError as error:
+                if not item.required:
+                    continue
+                raise explain_refusal(
+                    error,
+                    step=item.symbol,
+                    detail=f"({item.purpose})",
+                    group=spec.group,
+                    interface=spec.interface.name,
+                    platform=self._platform.name,
+                ) from error
+        self.spec = spec
+        self.sources = source_cache(self._platform.sockaddr, spec)
+
+    def receive(self, max_datagrams: int) -> list[Datagram]:
+        if self._pending_error is not None:
+            error, self._pending_error = self._pending_error, None
+            raise error
+        batch: list[Datagram] = []
+        try:
+            self._read_into(batch, max_datagrams)
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            if not batch:
+                raise
+            self._pending_error = error  # What was read before it is not lost.
+        return batch
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the next `receive` raises an error."""
+        return self._pending_error is not None
+
+    def fail_next(self, error: OSError) -> None:
+        """Have the next `receive` raise an error."""
+        self._pending_error = error
+
+    def _read_into(self, batch: list[Datagram], max_datagrams: int) -> None:
+        """Read until there is nothing more, which raises BlockingIOError, or enough."""
+        read = self._read_with_control if self._control.expects_anything else self._read_plain
+        for _ in range(max_datagrams):
+            read(batch)
+            if len(batch) >= max_datagrams:
+                break
+
+    def _read_plain(self, batch: list[Datagram]) -> None:
+        data, address = self._sock.recvfrom(READ_BYTES)
+        self._add(batch, data, self.sources[address], NOTHING)
+
+    def _read_with_control(self, batch: list[Datagram]) -> None:
+        if sys.platform != "win32":  # Where the socket module has no recvmsg.
+            data, control, _flags, address = self._sock.recvmsg(READ_BYTES, CONTROL_BYTES)
+            source = self.sources[address]
+            self._add(batch, data, source, self._control.decode(control) if control else NOTHING)
+
+    def _add(
+        self, batch: list[Datagram], data: bytes, source: Endpoint | Rejection, arrival: Arrival
+    ) -> None:
+        """Add what one read gave: a datagram, or several of one size that came in one unit."""
+        interface, size = self.spec.interface, arrival.segment_size
+        parts = [data]
+        if size is not None and size < len(data):
+            parts = [data[start : start + size] for start in range(0, len(data), size)]
+        if arrival.interface_index not in (None, interface.index):
+            source = Rejection.OTHER_INTERFACE
+        if isinstance(source, Rejection):
+            self.rejected[source] += len(parts)
+            return
+        self.received += len(parts)
+        self.received_bytes += len(data)
+        group, ttl, timestamp_ns = self.spec.group, arrival.ttl, arrival.timestamp_ns
+        batch.extend(Datagram(part, source, group, interface, ttl, timestamp_ns) for part in parts)
+
+    def send(self, data: bytes, address: BindAddress) -> None:
+        self._sock.sendto(data, address)
+
+    def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
+        self._sock.sendto(datagrams[start], address)
+        return 1
+
+    async def wait_writable(self) -> None:
+        try:
+            await trio.lowlevel.wait_writable(self._sock)
+        except trio.ClosedResourceError:
+            # A poller that is to look at this socket anew wakes whoever waits for it.
+            if self._sock.fileno() < 0:
+                raise
+
+    def dropped(self) -> int | None:
+        numbers = self._platform.constants
+        if "SO_MEMINFO" not in numbers:
+            return None
+        try:
+            raw = self._sock.getsockopt(
+                numbers["SOL_SOCKET"], numbers["SO_MEMINFO"], _MEMINFO_LAYOUT.size
+            )
+        except OSError:
+            return None  # Linux before 4.12 does not have it; and counting must not stop a close.
+        return int(_MEMINFO_LAYOUT.unpack(raw)[8])
+
+    def close(self) -> None:
+        if self._sock.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()

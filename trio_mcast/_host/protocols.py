@@ -1,0 +1,206 @@
+"""What the library needs of a machine, as protocols.
+
+`SystemHost` is the real one; receivers and senders know only these protocols.
+"""
+
+from __future__ import annotations
+
+import enum
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from .._plan.socket_spec import BindAddress, SocketSpec
+from .._platform.model import Platform
+from .._platform.options import SocketOption
+from .._values.addresses import Endpoint, Group
+from .._values.datagram import Datagram
+from .._values.interface import Interface
+
+
+class Rejection(enum.Enum):
+    """Why a datagram that was read is not delivered."""
+
+    EXCLUDED_SOURCE = "excluded_source"
+    OTHER_SOURCE = "other_source"
+    OWN = "own"
+    OTHER_INTERFACE = "other_interface"
+    UNICAST = "unicast"
+
+
+class McastSocket(Protocol):
+    """An open socket that carries out a `SocketSpec`. Its methods do not wait, except one."""
+
+    spec: SocketSpec
+    local_endpoint: Endpoint
+    receive_buffer_granted: int
+    send_buffer_granted: int
+    # What `receive` has given so far: datagrams, and bytes of payload; and what it has held back.
+    received: int
+    received_bytes: int
+    rejected: Counter[Rejection]
+
+    def receive(self, max_datagrams: int) -> list[Datagram]:
+        """What has arrived, up to so many datagrams; empty if nothing has. OSError if refused."""
+
+    def revise(self, spec: SocketSpec, options: Sequence[SocketOption]) -> None:
+        """Carry out another plan from now on, which needs no other socket.
+
+        Args:
+            spec: The plan: for the same interface and group, and bound alike.
+            options: What has to be set for it, in this order.
+
+        Raises:
+            SocketSetupError: An option was refused; those before it are set.
+        """
+
+    def send(self, data: bytes, address: BindAddress) -> None:
+        """Send one datagram; BlockingIOError if there is no room for it now."""
+
+    def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
+        """Send some of the datagrams from position ``start`` on; how many, at least one.
+
+        BlockingIOError if there is no room now, another OSError if the first of them is refused.
+        """
+
+    async def wait_writable(self) -> None:
+        """Wait until there may be room to send. One task at a time."""
+
+    def dropped(self) -> int | None:
+        """How many datagrams the system dropped for want of room; `None` if it does not tell."""
+
+    def close(self) -> None:
+        """Close it; its memberships end. Idempotent."""
+
+
+class Poller(Protocol):
+    """Waits for any of many sockets at once, and reads them."""
+
+    def add(self, socket: McastSocket) -> None:
+        """Watch a socket from now on."""
+
+    def remove(self, socket: McastSocket) -> None:
+        """Stop watching a socket."""
+
+    async def wait(self) -> None:
+        """Wait until sockets can be read, or until interrupted. A checkpoint.
+
+        Raises:
+            trio.ClosedResourceError: The poller was closed.
+        """
+
+    def read(self, room: int) -> list[Datagram]:
+        """Read what the sockets have, in one pass that is fair to all, without waiting.
+
+        Args:
+            room: How many datagrams there is room for. A unit may exceed it.
+        """
+
+    def interrupt(self) -> None:
+        """End a wait that is going on, without a further checkpoint. It may be at its end."""
+
+    def close(self) -> None:
+        """Close it and wake who waits. Idempotent."""
+
+
+class Shell(Protocol):
+    """The parts of a system that `SystemHost` puts together. Its methods raise OSError."""
+
+    platform: Platform
+
+    def wrap_socket(
+        self, sock: socket.socket, socket_spec: SocketSpec, applied: frozenset[str]
+    ) -> McastSocket:
+        """Make a `McastSocket` of a socket that is set up and bound.
+
+        Args:
+            sock: The socket; closed with what is made of it.
+            socket_spec: The plan that it carries out.
+            applied: The symbols of the options that were set, fallbacks included.
+        """
+
+    def list_interfaces(self) -> list[Interface]:
+        """Return the interfaces of this machine, by index."""
+
+    def routed_interface(self, group: Group, interfaces: Sequence[Interface]) -> Interface | None:
+        """Return the one of these interfaces to which the system routes a group, if any."""
+
+    def open_poller(self, fail: Callable[[McastSocket, OSError], None]) -> Poller:
+        """Open a poller; see `Host.open_poller`."""
+
+    def watch(self, *, routes: bool) -> InterfaceWatcher:
+        """Open a watcher of the interfaces, and of the routes if told so."""
+
+
+class InterfaceWatcher(Protocol):
+    """Notices when a machine's interfaces may have changed, from when it was made."""
+
+    async def wait(self) -> frozenset[int]:
+        """Wait until something may have changed since the last wait ended: then look again.
+
+        Returns:
+            The indexes of interfaces that were removed in the meantime, as far as the system told.
+            A look may show another interface under the same index already.
+
+        A checkpoint. One task at a time. What has changed by the end of the wait shows in a look;
+        what changes later ends the next wait. If it is cancelled, the next wait ends for what this
+        one would have.
+
+        Raises:
+            trio.ClosedResourceError: It was closed, before or while waiting.
+            SocketSetupError: The system refused to tell.
+        """
+
+    def close(self) -> None:
+        """Close it and wake who waits. Idempotent."""
+
+
+class Host(Protocol):
+    """A machine: its platform, its interfaces, its sockets."""
+
+    @property
+    def platform(self) -> Platform:
+        """Whose rules it follows."""
+
+    def list_interfaces(self) -> list[Interface]:
+        """Its interfaces, by index."""
+
+    def default_interface(
+        self, group: Group, among: Sequence[Interface] | None = None
+    ) -> Interface | None:
+        """The interface to which it routes a group; `None` without a route. Sends nothing.
+
+        Args:
+            group: The group.
+            among: Its interfaces, where the caller has just listed them.
+        """
+
+    def watch(self, *, routes: bool = False) -> InterfaceWatcher:
+        """A new watcher of its interfaces.
+
+        Args:
+            routes: Whether it is to notice changes of the routes too.
+
+        Raises:
+            SocketSetupError: It was refused.
+            McastError: This platform's interfaces cannot be watched.
+        """
+
+    def open_socket(self, spec: SocketSpec) -> McastSocket:
+        """Carry out a plan for one socket, all or nothing.
+
+        Raises:
+            SocketSetupError: A step was refused; nothing stays open.
+        """
+
+    def open_poller(self, fail: Callable[[McastSocket, OSError], None]) -> Poller:
+        """A new poller.
+
+        Args:
+            fail: Called for a socket that the system refuses to read; it has to have the poller
+                `remove` the socket.
+
+        Raises:
+            SocketSetupError: It was refused.
+        """

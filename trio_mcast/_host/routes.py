@@ -1,0 +1,45 @@
+"""The interface to which a system routes a group, asked without sending anything: the portable way.
+
+A UDP socket is connected, and its local address looked at. Linux has a better way (`linux.routes`).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+from .._values.addresses import Group
+from .._values.interface import Interface
+
+# The port that is connected to. Nothing is sent, but it must not be 0; 9 is the one whose service
+# would discard what comes.
+_DISCARD_PORT = 9
+_NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL})
+
+
+def interface_by_connecting(group: Group, interfaces: Sequence[Interface]) -> Interface | None:
+    """Return the interface to which this machine routes a group; `None` without a route.
+
+    It is the first one with the address that would be sent from.
+    """
+    family = socket.AF_INET if group.family == "ipv4" else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as query:
+        try:
+            query.connect((str(group.address), _DISCARD_PORT))
+        except OSError as error:
+            if error.errno in _NO_ROUTE:
+                return None
+            raise
+        host, _port, *rest = query.getsockname()
+    local = ip_address(str(host).partition("%")[0])
+    index = int(rest[1]) if rest else 0  # The scope of a link-local address.
+    return next(
+        (
+            interface
+            for interface in interfaces
+            if local in interface.addresses(group.family) and index in (0, interface.index)
+        ),
+        None,
+    )

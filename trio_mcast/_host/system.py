@@ -1,0 +1,125 @@
+"""`SystemHost`: this machine. Opens a `SocketSpec` as a real socket, all or nothing.
+
+The one place that says which system has which shell.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .._plan.socket_spec import SocketSpec
+from .._platform.advice import explain_refusal
+from .._platform.current import current_platform
+from .._platform.model import Platform
+from .._values.addresses import Group, is_link_scoped
+from .._values.errors import SocketSetupError
+from .._values.interface import Interface
+from .carry_out import Step, carry_out
+from .poller import OnFailure
+from .protocols import InterfaceWatcher, McastSocket, Poller, Shell
+
+if sys.platform == "linux" or sys.platform == "android":
+    from .linux.shell import LinuxShell as SystemShell
+elif sys.platform == "darwin" or sys.platform.startswith("freebsd"):
+    from .bsd.shell import BsdShell as SystemShell
+elif sys.platform == "win32":
+    from .windows.shell import WindowsShell as SystemShell
+elif not TYPE_CHECKING:
+    SystemShell = None  # `current_platform` says so where anything is to be opened.
+
+
+class SystemHost:
+    """The machine that this process runs on."""
+
+    def __init__(self, shell: Shell | None = None) -> None:
+        """Take the shell to use; `None` for the one of the system that this runs on."""
+        self._chosen_shell = shell
+
+    @property
+    def platform(self) -> Platform:
+        return self._shell.platform
+
+    @property
+    def _shell(self) -> Shell:
+        if self._chosen_shell is None:
+            self._chosen_shell = SystemShell(current_platform())
+        return self._chosen_shell
+
+    def _explain(self, error: OSError, *, step: str, group: str | None = None) -> SocketSetupError:
+        return explain_refusal(
+            error, step=step, group=group, interface=None, platform=self.platform.name
+        )
+
+    def list_interfaces(self) -> list[Interface]:
+        shell = self._shell
+        try:
+            return shell.list_interfaces()
+        except OSError as error:
+            raise self._explain(error, step="list interfaces") from error
+
+    def default_interface(
+        self, group: Group, among: Sequence[Interface] | None = None
+    ) -> Interface | None:
+        if is_link_scoped(group.address):
+            return None  # Every interface has such a link; no route chooses between them.
+        interfaces = self.list_interfaces() if among is None else among
+        try:
+            return self._shell.routed_interface(group, interfaces)
+        except OSError as error:
+            raise self._explain(error, step="route", group=str(group)) from error
+
+    def watch(self, *, routes: bool = False) -> InterfaceWatcher:
+        shell = self._shell
+        try:
+            return shell.watch(routes=routes)
+        except OSError as error:
+            raise self._explain(error, step="watch interfaces") from error
+
+    def open_socket(self, spec: SocketSpec) -> McastSocket:
+        shell, step = self._shell, Step()
+        sock: socket.socket | None = None
+        try:
+            sock = socket.socket(self.platform.sockaddr.number(spec.family), socket.SOCK_DGRAM)
+            sock.setblocking(False)
+            if _is_switched_off(spec):
+                step.name = "MCAST_JOIN_GROUP"
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+            applied = carry_out(sock, spec, step)
+            step.name, step.detail = "socket", ""
+            return shell.wrap_socket(sock, spec, applied)
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
+            if isinstance(error, OSError):
+                raise step.explain(error, spec, self.platform.name) from error
+            raise
+
+    def open_poller(self, fail: OnFailure) -> Poller:
+        shell = self._shell
+        try:
+            return shell.open_poller(fail)
+        except OSError as error:
+            step = "epoll_create" if self.platform.name == "linux" else "kqueue"
+            raise self._explain(error, step=step) from error
+
+
+def _is_switched_off(spec: SocketSpec) -> bool:
+    """Whether the interface discards what the socket is to receive.
+
+    Linux joins an IPv6 group on an interface where IPv6 is switched off like on any other, sends no
+    report and delivers nothing, all without an error (measured on 6.18). Only this file tells;
+    where it does not exist, the join itself has to.
+    """
+    if spec.group is None or spec.family != "ipv6":
+        return False
+    switch = Path("/proc/sys/net/ipv6/conf", spec.interface.name, "disable_ipv6")
+    try:
+        return switch.read_bytes().strip() != b"0"
+    except OSError:
+        return False

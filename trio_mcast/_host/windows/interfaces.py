@@ -1,0 +1,116 @@
+"""The interfaces of a Windows machine, and the one to which the machine routes a group.
+
+Decision: not through ifaddr
+============================
+
+ifaddr asks the same function, GetAdaptersAddresses, and keeps only names and addresses of the
+answer. Flags, MTU, link address and state stand in the same answer. To get those, the function
+would have to be called a second time, and the two answers, between which interfaces come and go, be
+put together by name. One answer shows everything at one time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Interface, IPv6Interface
+from typing import TYPE_CHECKING, Final
+
+from ..._platform.windows import WINDOWS
+from ..._values.addresses import Group, decode_sockaddr, encode_sockaddr
+from ..._values.interface import Interface
+from .api import (
+    AF_UNSPEC,
+    ERROR_BUFFER_OVERFLOW,
+    ERROR_NO_DATA,
+    GAA_FLAG_SKIP_ANYCAST,
+    GAA_FLAG_SKIP_DNS_SERVER,
+    GAA_FLAG_SKIP_MULTICAST,
+    IF_OPER_STATUS_UP,
+    IF_TYPE_SOFTWARE_LOOPBACK,
+    IP_ADAPTER_NO_MULTICAST,
+    AdapterAddresses,
+    UnicastAddress,
+)
+
+assert not TYPE_CHECKING or sys.platform == "win32"
+
+if sys.platform == "win32":
+    from .api import get_adapters_addresses, get_best_interface
+
+_FLAGS: Final = GAA_FLAG_SKIP_ANYCAST | GAA_FLAG_SKIP_MULTICAST | GAA_FLAG_SKIP_DNS_SERVER
+
+# The first size, which Microsoft's documentation of the function recommends; and the number of
+# tries with the size that the function asks for, which new interfaces make too small again. The
+# second number is arbitrary.
+_FIRST_BYTES: Final = 15 * 1024
+_ATTEMPTS: Final = 5
+
+
+def read_windows_interfaces() -> list[Interface]:
+    """Return every interface of this machine with IPv4 or IPv6, by index. OSError if refused.
+
+    An interface that is disabled in Windows is not in the list; one that is not connected is in the
+    list, but not up.
+    """
+    size = ctypes.c_uint32(_FIRST_BYTES)
+    for _ in range(_ATTEMPTS):
+        # An array of eight-byte integers, so that the structures inside are aligned.
+        answer = (ctypes.c_uint64 * (size.value // 8 + 1))()
+        error = get_adapters_addresses(AF_UNSPEC, _FLAGS, None, answer, ctypes.byref(size))
+        if error != ERROR_BUFFER_OVERFLOW:
+            break
+    if error == ERROR_NO_DATA:
+        return []
+    if error:
+        raise ctypes.WinError(error)
+    adapters = _linked(AdapterAddresses, ctypes.addressof(answer))
+    interfaces = [_interface(adapter) for adapter in adapters]
+    return sorted(interfaces, key=lambda interface: interface.index)
+
+
+def _linked(kind: type[ctypes.Structure], address: int | None) -> Iterator[ctypes.Structure]:
+    """Yield the structures of a linked list, which has to stay in memory meanwhile."""
+    while address:
+        structure = kind.from_address(address)
+        yield structure
+        address = structure.Next
+
+
+def _interface(adapter: ctypes.Structure) -> Interface:
+    ipv4, ipv6 = [], []
+    for unicast in _linked(UnicastAddress, adapter.FirstUnicastAddress):
+        raw = ctypes.string_at(unicast.Address.lpSockaddr, unicast.Address.iSockaddrLength)
+        host = decode_sockaddr(WINDOWS.sockaddr, raw).host.partition("%")[0]
+        text = f"{host}/{unicast.OnLinkPrefixLength}"
+        if ":" in host:
+            ipv6.append(IPv6Interface(text))
+        else:
+            ipv4.append(IPv4Interface(text))
+    link_address = bytes(adapter.PhysicalAddress)[: adapter.PhysicalAddressLength]
+    return Interface(
+        name=adapter.FriendlyName,
+        # Both families have the same index; a family that is switched off has 0.
+        index=adapter.IfIndex or adapter.Ipv6IfIndex,
+        description=adapter.Description,
+        ipv4_addresses=tuple(ipv4),
+        ipv6_addresses=tuple(ipv6),
+        link_address=link_address.hex(":") if len(link_address) == 6 else None,
+        mtu=adapter.Mtu,
+        is_up=adapter.OperStatus == IF_OPER_STATUS_UP,
+        is_loopback=adapter.IfType == IF_TYPE_SOFTWARE_LOOPBACK,
+        is_multicast=not adapter.Flags & IP_ADAPTER_NO_MULTICAST,
+    )
+
+
+def best_interface(group: Group, interfaces: Sequence[Interface]) -> Interface | None:
+    """Return which of some interfaces this machine routes a group to; `None` without a route."""
+    index = ctypes.c_uint32()
+    error = get_best_interface(
+        encode_sockaddr(WINDOWS.sockaddr, group.address), ctypes.byref(index)
+    )
+    # Several errors mean that there is no route, and no error means anything else.
+    if error:
+        return None
+    return next((interface for interface in interfaces if interface.index == index.value), None)

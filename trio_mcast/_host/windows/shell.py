@@ -1,0 +1,46 @@
+"""Sockets, interfaces, routes and waiting on Windows."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..._plan.socket_spec import SocketSpec
+from ..._platform.model import Platform
+from ..._values.addresses import Group
+from ..._values.interface import Interface
+from ..poller import OnFailure
+from ..protocols import InterfaceWatcher, McastSocket, Poller
+
+if not TYPE_CHECKING or sys.platform == "win32":
+    from .interfaces import best_interface, read_windows_interfaces
+    from .socket import WindowsPoller, WindowsSocket
+    from .watch import WindowsWatcher
+
+assert not TYPE_CHECKING or sys.platform == "win32"
+
+
+class WindowsShell:
+    """A `Shell` for Windows."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+
+    def wrap_socket(
+        self, sock: socket.socket, socket_spec: SocketSpec, applied: frozenset[str]
+    ) -> McastSocket:
+        return WindowsSocket(sock, socket_spec, self.platform, applied)
+
+    def list_interfaces(self) -> list[Interface]:
+        return read_windows_interfaces()
+
+    def routed_interface(self, group: Group, interfaces: Sequence[Interface]) -> Interface | None:
+        return best_interface(group, interfaces)
+
+    def open_poller(self, fail: OnFailure) -> Poller:
+        return WindowsPoller(fail)
+
+    def watch(self, *, routes: bool) -> InterfaceWatcher:
+        return WindowsWatcher(routes=routes)

@@ -1,0 +1,235 @@
+"""`watch_interfaces`: the changes of this machine's interfaces, as a channel.
+
+Decision: no task
+=================
+
+A task that looks and fills a channel needs a bound: changes that nobody takes would pile up, and a
+program that takes few would get old ones. So nothing runs in between. `receive` itself waits until
+the system says that something happened, looks, and works out what is different from the last look.
+While nobody receives, the system's messages wait in a socket, and any number of them is answered by
+one look: what has come and gone in the meantime is not told. And nothing can outlive the block.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Literal
+
+import attrs
+import trio
+
+from ._host.current import current_host
+from ._host.protocols import Host, InterfaceWatcher
+from ._live import Closeable, at_end
+from ._plan.selecting import by_zone, parse_selectors, select_interfaces
+from ._values.addresses import AddressLike, parse_group
+from ._values.interface import Interface, InterfaceSelectors
+
+
+@attrs.frozen
+class InterfaceChange:
+    """An interface of this machine that came, went or changed.
+
+    An interface is known by its index. One that was renamed has ``"changed"``; one that was removed
+    and made again under the same name has another index, and is ``"removed"`` and then ``"added"``.
+
+    Attributes:
+        before: The interface as it was; `None` if it was added.
+        after: The interface as it is; `None` if it was removed.
+        kind: ``"added"``, ``"removed"`` or ``"changed"``. It follows from the other two.
+    """
+
+    before: Interface | None
+    after: Interface | None
+    kind: Literal["added", "removed", "changed"] = attrs.field(init=False)
+
+    @kind.default
+    def _kind_of_the_two(self) -> Literal["added", "removed", "changed"]:
+        if self.before is None and self.after is None:
+            raise ValueError("a change has a before, an after, or both, not neither")
+        if self.before is None:
+            return "added"
+        return "removed" if self.after is None else "changed"
+
+    @property
+    def interface(self) -> Interface:
+        """The interface as it is now or, if it was removed, as it was."""
+        either = self.after or self.before
+        assert either is not None
+        return either
+
+
+def interface_changes(
+    before: Iterable[Interface], after: Iterable[Interface]
+) -> tuple[InterfaceChange, ...]:
+    """What leads from one list of interfaces to another.
+
+    What was removed comes first, then what changed, then what was added, each by index: whoever
+    keeps interfaces by name meets no name twice, unless interfaces have swapped theirs.
+    """
+    old = {item.index: item for item in before}
+    new = {item.index: item for item in after}
+    removed = [InterfaceChange(old[index], None) for index in sorted(old.keys() - new.keys())]
+    changed = [
+        InterfaceChange(old[index], new[index])
+        for index in sorted(old.keys() & new.keys())
+        if old[index] != new[index]
+    ]
+    added = [InterfaceChange(None, new[index]) for index in sorted(new.keys() - old.keys())]
+    return (*removed, *changed, *added)
+
+
+def list_interfaces() -> list[Interface]:
+    """Every network interface of this machine, by index; also those that are down or addressless.
+
+    Returns:
+        A list of `Interface` values, as things are now: they do not follow later changes.
+
+    Raises:
+        McastError: The system refused.
+    """
+    return current_host().list_interfaces()
+
+
+def find_interfaces(selector: InterfaceSelectors | None) -> list[Interface]:
+    """The interfaces that ``interfaces=selector`` means to `open_mcast_receiver`.
+
+    Args:
+        selector: A name, an index, an address, an `Interface`, or an iterable of these; `None` for
+            every interface that is up, capable of multicast and not loopback.
+
+    Returns:
+        A list of `Interface` values in the order of the selectors, each once.
+
+    Raises:
+        TypeError: The selector is none of these.
+        ValueError: The iterable is empty.
+        InterfaceNotFoundError: It matches no interface; the message lists those there are.
+        AmbiguousInterfaceError: An address is on two interfaces.
+    """
+    selections = select_interfaces(parse_selectors(selector), list_interfaces())
+    return list(dict.fromkeys(selection.interface for selection in selections))
+
+
+def default_interface(group: AddressLike = "239.0.0.0") -> Interface | None:
+    """The interface to which the system would send a group's datagrams. Sends nothing.
+
+    Asks the system's routing. A default gateway is not needed, only a route that covers the group.
+
+    Args:
+        group: The group; the default stands for IPv4 groups at large. With a zone, the zone's
+            interface is the answer.
+
+    Returns:
+        The interface, or `None` if the system has no route for the group; that is always so for an
+        IPv6 group of link-local scope without a zone.
+
+    Raises:
+        TypeError: The group is not a `str` or an address object.
+        ValueError: It is not a multicast address.
+        InterfaceNotFoundError: Its zone names no interface.
+    """
+    parsed = parse_group(group)
+    host = current_host()
+    if parsed.zone is not None:
+        return by_zone(parsed.zone, host.list_interfaces())
+    return host.default_interface(parsed)
+
+
+def watch_interfaces() -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[InterfaceChange]]:
+    """Follow the interfaces of this machine as they come, go and change.
+
+    ``async with watch_interfaces() as changes``: from when the block has been entered, every
+    difference to how the interfaces were then comes as an `InterfaceChange`: one was added, one was
+    removed, or one has another name, address, MTU or anything else that an `Interface` has.
+    `list_interfaces` inside the block gives what there is. A change that happens between entering
+    and that call is in the list and comes as a change, too.
+
+    The channel's ``receive()`` and ``async for`` give one change at a time. Of what happened at the
+    same time, what was removed comes first, then what changed, then what was added, each by index.
+    One after the other, the changes lead from how it was to how it is; none is empty or told twice.
+    But they are not a record of everything that happened: what is there too briefly is not told,
+    and what happens within some milliseconds, or while nobody receives, is told as its result. So
+    it does no harm to receive seldom: nothing piles up.
+
+    Several tasks may receive: each change goes to one of them. The channel never ends by itself.
+    Nothing is sent, no privilege is needed, and no task runs.
+
+    Returns:
+        An asynchronous context manager that gives a `trio.abc.ReceiveChannel` of `InterfaceChange`.
+
+    Raises:
+        SocketSetupError: The system refused. On entering, nothing stays open then. When receiving,
+            nothing is lost: the next call looks again.
+        trio.ClosedResourceError: When receiving: the block was left or the channel was closed,
+            before or while waiting.
+
+    Cancellation:
+        Entering, leaving and receiving are checkpoints. If entering is cancelled, nothing stays
+        open. If receiving is cancelled, no change has been taken: the next call gives it.
+
+    Platforms:
+        Linux; Windows, run under Wine only; macOS and FreeBSD, where it was never run. A
+        change comes some 20 milliseconds after it happened, and up to 100 when there are many. On
+        macOS, one that the routing socket does not tell of comes with the next that it does. Under
+        Wine, which does not tell, interfaces are compared once a second.
+    """
+    return _watch_interfaces()
+
+
+@asynccontextmanager
+async def _watch_interfaces() -> AsyncIterator[trio.abc.ReceiveChannel[InterfaceChange]]:
+    host = current_host()
+    await trio.lowlevel.checkpoint()
+    # Before the first look: what changes after it is then noticed, too.
+    watcher = host.watch()
+    with at_end(watcher.close):  # Also if the first look is refused.
+        changes = _InterfaceChanges(host, watcher)
+        with at_end(changes.close):
+            yield changes
+    await trio.lowlevel.checkpoint()
+
+
+class _InterfaceChanges(Closeable, trio.abc.ReceiveChannel[InterfaceChange]):
+    def __init__(self, host: Host, watcher: InterfaceWatcher) -> None:
+        self._host = host
+        self._watcher = watcher
+        self._last = host.list_interfaces()
+        # What the last look has shown and nobody has taken yet.
+        self._pending: deque[InterfaceChange] = deque()
+        # Whether something may have changed since the last look.
+        self._stale = False
+        self._closed = False
+        # One task at a time waits and looks; the others then find what it has left.
+        self._turn = trio.StrictFIFOLock()
+
+    async def receive(self) -> InterfaceChange:
+        self._check_open()
+        async with self._turn:
+            self._check_open()
+            while not self._pending:
+                if not self._stale:
+                    await self._watcher.wait()
+                    self._stale = True  # No checkpoint lies between this and the end of the wait.
+                self._look()
+            return self._pending.popleft()
+
+    def _look(self) -> None:
+        now = self._host.list_interfaces()
+        self._pending.extend(interface_changes(self._last, now))
+        self._last, self._stale = now, False
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("watching the interfaces has ended")
+
+    def close(self) -> None:
+        self._closed = True
+        self._pending.clear()
+        self._watcher.close()
+
+    async def aclose(self) -> None:
+        self.close()
+        await trio.lowlevel.checkpoint()

@@ -1,0 +1,45 @@
+"""Socket options that several kinds of sockets share. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .._platform import options as layout
+from .._platform.model import Platform
+from .._platform.options import SocketOption
+from .._values.addresses import Family
+from .wanted import ReceiveRequest
+
+# What a receiver asks for if not told otherwise. The usual default of Linux, 208 KiB, holds some
+# 270 small datagrams, because each is charged with the kernel's bookkeeping for it.
+DEFAULT_RECEIVE_BUFFER_BYTES = 1_048_576
+
+
+def sharing_options(family: Family, platform: Platform) -> Iterator[SocketOption]:
+    """What every socket of a receiver needs to be bound."""
+    for symbol in platform.port_sharing:
+        yield layout.option(platform, symbol, 1, "share the port with other programs")
+    if family == "ipv6":
+        yield ipv6_only(platform)
+
+
+def reading_options(
+    family: Family, request: ReceiveRequest, platform: Platform
+) -> Iterator[SocketOption]:
+    """How every socket of a receiver is read."""
+    if request.receive_ttl:
+        yield layout.receive_ttl(platform, family)
+    if request.receive_timestamp:
+        yield layout.receive_timestamp(platform)
+    units = layout.receive_units(platform)
+    if units is not None and request.receive_units:
+        yield units
+    size = request.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES
+    yield layout.option(platform, "SO_RCVBUF", size, "room for bursts")
+
+
+LOOPBACK_PURPOSE = "whether datagrams sent from this machine are delivered on it"
+
+
+def ipv6_only(platform: Platform) -> SocketOption:
+    return layout.option(platform, "IPV6_V6ONLY", 1, "leave the IPv4 port alone")

@@ -1,0 +1,167 @@
+"""Groups paired with interfaces, and what is missing. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from .._values.addresses import FAMILY_LABEL, Family, Group, family_of
+from .._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError, printable
+from .._values.interface import Interface, InterfaceSelector
+from .selecting import (
+    Selection,
+    by_zone,
+    family_of_selector,
+    is_candidate,
+    select_interfaces,
+    text_of,
+)
+from .socket_spec import MembershipKey
+
+
+@attrs.frozen
+class Pairing:
+    """The interfaces on which groups are wanted, as far as there are any.
+
+    Attributes:
+        pairs: Each wanted pair of a group (without its zone) and an interface, once.
+        missing: Each wanted pair of a group and an interface that does not exist, once. The
+            interface has the index 0, and its name is the selector or zone.
+        problem: The first thing that is missing or does not go together, as the error that it is
+            where nothing may be missing; `None` if there is none.
+    """
+
+    pairs: tuple[tuple[Group, Selection], ...]
+    missing: tuple[tuple[Group, Interface], ...]
+    problem: Exception | None
+
+    def check_complete(self) -> None:
+        """Raise the first problem, if there is one.
+
+        Raises:
+            InterfaceNotFoundError: A selector or a zone names no interface.
+            AmbiguousInterfaceError: An address is on two interfaces.
+            ValueError: A group and the interfaces do not go together.
+        """
+        if self.problem is not None:
+            raise self.problem
+
+
+@attrs.define
+class _Selected:
+    """The interfaces that selectors mean, what stands for those that are missing, and why."""
+
+    selections: list[Selection]
+    absent: list[tuple[Interface, Family | None]]
+    problem: Exception | None
+
+
+def pair_groups(
+    groups: Sequence[Group],
+    selectors: Sequence[InterfaceSelector] | None,
+    interfaces: Sequence[Interface],
+) -> Pairing:
+    """Pair groups with the interfaces that selectors and zones name.
+
+    Args:
+        groups: The groups.
+        selectors: The interfaces; `None` for every candidate.
+        interfaces: The interfaces there are.
+    """
+    selected = _select(groups, selectors, interfaces)
+    pairs: dict[MembershipKey, tuple[Group, Selection]] = {}
+    missing: dict[MembershipKey, tuple[Group, Interface]] = {}
+    for group in groups:
+        text = str(group.address)
+        bare = group if group.zone is None else Group(group.address)
+        try:
+            selections = _selections_for(group, selected, selectors is not None, interfaces)
+        except InterfaceNotFoundError as error:
+            assert group.zone is not None
+            missing.setdefault((text, group.zone), (bare, _placeholder(group.zone)))
+            selected.problem = selected.problem or error
+            continue
+        for selection in selections:
+            pairs.setdefault((text, selection.interface.name), (bare, selection))
+        for interface, family in selected.absent if group.zone is None else ():
+            if family in (None, group.family):
+                missing.setdefault((text, interface.name), (bare, interface))
+    problem = selected.problem or _unserved(groups, selected.selections)
+    return Pairing(tuple(pairs.values()), tuple(missing.values()), problem)
+
+
+def _select(
+    groups: Sequence[Group],
+    selectors: Sequence[InterfaceSelector] | None,
+    interfaces: Sequence[Interface],
+) -> _Selected:
+    if selectors is None:
+        candidates = [Selection(item) for item in interfaces if is_candidate(item)]
+        selected = _Selected(candidates, [], None)
+        if not candidates and any(group.zone is None for group in groups):
+            try:
+                select_interfaces(None, interfaces)
+            except InterfaceNotFoundError as error:
+                selected.problem = error
+        return selected
+    selections: dict[Selection, None] = {}
+    selected = _Selected([], [], None)
+    for selector in selectors:
+        try:
+            selections.update(dict.fromkeys(select_interfaces([selector], interfaces)))
+        except (InterfaceNotFoundError, AmbiguousInterfaceError) as error:
+            # An address that moves is on two interfaces for a moment: then it is on none.
+            family = family_of_selector(selector)
+            selected.absent.append((_placeholder(text_of(selector)), family))
+            selected.problem = selected.problem or error
+    selected.selections = list(selections)
+    return selected
+
+
+def _placeholder(name: str) -> Interface:
+    return Interface(name=name, index=0, is_up=False, is_multicast=False)
+
+
+def _selections_for(
+    group: Group, selected: _Selected, explicit: bool, interfaces: Sequence[Interface]
+) -> list[Selection]:
+    """Return where a group is wanted; put down as a problem if that is nowhere.
+
+    Raises:
+        InterfaceNotFoundError: The group's zone names no interface.
+    """
+    selections = selected.selections
+    if group.zone is not None:
+        zone = by_zone(group.zone, interfaces)
+        if not explicit:
+            return [Selection(zone)]
+        selections = [item for item in selections if item.interface == zone]
+        if not selections and selected.problem is None:
+            chosen = ", ".join(str(selection.interface) for selection in selected.selections)
+            selected.problem = ValueError(
+                f"group {printable(str(group))} names interface {zone}, which interfaces leaves "
+                f"out ({chosen})"
+            )
+    serving = [item for item in selections if item.serves(group.family)]
+    if not serving and selected.problem is None:
+        label = FAMILY_LABEL[group.family]
+        addresses = ", ".join(str(item.address) for item in selections)
+        selected.problem = ValueError(
+            f"group {printable(str(group))} is {label}, but interfaces names only addresses that "
+            f"are not ({addresses}): name the interface itself, or its {label} address"
+        )
+    return serving
+
+
+def _unserved(groups: Sequence[Group], selections: Sequence[Selection]) -> ValueError | None:
+    """Return the error for an address that is of no group's family, if there is one."""
+    for selection in selections:
+        if not any(selection.serves(group.family) for group in groups):
+            assert selection.address is not None
+            label = FAMILY_LABEL[family_of(selection.address)]
+            return ValueError(
+                f"interfaces names the {label} address {selection.address}, but no group is "
+                f"{label}: name the interface instead ({selection.interface.name!r})"
+            )
+    return None

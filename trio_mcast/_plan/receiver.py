@@ -1,0 +1,293 @@
+"""The planner: from what is wanted, the interfaces and a platform to the sockets to open. Pure.
+
+Nothing here asks the operating system anything: the interfaces and the platform are arguments, so
+the plan for any platform can be made, and tested, on any machine.
+
+Decision: one socket = one (interface, group)
+=============================================
+
+A socket can hold many memberships, and the usual way is one socket bound to the wildcard address
+with all of them. Then the kernel hands over every group that the socket *or anyone else on the
+machine* joined (Linux, by default), from every interface, takes unicast away from other programs on
+the port, and stops at 20 memberships. Which group and interface a datagram belongs to has to be
+asked for, per datagram, as ancillary data.
+
+Here each membership has a socket of its own, bound to the group's address where the system allows
+that, and joined on one interface. Group and interface of a datagram are then known from the socket
+it came from. Measured on Linux 6.18: no duplicates, no unicast taken away, no limit but file
+descriptors, and a cost per datagram that is the same with 1 and with 4,000 memberships, because the
+kernel finds sockets by a hash over address and port.
+
+Decision: join first, bind last
+===============================
+
+The order in every textbook is bind, then join. Between the two steps lies a window: a socket that
+has joined "everybody but 10.0.0.9" takes two calls, join and block, and when it is bound already it
+gets the datagrams of 10.0.0.9 between them; a macOS IPv6 socket without a membership gets every
+group on the port. An unbound socket gets nothing at all. So the sockets join first and are bound
+last, and what they get is exact from the first datagram on. Measured on Linux 6.18, two processes
+flooding a group over the loopback interface, and 20,000 sockets opened in turn that exclude them:
+bound first, 14,831 of the sockets got a datagram of the excluded source; bound last, none.
+Windows wants the bind first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import attrs
+
+from .._platform import options as layout
+from .._platform.model import Platform
+from .._platform.options import SocketOption
+from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, family_of
+from .._values.errors import printable
+from .._values.interface import Interface, all_addresses
+from .blocked import SourceRule, excluded_for
+from .common_options import LOOPBACK_PURPOSE, reading_options, sharing_options
+from .pairs import Pairing, pair_groups
+from .selecting import (
+    Selection,
+    family_of_selector,
+    text_of,
+)
+from .socket_spec import (
+    BindAddress,
+    MembershipKey,
+    MembershipPlan,
+    SocketSpec,
+    bind_address,
+    bind_wildcard,
+)
+from .unicast import plan_unicast
+from .wanted import ReceiveRequest
+
+
+def plan_membership(
+    group: Group,
+    selection: Selection,
+    request: ReceiveRequest,
+    excluded_sources: Sequence[IPAddress],
+    own_addresses: frozenset[str],
+    platform: Platform,
+) -> MembershipPlan:
+    """The sockets of a receiver for one group on one interface.
+
+    Args:
+        group: The group, without a zone.
+        selection: The interface.
+        request: What it comes of.
+        excluded_sources: The sources to leave out, of either family.
+        own_addresses: All of this machine's addresses, as text.
+        platform: The platform to plan for.
+    """
+    interface, family = selection.interface, group.family
+    sources = request.sources_of(family)
+    excluded = [source for source in excluded_sources if family_of(source) == family]
+    limit = platform.source_limit.get(family) or max(len(sources), len(excluded), 1)
+    common = tuple(_receiver_options(interface, family, request, platform))
+    local = selection.address or next(iter(interface.addresses(family)), None)
+    # Bound to an address instead of the group, it is given unicast to that address: filtered here.
+    unicast = request.accept_unicast and not platform.binds_to_group and local is not None
+    blocked = excluded[:limit] if platform.blocks_sources else []
+    left_to_system = len(blocked) if platform.filters_blocked and not unicast else 0
+    rejected = frozenset(str(item) for item in excluded[left_to_system:])
+    system_decides = platform.receiver_decides_loopback and not unicast
+    if request.loopback or system_decides or interface.is_loopback:
+        own_addresses = frozenset()
+    sockets = []
+    # Sources beyond what one socket takes go to further sockets: their filters share no source, so
+    # each datagram still comes once. Exclusions cannot be spread like that (each socket would get
+    # what the others exclude): what the system does not filter is rejected after reading.
+    for chunk in [sources[i : i + limit] for i in range(0, len(sources), limit)] or [[]]:
+        joins = _joins(group.address, interface, local, (chunk, blocked), platform)
+        options = (*common, *joins)
+        sockets.append(
+            SocketSpec(
+                family,
+                interface,
+                str(group.address),
+                tuple(str(item) for item in chunk),
+                _receiver_bind(group.address, interface, local, request.port, platform),
+                options,
+                rejected,
+                own_addresses,
+                unicast,
+            )
+        )
+    return MembershipPlan(
+        str(group.address),
+        interface,
+        tuple(str(item) for item in sources),
+        tuple(str(item) for item in excluded),
+        tuple(sockets),
+    )
+
+
+def _joins(
+    group: IPAddress,
+    interface: Interface,
+    local: IPAddress | None,
+    filters: tuple[Sequence[IPAddress], Sequence[IPAddress]],
+    platform: Platform,
+) -> Iterator[SocketOption]:
+    included, excluded = filters
+    for source in included:
+        yield layout.join_source(platform, interface.index, group, source, local)
+    if not included:
+        yield layout.join_group(platform, interface.index, group, local)
+    for source in excluded:
+        block = layout.block_source(platform, interface.index, group, source, local)
+        # Where it filters nothing, the socket is right without it.
+        yield attrs.evolve(block, required=platform.filters_blocked)
+
+
+def _receiver_bind(
+    group: IPAddress,
+    interface: Interface,
+    local: IPAddress | None,
+    port: int,
+    platform: Platform,
+) -> BindAddress:
+    if platform.binds_to_group:
+        return bind_address(group, port, interface.index)
+    if local is None:
+        return bind_wildcard(family_of(group), port)
+    return bind_address(local, port, interface.index if local.is_link_local else 0)
+
+
+def _receiver_options(
+    interface: Interface, family: Family, request: ReceiveRequest, platform: Platform
+) -> Iterator[SocketOption]:
+    yield from sharing_options(family, platform)
+    exact = platform.exact_groups.get(family)
+    if exact is not None:
+        yield layout.exact_groups(platform, exact)
+    restriction = layout.interface_restriction(platform, family, interface.name, interface.index)
+    if restriction is not None:
+        yield restriction
+    if platform.receiver_decides_loopback:
+        yield layout.family_option(
+            platform,
+            "loopback",
+            family,
+            # The loopback interface always delivers.
+            int(request.loopback or interface.is_loopback),
+            LOOPBACK_PURPOSE,
+        )
+    if not platform.binds_to_group:
+        symbol = "IP_PKTINFO" if family == "ipv4" else "IPV6_PKTINFO"
+        yield layout.option(platform, symbol, 1, "tell the group's datagrams from unicast")
+    yield from reading_options(family, request, platform)
+
+
+def plan_request(
+    request: ReceiveRequest,
+    rules: Sequence[SourceRule],
+    interfaces: Sequence[Interface],
+    platform: Platform,
+    *,
+    strict: bool,
+    known: Mapping[MembershipKey, MembershipPlan] | None = None,
+) -> Iterator[MembershipPlan]:
+    """Plan the memberships that a request comes to, one by one as they are taken.
+
+    Args:
+        request: What is wanted.
+        rules: The blocked sources; of several about one source, the last that applies counts.
+        interfaces: The interfaces there are.
+        platform: The platform to plan for.
+        strict: Whether nothing may be missing. Else what is there is planned; and what is wanted on
+            an interface that is not there is a plan without sockets, for an interface of index 0
+            whose name is the selector.
+        known: Plans for groups which are known to be right as they are: they are not worked out
+            again.
+
+    Raises:
+        InterfaceNotFoundError: A selector or a zone names no interface, and it is ``strict``.
+        AmbiguousInterfaceError: An address is on two interfaces, and it is ``strict``.
+        ValueError: A group and the interfaces do not go together, and it is ``strict``.
+    """
+    pairing = pair_groups(request.groups, request.selectors, interfaces)
+    if strict:
+        pairing.check_complete()
+    rules = [rule for rule in rules if rule.is_for(request.number)]
+    plans = _plan_all(request, rules, pairing, (interfaces, platform), known or {})
+    return (plan for plan in plans if not request.has_left(plan))
+
+
+def _plan_all(
+    request: ReceiveRequest,
+    rules: Sequence[SourceRule],
+    pairing: Pairing,
+    machine: tuple[Sequence[Interface], Platform],
+    known: Mapping[MembershipKey, MembershipPlan],
+) -> Iterator[MembershipPlan]:
+    """Plan all that a request comes to, also what was left of it."""
+    interfaces, platform = machine
+    own_addresses = all_addresses(interfaces)
+    for group, selection in pairing.pairs:
+        text, interface = str(group.address), selection.interface
+        plan = known.get((text, interface.name))
+        if plan is None:
+            excluded = excluded_for(request, rules, text, interface)
+            plan = plan_membership(group, selection, request, excluded, own_addresses, platform)
+        yield plan
+    for group, interface in pairing.missing:
+        text = str(group.address)
+        excluded = excluded_for(request, rules, text, interface)
+        yield MembershipPlan(
+            text,
+            interface,
+            _texts(request.sources, group.family),
+            _texts(excluded, group.family),
+            (),
+        )
+    if request.accepts_unicast:
+        for excluded, pairs in _by_exclusion(request, rules, pairing).items():
+            yield from plan_unicast(pairs, request, excluded, *machine)
+
+
+def check_served(request: ReceiveRequest, plans: Iterable[MembershipPlan]) -> None:
+    """All that a request names is there for something, also where interfaces are missing.
+
+    Args:
+        request: What is wanted.
+        plans: Its plans.
+
+    Raises:
+        ValueError: A group and the interfaces do not go together.
+    """
+    if request.selectors is None:
+        return
+    served = {plan.group for plan in plans}
+    names = printable(", ".join(map(text_of, request.selectors)))
+    for group in request.groups:
+        if str(group.address) not in served:
+            raise ValueError(
+                f"group {printable(str(group))} cannot be received on what interfaces names "
+                f"({names})"
+            )
+    for selector in request.selectors:
+        family = family_of_selector(selector)
+        if family is not None and all(group.family != family for group in request.groups):
+            label = FAMILY_LABEL[family]
+            raise ValueError(
+                f"interfaces names the {label} address {printable(text_of(selector))}, but no "
+                f"group is {label}: name the interface instead"
+            )
+
+
+def _texts(sources: Sequence[IPAddress] | None, family: Family) -> tuple[str, ...]:
+    return tuple(str(item) for item in sources or () if family_of(item) == family)
+
+
+def _by_exclusion(
+    request: ReceiveRequest, rules: Sequence[SourceRule], pairing: Pairing
+) -> dict[tuple[IPAddress, ...], list[tuple[Group, Selection]]]:
+    """Return the pairs by the sources whose unicast is left out on their interfaces."""
+    pairs: dict[tuple[IPAddress, ...], list[tuple[Group, Selection]]] = {}
+    for group, selection in pairing.pairs:
+        excluded = excluded_for(request, rules, None, selection.interface)
+        pairs.setdefault(excluded, []).append((group, selection))
+    return pairs

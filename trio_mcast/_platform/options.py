@@ -1,0 +1,340 @@
+"""The encoders: from a request and a platform to a socket option with the very bytes. Pure."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+import attrs
+
+from .._values.addresses import Family, IPAddress, encode_sockaddr, family_of
+from .model import Platform
+
+
+@attrs.frozen
+class SocketOption:
+    """One socket option of a plan, with everything that ``setsockopt`` needs.
+
+    Attributes:
+        symbol: The option's C name, such as ``"MCAST_JOIN_GROUP"``.
+        level: The level's number on the plan's platform.
+        number: The option's number on the plan's platform.
+        value: An int, passed as a C int, or the bytes of a structure.
+        after_bind: Whether the option is set after the bind instead of before.
+        purpose: The reason for the option, in one line for people.
+        fallback: The option to set instead where the system refuses this one; `None` if no other
+            would do.
+        required: Whether a refusal, with no fallback left, is an error. An option that is not
+            required makes the socket faster, or ready for more; the socket is right without.
+    """
+
+    symbol: str
+    level: int
+    number: int
+    value: int | bytes
+    after_bind: bool
+    purpose: str
+    fallback: SocketOption | None = None
+    required: bool = True
+
+
+def option(
+    platform: Platform,
+    symbol: str,
+    value: int | bytes,
+    purpose: str,
+    *,
+    family: Family = "ipv4",
+    after_bind: bool = False,
+    fallback: SocketOption | None = None,
+) -> SocketOption:
+    """Return a socket option by symbol.
+
+    Raises:
+        ValueError: The platform does not have the option.
+    """
+    number = platform.constants.get(symbol)
+    if number is None:
+        raise ValueError(f"{platform.name} has no socket option {symbol}")
+    level = platform.level(symbol, family)
+    return SocketOption(symbol, level, number, value, after_bind, purpose, fallback)
+
+
+def group_req(platform: Platform, index: int, group: IPAddress) -> bytes:
+    """Encode a ``struct group_req``: an interface's index and a group."""
+    layout = platform.group_request
+    raw = bytearray(layout.group_req_size)
+    struct.pack_into("=I", raw, 0, index)
+    _put_sockaddr(platform, raw, layout.group_offset, group)
+    return bytes(raw)
+
+
+def group_source_req(platform: Platform, index: int, group: IPAddress, source: IPAddress) -> bytes:
+    """Encode a ``struct group_source_req``: an interface's index, a group and a source."""
+    layout = platform.group_request
+    raw = bytearray(layout.group_source_req_size)
+    struct.pack_into("=I", raw, 0, index)
+    _put_sockaddr(platform, raw, layout.group_offset, group)
+    _put_sockaddr(platform, raw, layout.source_offset, source)
+    return bytes(raw)
+
+
+def _put_sockaddr(platform: Platform, raw: bytearray, offset: int, address: IPAddress) -> None:
+    encoded = encode_sockaddr(platform.sockaddr, address)
+    raw[offset : offset + len(encoded)] = encoded
+
+
+def join_group(
+    platform: Platform, index: int, group: IPAddress, address: IPAddress | None
+) -> SocketOption:
+    """Join a group on an interface, from any source.
+
+    Args:
+        platform: The platform of the option.
+        index: The interface's index.
+        group: The group.
+        address: An address of the interface, for the older option that goes by address; `None` if
+            the interface has none.
+    """
+    fallback = None
+    if platform.join_fallback:
+        fallback = _older_join(platform, index, group, address)
+    return option(
+        platform,
+        "MCAST_JOIN_GROUP",
+        group_req(platform, index, group),
+        f"join {group} from any source",
+        family=family_of(group),
+        after_bind=not platform.joins_before_bind,
+        fallback=fallback,
+    )
+
+
+def _older_join(
+    platform: Platform, index: int, group: IPAddress, address: IPAddress | None
+) -> SocketOption | None:
+    purpose = f"join {group} from any source, where MCAST_JOIN_GROUP is not to be had"
+    if family_of(group) == "ipv6":
+        value = group.packed + struct.pack("=I", index)  # struct ipv6_mreq
+        return option(platform, "IPV6_JOIN_GROUP", value, purpose, after_bind=True)
+    if address is None:
+        return None
+    value = group.packed + address.packed  # struct ip_mreq: group, interface
+    return option(platform, "IP_ADD_MEMBERSHIP", value, purpose, after_bind=True)
+
+
+def join_source(
+    platform: Platform, index: int, group: IPAddress, source: IPAddress, address: IPAddress | None
+) -> SocketOption:
+    """Join a group on an interface, from one source more."""
+    return _source_option(
+        platform,
+        ("MCAST_JOIN_SOURCE_GROUP", "IP_ADD_SOURCE_MEMBERSHIP"),
+        group_source_req(platform, index, group, source),
+        (group, source, address),
+        f"join {group} from {source} only",
+    )
+
+
+def block_source(
+    platform: Platform, index: int, group: IPAddress, source: IPAddress, address: IPAddress | None
+) -> SocketOption:
+    """Leave one source out of a group that was joined from any source."""
+    return _source_option(
+        platform,
+        ("MCAST_BLOCK_SOURCE", "IP_BLOCK_SOURCE"),
+        group_source_req(platform, index, group, source),
+        (group, source, address),
+        f"leave {source} out of {group}",
+    )
+
+
+def unblock_source(platform: Platform, block: SocketOption) -> SocketOption:
+    """Return the option that undoes a `block_source`: the same bytes under another number."""
+    symbol = block.symbol.replace("BLOCK", "UNBLOCK")
+    fallback = None if block.fallback is None else unblock_source(platform, block.fallback)
+    return attrs.evolve(
+        block,
+        symbol=symbol,
+        number=platform.constants[symbol],
+        purpose=block.purpose.replace("leave", "let", 1).replace(" out of ", " in again to ", 1),
+        fallback=fallback,
+    )
+
+
+def _source_option(
+    platform: Platform,
+    symbols: tuple[str, str],
+    value: bytes,
+    addresses: tuple[IPAddress, IPAddress, IPAddress | None],
+    purpose: str,
+) -> SocketOption:
+    group, source, address = addresses
+    symbol, older = symbols
+    fallback = None
+    if platform.join_fallback and isinstance(group, IPv4Address) and address is not None:
+        # struct ip_mreq_source orders its fields group, source, interface everywhere but on Linux,
+        # and Linux never needs this fallback.
+        mreq_source = group.packed + source.packed + address.packed
+        note = f"{purpose}, where {symbol} is not to be had"
+        fallback = option(platform, older, mreq_source, note, after_bind=True)
+    return option(
+        platform,
+        symbol,
+        value,
+        purpose,
+        family=family_of(group),
+        after_bind=not platform.joins_before_bind,
+        fallback=fallback,
+    )
+
+
+def multicast_interface(
+    platform: Platform, family: Family, index: int, address: IPAddress | None = None
+) -> SocketOption:
+    """Send multicast through one interface, whatever the routes say.
+
+    Args:
+        platform: The platform of the option.
+        family: The socket's family.
+        index: The interface's index.
+        address: An address of the interface, for systems that may need the address instead.
+    """
+    purpose = "send multicast through this interface"
+    if family == "ipv6":
+        return option(platform, "IPV6_MULTICAST_IF", index, purpose)
+    if platform.multicast_if_takes_mreqn:
+        value = struct.pack("=4s4si", bytes(4), bytes(4), index)  # struct ip_mreqn
+    else:
+        value = struct.pack("!I", index)
+    fallback = None
+    if platform.join_fallback and address is not None:
+        # The older form of the option, which Windows tells from an index by its size: no address
+        # that an interface can have is in 0.0.0.0/8.
+        note = f"{purpose}, named by its address"
+        fallback = option(platform, "IP_MULTICAST_IF", address.packed, note)
+    return option(platform, "IP_MULTICAST_IF", value, purpose, fallback=fallback)
+
+
+# By family, the options that both families have under different names.
+_PER_FAMILY: dict[str, dict[Family, str]] = {
+    "ttl": {"ipv4": "IP_MULTICAST_TTL", "ipv6": "IPV6_MULTICAST_HOPS"},
+    "loopback": {"ipv4": "IP_MULTICAST_LOOP", "ipv6": "IPV6_MULTICAST_LOOP"},
+    "traffic_class": {"ipv4": "IP_TOS", "ipv6": "IPV6_TCLASS"},
+}
+
+
+def family_option(
+    platform: Platform, what: str, family: Family, value: int, purpose: str
+) -> SocketOption:
+    """Return the option ``"ttl"``, ``"loopback"`` or ``"traffic_class"`` of one family."""
+    return option(platform, _PER_FAMILY[what][family], value, purpose)
+
+
+def receive_ttl(platform: Platform, family: Family) -> SocketOption:
+    """Have the ttl of each datagram delivered with it."""
+    symbol = "IP_RECVTTL"
+    if family == "ipv6":
+        # Windows has one name for the request and the data.
+        has_request = "IPV6_RECVHOPLIMIT" in platform.constants
+        symbol = "IPV6_RECVHOPLIMIT" if has_request else "IPV6_HOPLIMIT"
+    return option(platform, symbol, 1, "deliver the ttl with each datagram")
+
+
+def receive_timestamp(platform: Platform) -> SocketOption:
+    """Have the kernel's arrival time of each datagram delivered with it.
+
+    Raises:
+        ValueError: The platform has no arrival times for UDP.
+    """
+    if platform.timestamps is None:
+        raise ValueError(f"receive_timestamp is not to be had on {platform.name}")
+    return option(
+        platform, platform.timestamps.option, 1, "deliver the arrival time with each datagram"
+    )
+
+
+def exact_groups(platform: Platform, symbol: str) -> SocketOption:
+    """Keep out groups that only other sockets on this machine have joined."""
+    plain = option(platform, symbol, 0, "only what this socket has joined itself")
+    # Linux has the option for IPv6 since 4.20. Before, a socket that has joined the group of its
+    # bind, and is bound to one interface, gets the same without (inet6_mc_check in the kernel).
+    return attrs.evolve(plain, required=symbol != "IPV6_MULTICAST_ALL")
+
+
+def receive_units(platform: Platform) -> SocketOption | None:
+    """Take datagrams that were sent in one go as one unit, where the platform can."""
+    if "UDP_GRO" not in platform.constants:
+        return None
+    plain = option(platform, "UDP_GRO", 1, "read datagrams that came as one unit in one go")
+    return attrs.evolve(plain, required=False)  # Linux 5.0 and later
+
+
+def interface_restriction(
+    platform: Platform, family: Family, name: str, index: int
+) -> SocketOption | None:
+    """Keep a socket to the datagrams of one interface, where a membership does not suffice."""
+    symbol = platform.interface_restriction.get(family)
+    if symbol is None:
+        return None
+    fallback_symbol = platform.restriction_fallback.get(family)
+    fallback = None
+    if fallback_symbol is not None:
+        purpose = "tell the interface of each datagram, to leave out those of others"
+        fallback = option(platform, fallback_symbol, 1, purpose)
+    value: int | bytes = index
+    if symbol == "SO_BINDTODEVICE":
+        value = _device(name)
+    return option(platform, symbol, value, "only datagrams of this interface", fallback=fallback)
+
+
+def early_bind(platform: Platform, family: Family) -> SocketOption | None:
+    """Let a socket be bound to an address that is not usable yet, where the platform can.
+
+    A new IPv6 address is not usable until the system has checked that no other host has the same.
+    The address is listed before.
+    """
+    symbol = {"ipv4": "IP_FREEBIND", "ipv6": "IPV6_FREEBIND"}[family]
+    if symbol not in platform.constants:
+        return None
+    plain = option(platform, symbol, 1, "bind also to an address that is not usable yet")
+    return attrs.evolve(plain, required=False)  # For IPv6 since Linux 4.15
+
+
+def unicast_only(platform: Platform, family: Family) -> Iterator[SocketOption]:
+    """Keep a socket that is bound to an address of this machine to unicast to the address."""
+    if platform.groups_leak.get(family):
+        yield option(platform, platform.groups_leak[family], 1, "no datagrams of groups")
+    if not platform.binds_to_group:
+        purpose = "tell unicast from broadcasts, which come too"
+        for symbol in platform.packet_info[family]:
+            yield option(platform, symbol, 1, purpose)
+
+
+def _device(name: str) -> bytes:
+    return os.fsencode(name) + b"\0"
+
+
+def unicast_restriction(platform: Platform, family: Family, name: str) -> Iterator[SocketOption]:
+    """Keep a socket that has joined nothing and is bound to no address to one interface's unicast.
+
+    Linux can do so. Elsewhere each datagram is to tell its destination and the interface of
+    arrival, so that unwanted datagrams can be left out.
+    """
+    purpose = "tell where each datagram was sent and arrived, to leave out what is not for this one"
+    packet_info = [option(platform, symbol, 1, purpose) for symbol in platform.packet_info[family]]
+    if "SO_BINDTODEVICE" not in platform.constants:
+        yield from packet_info
+        return
+    # Required, also where a receiver could do without it (IPv6 before Linux 4.20): a socket without
+    # any membership gets every group there.
+    yield option(platform, platform.exact_groups[family], 0, "no datagrams of groups")
+    yield option(
+        platform,
+        "SO_BINDTODEVICE",
+        _device(name),
+        "only datagrams of this interface",
+        fallback=packet_info[0],
+    )

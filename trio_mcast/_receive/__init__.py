@@ -1,0 +1,1 @@
+"""Receivers: memberships, reading, counting, and the queue to the program."""

@@ -1,0 +1,114 @@
+"""`DatagramChannel`: how datagrams are taken from a receiver, and from the replies of a sender."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+import trio
+
+from .._live import Closeable, OpenedOnly
+from .._values.addresses import parse_int
+from .._values.datagram import Datagram
+from .intake import Intake
+
+
+class DatagramChannel(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=OpenedOnly):
+    """Gives the datagrams that were received: what `McastReceiver` is, and `McastSender.replies`.
+
+    It is a `trio.abc.ReceiveChannel`: ``async for datagram in channel`` and ``await
+    channel.receive()`` give one datagram at a time, `receive_batch` and `batches` lists of them,
+    which costs less. Several tasks may receive from one channel: each datagram goes to one of them.
+    It never ends by itself, so there is no `trio.EndOfChannel`.
+    """
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    async def receive(self) -> Datagram:
+        """The next datagram.
+
+        Returns:
+            A `Datagram`. Those from one source to one group on one interface come in the order in
+            which the kernel took them in.
+
+        Raises:
+            trio.ClosedResourceError: It was closed, before or while waiting.
+
+        Cancellation:
+            A checkpoint. If it is cancelled, no datagram has been taken: the next call gives what
+            this one would have.
+        """
+        return await self._intake.queue.get()
+
+    # The inherited one would wait for the end of the channel, and there is none. This one gives the
+    # coroutine of the queue as it is: one frame less to run for each datagram.
+    def __anext__(self) -> Coroutine[Any, Any, Datagram]:
+        return self._intake.queue.get()
+
+    def receive_nowait(self) -> Datagram:
+        """The next datagram, if one has been read already.
+
+        Raises:
+            trio.WouldBlock: There is none right now.
+            trio.ClosedResourceError: It was closed.
+        """
+        return self._intake.queue.get_nowait()
+
+    async def receive_batch(self, max_datagrams: int | None = None) -> list[Datagram]:
+        """At least one datagram, and what else has been read already; does not wait for more.
+
+        Args:
+            max_datagrams: How many at the most, from 1; `None` for as many as were read in one go.
+
+        Raises:
+            TypeError: ``max_datagrams`` is not an int.
+            ValueError: ``max_datagrams`` is less than 1.
+            trio.ClosedResourceError: It was closed, before or while waiting.
+
+        Cancellation:
+            A checkpoint. If it is cancelled, no datagram has been taken.
+        """
+        if max_datagrams is not None:
+            parse_int(max_datagrams, "max_datagrams", 1)
+        return await self._intake.queue.get_batch(max_datagrams)
+
+    def batches(self) -> AsyncIterator[list[Datagram]]:
+        """Iterate over lists of datagrams: ``async for batch in channel.batches()``.
+
+        Each step is a `receive_batch`, with its errors and its cancellation promise.
+        """
+        return _Batches(self)
+
+    def close(self) -> None:
+        """Stop receiving, at once. Idempotent, and not a checkpoint.
+
+        Datagrams that were read and not received are discarded. A sender whose replies are closed
+        goes on sending.
+        """
+        self._intake.stop()
+
+    async def aclose(self) -> None:
+        """`close`, then a checkpoint.
+
+        Leaving the ``async with`` block in which it was opened does the same; calling it earlier is
+        allowed. Afterwards, receiving gives `trio.ClosedResourceError`.
+
+        Cancellation:
+            Everything is closed even if it is cancelled.
+        """
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+
+class _Batches:
+    """The iterator behind `DatagramChannel.batches`."""
+
+    def __init__(self, channel: DatagramChannel) -> None:
+        self._channel = channel
+
+    def __aiter__(self) -> _Batches:
+        return self
+
+    async def __anext__(self) -> list[Datagram]:
+        return await self._channel.receive_batch()

@@ -1,0 +1,50 @@
+"""Opening a receiver."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+
+import trio
+
+from .._host.current import current_host
+from .._live import at_end, running
+from .._plan.common_options import DEFAULT_RECEIVE_BUFFER_BYTES
+from .._plan.wanted import ReceiveRequest
+from .intake import Intake
+from .memberships import Members
+from .queue import DatagramQueue, Overflow
+from .receiver import McastReceiver
+
+
+@asynccontextmanager
+async def open_receiver(
+    request: ReceiveRequest,
+    *,
+    follow_interfaces: bool,
+    allow_missing: bool,
+    max_buffered: int,
+    overflow: Overflow,
+) -> AsyncIterator[McastReceiver]:
+    """Open a receiver for a request, and run it for the length of the block."""
+    host = current_host()
+    await trio.lowlevel.checkpoint()
+    with ExitStack() as stack:
+        watcher = None
+        if follow_interfaces:
+            # Before the first look: what changes after it is then noticed, too.
+            watcher = host.watch()
+            stack.enter_context(at_end(watcher.close))
+        intake = Intake(
+            host,
+            DatagramQueue(max_buffered, overflow=overflow),
+            buffer_asked=request.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
+        )
+        stack.enter_context(at_end(intake.close))
+        members = Members(host, intake)
+        await members.join(request, strict=not allow_missing)
+        receiver = McastReceiver._create(
+            request, intake, members, watcher, allow_missing=allow_missing
+        )
+        async with running(receiver._run, receiver.close, name="receiver"):
+            yield receiver

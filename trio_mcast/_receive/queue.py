@@ -1,0 +1,372 @@
+"""The memory channel between the interface tasks and the program: lists of datagrams, bounded.
+
+Decision: a channel of lists
+============================
+
+Passing each datagram through a channel by itself costs a pass of the scheduler per datagram
+(measured: 13,100 ns, against 1,180 ns with lists). So the tasks that read put what they read in one
+go into one list, and the list goes through the channel. `trio.open_memory_channel` counts items,
+which would be lists; the bound that users care about is one of datagrams. So this is a channel of
+our own, with the rules of Trio's: first come, first served among the consumers, and a consumer that
+is cancelled has taken nothing.
+
+There are two ways in which a datagram reaches a consumer. Either it waits in the queue: then the
+consumer first does its checkpoint, and takes without another one in between. Or the consumer waits:
+then `put` takes for it, first come, first served, and wakes it. So nobody waits while there is
+something in the queue, and nobody who comes later can overtake one who waits.
+
+Decision: who waits reads for itself
+====================================
+
+A datagram that comes alone would wake the reading task, which would put it into the queue, go back
+to wait, and so wake the consumer: two tasks, where a program with a bare socket has one. So between
+two reads a reading task lends what it reads from (`lend`). A consumer that finds the queue empty,
+and nobody waiting before it, borrows it: it waits for the sockets itself, reads, and takes, while
+the reading task is parked. When it returns from that, the task is woken, and reads on, unless the
+consumer has come back by then. (Measured, for one quiet datagram: 1.29 times as long as with a bare
+Trio socket, and 1.53 times without.)
+
+Nothing is lost by it. Between the waiting, which may be cancelled, and the taking there is no
+checkpoint: what the consumer has read is in the queue, or handed over, before anything else
+happens. What another interface's task puts in the meantime ends the consumer's waiting. What it
+leaves, or does not come to take because it is cancelled, goes to those who wait behind it.
+
+Decision: full until half has been taken
+========================================
+
+A queue that was full and has room for one would have the reading task read one datagram, and then
+the next one. So it stays `full` until it has drained to half of the bound.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from itertools import chain, islice
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, get_args
+
+import trio
+
+from .._values.datagram import Datagram
+
+if TYPE_CHECKING:
+    pass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+# What becomes of datagrams when `max_buffered` of them wait.
+Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
+OVERFLOWS: Final[tuple[Overflow, ...]] = get_args(Overflow)
+
+_MEMBERSHIP = attrgetter("group", "interface.name")
+
+
+class Source(Protocol):
+    """What a consumer can borrow, to read for itself."""
+
+    async def read(self) -> list[Datagram]:
+        """Wait until something can be read, and read it. Empty if there was nothing after all.
+
+        A checkpoint, and none behind the reading.
+
+        Raises:
+            trio.ClosedResourceError: Nothing can be read from it any more.
+        """
+
+    def interrupt(self) -> None:
+        """End the waiting in `read`."""
+
+
+class DatagramQueue:
+    """A bounded queue of datagrams, filled with lists and emptied in lists or one by one.
+
+    Attributes:
+        received: How many datagrams were put into it. ``received == delivered + waiting +
+            dropped.total()``, always.
+        delivered: How many were taken.
+        dropped: How many were dropped by the overflow policy, by group and name of the interface.
+        full: Whether so many wait that the overflow policy applies. It does so until half of
+            ``max_buffered`` has been taken.
+    """
+
+    def __init__(
+        self, max_buffered: int, owner: str = "this receiver", overflow: Overflow = "wait"
+    ) -> None:
+        self.received = 0
+        self.delivered = 0
+        self.dropped: Counter[tuple[str | None, str]] = Counter()
+        self.full = False
+        self._max_buffered = max_buffered
+        self._half = max_buffered // 2
+        self._owner = owner
+        self._overflow = overflow
+        # What is left of the list that was taken from last, and the lists behind it.
+        self._head: deque[Datagram] = deque()
+        self._lists: deque[list[Datagram]] = deque()
+        # The tasks that wait, in turn, with how many datagrams each takes at the most; and what
+        # those that were woken have got.
+        self._consumers: OrderedDict[trio.lowlevel.Task, int | None] = OrderedDict()
+        self._handed: dict[trio.lowlevel.Task, list[Datagram]] = {}
+        self._room_made = trio.lowlevel.ParkingLot()
+        # What can be borrowed, in order; what is borrowed; and the task that waits until it is
+        # returned.
+        self._lent: dict[Source, None] = {}
+        self._borrowed: Source | None = None
+        self._lender: trio.lowlevel.Task | None = None
+        # Whether a waiting consumer was served since something was lent the last time.
+        self._served = False
+        self._dropped_total = 0
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many datagrams are in the queue; once closed, how many were when it was closed."""
+        return self.received - self.delivered - self._dropped_total
+
+    def waiting_datagrams(self) -> Iterator[Datagram]:
+        """The datagrams in the queue; it must not change in the meantime."""
+        return chain(self._head, chain.from_iterable(self._lists))
+
+    # Putting
+
+    @property
+    def room(self) -> int:
+        """How many more datagrams may be read in one go.
+
+        None when the queue is `full`, and the policy is to wait. With the others nobody has to look
+        here, but who does has nothing dropped for which there was room.
+        """
+        if not self.full:
+            return self._max_buffered - self.waiting
+        return 0 if self._overflow == "wait" else self._max_buffered
+
+    async def wait_for_room(self) -> None:
+        """Wait until datagrams may be put. A checkpoint only if the queue is full.
+
+        If the policy is to drop, that is after one pass of the scheduler: who is about to take
+        something has it before it can be dropped.
+        """
+        if self.full and self._overflow != "wait":
+            await trio.lowlevel.checkpoint()
+        while self.full and self._overflow == "wait":
+            await self._room_made.park()
+        self._check_open()
+
+    def put(self, batch: list[Datagram]) -> None:
+        """Take over a list of datagrams, at least one.
+
+        If the policy is to wait, no more than there is `room` for, but for the rest of a unit.
+        """
+        self._check_open()
+        self._append(batch)
+        if self._borrowed is None:
+            self._serve()
+        else:
+            self._borrowed.interrupt()  # Who has borrowed came first.
+        self._apply_policy()
+
+    def _append(self, batch: list[Datagram]) -> None:
+        self.received += len(batch)
+        self._lists.append(batch)
+
+    def _serve(self) -> None:
+        """Hand over to those who wait."""
+        while self._consumers and (self._head or self._lists):
+            task, most = self._consumers.popitem(last=False)
+            self._handed[task] = self._deliver(most)
+            trio.lowlevel.reschedule(task)
+            self._served = True
+
+    def _apply_policy(self) -> None:
+        excess = self.waiting - self._max_buffered
+        if excess >= 0:
+            self.full = True
+            if excess and self._overflow == "drop_oldest":
+                self._drop_oldest(excess)
+            elif excess and self._overflow == "drop_newest":
+                self._drop_newest(excess)
+
+    def put_last(self, batch: list[Datagram]) -> None:
+        """Take over what has come to a socket that is being closed; drop what finds no room."""
+        fitting = batch
+        if self._overflow == "wait":
+            fitting = batch[: max(0, self._max_buffered - self.waiting)]
+        if fitting:
+            self.put(fitting)
+        rest = batch[len(fitting) :]
+        self.received += len(rest)
+        self._count_dropped(rest)
+
+    async def lend(self, source: Source) -> None:
+        """Between two reads: return when no consumer is reading, or about to, from this source.
+
+        A checkpoint only if one was served, or reads.
+        """
+        self._lent[source] = None
+        try:
+            if self._served:
+                self._served = False
+                await trio.lowlevel.checkpoint()  # It is likely to come back at once.
+            task = trio.lowlevel.current_task()
+            while self._borrowed is source:
+                self._lender = task
+                await trio.lowlevel.wait_task_rescheduled(self._stop_lending)
+        finally:
+            del self._lent[source]
+
+    def _stop_lending(self, _: object) -> trio.lowlevel.Abort:
+        self._lender = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _drop_oldest(self, count: int) -> None:
+        while count:
+            dropped = self._take(count)
+            self._count_dropped(dropped)
+            count -= len(dropped)
+
+    def _drop_newest(self, count: int) -> None:
+        # All of them are of the list that was put last, of which the beginning may have been taken.
+        newest = self._lists[-1] if self._lists else self._head
+        self._count_dropped([newest.pop() for _ in range(count)])
+        if self._lists and not newest:
+            self._lists.pop()
+
+    def _count_dropped(self, datagrams: list[Datagram]) -> None:
+        self._dropped_total += len(datagrams)
+        self.dropped.update(map(_MEMBERSHIP, datagrams))
+
+    # Taking
+
+    def _take(self, most: int | None) -> list[Datagram]:
+        """The first datagrams of what was put together. There has to be one."""
+        head = self._head
+        if not head:
+            batch = self._lists.popleft()
+            if most is not None and most < len(batch):
+                head.extend(islice(batch, most, None))
+                del batch[most:]
+        elif most is not None and most < len(head):
+            batch = [head.popleft() for _ in range(most)]
+        else:
+            batch = list(head)
+            head.clear()
+        return batch
+
+    def _deliver(self, most: int | None) -> list[Datagram]:
+        batch = self._take(most)
+        self.delivered += len(batch)
+        if self.full and self.waiting <= self._half:
+            self._make_room()
+        return batch
+
+    def _deliver_one(self) -> Datagram:
+        if not self._head:
+            self._head.extend(self._lists.popleft())
+        self.delivered += 1
+        # `waiting`, without the call: this runs for each datagram.
+        if self.full and self.received - self.delivered - self._dropped_total <= self._half:
+            self._make_room()
+        return self._head.popleft()
+
+    def _make_room(self) -> None:
+        self.full = False
+        self._room_made.unpark_all()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError(f"{self._owner} was closed")
+
+    def get_nowait(self) -> Datagram:
+        """The next datagram.
+
+        Raises:
+            trio.WouldBlock: There is none.
+            trio.ClosedResourceError: The queue was closed.
+        """
+        if self._head or self._lists:
+            return self._deliver_one()
+        self._check_open()
+        raise trio.WouldBlock
+
+    async def get(self) -> Datagram:
+        """The next datagram. A checkpoint; if cancelled, nothing has been taken."""
+        if self._head or self._lists:
+            await trio.lowlevel.checkpoint()
+            if self._head or self._lists:  # Unless another consumer was quicker.
+                return self._deliver_one()
+        (datagram,) = await self._next(1)
+        return datagram
+
+    async def get_batch(self, max_datagrams: int | None) -> list[Datagram]:
+        """One or more datagrams, without waiting for more than one. A checkpoint, as `get`."""
+        if self._head or self._lists:
+            await trio.lowlevel.checkpoint()
+            if self._head or self._lists:
+                return self._deliver(max_datagrams)
+        return await self._next(max_datagrams)
+
+    async def _wait(self, most: int | None) -> list[Datagram]:
+        """Wait, in turn, for what comes."""
+        self._check_open()
+        task = trio.lowlevel.current_task()
+        self._consumers[task] = most
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            del self._consumers[task]
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+        if task not in self._handed:
+            self._check_open()
+        return self._handed.pop(task)
+
+    async def _next(self, most: int | None) -> list[Datagram]:
+        """What comes next to an empty queue: read by the consumer itself, or else waited for."""
+        if not self._lent or self._borrowed is not None or self._consumers or self._closed:
+            return await self._wait(most)
+        source = self._borrowed = next(iter(self._lent))
+        try:
+            # What another puts, and closing, end the reading, too.
+            while not (self._head or self._lists or self._closed):
+                try:
+                    batch = await source.read()
+                except trio.ClosedResourceError:
+                    break
+                count = len(batch)
+                if count:
+                    if not (self._head or self._lists) and (most is None or count <= most):
+                        # As if it had been put and taken.
+                        self.received += count
+                        self.delivered += count
+                        return batch
+                    self._append(batch)
+            if self._head or self._lists:
+                return self._deliver(most)
+        finally:
+            self._borrowed = None
+            if self._head or self._lists:
+                self._serve()
+                self._apply_policy()
+            if self._lender is not None:
+                trio.lowlevel.reschedule(self._lender)
+                self._lender = None
+        return await self._wait(most)
+
+    def close(self) -> None:
+        """End it: every call from now on, and every call that waits, gives ClosedResourceError.
+
+        What is in the queue is discarded. Who has been handed something keeps it.
+        """
+        self._closed = True
+        self._head.clear()
+        self._lists.clear()
+        self.full = False
+        self._room_made.unpark_all()
+        if self._borrowed is not None:
+            self._borrowed.interrupt()
+        while self._consumers:
+            task, _ = self._consumers.popitem(last=False)
+            trio.lowlevel.reschedule(task)

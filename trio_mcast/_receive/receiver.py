@@ -1,0 +1,343 @@
+"""`McastReceiver` and its memberships."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from ipaddress import IPv4Address, IPv6Address
+
+import trio
+
+from .._host.protocols import InterfaceWatcher
+from .._live import raise_together
+from .._plan.blocked import SourceRule
+from .._plan.selecting import parse_selectors
+from .._plan.wanted import ReceiveRequest
+from .._values.addresses import AddressLike, parse_groups, parse_sources
+from .._values.interface import Interface, InterfaceSelectors
+from .._values.statistics import ReceiverStatistics
+from .datagram_receiver import DatagramChannel
+from .intake import Intake
+from .meant import keys_meant, names_meant
+from .membership import Membership, _describe
+from .memberships import Members
+
+
+class McastReceiver(DatagramChannel):
+    """Receives datagrams of multicast groups; made by `open_mcast_receiver`.
+
+    It is a `trio.abc.ReceiveChannel`: ``async for datagram in receiver`` and ``await
+    receiver.receive()`` give one datagram at a time, `receive_batch` and `batches` lists of them,
+    which costs less. Several tasks may receive from one receiver: each datagram goes to one of
+    them. A receiver never ends by itself, so there is no `trio.EndOfChannel`.
+    """
+
+    def __init__(
+        self,
+        request: ReceiveRequest,
+        intake: Intake,
+        members: Members,
+        watcher: InterfaceWatcher | None,
+        *,
+        allow_missing: bool,
+    ) -> None:
+        super().__init__(intake)
+        self._request = request
+        self._allow_missing = allow_missing
+        self._members = members
+        self._watcher = watcher
+        self._requests = 0
+        self._tasks = trio.CancelScope()
+        self._last_statistics: ReceiverStatistics | None = None
+
+    async def _run(self) -> None:
+        """The interface tasks and the one that follows, until the receiver is closed."""
+        with self._tasks:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._intake.run, self._members.socket_failed)
+                if self._watcher is not None:
+                    nursery.start_soon(self._members.follow, self._watcher)
+
+    async def join(
+        self,
+        groups: AddressLike | Iterable[AddressLike],
+        *,
+        interfaces: InterfaceSelectors | None = None,
+        sources: AddressLike | Iterable[AddressLike] | None = None,
+        excluded_sources: AddressLike | Iterable[AddressLike] | None = None,
+    ) -> None:
+        """Join more groups, on the receiver's port and with its other options.
+
+        When it returns, the joins are done: what is sent from then on is received. They are kept up
+        as interfaces come and go, like those of the opening.
+
+        Args:
+            groups: One group or several, as for `open_mcast_receiver`.
+            interfaces: Where to join. Default: the interfaces that the receiver was opened with.
+            sources: Receive from these addresses only, as for `open_mcast_receiver`.
+            excluded_sources: Receive from all but these.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: An argument is out of range or not a group, arguments contradict each other,
+                or a group is joined on one of the interfaces already: leave it there first.
+            InterfaceNotFoundError: An interface that was named does not exist, and the receiver was
+                opened without ``allow_missing``.
+            AmbiguousInterfaceError: An address was named that two interfaces have.
+            SocketSetupError: The system refused a step, as for `open_mcast_receiver`.
+            trio.ClosedResourceError: The receiver was closed, before or meanwhile.
+
+        After an error nothing has been joined.
+
+        Cancellation:
+            A checkpoint. If it is cancelled, nothing has been joined.
+        """
+        await self._join(groups, interfaces, sources, excluded_sources)
+
+    async def _join(
+        self,
+        groups: AddressLike | Iterable[AddressLike],
+        interfaces: InterfaceSelectors | None,
+        sources: AddressLike | Iterable[AddressLike] | None,
+        excluded_sources: AddressLike | Iterable[AddressLike] | None,
+    ) -> int:
+        """`join`; the number of the request."""
+        self._check_open()
+        opening = self._request
+        request = opening.another(
+            self._requests + 1,
+            parse_groups(groups),
+            opening.selectors if interfaces is None else parse_selectors(interfaces),
+            parse_sources(sources, "sources"),
+            parse_sources(excluded_sources, "excluded_sources"),
+        )
+        self._requests = request.number
+        await trio.lowlevel.checkpoint()
+        async with self._members.turn:
+            self._check_open()
+            await self._members.join(request, strict=not self._allow_missing)
+        return request.number
+
+    async def leave(
+        self,
+        groups: AddressLike | Iterable[AddressLike],
+        *,
+        interfaces: InterfaceSelectors | None = None,
+    ) -> None:
+        """Leave groups, whichever call joined them.
+
+        Datagrams that have come before are still delivered: those in the kernel's buffers are read
+        now, as far as ``max_buffered`` leaves room, and what finds none is counted as dropped.
+
+        Args:
+            groups: One group or several. A zone narrows a group to that interface.
+            interfaces: Where to leave them. Default: wherever they are joined, waiting or failed;
+                then they are not joined on interfaces that come later, either.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: It is not a group; or one of the groups is not joined, or on one of the
+                interfaces none of them; then nothing has been left.
+            trio.ClosedResourceError: The receiver was closed.
+
+        Cancellation:
+            A checkpoint. If it is cancelled, nothing has been left.
+        """
+        self._check_open()
+        parsed, selectors = parse_groups(groups), parse_selectors(interfaces)
+        await trio.lowlevel.checkpoint()
+        async with self._members.turn:
+            self._check_open()
+            plans = self._members.plans()
+            names = None if selectors is None else names_meant(selectors, plans)
+            everywhere, keys = [], []
+            for group, some in keys_meant(parsed, names, plans).items():
+                if names is None and group.zone is None:
+                    everywhere.append(str(group.address))
+                else:
+                    keys += some
+            await self._members.leave(everywhere, keys)
+
+    def joined(
+        self,
+        groups: AddressLike | Iterable[AddressLike],
+        *,
+        interfaces: InterfaceSelectors | None = None,
+        sources: AddressLike | Iterable[AddressLike] | None = None,
+        excluded_sources: AddressLike | Iterable[AddressLike] | None = None,
+    ) -> AbstractAsyncContextManager[None]:
+        """`join` for the length of an ``async with`` block, and `leave` at its end.
+
+        What the block joined is left when the block is left, in whatever way: by an exception or a
+        cancellation as well. What of it was left before, by `leave` or by closing, is left alone.
+        The body's exceptions leave the block as they are; if leaving the groups fails as well, in
+        an exception group with its error.
+
+        Args:
+            groups: As for `join`.
+            interfaces: As for `join`.
+            sources: As for `join`.
+            excluded_sources: As for `join`.
+
+        Raises:
+            TypeError: On entering, as `join`; so with the other errors.
+
+        Cancellation:
+            Entering and leaving are checkpoints. If entering is cancelled, nothing has been joined;
+            if leaving is cancelled, everything has been left all the same.
+        """
+        return self._joined(groups, interfaces, sources, excluded_sources)
+
+    @asynccontextmanager
+    async def _joined(
+        self,
+        groups: AddressLike | Iterable[AddressLike],
+        interfaces: InterfaceSelectors | None,
+        sources: AddressLike | Iterable[AddressLike] | None,
+        excluded_sources: AddressLike | Iterable[AddressLike] | None,
+    ) -> AsyncIterator[None]:
+        number = await self._join(groups, interfaces, sources, excluded_sources)
+        failures: list[BaseException] = []
+        try:
+            yield
+        except BaseException as error:
+            failures.append(error)
+        try:
+            with trio.CancelScope(shield=True):
+                async with self._members.turn:
+                    await self._members.undo(number)
+        except BaseException as error:
+            failures.append(error)
+        if failures:
+            raise_together(failures)
+        await trio.lowlevel.checkpoint()
+
+    async def block_source(
+        self,
+        source: AddressLike,
+        *,
+        groups: AddressLike | Iterable[AddressLike] | None = None,
+        interfaces: InterfaceSelectors | None = None,
+    ) -> None:
+        """Receive nothing more from a source, in groups that are joined from any source.
+
+        The kernel leaves it out, as far as it takes sources (10 per IPv4 group on Linux, 64 per
+        IPv6 group); beyond that, and on macOS and FreeBSD always, its datagrams are rejected after
+        reading and counted. What has been read before is still delivered.
+
+        Args:
+            source: The address of the source.
+            groups: Where. Default: in every group of its family, also those joined later.
+            interfaces: Where. Default: on every interface, also those that come later.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: It is not the address of a source; or no membership is meant that was joined
+                without ``sources``; or the source is blocked there already.
+            SocketSetupError: The system refused. Then nothing has changed.
+            trio.ClosedResourceError: The receiver was closed.
+
+        Cancellation:
+            A checkpoint. If it is cancelled, nothing has changed.
+        """
+        await self._change_rule(source, True, groups, interfaces)
+
+    async def unblock_source(
+        self,
+        source: AddressLike,
+        *,
+        groups: AddressLike | Iterable[AddressLike] | None = None,
+        interfaces: InterfaceSelectors | None = None,
+    ) -> None:
+        """Receive from a source again that `block_source` or ``excluded_sources`` left out.
+
+        Args:
+            source: The address of the source.
+            groups: Where, of the groups that are joined now. Default: in every group of its family.
+            interfaces: Where. Default: on every interface, also those that come later.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: It is not the address of a source, or it is not blocked there.
+            SocketSetupError: The system refused. Then nothing has changed.
+            trio.ClosedResourceError: The receiver was closed.
+
+        Cancellation:
+            A checkpoint. If it is cancelled, nothing has changed.
+        """
+        await self._change_rule(source, False, groups, interfaces)
+
+    async def _change_rule(
+        self,
+        source: AddressLike,
+        blocked: bool,
+        groups: AddressLike | Iterable[AddressLike] | None,
+        interfaces: InterfaceSelectors | None,
+    ) -> None:
+        self._check_open()
+        if not isinstance(source, (str, IPv4Address, IPv6Address)):
+            raise TypeError(f"source must be one address, not {type(source).__name__}: {source!r}")
+        (address,) = parse_sources(source, "source") or ()
+        parsed = None if groups is None else parse_groups(groups)
+        selectors = parse_selectors(interfaces)
+        await trio.lowlevel.checkpoint()
+        async with self._members.turn:
+            self._check_open()
+            plans = self._members.plans()
+            names = None if selectors is None else names_meant(selectors, plans)
+            last = None if blocked else self._requests
+            if parsed is None:
+                rules = [SourceRule(address, blocked, None, names, last)]
+            else:
+                meant = keys_meant(parsed, names, plans)  # Each is one that is joined there.
+                wide = frozenset(str(item.address) for item in parsed if item.zone is None)
+                rules = [SourceRule(address, blocked, wide, names, last)] if wide else []
+                for group in parsed:
+                    if group.zone is not None:
+                        where = frozenset(name for _, name in meant[group])
+                        texts = frozenset([str(group.address)])
+                        rules.append(SourceRule(address, blocked, texts, where, last))
+            await self._members.change_rules(rules)
+
+    @property
+    def memberships(self) -> tuple[Membership, ...]:
+        """Every group on every interface that was asked for, and how it stands right now.
+
+        Ordered by group as given, then by interface as they came. With ``accept_unicast``, one with
+        a group of `None` follows for each interface that has an address.
+        """
+        return tuple(_describe(member) for _, member in self._members.items())
+
+    @property
+    def interfaces(self) -> tuple[Interface, ...]:
+        """The interfaces with at least one membership that is joined."""
+        joined = (item.interface for item in self.memberships if item.state == "joined")
+        return tuple(dict.fromkeys(joined))
+
+    def statistics(self) -> ReceiverStatistics:
+        """What this receiver has counted so far, as a frozen snapshot.
+
+        It is made when it is asked for, by a look at each socket and at each datagram that waits:
+        enough for every second, too much for every datagram.
+
+        It can still be asked for after closing: then it tells how things stood at the end.
+        """
+        return self._last_statistics or self._intake.statistics()
+
+    def _check_open(self) -> None:
+        if self._last_statistics is not None:
+            raise trio.ClosedResourceError("this receiver was closed")
+
+    def close(self) -> None:
+        """Leave every group and close every socket, at once. Idempotent, and not a checkpoint.
+
+        The kernel sends an IGMP or MLD report for each group that nobody else on this machine has
+        joined. Datagrams that were read and not received are discarded.
+        """
+        if self._last_statistics is None:
+            self._last_statistics = self.statistics()
+            self._members.closed = True
+            if self._watcher is not None:
+                self._watcher.close()
+            self._tasks.cancel()
+            self._intake.close()

@@ -1,0 +1,1 @@
+"""Senders: their sockets, destinations and replies."""

@@ -1,0 +1,1 @@
+"""Values: what goes in and out, without a system or a task. Pure."""

@@ -1,0 +1,276 @@
+"""Addresses: groups, sources, endpoints, and socket addresses as bytes. Pure: no I/O, no OS.
+
+The bytes of a socket address differ between systems (the family's number, and whether a length
+byte comes first), so the functions in this module take a `SockaddrFormat`; each platform table has
+one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Literal, NamedTuple, TypeAlias
+
+import attrs
+
+from .errors import printable
+
+# The largest payload of a UDP datagram over IPv4: 65,535 bytes of IPv4 packet less 20 bytes of IPv4
+# header and 8 of UDP header. (IPv6 could carry 20 bytes more; one limit for both families
+# means that a program does not break when its groups change.)
+MAX_DATAGRAM_BYTES = 65_507
+
+Family: TypeAlias = Literal["ipv4", "ipv6"]
+IPAddress: TypeAlias = IPv4Address | IPv6Address
+
+# The forms in which users may name a group, a source or an address.
+AddressLike: TypeAlias = str | IPv4Address | IPv6Address
+
+# IPv6 multicast scopes (RFC 7346): the low four bits of the second byte.
+LINK_LOCAL_SCOPE = 2
+
+
+class Endpoint(NamedTuple):
+    """A unicast address and a UDP port: where a datagram came from, or can be sent to.
+
+    An endpoint can be given unchanged to ``McastSender.send(to=...)``, and, being a tuple of host
+    and port, to the ``sendto`` of a socket. The source of a datagram can be forged, or be nothing
+    that can be answered: `McastSender.send` refuses it then. There is one trap: a plain Python
+    socket drops the zone of a link-local host; resolve the endpoint first,
+    ``socket.getaddrinfo(*endpoint)[0][4]``.
+
+    Attributes:
+        host: The address as text. A link-local IPv6 address carries its zone: ``"fe80::1%eth0"``.
+            The zone is the interface's name, or its index if there is a "%" in the name.
+        port: The UDP port, 0 to 65535.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = printable(self.host)
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+
+@attrs.frozen
+class Group:
+    """A multicast group: an address, and for IPv6 the zone that was written with it, if any."""
+
+    address: IPAddress
+    zone: str | None = None
+
+    @property
+    def family(self) -> Family:
+        return family_of(self.address)
+
+    def __str__(self) -> str:
+        return str(self.address) if self.zone is None else f"{self.address}%{self.zone}"
+
+
+def family_of(address: IPAddress) -> Family:
+    return "ipv4" if address.version == 4 else "ipv6"
+
+
+def is_link_scoped(address: IPAddress) -> bool:
+    """Tell whether a group's datagrams stay on one link, so that the source is link-local.
+
+    For IPv6 that means scopes up to 2 (RFC 7346); an IPv4 group has no such consequence.
+    """
+    return isinstance(address, IPv6Address) and (address.packed[1] & 0x0F) <= LINK_LOCAL_SCOPE
+
+
+def without_zone(address: IPAddress) -> IPAddress:
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        return IPv6Address(address.packed)
+    return address
+
+
+def parse_address(value: AddressLike, what: str) -> IPAddress:
+    """Parse an address from text or an address object; the zone of an IPv6 address is kept.
+
+    Raises:
+        TypeError: The value is neither text nor an address object.
+        ValueError: The text is not an IPv4 or IPv6 address.
+    """
+    if isinstance(value, (IPv4Address, IPv6Address)):
+        # IPv4Interface is a subclass of IPv4Address, and str() of it has a prefix length.
+        if hasattr(value, "network"):
+            raise TypeError(f"{what} must be an address, not the interface address {value}")
+        return value
+    if not isinstance(value, str):
+        raise TypeError(
+            f"{what} must be a str, IPv4Address or IPv6Address, "
+            f"not {type(value).__name__}: {value!r}"
+        )
+    try:
+        return ip_address(value)
+    except ValueError:
+        raise ValueError(
+            f"{what} {value!r} is not an IPv4 or IPv6 address (host names are not looked up)"
+        ) from None
+
+
+def parse_group(value: AddressLike) -> Group:
+    """Parse a group from text or an address object.
+
+    Raises:
+        TypeError: The value is neither text nor an address object.
+        ValueError: The value is not an address, or not a multicast address.
+    """
+    address = parse_address(value, "group")
+    zone = address.scope_id if isinstance(address, IPv6Address) else None
+    # Not is_multicast alone: newer Pythons (not yet 3.13.0) say so of ::ffff:239.1.2.3, no group.
+    if not address.is_multicast or (address.version == 6 and address.packed[0] != 0xFF):
+        raise ValueError(
+            f"{str(value)!r} is not a multicast group: groups are 224.0.0.0 to 239.255.255.255 "
+            "(239.0.0.0/8 is free for private use) and IPv6 addresses that begin with ff"
+        )
+    return Group(without_zone(address), zone)
+
+
+def listed(value: AddressLike | Iterable[AddressLike], what: str) -> list[AddressLike]:
+    """Return one or several addresses as a list.
+
+    Raises:
+        TypeError: The value is neither an address nor an iterable.
+        ValueError: The iterable is empty.
+    """
+    if isinstance(value, (str, IPv4Address, IPv6Address)):
+        return [value]
+    if isinstance(value, (bytes, bytearray)):
+        raise TypeError(f"{what} must be text, not bytes: {value!r}")
+    try:
+        values = list(value)
+    except TypeError:
+        raise TypeError(
+            f"{what} must be an address or an iterable of addresses, "
+            f"not {type(value).__name__}: {value!r}"
+        ) from None
+    if not values:
+        raise ValueError(f"{what} is empty: name at least one")
+    return values
+
+
+def parse_groups(value: AddressLike | Iterable[AddressLike]) -> tuple[Group, ...]:
+    """Parse one or several groups: duplicates collapse, the order is kept."""
+    return tuple(dict.fromkeys(parse_group(group) for group in listed(value, "groups")))
+
+
+def parse_sources(
+    value: AddressLike | Iterable[AddressLike] | None, what: str
+) -> tuple[IPAddress, ...] | None:
+    """Parse the unicast addresses of ``sources`` or ``excluded_sources``; `None` stays `None`."""
+    if value is None:
+        return None
+    return tuple(dict.fromkeys(_parse_source(source, what) for source in listed(value, what)))
+
+
+def _parse_source(value: AddressLike, what: str) -> IPAddress:
+    address = parse_address(value, what)
+    if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
+        raise ValueError(f"{what}: {str(value)!r} is not the address of a sender")
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        raise ValueError(
+            f"{what}: {str(value)!r} carries a zone, which a source filter cannot: write "
+            f"{str(without_zone(address))!r} and name the interface in interfaces="
+        )
+    return address
+
+
+def parse_port(value: int, what: str, *, lowest: int = 1) -> int:
+    """Return a UDP port after a check.
+
+    Raises:
+        TypeError: The value is not an int.
+        ValueError: The value is not between ``lowest`` and 65535.
+    """
+    return parse_int(value, what, lowest, 65_535)
+
+
+def parse_int(value: int, what: str, lowest: int, highest: int | None = None) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what} must be an int, not {type(value).__name__}: {value!r}")
+    if value < lowest or (highest is not None and value > highest):
+        span = f"at least {lowest}" if highest is None else f"from {lowest} to {highest}"
+        raise ValueError(f"{what} must be {span}, not {value}")
+    return value
+
+
+@attrs.frozen
+class SockaddrFormat:
+    """The format in which a system writes ``sockaddr_in`` and ``sockaddr_in6``.
+
+    Attributes:
+        af_inet: The number of AF_INET.
+        af_inet6: The number of AF_INET6.
+        has_length: Whether the structure begins with a length in one byte and the family in the
+            next (macOS and the BSDs); else the family takes both bytes.
+    """
+
+    af_inet: int
+    af_inet6: int
+    has_length: bool
+
+    def number(self, family: Family) -> int:
+        return self.af_inet if family == "ipv4" else self.af_inet6
+
+
+SOCKADDR_IN_BYTES = 16
+SOCKADDR_IN6_BYTES = 28
+
+
+def encode_sockaddr(
+    layout: SockaddrFormat, address: IPAddress, port: int = 0, scope_id: int = 0
+) -> bytes:
+    """Return a ``sockaddr_in`` (16 bytes) or ``sockaddr_in6`` (28 bytes)."""
+    if isinstance(address, IPv4Address):
+        head = _encode_family(layout, layout.af_inet, SOCKADDR_IN_BYTES)
+        return head + struct.pack("!H4s8x", port, address.packed)
+    head = _encode_family(layout, layout.af_inet6, SOCKADDR_IN6_BYTES)
+    return head + struct.pack("!HI16s", port, 0, address.packed) + struct.pack("=I", scope_id)
+
+
+def _encode_family(layout: SockaddrFormat, family: int, size: int) -> bytes:
+    if layout.has_length:
+        return struct.pack("=BB", size, family)
+    return struct.pack("=H", family)
+
+
+def decode_sockaddr(
+    layout: SockaddrFormat, raw: bytes, zone_name: Callable[[int], str] = str
+) -> Endpoint:
+    """Return the endpoint in the bytes of a ``sockaddr_in`` or ``sockaddr_in6``.
+
+    Args:
+        layout: The format of the system.
+        raw: The bytes; bytes after the structure are ignored.
+        zone_name: The name of an interface index, for the zone of link-local addresses.
+
+    Raises:
+        ValueError: The address is of another family, or the bytes are too few.
+    """
+    if len(raw) < SOCKADDR_IN_BYTES:
+        raise ValueError(f"a socket address of {len(raw)} bytes is too short")
+    family = raw[1] if layout.has_length else struct.unpack_from("=H", raw)[0]
+    if family == layout.af_inet:
+        port, packed = struct.unpack_from("!H4s", raw, 2)
+        return Endpoint(str(IPv4Address(packed)), port)
+    if family != layout.af_inet6:
+        raise ValueError(f"a socket address of family {family} is neither IPv4 nor IPv6")
+    if len(raw) < SOCKADDR_IN6_BYTES:
+        raise ValueError(f"an IPv6 socket address of {len(raw)} bytes is too short")
+    port, _flow, packed = struct.unpack_from("!HI16s", raw, 2)
+    (scope_id,) = struct.unpack_from("=I", raw, 24)
+    return Endpoint(host_with_zone(IPv6Address(packed), scope_id, zone_name), port)
+
+
+def host_with_zone(address: IPAddress, scope_id: int, zone_name: Callable[[int], str]) -> str:
+    """Return the text of an address, with a zone if the address is link-local."""
+    if scope_id and isinstance(address, IPv6Address) and address.is_link_local:
+        return f"{address}%{zone_name(scope_id)}"
+    return str(address)
+
+
+FAMILY_LABEL: dict[Family, str] = {"ipv4": "IPv4", "ipv6": "IPv6"}

@@ -1,0 +1,62 @@
+"""The `Datagram` value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeAlias
+
+from .addresses import Endpoint
+from .interface import Interface
+
+
+# A NamedTuple because one is made per datagram and its constructor counts. Measured: attrs.frozen
+# 414 ns, a NamedTuple 184 ns, and by `make_datagram`, as the fast path does, 117 ns.
+class Datagram(NamedTuple):
+    """One UDP datagram that was received. Immutable.
+
+    Attributes:
+        data: The payload, never cut short: up to 65,507 bytes over IPv4, 20 more over IPv6.
+        source: The sender's address and port.
+        group: The group of the destination, as text; `None` for unicast: a reply to a sender, or a
+            datagram that a receiver has accepted with ``accept_unicast``.
+        interface: The interface of arrival. For unicast, the interface that has the destination
+            address; the system may let the datagram in through another.
+        ttl: The ttl (IPv4) or hop limit (IPv6) on arrival; `None` unless the receiver was opened
+            with ``receive_ttl``.
+        timestamp_ns: The time of arrival in the kernel, in nanoseconds since 1970 (UTC); `None`
+            unless the receiver was opened with ``receive_timestamp``.
+    """
+
+    data: bytes
+    source: Endpoint
+    group: str | None
+    interface: Interface
+    ttl: int | None = None
+    timestamp_ns: int | None = None
+
+
+class _DirectTuple(tuple[object, ...]):
+    """A tuple with the constructor of `tuple` itself, unlike a NamedTuple."""
+
+    __slots__ = ()
+
+
+# The class that `make_datagram` returns: a `Datagram` in all but the constructor, which takes the
+# six fields as one iterable. With a NamedTuple as first base, the interpreter would look for
+# `__new__` each time (measured, with the payload: 144 ns through ``tuple.__new__`` itself, 117 ns
+# so).
+class _MadeDatagram(_DirectTuple, Datagram):
+    __slots__ = ()
+    __new__ = tuple.__new__  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Datagram, tuple(self)
+
+
+_MadeDatagram.__name__ = _MadeDatagram.__qualname__ = Datagram.__name__
+_MadeDatagram.__doc__ = Datagram.__doc__
+
+_Maker: TypeAlias = Callable[[Iterable[object]], Datagram]
+
+#: From the six fields of a datagram, in order, the datagram: for `map`.
+make_datagram: _Maker = _MadeDatagram

@@ -1,0 +1,213 @@
+"""Counts: frozen snapshots of what a receiver or a sender has done. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+import attrs
+
+from .errors import SocketSetupError
+from .interface import Interface
+
+_ByReason: TypeAlias = tuple[tuple[str, int], ...]
+_Key = TypeVar("_Key", str, "str | None")
+
+_NUMBERS = ("received", "received_bytes", "delivered", "waiting", "dropped_by_policy")
+
+
+def _by_reason(
+    counts: Mapping[str, int] | Iterable[tuple[str, int]],
+) -> tuple[tuple[str, int], ...]:
+    if not counts:  # Mostly, and a receiver may have thousands of memberships.
+        return ()
+    return tuple(sorted((reason, count) for reason, count in dict(counts).items() if count))
+
+
+@attrs.frozen(kw_only=True)
+class DatagramCounts:
+    """Counts of datagrams, by fate. Two such values can be added up with ``+``.
+
+    ``received == delivered + waiting + dropped_by_policy``; ``rejected`` and ``dropped_by_kernel``
+    come on top.
+
+    Attributes:
+        received: Read from the system and accepted.
+        received_bytes: The payload of the received datagrams, in bytes.
+        delivered: Handed to the program.
+        waiting: Read, accepted and not yet handed to the program.
+        dropped_by_policy: Read, accepted, and dropped because ``max_buffered`` datagrams waited:
+            either ``overflow`` says that some are to be dropped then, or a group was left, and the
+            datagrams that the group's sockets still had did not fit.
+        dropped_by_kernel: Dropped by the system, mostly because a socket's receive buffer was full;
+            `None` where the system does not tell. Datagrams that the system handles as one unit
+            (see ``max_buffered`` of `open_mcast_receiver`) are also dropped as one, and count once.
+    """
+
+    received: int = 0
+    received_bytes: int = 0
+    delivered: int = 0
+    waiting: int = 0
+    dropped_by_policy: int = 0
+    dropped_by_kernel: int | None = 0
+    # In a form that can be compared, hashed, copied and pickled like the other fields.
+    _rejections: _ByReason = attrs.field(default=(), converter=_by_reason)
+
+    @property
+    def rejected(self) -> int:
+        """The number of datagrams that were read and discarded, as nobody asked for them.
+
+        The system does not filter such datagrams. The number is the sum of `rejected_by_reason`.
+        """
+        return sum(count for _, count in self._rejections)
+
+    @property
+    def rejected_by_reason(self) -> Counter[str]:
+        """The number of rejected datagrams by reason; 0 for a reason without any.
+
+        * ``"excluded_source"``: came from one of the ``excluded_sources``, or from a blocked
+          source, that the system does not filter itself.
+        * ``"own"``: came from this machine, and ``loopback`` is off.
+        * ``"other_interface"``: arrived on another interface than the one that was joined.
+        * ``"unicast"``: was sent to this machine alone, not to the group.
+        * ``"other_source"``: was unicast from none of the ``sources``.
+        """
+        return Counter(dict(self._rejections))
+
+    def __add__(self, other: DatagramCounts) -> DatagramCounts:
+        if not isinstance(other, DatagramCounts):
+            return NotImplemented
+        return add_up((self, other))
+
+
+def add_up(all_counts: Iterable[DatagramCounts]) -> DatagramCounts:
+    """Return the sum; ``dropped_by_kernel`` is `None` if `None` in any of the counts."""
+    numbers = dict.fromkeys(_NUMBERS, 0)
+    dropped: int | None = 0
+    reasons: Counter[str] = Counter()
+    for counts in all_counts:
+        for name in _NUMBERS:
+            numbers[name] += getattr(counts, name)
+        by_kernel = counts.dropped_by_kernel
+        dropped = None if dropped is None or by_kernel is None else dropped + by_kernel
+        if counts._rejections:
+            reasons.update(counts.rejected_by_reason)
+    return DatagramCounts(**numbers, dropped_by_kernel=dropped, rejections=reasons)
+
+
+def fields_of(counts: DatagramCounts) -> dict[str, Any]:
+    """Return the arguments that make another value with the same counts."""
+    return {
+        field.name.lstrip("_"): getattr(counts, field.name)
+        for field in attrs.fields(DatagramCounts)
+    }
+
+
+@attrs.frozen(kw_only=True)
+class MembershipStatistics(DatagramCounts):
+    """The counts of one group on one interface; all attributes of `DatagramCounts` are there, too.
+
+    Attributes:
+        group: The group, as text; `None` for datagrams to this program alone, such as the replies
+            to a sender.
+        interface: The interface, in the state when the newest socket was opened. Memberships are
+            told apart by the interface's name: if an interface goes and another of the same name
+            comes, both are counted together.
+    """
+
+    group: str | None
+    interface: Interface
+
+
+@attrs.frozen(kw_only=True)
+class ReceiverStatistics(DatagramCounts):
+    """The total counts while receiving; all attributes of `DatagramCounts` are there, too.
+
+    A receiver has such counts, and a sender for the replies.
+
+    Attributes:
+        memberships: The counts of each group on each interface, also of memberships that were left,
+            went away or failed; standing memberships come first.
+        earlier: The counts of the memberships that ended longest ago, all in one. Beyond 4,096
+            ended memberships, the oldest are no longer told apart, so that memory is bounded; that
+            number is arbitrary. ``memberships`` and ``earlier`` add up to the total.
+        receive_buffer_asked: The receive buffer that was asked for, per socket, in bytes.
+        receive_buffer_granted: The receive buffer that the system granted, per socket, in bytes:
+            the smallest of all sockets, in the same unit as asked (Linux reports twice as much, for
+            bookkeeping). Less than asked means that a limit of the system applies
+            (``net.core.rmem_max``).
+        sockets_failed: The number of sockets that the system refused to read, and that are no
+            longer read; each was logged.
+    """
+
+    memberships: tuple[MembershipStatistics, ...] = ()
+    earlier: DatagramCounts = DatagramCounts()
+    receive_buffer_asked: int
+    receive_buffer_granted: int
+    sockets_failed: int = 0
+
+    @property
+    def by_interface(self) -> dict[str, DatagramCounts]:
+        """The sums of ``memberships`` for each interface, by name."""
+        return _grouped(self.memberships, lambda membership: membership.interface.name)
+
+    @property
+    def by_group(self) -> dict[str | None, DatagramCounts]:
+        """The sums of ``memberships`` for each group.
+
+        The sum under `None` counts the datagrams to this program alone.
+        """
+        return _grouped(self.memberships, lambda membership: membership.group)
+
+
+def _grouped(
+    memberships: Iterable[MembershipStatistics], key: Callable[[MembershipStatistics], _Key]
+) -> dict[_Key, DatagramCounts]:
+    by_key: dict[_Key, list[DatagramCounts]] = {}
+    for membership in memberships:
+        by_key.setdefault(key(membership), []).append(membership)
+    return {name: add_up(all_counts) for name, all_counts in by_key.items()}
+
+
+@attrs.frozen
+class SenderInterfaceStatistics:
+    """The counts of a sender on one interface.
+
+    Attributes:
+        sent: Datagrams handed to the system, counted once for each group.
+        failed: Datagrams not handed to the system, counted likewise.
+        last_error: The error of the last failed datagram; `None` without a failure. The error stays
+            when datagrams go out again.
+    """
+
+    sent: int
+    failed: int
+    last_error: SocketSetupError | None = None
+
+
+@attrs.frozen
+class SenderStatistics:
+    """The counts of a sender since the opening.
+
+    Attributes:
+        sent: Datagrams handed to the system, counted once for each group and interface.
+        failed: Datagrams not handed to the system, because the system refused the datagram, or an
+            earlier one in the same batch, or because the interface or the interface's address was
+            not there; counted likewise.
+        send_buffer_asked: The send buffer that was asked for, per socket, in bytes; `None` if the
+            system was left to choose.
+        send_buffer_granted: The send buffer that the system granted, per socket, in bytes: the
+            smallest of all sockets, in the same unit as asked (limited by ``net.core.wmem_max`` on
+            Linux); 0 while no interface is there.
+        replies: The counts of the replies that came; `None` unless the sender was opened with
+            ``receive_replies``.
+        interfaces: The counts of each interface that the sender has had, by name.
+    """
+
+    sent: int
+    failed: int
+    send_buffer_asked: int | None
+    send_buffer_granted: int
+    replies: ReceiverStatistics | None = None
+    interfaces: Mapping[str, SenderInterfaceStatistics] = attrs.field(factory=dict, hash=False)
