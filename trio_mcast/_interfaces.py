@@ -20,8 +20,9 @@ from typing import Literal
 import attrs
 import trio
 
+from ._follow import Follower
 from ._host.current import current_host
-from ._host.protocols import Host, InterfaceWatcher
+from ._host.protocols import Host
 from ._live import Closeable, at_end
 from ._plan.selecting import by_zone, parse_selectors, select_interfaces
 from ._values.addresses import AddressLike, parse_group
@@ -186,21 +187,19 @@ async def _watch_interfaces() -> AsyncIterator[trio.abc.ReceiveChannel[Interface
     # Before the first look: what changes after it is then noticed, too.
     watcher = host.watch()
     with at_end(watcher.close):  # Also if the first look is refused.
-        changes = _InterfaceChanges(host, watcher)
+        changes = _InterfaceChanges(host, Follower(watcher))
         with at_end(changes.close):
             yield changes
     await trio.lowlevel.checkpoint()
 
 
 class _InterfaceChanges(Closeable, trio.abc.ReceiveChannel[InterfaceChange]):
-    def __init__(self, host: Host, watcher: InterfaceWatcher) -> None:
+    def __init__(self, host: Host, follower: Follower) -> None:
         self._host = host
-        self._watcher = watcher
+        self._follower = follower
         self._last = host.list_interfaces()
         # What the last look has shown and nobody has taken yet.
         self._pending: deque[InterfaceChange] = deque()
-        # Whether something may have changed since the last look.
-        self._stale = False
         self._closed = False
         # One task at a time waits and looks; the others then find what it has left.
         self._turn = trio.StrictFIFOLock()
@@ -210,16 +209,15 @@ class _InterfaceChanges(Closeable, trio.abc.ReceiveChannel[InterfaceChange]):
         async with self._turn:
             self._check_open()
             while not self._pending:
-                if not self._stale:
-                    await self._watcher.wait()
-                    self._stale = True  # No checkpoint lies between this and the end of the wait.
+                await self._follower.wait()
                 self._look()
             return self._pending.popleft()
 
     def _look(self) -> None:
         now = self._host.list_interfaces()
         self._pending.extend(interface_changes(self._last, now))
-        self._last, self._stale = now, False
+        self._last = now
+        self._follower.looked()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -228,7 +226,7 @@ class _InterfaceChanges(Closeable, trio.abc.ReceiveChannel[InterfaceChange]):
     def close(self) -> None:
         self._closed = True
         self._pending.clear()
-        self._watcher.close()
+        self._follower.close()
 
     async def aclose(self) -> None:
         self.close()

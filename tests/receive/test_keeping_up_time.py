@@ -121,6 +121,19 @@ async def test_pauses_between_attempts_grow_from_a_tenth_of_a_second_to_thirty(
         assert distances(machine.attempts) == [0.1, 0.2, 0.4]
 
 
+async def test_join_that_is_refused_all_day_is_tried_on(
+    autojump_clock: MockClock, machine: Refusing, lan: VirtualSwitch
+) -> None:
+    on(machine)
+    machine.refuses = {GROUP}
+    async with open_mcast_receiver(GROUP, PORT, interfaces="eth0", allow_missing=True) as receiver:
+        machine.host.plug("eth0", lan, "10.0.0.1/24")
+        assert await state_after(40_000, receiver) == "failed"
+        assert len(machine.attempts) > 1_300
+        machine.refuses = set()
+        assert await state_after(30, receiver) == "joined"
+
+
 async def test_change_of_the_interface_has_it_tried_at_once(
     autojump_clock: MockClock, machine: Refusing, lan: VirtualSwitch
 ) -> None:

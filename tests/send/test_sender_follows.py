@@ -395,7 +395,7 @@ async def test_sender_with_interfaces_does_not_look_when_routes_change(lab: Lab)
     host = lab.host("a")
     with on(host):
         async with open_mcast_sender(GROUPS[0], PORT, interfaces="lo") as sender:
-            watcher = sender._outlets._watcher
+            watcher = sender._outlets._follower._watcher
             assert watcher is not None
             host.run("ip", "route", "add", "10.9.0.0/16", "dev", "lo")
             socket_of_watcher: socket.socket = vars(watcher)["_socket"]

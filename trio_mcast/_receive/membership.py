@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import attrs
 import trio
 
+from .._follow import Backoff
 from .._host.protocols import Host, McastSocket
 from .._plan.blocked import fixed_part, source_changes
 from .._plan.socket_spec import MembershipPlan, SocketSpec
@@ -45,8 +46,10 @@ class Member:
     state: State = "waiting"
     error: SocketSetupError | None = None
     sockets: list[McastSocket] = attrs.field(factory=list)
-    attempts: int = 0
     retry_at: float = math.inf
+    backoff: Backoff = attrs.field(
+        factory=lambda: Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+    )
     # What was logged last.
     _told: tuple[str, str] = ("", "")
 
@@ -73,7 +76,8 @@ class Member:
     def wait(self) -> None:
         """There is nothing to be done until something about its interface changes."""
         self.state, self.error = "waiting", None
-        self.attempts, self.retry_at = 0, math.inf
+        self.retry_at = math.inf
+        self.backoff.reset()
 
     def set_up(self) -> None:
         """It has what it needs."""
@@ -83,9 +87,7 @@ class Member:
 
     def fail(self, error: SocketSetupError) -> None:
         """It was refused, or a socket cannot be read: it is to be tried again later."""
-        pause = min(_FIRST_PAUSE_SECONDS * 2**self.attempts, _LONGEST_PAUSE_SECONDS)
-        self.attempts += 1
-        self.retry_at = trio.current_time() + pause
+        self.retry_at = trio.current_time() + self.backoff.next_pause()
         self.state, self.error = "failed", error
 
     def has_lost(self, interface: Interface | None) -> bool:

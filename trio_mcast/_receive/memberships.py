@@ -15,14 +15,14 @@ are. With 4,000 of them, a look at a change elsewhere takes some 40 ms instead o
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 import trio
 
-from .._host.protocols import Host, InterfaceWatcher, McastSocket
+from .._follow import Backoff, Follower
+from .._host.protocols import Host, McastSocket
 from .._plan.blocked import SourceRule, add_rule, plans_meant
 from .._plan.receiver import check_served, plan_request
 from .._plan.socket_spec import MembershipKey, MembershipPlan, key_of
@@ -32,8 +32,6 @@ from .._values.errors import SocketSetupError, all_failed
 from .._values.interface import Interface, all_addresses
 from .intake import Intake
 from .membership import Member, MemberSockets, can_change_to
-
-logger = logging.getLogger("trio_mcast")
 
 # How many memberships are planned, opened, changed or closed before other tasks have their turn.
 # Each of that takes some 10 to 100 us.
@@ -50,7 +48,7 @@ _REMEMBERED_INTERFACES = 64
 class Members:
     """All memberships of one receiver."""
 
-    def __init__(self, host: Host, intake: Intake) -> None:
+    def __init__(self, host: Host, intake: Intake, follower: Follower) -> None:
         self.requests: list[ReceiveRequest] = []
         self.closed = False
         # One change at a time: opening many sockets lets other tasks run in between.
@@ -62,16 +60,14 @@ class Members:
         # Those that are being joined, and may fail to be read before all are.
         self._joining: dict[MembershipKey, Member] = {}
         # How the interfaces were when something was last planned, all addresses at the last look,
-        # and what the next look has to mind besides.
+        # and whether the next look has to plan although the interfaces are what they were.
         self._interfaces: list[Interface] = []
         self._addresses: frozenset[str] = frozenset()
-        self._removed: frozenset[int] = frozenset()
-        self._stale = False
+        self._plan_anew = False
+        self._follower = follower
         # Unnamed interfaces that have gone, in the order of their going.
         self._gone: list[str] = []
         self._work = 0
-        # The wait for the next change, which ends sooner when something is to be tried again.
-        self._pause = trio.CancelScope()
 
     def items(self) -> list[tuple[MembershipKey, Member]]:
         return list(self._members.items())
@@ -137,7 +133,9 @@ class Members:
         only_one = named and len({plan.interface for plan in plans}) == 1
         made = await self._join_all(request, plans, all_or_nothing=only_one)
         # What is new since the last look is so for the other memberships as well.
-        self._stale = self._stale or (bool(self._members) and interfaces != self._interfaces)
+        self._plan_anew = self._plan_anew or (
+            bool(self._members) and interfaces != self._interfaces
+        )
         self._interfaces = interfaces
         if not self._members:
             self._addresses = all_addresses(interfaces)
@@ -196,7 +194,7 @@ class Members:
 
     def _set_up(self, member: Member) -> None:
         self._sockets.set_up(member)
-        self._pause.deadline = min(self._pause.deadline, member.retry_at)
+        self._follower.hurry(member.retry_at)
 
     async def leave(self, groups: Iterable[str], keys: Iterable[MembershipKey]) -> None:
         """Leave groups wherever they are and are to come, and these memberships besides.
@@ -221,8 +219,8 @@ class Members:
         groups = {each.address for item in undone for each in item.groups}
         if any(each.address in groups for item in self.requests for each in item.groups):
             # Another request may call for the same, now that nothing stands in its way.
-            self._stale = True
-            self._pause.deadline = -math.inf
+            self._plan_anew = True
+            self._follower.look_again()
         await self._remove(keys)
 
     async def _remove(self, keys: Iterable[MembershipKey]) -> None:
@@ -243,30 +241,18 @@ class Members:
                 self._sockets.close(member)
                 member.fail(error)
                 member.tell_nothing()  # The intake has logged it.
-                self._pause.deadline = min(self._pause.deadline, member.retry_at)
+                self._follower.hurry(member.retry_at)
 
     # Following the interfaces
 
-    async def follow(self, watcher: InterfaceWatcher) -> None:
-        """Keep the memberships up as interfaces come and go, until the watcher is closed."""
-        told = ""
-        while True:
-            due = (member.retry_at for member in self._members.values())
-            try:
-                with trio.CancelScope() as self._pause:
-                    self._pause.deadline = -math.inf if self._stale else min(due, default=math.inf)
-                    self._removed |= await watcher.wait()
-                await self._look()
-                told = ""
-            except trio.ClosedResourceError:
-                return
-            except SocketSetupError as error:
-                # Such as no file descriptor for the look. What is joined stays joined.
-                if str(error) != told:
-                    told = str(error)
-                    logger.warning("%s", error)
-                self._stale = True
-                await trio.sleep(_LOOK_AGAIN_SECONDS)
+    async def follow(self) -> None:
+        """Keep the memberships up as interfaces come and go, until the follower is closed."""
+        backoff = Backoff(_LOOK_AGAIN_SECONDS, _LOOK_AGAIN_SECONDS)
+        await self._follower.follow(self._look, self._due, backoff)
+
+    def _due(self) -> float:
+        """Return when a membership is to be tried again, though nothing changes."""
+        return min((member.retry_at for member in self._members.values()), default=math.inf)
 
     async def _look(self) -> None:
         """Bring the memberships in line with the interfaces there are.
@@ -279,13 +265,13 @@ class Members:
             self._check_open()
             interfaces, now = self._list_interfaces(), trio.current_time()
             retry = any(member.retry_at <= now for member in self._members.values())
-            same = interfaces == self._interfaces and not self._removed and not self._stale
-            if same and not retry:
+            same = interfaces == self._interfaces and not self._follower.removed
+            if same and not self._plan_anew and not retry:
                 return
             await self._close_lost(interfaces)
             wanted = await self._wanted(interfaces)
             self._interfaces, self._addresses = interfaces, all_addresses(interfaces)
-            self._removed, self._stale = frozenset(), False
+            self._plan_anew = False
             await self._drop_unwanted(wanted)
             await self._forget_gone(interfaces)
             for key, (plan, request) in wanted.items():
@@ -295,7 +281,7 @@ class Members:
 
     async def _close_lost(self, interfaces: Sequence[Interface]) -> None:
         """Close the sockets of memberships that the system has ended."""
-        here = {item.index: item for item in interfaces if item.index not in self._removed}
+        here = {item.index: item for item in interfaces if item.index not in self._follower.removed}
         lost = [
             member
             for member in self._members.values()
@@ -372,7 +358,7 @@ class Members:
         lacks = len(member.sockets) < len(plan.sockets)
         if changed or (lacks and (member.state != "failed" or member.retry_at <= now)):
             if changed:
-                member.attempts = 0
+                member.backoff.reset()
             self._set_up(member)
         elif not lacks:
             member.set_up()

@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager
 
 import trio
 
+from .._follow import Follower
 from .._host.current import current_host
 from .._live import at_end, running
 from .._plan.common_options import DEFAULT_RECEIVE_BUFFER_BYTES
@@ -30,21 +31,19 @@ async def open_receiver(
     host = current_host()
     await trio.lowlevel.checkpoint()
     with ExitStack() as stack:
-        watcher = None
-        if follow_interfaces:
-            # Before the first look: what changes after it is then noticed, too.
-            watcher = host.watch()
-            stack.enter_context(at_end(watcher.close))
+        # Before the first look: what changes after it is then noticed, too.
+        follower = Follower(host.watch() if follow_interfaces else None)
+        stack.enter_context(at_end(follower.close))
         intake = Intake(
             host,
             DatagramQueue(max_buffered, overflow=overflow),
             buffer_asked=request.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
         )
         stack.enter_context(at_end(intake.close))
-        members = Members(host, intake)
+        members = Members(host, intake, follower)
         await members.join(request, strict=not allow_missing)
         receiver = McastReceiver._create(
-            request, intake, members, watcher, allow_missing=allow_missing
+            request, intake, members, follower, allow_missing=allow_missing
         )
         async with running(receiver._run, receiver.close, name="receiver"):
             yield receiver

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import trio
 
-from .._host.protocols import InterfaceWatcher
+from .._follow import Follower
 from .._live import raise_together
 from .._plan.blocked import SourceRule
 from .._plan.selecting import parse_selectors
@@ -37,7 +37,7 @@ class McastReceiver(DatagramChannel):
         request: ReceiveRequest,
         intake: Intake,
         members: Members,
-        watcher: InterfaceWatcher | None,
+        follower: Follower,
         *,
         allow_missing: bool,
     ) -> None:
@@ -45,7 +45,7 @@ class McastReceiver(DatagramChannel):
         self._request = request
         self._allow_missing = allow_missing
         self._members = members
-        self._watcher = watcher
+        self._follower = follower
         self._requests = 0
         self._tasks = trio.CancelScope()
         self._last_statistics: ReceiverStatistics | None = None
@@ -55,8 +55,7 @@ class McastReceiver(DatagramChannel):
         with self._tasks:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._intake.run, self._members.socket_failed)
-                if self._watcher is not None:
-                    nursery.start_soon(self._members.follow, self._watcher)
+                nursery.start_soon(self._members.follow)
 
     async def join(
         self,
@@ -337,7 +336,6 @@ class McastReceiver(DatagramChannel):
         if self._last_statistics is None:
             self._last_statistics = self.statistics()
             self._members.closed = True
-            if self._watcher is not None:
-                self._watcher.close()
+            self._follower.close()
             self._tasks.cancel()
             self._intake.close()

@@ -18,7 +18,6 @@ sockets cannot have it at once.
 from __future__ import annotations
 
 import errno
-import logging
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from typing import NoReturn, TypeAlias
 import attrs
 import trio
 
+from .._follow import Backoff, Follower
 from .._host.protocols import Host, InterfaceWatcher, McastSocket
 from .._plan.common_options import DEFAULT_RECEIVE_BUFFER_BYTES
 from .._plan.sender import Absence, SenderWant, plan_sender, replan_sender
@@ -39,14 +39,12 @@ from .._values.errors import McastError, SocketSetupError
 from .._values.interface import Interface
 from .destinations import Ways
 
-logger = logging.getLogger("trio_mcast")
-
 # How many replies may wait in a sender; then reading stops, and the kernel's buffers fill. As many
 # as in a receiver unless told otherwise.
 _MAX_BUFFERED_REPLIES = 1_024
 
-# After which pauses it is tried again to open a socket that was refused: from one to the other,
-# each twice as long as the one before. Both are arbitrary. A new IPv6 address can be used after
+# From the first to the longest pause after which it is tried again to open a socket, or to look at
+# the interfaces, when that was refused. Both are arbitrary. A new IPv6 address can be used after
 # about a second.
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -122,14 +120,17 @@ class Outlets:
         self.intake = _reply_intake(host) if request.receive_replies else None
         self.host = host
         self._request = request
-        self._watcher: InterfaceWatcher | None = None
+        self._follower = Follower(None)
         self._lines: list[_Line] = []
         self._open: list[McastSocket] = []
-        # Whether a socket was refused that might be had later, without anything else changing.
+        # Whether a socket was refused that might be had later, without anything else changing; and
+        # when to try again.
         self._refused = False
+        self._retry_at = math.inf
+        self._backoff = _new_backoff()
         try:
             # Before the first look: what changes after it is then noticed, too.
-            self._watcher = _new_watcher(host, routes=request.selectors is None)
+            self._follower = Follower(_new_watcher(host, routes=request.selectors is None))
             interfaces = host.list_interfaces()
             plan = plan_sender(request, interfaces, host.platform, self._router(interfaces))
             opened = [self._open_socket(item) for item in plan.sockets]
@@ -156,36 +157,20 @@ class Outlets:
         Args:
             changed: Called whenever `outlets` and `ways` have changed.
         """
-        if self._watcher is None:
-            return
-        removed: frozenset[int] = frozenset()
-        pause, failing = _FIRST_PAUSE_SECONDS, False
-        while True:
-            try:
-                with trio.move_on_after(pause if self._refused else math.inf) as patience:
-                    removed |= await self._watcher.wait()
-                if self._look(removed):
-                    changed()
-            except trio.ClosedResourceError:
-                return
-            except SocketSetupError as error:
-                if not failing:
-                    logger.warning("a sender does not see how the interfaces change: %s", error)
-                failing = self._refused = True
-                await trio.sleep(pause)
-            else:
-                removed, failing = frozenset(), False
-                if not (self._refused and patience.cancelled_caught):
-                    pause = _FIRST_PAUSE_SECONDS
-                    continue
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    def _look(self, removed: frozenset[int]) -> bool:
-        """Make the sockets what they should be now; whether anything has changed.
+        async def look() -> None:
+            if self._look():
+                changed()
 
-        Args:
-            removed: The indexes of interfaces that were removed since the last look. What is there
-                under the same index is another.
+        await self._follower.follow(
+            look,
+            lambda: self._retry_at,
+            _new_backoff(),
+            complaint="a sender does not see how the interfaces change: %s",
+        )
+
+    def _look(self) -> bool:
+        """Make the sockets what they should be now; return whether anything has changed.
 
         Raises:
             SocketSetupError: The system refused to show its interfaces or routes. Nothing has
@@ -199,12 +184,16 @@ class Outlets:
             self.host.platform,
             self._router(interfaces),
         )
+        if self._follower.stale:
+            self._backoff.reset()  # What was refused may be had now.
         self._refused = False
         ports: dict[SocketSpec, int] = {}
         for line, plan in zip(self._lines, planned, strict=True):
             if isinstance(plan, SocketSpec):
                 ports.setdefault(plan, line.port)
-        outlets = self._carry_out(ports, removed)
+        outlets = self._carry_out(ports)
+        pause = self._backoff.next_pause() if self._refused else math.inf
+        self._retry_at = trio.current_time() + pause
         for line, plan in zip(self._lines, planned, strict=True):
             if isinstance(plan, Absence):
                 line.outlet = Gone.of(line.spec, plan)
@@ -214,11 +203,10 @@ class Outlets:
                     line.port = _port_of(line.outlet)
         return self._publish()
 
-    def _carry_out(
-        self, ports: dict[SocketSpec, int], removed: frozenset[int]
-    ) -> dict[SocketSpec, Outlet]:
+    def _carry_out(self, ports: dict[SocketSpec, int]) -> dict[SocketSpec, Outlet]:
         """The socket of each plan: an open one where it will do, else a new one."""
         found: dict[SocketSpec, Outlet] = {}
+        removed = self._follower.removed
         for spec in ports:
             for socket in self._open:
                 now = socket.spec
@@ -286,8 +274,7 @@ class Outlets:
 
     def close(self) -> None:
         """Close everything, and end `follow`. Idempotent."""
-        if self._watcher is not None:
-            self._watcher.close()
+        self._follower.close()
         if self.intake is not None:
             self.intake.close()
         for socket in self._open:
@@ -302,6 +289,10 @@ def _new_watcher(host: Host, *, routes: bool) -> InterfaceWatcher | None:
         raise
     except McastError:
         return None
+
+
+def _new_backoff() -> Backoff:
+    return Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
 
 
 def _reply_intake(host: Host) -> Intake:
