@@ -33,7 +33,7 @@ from tests.support.blocks import (
     sender,
 )
 from trio_mcast._live import running
-from trio_mcast._receive.memberships import Members
+from trio_mcast._receive.joining import Joining
 from trio_mcast.testing import VirtualHost, VirtualNetwork
 from trio_mcast.testing._poller import VirtualPoller, VirtualWatcher
 
@@ -52,7 +52,7 @@ ENDS = [
     (in_closed_sender, VirtualWatcher, "close"),
     (in_receiver, VirtualPoller, "close"),
     (in_sender_with_replies, VirtualPoller, "close"),
-    (in_joined, Members, "undo"),
+    (in_joined, Joining, "undo"),
     (in_network, VirtualHost, "shut_down"),
 ]
 

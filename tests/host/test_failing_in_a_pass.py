@@ -96,8 +96,8 @@ def refuse_to_read(monkeypatch: pytest.MonkeyPatch, groups: Sequence[str]) -> li
 
 
 def close(reader: InterfaceReader, sock: McastSocket) -> None:
-    """What `InterfaceReader.discard` does, where Trio does not run."""
-    reader.ignore(sock)
+    """What `InterfaceReader.close_socket` does, where Trio does not run."""
+    reader.stop_socket(sock)
     del reader.sockets[sock]
     assert isinstance(sock, _linux_io.LinuxSocket)
     sock._sock.close()

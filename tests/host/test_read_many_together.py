@@ -321,7 +321,7 @@ def test_socket_that_is_closed_leaves_the_others_right(host: Host) -> None:
             send_each(sender, GROUPS, b"%d" % number)
             assert len(read_now(reader)) == COUNT
         send_each(sender, GROUPS, b"last")
-        reader.ignore(sockets[5])
+        reader.stop_socket(sockets[5])
         assert not any(map(together_of, sockets))
         assert told(one_pass(reader)) == Counter(
             (b"last", group) for group in GROUPS if group != GROUPS[5]

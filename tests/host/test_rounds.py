@@ -192,7 +192,7 @@ def test_error_in_a_later_round_is_told_and_others_go_on(
 
         def fail(failed: McastSocket, error: OSError) -> None:
             failures.append((failed, error.errno))
-            reader.ignore(failed)
+            reader.stop_socket(failed)
 
         poller_of(reader)._fail = fail
         failing, rounds = sockets[3], [0]

@@ -25,11 +25,11 @@ from tests.support.planning import (
 )
 from trio_mcast import AmbiguousInterfaceError, Interface, InterfaceNotFoundError
 from trio_mcast._plan.blocked import SourceRule
+from trio_mcast._plan.matching import keys_of_groups, names_of_selected
 from trio_mcast._plan.receiver import check_served, plan_request
 from trio_mcast._plan.socket_spec import MembershipPlan, key_of
 from trio_mcast._plan.wanted import ReceiveRequest
 from trio_mcast._platform.model import Platform
-from trio_mcast._receive.meant import keys_meant, names_meant
 from trio_mcast._values.addresses import parse_groups
 from trio_mcast._values.interface import InterfaceSelector
 
@@ -89,7 +89,7 @@ def requests(draw: st.DrawFn, selectors: Sequence[InterfaceSelector]) -> Receive
 def goes_together(request: ReceiveRequest) -> bool:
     plans = plans_of(request)
     try:
-        keys_meant(request.groups, None, plans)
+        keys_of_groups(request.groups, None, plans)
         check_served(request, plans)
     except ValueError:
         return False
@@ -318,26 +318,26 @@ def test_selectors_mean_the_interfaces_of_memberships() -> None:
         (42, {"42"}),
     ]
     for selector, names in meant:
-        assert names_meant([selector], plans) == names
-    assert names_meant(["eth0", 8], plans) == {"eth0", "eth1"}
+        assert names_of_selected([selector], plans) == names
+    assert names_of_selected(["eth0", 8], plans) == {"eth0", "eth1"}
 
 
 @pytest.mark.parametrize("selector", ["bare0", 0, "0", "", "10.0.0.99", "eth"])
 def test_selector_that_means_no_membership_is_refused(selector: InterfaceSelector) -> None:
     plans = plans_of(request_for(FOUR, interfaces=["eth0", "eth9"]))
     with pytest.raises(ValueError, match=r"nothing is joined on .* memberships on: eth0, eth9"):
-        names_meant([selector], plans)
+        names_of_selected([selector], plans)
     with pytest.raises(ValueError, match="memberships on: none"):
-        names_meant([selector], [])
+        names_of_selected([selector], [])
 
 
 def test_groups_mean_their_memberships() -> None:
     plans = plans_of(request_for(FOUR, LINK, interfaces=["eth0", "eth1", "eth9"]))
     groups = parse_groups([LINK, "ff02::5%eth0", "ff02::5%8", "ff02::5%eth9"])
     everywhere = [(LINK, "eth0"), (LINK, "eth1"), (LINK, "eth9")]
-    found = keys_meant(groups, None, plans)
+    found = keys_of_groups(groups, None, plans)
     assert list(found.values()) == [everywhere, *([key] for key in everywhere)]
-    assert keys_meant(groups[:1], frozenset(["eth1"]), plans) == {groups[0]: [(LINK, "eth1")]}
+    assert keys_of_groups(groups[:1], frozenset(["eth1"]), plans) == {groups[0]: [(LINK, "eth1")]}
 
 
 @pytest.mark.parametrize(
@@ -354,4 +354,4 @@ def test_group_without_a_membership_is_refused(
 ) -> None:
     plans = plans_of(request_for(LINK, interfaces=["eth0", "eth9"], accept_unicast=True))
     with pytest.raises(ValueError, match=message):
-        keys_meant(parse_groups(group), None if names is None else frozenset(names), plans)
+        keys_of_groups(parse_groups(group), None if names is None else frozenset(names), plans)

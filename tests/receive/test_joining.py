@@ -140,7 +140,7 @@ async def test_several_tasks_join_and_leave_at_once(net: Changing) -> None:
             assert {group for group, _, _ in states(receiver)} == {net.group, *groups}
             for group in groups:
                 assert await net.heard(receiver, group) == ["eth0"]
-            assert len(receiver._members.requests) == 1 + len(groups)
+            assert len(receiver._memberships.requests) == 1 + len(groups)
 
 
 # Leaving -----------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ async def test_group_that_was_left_interface_by_interface_can_be_joined_anew(
                 await receiver.leave(net.group, interfaces="eth0")
                 assert receiver.memberships == ()
                 await receiver.join(net.group)
-            assert len(receiver._members.requests) == 1
+            assert len(receiver._memberships.requests) == 1
             # What comes later is up to the new one.
             net.plug(number=11, name="eth1")
             await until(receiver, "eth0 joined", "eth1 joined")
@@ -333,5 +333,5 @@ async def test_joining_and_leaving_again_and_again_adds_up_to_nothing(net: Chang
                 async with receiver.joined(more, interfaces=net.address(1)):
                     pass
             assert open_sockets() == sockets
-            (request,) = receiver._members.requests
+            (request,) = receiver._memberships.requests
             assert not request.left

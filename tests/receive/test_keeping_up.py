@@ -274,7 +274,8 @@ async def test_each_change_is_logged_once(net4: Changing, caplog: pytest.LogCapt
                 (failed,) = await until(receiver, "eth0 failed")
                 # It is tried again and again meanwhile, and that is not told each time.
                 await wait_for(
-                    lambda: receiver._members.items()[0][1].backoff.attempts >= 3, "three attempts"
+                    lambda: next(iter(receiver._memberships.live.values())).backoff.attempts >= 3,
+                    "three attempts",
                 )
             await until(receiver, "eth0 joined")
     assert [(item.levelname, item.message) for item in caplog.records] == [

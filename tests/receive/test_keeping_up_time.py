@@ -161,10 +161,10 @@ async def test_retries_of_one_group_leave_the_others_alone(
             ("239.1.2.4", "eth0", "failed"),
             ("239.1.2.4", "eth1", "failed"),
         ]
-        plans = receiver._members.plans()[:2]
+        plans = receiver._memberships.plans()[:2]
         await trio.sleep(5)
         assert len(machine.attempts) == 4 + 2 * 5
-        assert all(a is b for a, b in zip(plans, receiver._members.plans(), strict=False))
+        assert all(a is b for a, b in zip(plans, receiver._memberships.plans(), strict=False))
 
 
 async def test_interfaces_that_cannot_be_listed_are_looked_at_again_after_a_second(

@@ -76,7 +76,7 @@ class Books:
         return self.sockets[-1]
 
     def close(self, sock: FakeSocket) -> None:
-        self.ledger.retire(cast(McastSocket, sock))
+        self.ledger.keep_counts(cast(McastSocket, sock))
         self.sockets.remove(sock)
 
     def memberships(self) -> dict[tuple[str | None, str], MembershipStatistics]:

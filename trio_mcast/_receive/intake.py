@@ -1,4 +1,4 @@
-"""All that a receiver, or a sender for its replies, reads: readers, their tasks, their counts."""
+"""The reading of a receiver, or of a sender for its replies: sockets, tasks, counts."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ from .reader import InterfaceReader
 
 logger = logging.getLogger("trio_mcast")
 
-# How many datagrams are read at the most from a socket that is about to be closed. More have not
-# come by then: a receive buffer of 1 MiB holds some 2,700 of the smallest. What has a larger buffer
-# and more in it loses the rest.
-_READ_WHILE_RETIRING = 8_192
+# The most datagrams that are read from a socket that is about to be closed. More have not come by
+# then: a receive buffer of 1 MiB holds some 2,700 of the smallest. A socket that has a larger
+# buffer, and more in it, loses the remainder.
+_MOST_DRAINED = 8_192
 
 OnFailure: TypeAlias = Callable[[McastSocket, SocketSetupError], None]
 
 
 class Intake:
-    """What one receiver or sender reads: its sockets, by interface, their queue, their counts.
+    """The sockets that one receiver or sender reads, by interface, with their queue and counts.
 
-    Sockets are added and discarded at any time. Each interface that has one has a reader, and each
-    reader a task while `run` runs.
+    Sockets are added and closed at any time. Each interface that has a socket has a reader, and
+    each reader has a task while `run` runs.
+
+    Reading ends in two ways, for one socket or for all: `stop_socket` and `stop` leave the sockets
+    open, `close_socket` and `close` close them.
     """
 
     def __init__(self, host: Host, queue: DatagramQueue, *, buffer_asked: int) -> None:
@@ -49,15 +52,15 @@ class Intake:
         self._last_statistics: ReceiverStatistics | None = None
 
     def _sockets(self) -> Iterator[McastSocket]:
-        """All that are open."""
+        """Yield all sockets that are open."""
         return (socket for reader in self._readers.values() for socket in reader.sockets)
 
     async def run(self, on_failure: OnFailure) -> None:
-        """Read, with a task for each interface, until stopped.
+        """Read, with a task for each interface, until stopped or closed.
 
         Args:
-            on_failure: Called for a socket that the system refuses to read, after that was logged
-                and counted; it has to `ignore` or `discard` the socket.
+            on_failure: Called for a socket that the system refuses to read, after the refusal was
+                logged and counted; has to call `stop_socket` or `close_socket`.
         """
         self._on_failure = on_failure
         with self._tasks:
@@ -85,10 +88,10 @@ class Intake:
         self._on_failure(socket, explained)
 
     def add(self, socket: McastSocket) -> None:
-        """Take over a socket: read it from now on, and close it in the end.
+        """Take over a socket: read from now on, and close it in the end.
 
         Raises:
-            SocketSetupError: The system refused to watch it. It is not closed then.
+            SocketSetupError: The system refused to watch the socket, which is not closed then.
         """
         if self._stopped:
             return
@@ -107,37 +110,42 @@ class Intake:
         else:
             reader.add(socket)
 
-    def ignore(self, socket: McastSocket) -> None:
-        """Read a socket no longer; it stays open."""
+    def stop_socket(self, socket: McastSocket) -> None:
+        """Read one socket no longer; the socket stays open."""
         reader = self._readers.get(_key(socket.spec.interface))
         if reader is not None:
-            reader.ignore(socket)
+            reader.stop_socket(socket)
 
-    def retire(self, socket: McastSocket) -> None:
-        """Close one socket, after what has come to it was put into the queue."""
-        before, end = -1, _taken(socket) + _READ_WHILE_RETIRING
+    def close_socket(self, socket: McastSocket, *, drain: bool = True) -> None:
+        """Close one socket; the counts of the socket are kept.
+
+        Args:
+            socket: The socket.
+            drain: Whether datagrams that have come already are put into the queue.
+        """
+        if drain:
+            self._drain(socket)
+        key = _key(socket.spec.interface)
+        reader = self._readers.get(key)
+        if reader is not None and socket in reader.sockets:
+            self._ledger.keep_counts(socket)
+            reader.close_socket(socket)
+            if not reader.sockets:
+                del self._readers[key]
+                reader.close()
+        socket.close()  # Also if no reader had taken it.
+
+    def _drain(self, socket: McastSocket) -> None:
+        before, end = -1, _taken(socket) + _MOST_DRAINED
         try:
             while not self._stopped and before < _taken(socket) < end:
                 before = _taken(socket)
                 self.queue.put_last(socket.receive(end - before))
         except OSError:
             pass  # Its interface has gone. There is nothing more to be had.
-        self.discard(socket)
-
-    def discard(self, socket: McastSocket) -> None:
-        """Close one socket; what it has counted stays counted."""
-        key = _key(socket.spec.interface)
-        reader = self._readers.get(key)
-        if reader is not None and socket in reader.sockets:
-            self._ledger.retire(socket)
-            reader.discard(socket)
-            if not reader.sockets:
-                del self._readers[key]
-                reader.stop()
-        socket.close()  # Also if no reader had taken it.
 
     def statistics(self) -> ReceiverStatistics:
-        """What was counted so far, or until it was stopped."""
+        """Return the counts so far or, once stopped, those at the end."""
         if self._last_statistics is not None:
             return self._last_statistics
         memberships, earlier = self._ledger.memberships(), self._ledger.earlier
@@ -153,7 +161,7 @@ class Intake:
         )
 
     def stop(self) -> None:
-        """Read nothing any more, and wake who waits for a datagram; the sockets stay open."""
+        """Read nothing any more, and end `run` and the queue; the sockets stay open. Idempotent."""
         self._stopped = True
         if self._last_statistics is None:
             self._last_statistics = self.statistics()
@@ -163,7 +171,7 @@ class Intake:
         self.queue.close()
 
     def close(self) -> None:
-        """`stop`, and close the sockets. Idempotent."""
+        """Stop, and close the sockets. Idempotent."""
         self.stop()
         for reader in self._readers.values():
             reader.close()

@@ -108,8 +108,8 @@ class Ledger:
         self._ended_kept = self._fold_above = ended_kept
         self.earlier = DatagramCounts()
 
-    def retire(self, socket: McastSocket) -> None:
-        """Put down what a socket has counted that is about to be closed. Once for each socket."""
+    def keep_counts(self, socket: McastSocket) -> None:
+        """Keep the counts of a socket that is about to be closed. Once for each socket."""
         key = _socket_key(socket)
         tally = self._read(socket)
         before = self._ended.pop(key, None)

@@ -1,212 +1,56 @@
-"""One membership of a receiver: its plan, its sockets, and how it stands."""
+"""One membership of a receiver, and the table of its states.
+
+Decision: a table of states, and one way to change them
+=======================================================
+
+A membership can be refused, lose its interface, get a new plan and be left, in any order, and a
+branch for each case is soon wrong in one of them. So all that can happen is an `Event`, and
+`TRANSITIONS` says what each event makes of a membership in each state. Only `LiveMembership.happen`
+changes a state, and only as the table says. An event that the table does not have raises: whoever
+sends it has a bug.
+
+* ``"joined"``: the sockets are open, and the interface is up.
+* ``"waiting"``: nothing is to be done until something changes about the interface. There may be
+  sockets: Linux keeps what was joined on an interface while that is down.
+* ``"failed"``: the system refused something. It is tried again after a pause, which gets longer
+  each time, and at once when something changes about the interface.
+* ``"left"``: the end. The sockets are closed, and nothing happens any more. A program never sees
+  this state, as a membership that was left is no longer among those of the receiver.
+
+The first three are the states that a program sees. What is joined may be refused later, and what
+is refused may lose its interface: so every event may happen in each of the three, and leads from
+each to the same state. What comes of an event depends on the event, not on what was before; that
+is why nothing of the past has to be remembered to set a membership right.
+"""
 
 from __future__ import annotations
 
+import enum
 import logging
 import math
-from collections.abc import Iterator
-from contextlib import suppress
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
 
 import attrs
 import trio
 
 from .._follow import Backoff
-from .._host.protocols import Host, McastSocket
-from .._plan.blocked import fixed_part, source_changes
-from .._plan.socket_spec import MembershipPlan, SocketSpec
+from .._host.protocols import McastSocket
+from .._plan.socket_spec import MembershipPlan
 from .._plan.wanted import ReceiveRequest
 from .._values.errors import SocketSetupError
 from .._values.interface import Interface
-from .intake import Intake
 
 logger = logging.getLogger("trio_mcast")
 
-# From one attempt at a join that was refused to the next: twice as long each time. When something
-# changes about its interface, it is tried at once. Both bounds are arbitrary.
+# From the first to the longest pause between two attempts at a join that is refused. Both are
+# arbitrary.
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 30.0
 
 # RFC 8200 section 5. When an interface's mtu falls below it, Linux takes IPv6 off the interface,
 # and with it every membership; they do not come back with the mtu (measured on 6.18).
 _LEAST_IPV6_MTU = 1_280
-
-State: TypeAlias = Literal["joined", "waiting", "failed"]
-
-
-@attrs.define(eq=False)
-class Member:
-    """A membership, and the sockets that it has."""
-
-    plan: MembershipPlan
-    # The number of the request that it comes of.
-    request: int
-    # Whether nobody named its interface: it is there because the interface is.
-    unnamed: bool
-    state: State = "waiting"
-    error: SocketSetupError | None = None
-    sockets: list[McastSocket] = attrs.field(factory=list)
-    retry_at: float = math.inf
-    backoff: Backoff = attrs.field(
-        factory=lambda: Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
-    )
-    # What was logged last.
-    _told: tuple[str, str] = ("", "")
-
-    @classmethod
-    def of(cls, plan: MembershipPlan, request: ReceiveRequest) -> Member:
-        return cls(plan, request.number, request.is_unnamed(plan))
-
-    def tell(self) -> None:
-        """Log how it stands, unless that is what was logged last."""
-        told = (self.state, str(self.error or ""))
-        if told == self._told:
-            return
-        self._told = told
-        if self.error is not None:
-            logger.warning("%s", self.error)
-        else:
-            what = "unicast" if self.plan.group is None else f"group {self.plan.group}"
-            logger.info("%s on interface %s is %s", what, self.plan.interface, self.state)
-
-    def tell_nothing(self) -> None:
-        """How it stands is known to who asked for it, or was logged."""
-        self._told = (self.state, str(self.error or ""))
-
-    def wait(self) -> None:
-        """There is nothing to be done until something about its interface changes."""
-        self.state, self.error = "waiting", None
-        self.retry_at = math.inf
-        self.backoff.reset()
-
-    def set_up(self) -> None:
-        """It has what it needs."""
-        self.wait()
-        if self.sockets and self.plan.interface.is_up:
-            self.state = "joined"
-
-    def fail(self, error: SocketSetupError) -> None:
-        """It was refused, or a socket cannot be read: it is to be tried again later."""
-        self.retry_at = trio.current_time() + self.backoff.next_pause()
-        self.state, self.error = "failed", error
-
-    def has_lost(self, interface: Interface | None) -> bool:
-        """Whether the system has ended what it has, given what its index means now."""
-        was = self.plan.interface
-        if interface is None or interface.name != was.name:
-            return True
-        fell_or_rose = _has_room_for_ipv6(was) != _has_room_for_ipv6(interface)
-        return fell_or_rose and any(socket.spec.family == "ipv6" for socket in self.sockets)
-
-
-def _has_room_for_ipv6(interface: Interface) -> bool:
-    return not 0 < interface.mtu < _LEAST_IPV6_MTU  # 0: unknown
-
-
-class MemberSockets:
-    """Opens, changes and closes the sockets of memberships."""
-
-    def __init__(self, host: Host, intake: Intake) -> None:
-        self._host = host
-        self._intake = intake
-
-    def set_up(self, member: Member) -> None:
-        """Bring the sockets of a membership in line with its plan; its state tells how that went.
-
-        Those that serve it as well as before are kept, so that nothing is lost. A group is received
-        whole or not at all; unicast at the addresses at which that is possible.
-        """
-        try:
-            missing = self._keep_what_serves(member)
-            error = None
-            for spec in missing:
-                try:
-                    self._add(member, spec)
-                except SocketSetupError as refusal:
-                    error = error or refusal
-                    if spec.group is not None:
-                        break
-        except BaseException:
-            self.close(member)
-            raise
-        if error is None:
-            member.set_up()
-            return
-        if member.plan.group is not None:
-            self.close(member)
-        member.fail(error)
-
-    def _keep_what_serves(self, member: Member) -> list[SocketSpec]:
-        """Close the sockets that the plan has no use for; what is missing then."""
-        missing = {fixed_part(spec): spec for spec in member.plan.sockets}
-        for socket in list(member.sockets):
-            part = fixed_part(socket.spec)
-            spec = missing.get(part)
-            if spec is not None:
-                with suppress(SocketSetupError):  # Then a new one will do, or tell why not.
-                    self._revise(socket, spec)
-                    del missing[part]
-                    continue
-            # Before another one is opened in its place: else both would get the same datagrams.
-            member.sockets.remove(socket)
-            self._intake.retire(socket)
-        return list(missing.values())
-
-    def _add(self, member: Member, spec: SocketSpec) -> None:
-        socket = self._host.open_socket(spec)
-        try:
-            self._intake.add(socket)
-        except BaseException:
-            socket.close()
-            raise
-        member.sockets.append(socket)
-
-    def _revise(self, socket: McastSocket, spec: SocketSpec) -> None:
-        socket.revise(spec, source_changes(socket.spec, spec, self._host.platform))
-
-    def close(self, member: Member) -> None:
-        """Close the sockets of a membership; what has come to them is delivered all the same."""
-        for socket in member.sockets:
-            self._intake.retire(socket)
-        member.sockets.clear()
-
-    def discard(self, socket: McastSocket) -> None:
-        """Close a socket that cannot be read."""
-        self._intake.discard(socket)
-
-    def change_sources(self, member: Member, plan: MembershipPlan) -> None:
-        """Carry out a plan that differs in the excluded sources only.
-
-        Raises:
-            SocketSetupError: The system refused; some of it may be done.
-        """
-        member.plan = plan
-        for socket, spec in _pairs(member):
-            self._revise(socket, spec)
-
-    def restore_sources(self, member: Member, plan: MembershipPlan) -> None:
-        """Undo `change_sources`, however far it got."""
-        changed = {fixed_part(spec): spec for spec in member.plan.sockets}
-        member.plan = plan
-        for socket, spec in _pairs(member):
-            target = changed[fixed_part(spec)]
-            for option in source_changes(target, spec, self._host.platform):
-                with suppress(SocketSetupError):  # It had not been done.
-                    socket.revise(spec, [option])
-            socket.revise(spec, [])
-
-
-def _pairs(member: Member) -> Iterator[tuple[McastSocket, SocketSpec]]:
-    """The sockets of a membership, and what its plan has for each."""
-    specs = {fixed_part(spec): spec for spec in member.plan.sockets}
-    for socket in member.sockets:
-        yield socket, specs[fixed_part(socket.spec)]
-
-
-def can_change_to(member: Member, plan: MembershipPlan) -> bool:
-    """Whether `MemberSockets.change_sources` can carry out a plan."""
-    there = {fixed_part(spec) for spec in plan.sockets}
-    return all(fixed_part(socket.spec) in there for socket in member.sockets)
 
 
 @attrs.frozen
@@ -235,13 +79,162 @@ class Membership:
     error: SocketSetupError | None = None
 
 
-def _describe(member: Member) -> Membership:
-    plan = member.plan
-    return Membership(
-        plan.group,
-        plan.interface,
-        plan.sources,
-        plan.excluded_sources,
-        member.state,
-        member.error,
+class Event(enum.Enum):
+    """Something that happens to a membership."""
+
+    COMPLETE = "there is a socket for all that the plan has, and the interface is up"
+    NO_INTERFACE = "there is nothing else to open, as the interface is down or does not exist"
+    LOST = "the system has ended what was joined: the interface has gone, or is another one"
+    UNWANTED = "the plans have it no longer, as the interface that nobody named is not fit now"
+    REFUSED = "the system refused a socket of a group, which is received whole or not at all"
+    PARTLY_REFUSED = "the system refused a socket for unicast; other addresses may have theirs"
+    UNREADABLE = "the system refuses to read one of the sockets"
+    LEFT = "the program left it, or the joining of it was undone, or it is forgotten"
+
+
+State: TypeAlias = Literal["joined", "waiting", "failed", "left"]
+
+
+@attrs.frozen
+class Transition:
+    """The outcome of an event.
+
+    Attributes:
+        state: The state from now on.
+        closes_sockets: Whether the sockets are to be closed.
+        retries: Whether it is to be tried again after a pause. If not, it begins with the first
+            pause the next time.
+    """
+
+    state: State
+    closes_sockets: bool = False
+    retries: bool = False
+
+
+_WHILE_IT_LASTS: Final[Mapping[Event, Transition]] = {
+    Event.COMPLETE: Transition("joined"),
+    Event.NO_INTERFACE: Transition("waiting"),
+    Event.LOST: Transition("waiting", closes_sockets=True),
+    Event.UNWANTED: Transition("waiting"),
+    Event.REFUSED: Transition("failed", closes_sockets=True, retries=True),
+    Event.PARTLY_REFUSED: Transition("failed", retries=True),
+    Event.UNREADABLE: Transition("failed", closes_sockets=True, retries=True),
+    Event.LEFT: Transition("left", closes_sockets=True),
+}
+
+TRANSITIONS: Final[Mapping[State, Mapping[Event, Transition]]] = {
+    "joined": _WHILE_IT_LASTS,
+    "waiting": _WHILE_IT_LASTS,
+    "failed": _WHILE_IT_LASTS,
+    "left": {},
+}
+
+
+@attrs.define(eq=False)
+class LiveMembership:
+    """A membership of a receiver that runs: the plan, the sockets, the state.
+
+    Attributes:
+        plan: The sockets that there should be.
+        request_number: The number of the request that the membership comes of.
+        is_unnamed: Whether nobody named the interface: it is joined there as it exists.
+        state: One of the states above.
+        error: The refusal, if it has failed.
+        sockets: The sockets that there are.
+        backoff: The pauses between attempts.
+        retry_at: The time of the next attempt, by Trio's clock.
+    """
+
+    plan: MembershipPlan
+    request_number: int
+    is_unnamed: bool
+    state: State = "waiting"
+    error: SocketSetupError | None = None
+    sockets: list[McastSocket] = attrs.field(factory=list)
+    backoff: Backoff = attrs.field(
+        factory=lambda: Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
     )
+    retry_at: float = math.inf
+    # The state and the error that were logged last.
+    _logged: tuple[State | None, str] = (None, "")
+
+    @classmethod
+    def from_plan(cls, plan: MembershipPlan, request: ReceiveRequest) -> LiveMembership:
+        """Make a membership that has no sockets yet."""
+        return cls(plan, request.number, request.is_unnamed(plan))
+
+    def happen(self, event: Event, error: SocketSetupError | None = None) -> Transition:
+        """Change the state as the table says.
+
+        Args:
+            event: What has happened.
+            error: The refusal, for an event that is one.
+
+        Returns:
+            What else is to be done: to close sockets is up to the caller.
+
+        Raises:
+            RuntimeError: The table does not have this event in this state.
+        """
+        transition = TRANSITIONS[self.state].get(event)
+        if transition is None:
+            raise RuntimeError(f"{event} cannot happen to a membership that is {self.state}")
+        self.state, self.error = transition.state, error
+        if transition.retries:
+            self.retry_at = trio.current_time() + self.backoff.next_pause()
+        else:
+            self.retry_at = math.inf
+            self.backoff.reset()
+        return transition
+
+    def settle(self) -> None:
+        """Take the state of a membership whose plan is carried out."""
+        complete = self.sockets and self.plan.interface.is_up
+        self.happen(Event.COMPLETE if complete else Event.NO_INTERFACE)
+
+    def has_lost(self, interface: Interface | None) -> bool:
+        """Tell whether the system has ended what was joined.
+
+        Args:
+            interface: The interface that has the index of the membership's now.
+        """
+        before = self.plan.interface
+        if interface is None or interface.name != before.name:
+            return True
+        fell_or_rose = _has_room_for_ipv6(before) != _has_room_for_ipv6(interface)
+        return fell_or_rose and any(socket.spec.family == "ipv6" for socket in self.sockets)
+
+    def describe(self) -> Membership:
+        """Return the membership as a program sees it."""
+        assert self.state != "left"
+        plan = self.plan
+        return Membership(
+            plan.group,
+            plan.interface,
+            plan.sources,
+            plan.excluded_sources,
+            self.state,
+            self.error,
+        )
+
+    def log(self) -> None:
+        """Log the state and the error, unless they are what was logged last."""
+        if self._logged == self._loggable():
+            return
+        self.skip_log()
+        if self.error is not None:
+            logger.warning("%s", self.error)
+        else:
+            subject = "unicast" if self.plan.group is None else f"group {self.plan.group}"
+            logger.info("%s on interface %s is %s", subject, self.plan.interface, self.state)
+
+    def skip_log(self) -> None:
+        """Count the state and the error as logged: somebody else logs them, or asked for them."""
+        self._logged = self._loggable()
+
+    def _loggable(self) -> tuple[State, str]:
+        return self.state, str(self.error or "")
+
+
+def _has_room_for_ipv6(interface: Interface) -> bool:
+    return not 0 < interface.mtu < _LEAST_IPV6_MTU  # 0: unknown

@@ -13,7 +13,8 @@ from .._live import at_end, running
 from .._plan.common_options import DEFAULT_RECEIVE_BUFFER_BYTES
 from .._plan.wanted import ReceiveRequest
 from .intake import Intake
-from .memberships import Members
+from .joining import Joining
+from .memberships import Memberships
 from .queue import DatagramQueue, Overflow
 from .receiver import McastReceiver
 
@@ -40,10 +41,8 @@ async def open_receiver(
             buffer_asked=request.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
         )
         stack.enter_context(at_end(intake.close))
-        members = Members(host, intake, follower)
-        await members.join(request, strict=not allow_missing)
-        receiver = McastReceiver._create(
-            request, intake, members, follower, allow_missing=allow_missing
-        )
+        memberships = Memberships(host, intake, follower)
+        await Joining(memberships).join(request, strict=not allow_missing)
+        receiver = McastReceiver._create(request, intake, memberships, allow_missing=allow_missing)
         async with running(receiver._run, receiver.close, name="receiver"):
             yield receiver

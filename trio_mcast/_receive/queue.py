@@ -44,18 +44,11 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from itertools import chain, islice
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, get_args
+from typing import Final, Literal, Protocol, TypeAlias, get_args
 
 import trio
 
 from .._values.datagram import Datagram
-
-if TYPE_CHECKING:
-    pass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 # What becomes of datagrams when `max_buffered` of them wait.
 Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
@@ -64,16 +57,19 @@ OVERFLOWS: Final[tuple[Overflow, ...]] = get_args(Overflow)
 _MEMBERSHIP = attrgetter("group", "interface.name")
 
 
-class Source(Protocol):
-    """What a consumer can borrow, to read for itself."""
+class Lendable(Protocol):
+    """A reader that a consumer can borrow, to read for itself."""
 
     async def read(self) -> list[Datagram]:
-        """Wait until something can be read, and read it. Empty if there was nothing after all.
+        """Wait until something can be read, and read.
 
         A checkpoint, and none behind the reading.
 
+        Returns:
+            The datagrams; none if there was nothing after all.
+
         Raises:
-            trio.ClosedResourceError: Nothing can be read from it any more.
+            trio.ClosedResourceError: Nothing can be read any more.
         """
 
     def interrupt(self) -> None:
@@ -113,8 +109,8 @@ class DatagramQueue:
         self._room_made = trio.lowlevel.ParkingLot()
         # What can be borrowed, in order; what is borrowed; and the task that waits until it is
         # returned.
-        self._lent: dict[Source, None] = {}
-        self._borrowed: Source | None = None
+        self._lent: dict[Lendable, None] = {}
+        self._borrowed: Lendable | None = None
         self._lender: trio.lowlevel.Task | None = None
         # Whether a waiting consumer was served since something was lent the last time.
         self._served = False
@@ -200,22 +196,22 @@ class DatagramQueue:
         self.received += len(rest)
         self._count_dropped(rest)
 
-    async def lend(self, source: Source) -> None:
-        """Between two reads: return when no consumer is reading, or about to, from this source.
+    async def lend(self, reader: Lendable) -> None:
+        """Between two reads: return when no consumer has borrowed the reader, or is about to.
 
         A checkpoint only if one was served, or reads.
         """
-        self._lent[source] = None
+        self._lent[reader] = None
         try:
             if self._served:
                 self._served = False
                 await trio.lowlevel.checkpoint()  # It is likely to come back at once.
             task = trio.lowlevel.current_task()
-            while self._borrowed is source:
+            while self._borrowed is reader:
                 self._lender = task
                 await trio.lowlevel.wait_task_rescheduled(self._stop_lending)
         finally:
-            del self._lent[source]
+            del self._lent[reader]
 
     def _stop_lending(self, _: object) -> trio.lowlevel.Abort:
         self._lender = None
@@ -327,12 +323,12 @@ class DatagramQueue:
         """What comes next to an empty queue: read by the consumer itself, or else waited for."""
         if not self._lent or self._borrowed is not None or self._consumers or self._closed:
             return await self._wait(most)
-        source = self._borrowed = next(iter(self._lent))
+        reader = self._borrowed = next(iter(self._lent))
         try:
             # What another puts, and closing, end the reading, too.
             while not (self._head or self._lists or self._closed):
                 try:
-                    batch = await source.read()
+                    batch = await reader.read()
                 except trio.ClosedResourceError:
                     break
                 count = len(batch)

@@ -1,4 +1,4 @@
-"""From the sockets of one interface to a queue: the task that each interface has."""
+"""The task of one interface: from the sockets to the queue."""
 
 from __future__ import annotations
 
@@ -23,15 +23,19 @@ _MANY = 64
 
 
 class InterfaceReader:
-    """What is read on one interface: its sockets, their poller, and the task that reads them.
+    """The reading of one interface: the sockets, the poller, and the task that reads them.
 
-    While a consumer of the queue reads for itself, it is a `Source`, and the task is parked.
+    A consumer of the queue may borrow the reader, which is a `Lendable`, to read for itself. The
+    task is parked meanwhile.
+
+    Reading ends in two ways, for one socket or for all: `stop_socket` and `stop` leave the sockets
+    open, `close_socket` and `close` close them.
     """
 
     def __init__(self, interface: Interface, poller: Poller, queue: DatagramQueue) -> None:
         self.interface = interface
         self._queue = queue
-        # Each socket, and whether it is read.
+        # Whether each socket is read.
         self.sockets: dict[McastSocket, bool] = {}
         self._poller = poller
         self._stopped = False
@@ -40,25 +44,25 @@ class InterfaceReader:
         self._pass_ended = -math.inf
 
     def add(self, socket: McastSocket) -> None:
-        """Take over a socket; it is closed with this reader."""
+        """Take over a socket, which is closed with the reader."""
         self._poller.add(socket)
         self.sockets[socket] = True
 
-    def ignore(self, socket: McastSocket) -> None:
-        """Read one socket no longer; it stays open, and the others are read on."""
+    def stop_socket(self, socket: McastSocket) -> None:
+        """Read one socket no longer; the socket stays open."""
         if self.sockets.get(socket):
             self.sockets[socket] = False
             self._poller.remove(socket)
 
-    def discard(self, socket: McastSocket) -> None:
-        """Close one socket, the others stay."""
+    def close_socket(self, socket: McastSocket) -> None:
+        """Close one socket."""
         if socket in self.sockets:
-            self.ignore(socket)
+            self.stop_socket(socket)
             del self.sockets[socket]
             socket.close()
 
     async def run(self) -> None:
-        """Read what arrives, in batches, and feed the queue, until stopped."""
+        """Read what arrives, in batches, and feed the queue, until stopped or closed."""
         queue = self._queue
         with self._running, suppress(trio.ClosedResourceError):
             while True:
@@ -75,9 +79,12 @@ class InterfaceReader:
         self._poller.interrupt()
 
     async def read(self) -> list[Datagram]:
-        """Wait until something can be read, and read it, in one pass.
+        """Wait until something can be read, and read in one pass.
 
-        A checkpoint, and none behind the reading. Empty if nothing was read after all.
+        A checkpoint, and none behind the reading.
+
+        Returns:
+            The datagrams; none if there was nothing after all.
         """
         was_away = time.perf_counter() - self._pass_ended >= _AT_ONCE_SECONDS
         if was_away or self._expects_more:
@@ -98,13 +105,14 @@ class InterfaceReader:
             raise
 
     def stop(self) -> None:
-        """Read nothing any more; the sockets stay open. Idempotent."""
+        """Read nothing any more, and end `run`; the sockets stay open. Idempotent."""
         self._stopped = True
         self._running.cancel()  # It may be waiting for room.
         self._poller.close()
         self.sockets = dict.fromkeys(self.sockets, False)
 
     def close(self) -> None:
+        """Stop, and close the sockets. Idempotent."""
         self.stop()
         for socket in self.sockets:
             socket.close()

@@ -8,19 +8,19 @@ from ipaddress import IPv4Address, IPv6Address
 
 import trio
 
-from .._follow import Follower
 from .._live import raise_together
-from .._plan.blocked import SourceRule
 from .._plan.selecting import parse_selectors
 from .._plan.wanted import ReceiveRequest
 from .._values.addresses import AddressLike, parse_groups, parse_sources
 from .._values.interface import Interface, InterfaceSelectors
 from .._values.statistics import ReceiverStatistics
+from .blocking import Blocking
 from .datagram_receiver import DatagramChannel
 from .intake import Intake
-from .meant import keys_meant, names_meant
-from .membership import Membership, _describe
-from .memberships import Members
+from .joining import Joining
+from .keeping_up import KeepingUp
+from .membership import Membership
+from .memberships import Memberships
 
 
 class McastReceiver(DatagramChannel):
@@ -36,26 +36,26 @@ class McastReceiver(DatagramChannel):
         self,
         request: ReceiveRequest,
         intake: Intake,
-        members: Members,
-        follower: Follower,
+        memberships: Memberships,
         *,
         allow_missing: bool,
     ) -> None:
         super().__init__(intake)
         self._request = request
         self._allow_missing = allow_missing
-        self._members = members
-        self._follower = follower
-        self._requests = 0
+        self._memberships = memberships
+        self._joining = Joining(memberships)
+        self._keeping_up = KeepingUp(memberships)
+        self._blocking = Blocking(memberships)
         self._tasks = trio.CancelScope()
         self._last_statistics: ReceiverStatistics | None = None
 
     async def _run(self) -> None:
-        """The interface tasks and the one that follows, until the receiver is closed."""
+        """Read the interfaces and follow them, until the receiver is closed."""
         with self._tasks:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._intake.run, self._members.socket_failed)
-                nursery.start_soon(self._members.follow)
+                nursery.start_soon(self._intake.run, self._memberships.socket_failed)
+                nursery.start_soon(self._keeping_up.follow)
 
     async def join(
         self,
@@ -100,21 +100,18 @@ class McastReceiver(DatagramChannel):
         sources: AddressLike | Iterable[AddressLike] | None,
         excluded_sources: AddressLike | Iterable[AddressLike] | None,
     ) -> int:
-        """`join`; the number of the request."""
+        """Join, and return the number of the request."""
         self._check_open()
         opening = self._request
         request = opening.another(
-            self._requests + 1,
+            self._memberships.next_number(),
             parse_groups(groups),
             opening.selectors if interfaces is None else parse_selectors(interfaces),
             parse_sources(sources, "sources"),
             parse_sources(excluded_sources, "excluded_sources"),
         )
-        self._requests = request.number
         await trio.lowlevel.checkpoint()
-        async with self._members.turn:
-            self._check_open()
-            await self._members.join(request, strict=not self._allow_missing)
+        await self._joining.join(request, strict=not self._allow_missing)
         return request.number
 
     async def leave(
@@ -145,17 +142,7 @@ class McastReceiver(DatagramChannel):
         self._check_open()
         parsed, selectors = parse_groups(groups), parse_selectors(interfaces)
         await trio.lowlevel.checkpoint()
-        async with self._members.turn:
-            self._check_open()
-            plans = self._members.plans()
-            names = None if selectors is None else names_meant(selectors, plans)
-            everywhere, keys = [], []
-            for group, some in keys_meant(parsed, names, plans).items():
-                if names is None and group.zone is None:
-                    everywhere.append(str(group.address))
-                else:
-                    keys += some
-            await self._members.leave(everywhere, keys)
+        await self._joining.leave(parsed, selectors)
 
     def joined(
         self,
@@ -202,9 +189,7 @@ class McastReceiver(DatagramChannel):
         except BaseException as error:
             failures.append(error)
         try:
-            with trio.CancelScope(shield=True):
-                async with self._members.turn:
-                    await self._members.undo(number)
+            await self._joining.undo(number)
         except BaseException as error:
             failures.append(error)
         if failures:
@@ -239,7 +224,7 @@ class McastReceiver(DatagramChannel):
         Cancellation:
             A checkpoint. If it is cancelled, nothing has changed.
         """
-        await self._change_rule(source, True, groups, interfaces)
+        await self._change_source(source, True, groups, interfaces)
 
     async def unblock_source(
         self,
@@ -264,9 +249,9 @@ class McastReceiver(DatagramChannel):
         Cancellation:
             A checkpoint. If it is cancelled, nothing has changed.
         """
-        await self._change_rule(source, False, groups, interfaces)
+        await self._change_source(source, False, groups, interfaces)
 
-    async def _change_rule(
+    async def _change_source(
         self,
         source: AddressLike,
         blocked: bool,
@@ -280,23 +265,7 @@ class McastReceiver(DatagramChannel):
         parsed = None if groups is None else parse_groups(groups)
         selectors = parse_selectors(interfaces)
         await trio.lowlevel.checkpoint()
-        async with self._members.turn:
-            self._check_open()
-            plans = self._members.plans()
-            names = None if selectors is None else names_meant(selectors, plans)
-            last = None if blocked else self._requests
-            if parsed is None:
-                rules = [SourceRule(address, blocked, None, names, last)]
-            else:
-                meant = keys_meant(parsed, names, plans)  # Each is one that is joined there.
-                wide = frozenset(str(item.address) for item in parsed if item.zone is None)
-                rules = [SourceRule(address, blocked, wide, names, last)] if wide else []
-                for group in parsed:
-                    if group.zone is not None:
-                        where = frozenset(name for _, name in meant[group])
-                        texts = frozenset([str(group.address)])
-                        rules.append(SourceRule(address, blocked, texts, where, last))
-            await self._members.change_rules(rules)
+        await self._blocking.change(address, blocked, parsed, selectors)
 
     @property
     def memberships(self) -> tuple[Membership, ...]:
@@ -305,13 +274,13 @@ class McastReceiver(DatagramChannel):
         Ordered by group as given, then by interface as they came. With ``accept_unicast``, one with
         a group of `None` follows for each interface that has an address.
         """
-        return tuple(_describe(member) for _, member in self._members.items())
+        return tuple(membership.describe() for membership in self._memberships.live.values())
 
     @property
     def interfaces(self) -> tuple[Interface, ...]:
         """The interfaces with at least one membership that is joined."""
-        joined = (item.interface for item in self.memberships if item.state == "joined")
-        return tuple(dict.fromkeys(joined))
+        joined = [membership for membership in self.memberships if membership.state == "joined"]
+        return tuple(dict.fromkeys(membership.interface for membership in joined))
 
     def statistics(self) -> ReceiverStatistics:
         """What this receiver has counted so far, as a frozen snapshot.
@@ -335,7 +304,6 @@ class McastReceiver(DatagramChannel):
         """
         if self._last_statistics is None:
             self._last_statistics = self.statistics()
-            self._members.closed = True
-            self._follower.close()
+            self._memberships.close()
             self._tasks.cancel()
             self._intake.close()

@@ -251,7 +251,7 @@ class Outlets:
     def _close_socket(self, socket: McastSocket) -> None:
         self._open.remove(socket)
         if self.intake is not None:
-            self.intake.retire(socket)  # Answers that have come already are not lost.
+            self.intake.close_socket(socket)  # Answers that have come already are not lost.
         else:
             socket.close()
 

@@ -91,7 +91,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
     def _ignore(self, socket: McastSocket, error: SocketSetupError) -> None:
         """A socket can no longer be read: it can still be sent from, so it stays open."""
         assert self._intake is not None
-        self._intake.ignore(socket)
+        self._intake.stop_socket(socket)
 
     def _renew(self) -> None:
         """Send through the sockets that there are now."""

@@ -1,22 +1,20 @@
-"""Which memberships a call of the receiver means. Pure."""
+"""The memberships that a call means by naming groups and interfaces. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .._plan.selecting import (
-    means,
-)
-from .._plan.socket_spec import MembershipKey, MembershipPlan
 from .._values.addresses import Group
 from .._values.errors import printable
 from .._values.interface import Interface, InterfaceSelector
+from .selecting import means
+from .socket_spec import MembershipKey, MembershipPlan
 
 
-def names_meant(
+def names_of_selected(
     selectors: Sequence[InterfaceSelector], plans: Iterable[MembershipPlan]
 ) -> frozenset[str]:
-    """The names of the interfaces of some memberships that selectors mean.
+    """Return the names of the interfaces that selectors mean, of those with memberships.
 
     Raises:
         ValueError: There is no membership on one of them.
@@ -24,38 +22,38 @@ def names_meant(
     interfaces = list(dict.fromkeys(plan.interface for plan in plans))
     names = set()
     for selector in selectors:
-        meant = [item.name for item in interfaces if means(selector, item)]
-        if not meant:
-            there = ", ".join(dict.fromkeys(map(str, interfaces))) or "none"
+        selected = [interface.name for interface in interfaces if means(selector, interface)]
+        if not selected:
+            known = ", ".join(dict.fromkeys(map(str, interfaces))) or "none"
             text = selector.name if isinstance(selector, Interface) else str(selector)
             raise ValueError(
-                f"interfaces: nothing is joined on {text!r}; there are memberships on: {there}"
+                f"interfaces: nothing is joined on {text!r}; there are memberships on: {known}"
             )
-        names.update(meant)
+        names.update(selected)
     return frozenset(names)
 
 
-def keys_meant(
+def keys_of_groups(
     groups: Iterable[Group], names: frozenset[str] | None, plans: Iterable[MembershipPlan]
 ) -> dict[Group, list[MembershipKey]]:
-    """By group, its memberships on the interfaces of these names or, for `None`, on all.
+    """Return the memberships of each group on the interfaces of these names; `None` for on all.
 
     Raises:
         ValueError: There is none in one of the groups.
     """
-    there: dict[str | None, list[Interface]] = {}
+    interfaces: dict[str | None, list[Interface]] = {}
     for plan in plans:
         if names is None or plan.interface.name in names:
-            there.setdefault(plan.group, []).append(plan.interface)
-    found: dict[Group, list[MembershipKey]] = {}
+            interfaces.setdefault(plan.group, []).append(plan.interface)
+    keys: dict[Group, list[MembershipKey]] = {}
     for group in groups:
         text = str(group.address)
-        found[group] = [
-            (text, item.name)
-            for item in there.get(text, ())
-            if group.zone in (None, item.name, str(item.index or ""))
+        keys[group] = [
+            (text, interface.name)
+            for interface in interfaces.get(text, ())
+            if group.zone in (None, interface.name, str(interface.index or ""))
         ]
-        if not found[group]:
+        if not keys[group]:
             where = "" if names is None else f" on {', '.join(sorted(names))}"
             raise ValueError(printable(f"group {group} is not joined{where}"))
-    return found
+    return keys

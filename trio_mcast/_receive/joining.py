@@ -1,0 +1,184 @@
+"""Joining groups, leaving them, and undoing a join."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import trio
+
+from .._plan.matching import keys_of_groups, names_of_selected
+from .._plan.receiver import check_served
+from .._plan.socket_spec import MembershipKey, MembershipPlan, key_of
+from .._plan.wanted import ReceiveRequest
+from .._platform.advice import is_exhaustion
+from .._values.addresses import Group
+from .._values.errors import all_failed
+from .._values.interface import InterfaceSelector
+from .membership import Event, LiveMembership
+from .memberships import Memberships
+
+
+class Joining:
+    """Joins and leaves the memberships of one receiver."""
+
+    def __init__(self, memberships: Memberships) -> None:
+        self._memberships = memberships
+
+    async def join(self, request: ReceiveRequest, *, strict: bool) -> None:
+        """Join what a request comes to now, and from now on what it comes to later.
+
+        Args:
+            request: What is asked for.
+            strict: Whether no interface may be missing; else those that are, are waited for.
+
+        Raises:
+            InterfaceNotFoundError: An interface is missing.
+            AmbiguousInterfaceError: An address is on two interfaces.
+            ValueError: It does not go together, or is joined already.
+            SocketSetupError: It was refused: everywhere, or at all if only one interface is named.
+            trio.ClosedResourceError: The receiver was closed, before or meanwhile.
+
+        After an error, or if it is cancelled, nothing has been joined.
+        """
+        memberships = self._memberships
+        async with memberships.turn:
+            memberships.check_open()
+            interfaces = memberships.list_interfaces()
+            plans = await memberships.plan(request, interfaces, strict=strict)
+            check_served(request, plans)
+            self._check_new(plans)
+            named = request.selectors is not None
+            only_one = named and len({plan.interface for plan in plans}) == 1
+            joined = await self._join_all(request, plans, all_or_nothing=only_one)
+            memberships.take_interfaces(interfaces, all_planned=False)
+            self._replace(request)
+            memberships.requests.append(request)
+            memberships.live.update(joined)
+            memberships.put_in_order()
+        for membership in joined.values():
+            if membership.error is not None:
+                membership.log()
+            membership.skip_log()  # That it is joined, or waited for, is what was asked for.
+
+    def _check_new(self, plans: Iterable[MembershipPlan]) -> None:
+        """Raise `ValueError` for a membership that there is already."""
+        for plan in plans:
+            membership = self._memberships.live.get(key_of(plan))
+            if membership is not None:
+                state = "waited for" if membership.state == "waiting" else "joined"
+                raise ValueError(
+                    f"group {plan.group} is {state} on interface {plan.interface} already: "
+                    "leave it there first, or block and unblock sources"
+                )
+
+    async def _join_all(
+        self, request: ReceiveRequest, plans: Sequence[MembershipPlan], *, all_or_nothing: bool
+    ) -> dict[MembershipKey, LiveMembership]:
+        memberships = self._memberships
+        joining = memberships.joining = {}
+        try:
+            for plan in plans:
+                membership = joining[key_of(plan)] = LiveMembership.from_plan(plan, request)
+                memberships.set_up(membership)
+                error = membership.error
+                if error is not None and (all_or_nothing or is_exhaustion(error)):
+                    raise error
+                await memberships.give_way()
+            of_groups = [joining[key] for key in joining if key[0] is not None]
+            errors = [membership.error for membership in of_groups]
+            causes = tuple(error for error in errors if error is not None)
+            if causes and len(causes) == len(of_groups):
+                raise all_failed("no group could be joined anywhere", causes)
+        except BaseException:
+            for membership in joining.values():
+                memberships.sockets.happen(membership, Event.LEFT)
+            raise
+        finally:
+            memberships.joining = {}
+        return joining
+
+    def _replace(self, request: ReceiveRequest) -> None:
+        """Have a request take over from those whose memberships were left one by one.
+
+        What is to become of interfaces that come later is then up to the new request.
+        """
+        if request.selectors is not None:
+            return
+        memberships = self._memberships
+        groups = frozenset(str(group.address) for group in request.groups if group.zone is None)
+        self._keep_requests(
+            earlier.leaving_groups(groups) if earlier.selectors is None else earlier
+            for earlier in memberships.requests
+        )
+        for (group, _), membership in memberships.live.items():
+            if membership.is_unnamed and group in groups:
+                membership.request_number = request.number
+
+    def _keep_requests(self, requests: Iterable[ReceiveRequest]) -> None:
+        """Keep the requests of which something is left."""
+        self._memberships.requests = [request for request in requests if not request.is_over]
+
+    async def leave(
+        self, groups: Sequence[Group], selectors: Sequence[InterfaceSelector] | None
+    ) -> None:
+        """Leave groups on the interfaces that selectors mean, or wherever they are and are to come.
+
+        Raises:
+            ValueError: A group is not joined there; then nothing has been left.
+            trio.ClosedResourceError: The receiver was closed.
+
+        Once it has begun to leave, it cannot be cancelled.
+        """
+        memberships = self._memberships
+        async with memberships.turn:
+            memberships.check_open()
+            plans = memberships.plans()
+            names = None if selectors is None else names_of_selected(selectors, plans)
+            everywhere: set[str] = set()
+            keys: list[MembershipKey] = []
+            for group, keys_of_group in keys_of_groups(groups, names, plans).items():
+                if names is None and group.zone is None:
+                    everywhere.add(str(group.address))
+                else:
+                    keys += keys_of_group
+            await self._leave(frozenset(everywhere), keys)
+
+    async def _leave(self, everywhere: frozenset[str], keys: Iterable[MembershipKey]) -> None:
+        """Leave groups wherever they are and are to come, and some other memberships."""
+        memberships = self._memberships
+        requests = memberships.requests
+        if everywhere:
+            requests = [request.leaving_groups(everywhere) for request in requests]
+        plans = [memberships.live[key].plan for key in keys if key[0] not in everywhere]
+        if plans:
+            # Of every request: each would bring them back when the interface comes again.
+            requests = [request.leaving(plans) for request in requests]
+        self._keep_requests(requests)
+        keys = [*map(key_of, plans), *(key for key in memberships.live if key[0] in everywhere)]
+        await memberships.remove(keys)
+
+    async def undo(self, number: int) -> None:
+        """Leave what there still is of the request with this number. It cannot be cancelled."""
+        memberships = self._memberships
+        with trio.CancelScope(shield=True):
+            async with memberships.turn:
+                undone = [request for request in memberships.requests if request.number == number]
+                memberships.requests = [
+                    request for request in memberships.requests if request.number != number
+                ]
+                groups = _addresses_of(undone)
+                if not groups.isdisjoint(_addresses_of(memberships.requests)):
+                    # Another request may call for the same, now that nothing stands in its way.
+                    memberships.plans_are_old = True
+                    memberships.follower.look_again()
+                await memberships.remove(
+                    [
+                        key
+                        for key, membership in memberships.live.items()
+                        if membership.request_number == number
+                    ]
+                )
+
+
+def _addresses_of(requests: Iterable[ReceiveRequest]) -> set[object]:
+    return {group.address for request in requests for group in request.groups}

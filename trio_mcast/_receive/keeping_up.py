@@ -1,0 +1,181 @@
+"""Keeping memberships up as interfaces come and go.
+
+Decision: work out everything anew
+==================================
+
+An interface that comes, goes, is renamed or gets another address could be answered by doing what
+just that calls for. There are many such cases, they come several at a time, and some are never told
+(see `_host.damped_watch`). So each look at the interfaces is answered in one way: what the
+memberships should be is planned anew, from what was asked for, and what differs is carried out. A
+membership whose socket serves the new plan as well keeps it, and so loses nothing and is never
+doubled.
+
+Only the plans of groups on interfaces that are what they were at the last look are taken as they
+are. With 4,000 of them, a look at a change elsewhere takes some 40 ms instead of 740 (measured).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import attrs
+import trio
+
+from .._follow import Backoff
+from .._plan.socket_spec import MembershipKey, MembershipPlan, key_of
+from .._plan.wanted import ReceiveRequest
+from .._values.interface import Interface, all_addresses
+from .membership import Event, LiveMembership
+from .memberships import Memberships
+
+# When the interfaces could not be looked at, the next look comes so much later. Arbitrary.
+_LOOK_AGAIN_SECONDS = 1.0
+
+# The number of interfaces that have gone whose memberships are remembered as waiting where nobody
+# named them, the last ones: machines that run containers see new ones every minute. Arbitrary.
+_REMEMBERED_INTERFACES = 64
+
+# The plans of all memberships that there should be, each with the request that it comes of.
+_Wanted: TypeAlias = "Mapping[MembershipKey, tuple[MembershipPlan, ReceiveRequest]]"
+
+
+class KeepingUp:
+    """Keeps the memberships of one receiver in line with the interfaces."""
+
+    def __init__(self, memberships: Memberships) -> None:
+        self._memberships = memberships
+        # Unnamed interfaces that have gone, in the order of their going.
+        self._gone: list[str] = []
+
+    async def follow(self) -> None:
+        """Keep the memberships up until the receiver is closed."""
+        backoff = Backoff(_LOOK_AGAIN_SECONDS, _LOOK_AGAIN_SECONDS)
+        await self._memberships.follower.follow(self._look, self._due, backoff)
+
+    def _due(self) -> float:
+        """Return the time at which a membership that has failed is to be tried again."""
+        live = self._memberships.live
+        return min((membership.retry_at for membership in live.values()), default=math.inf)
+
+    async def _look(self) -> None:
+        """Bring the memberships in line with the interfaces that there are now.
+
+        Raises:
+            SocketSetupError: The system does not tell which there are.
+            trio.ClosedResourceError: The receiver was closed meanwhile.
+        """
+        memberships = self._memberships
+        async with memberships.turn:
+            memberships.check_open()
+            interfaces, now = memberships.list_interfaces(), trio.current_time()
+            same = interfaces == memberships.interfaces and not memberships.follower.removed
+            if same and not memberships.plans_are_old and self._due() > now:
+                return
+            await self._close_lost(interfaces)
+            wanted = await self._plan_all(interfaces)
+            memberships.take_interfaces(interfaces, all_planned=True)
+            await self._let_go(wanted)
+            await self._forget_gone(interfaces)
+            for key, (plan, request) in wanted.items():
+                self._keep_up(key, plan, request, now)
+                await memberships.give_way()
+            memberships.put_in_order()
+
+    async def _close_lost(self, interfaces: Sequence[Interface]) -> None:
+        """Close the sockets of memberships that the system has ended."""
+        memberships = self._memberships
+        removed = memberships.follower.removed
+        by_index = {
+            interface.index: interface for interface in interfaces if interface.index not in removed
+        }
+        lost = [
+            membership
+            for membership in memberships.live.values()
+            if membership.sockets
+            and membership.has_lost(by_index.get(membership.plan.interface.index))
+        ]
+        await memberships.sockets.happen_to_all(lost, Event.LOST)
+
+    async def _plan_all(self, interfaces: Sequence[Interface]) -> _Wanted:
+        """Plan all memberships that there should be."""
+        memberships = self._memberships
+        known = self._known_plans(interfaces)
+        wanted: dict[MembershipKey, tuple[MembershipPlan, ReceiveRequest]] = {}
+        for request in memberships.requests:
+            plans = await memberships.plan(request, interfaces, known=known.get(request.number))
+            for plan in plans:
+                wanted.setdefault(key_of(plan), (plan, request))
+        return wanted
+
+    def _known_plans(
+        self, interfaces: Sequence[Interface]
+    ) -> dict[int, dict[MembershipKey, MembershipPlan]]:
+        """Return the plans that are right as they are, by the number of their request.
+
+        They rest on nothing that has changed.
+        """
+        memberships = self._memberships
+        addresses_changed = all_addresses(interfaces) != memberships.addresses
+        known: dict[int, dict[MembershipKey, MembershipPlan]] = {
+            request.number: {}
+            for request in memberships.requests
+            if request.loopback or not addresses_changed
+        }
+        unchanged = {id(interface) for interface in interfaces}
+        for key, membership in memberships.live.items():
+            plans = known.get(membership.request_number)
+            if plans is None or not membership.sockets:
+                continue
+            if id(membership.plan.interface) in unchanged:
+                plans[key] = membership.plan
+        return known
+
+    async def _let_go(self, wanted: _Wanted) -> None:
+        """Let go of the memberships that the interfaces call for no longer."""
+        unwanted = []
+        for key, membership in self._memberships.live.items():
+            if key in wanted:
+                continue
+            if membership.is_unnamed and membership.plan.group is not None:
+                # It has gone, or is down: then the kernel keeps what was joined until it is up.
+                self._memberships.sockets.happen(membership, Event.UNWANTED)
+                if not membership.sockets:
+                    membership.plan = attrs.evolve(membership.plan, sockets=())  # To save memory.
+                membership.log()
+            else:
+                unwanted.append(key)
+        await self._memberships.remove(unwanted)
+
+    async def _forget_gone(self, interfaces: Sequence[Interface]) -> None:
+        """Forget memberships on unnamed interfaces that have gone, but for the last of these."""
+        live = self._memberships.live
+        waiting = {name for (_, name), membership in live.items() if membership.is_unnamed}
+        waiting -= {interface.name for interface in interfaces}
+        gone = [*(name for name in self._gone if name in waiting), *sorted(waiting)]
+        self._gone = list(dict.fromkeys(gone))[-_REMEMBERED_INTERFACES:]
+        forgotten = waiting.difference(self._gone)
+        await self._memberships.remove([key for key in live if key[1] in forgotten])
+
+    def _keep_up(
+        self, key: MembershipKey, plan: MembershipPlan, request: ReceiveRequest, now: float
+    ) -> None:
+        """Bring one membership in line with its plan."""
+        live = self._memberships.live
+        membership = live.get(key)
+        if membership is None:
+            membership = live[key] = LiveMembership.from_plan(plan, request)
+            changed = True
+        else:
+            changed = plan is not membership.plan and plan != membership.plan
+            membership.plan, membership.request_number = plan, request.number
+            membership.is_unnamed = request.is_unnamed(plan)
+        lacks = len(membership.sockets) < len(plan.sockets)
+        if changed or (lacks and (membership.state != "failed" or membership.retry_at <= now)):
+            if changed:
+                membership.backoff.reset()
+            self._memberships.set_up(membership)
+        elif not lacks:
+            membership.settle()
+        membership.log()

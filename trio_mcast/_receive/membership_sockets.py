@@ -1,0 +1,162 @@
+"""The sockets of memberships: opened, changed and closed, with what that makes of a membership."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+import trio
+
+from .._host.protocols import Host, McastSocket
+from .._plan.blocked import fixed_part, source_changes
+from .._plan.socket_spec import MembershipPlan, SocketSpec
+from .._values.errors import SocketSetupError
+from .intake import Intake
+from .membership import Event, LiveMembership
+
+# The memberships that are planned, opened, changed or closed before other tasks have their turn.
+# Each of that takes some 10 to 100 us.
+AT_ONCE = 32
+
+
+class MembershipSockets:
+    """Opens, changes and closes the sockets of the memberships of one receiver."""
+
+    def __init__(self, host: Host, intake: Intake) -> None:
+        self._host = host
+        self._intake = intake
+
+    # Opening
+
+    def set_up(self, membership: LiveMembership) -> None:
+        """Bring the sockets of a membership in line with the plan; the state tells the outcome.
+
+        Sockets that serve as well as before are kept, so that nothing is lost. A group is received
+        whole or not at all; unicast at the addresses at which that is possible.
+        """
+        try:
+            refusal = self._open_missing(membership, self._keep_what_serves(membership))
+        except BaseException:
+            self.close(membership)
+            raise
+        if refusal is None:
+            membership.settle()
+        else:
+            is_group = membership.plan.group is not None
+            event = Event.REFUSED if is_group else Event.PARTLY_REFUSED
+            self.happen(membership, event, refusal)
+
+    def _keep_what_serves(self, membership: LiveMembership) -> list[SocketSpec]:
+        """Close the sockets that the plan has no use for, and return what is missing then."""
+        missing = {fixed_part(spec): spec for spec in membership.plan.sockets}
+        for socket in list(membership.sockets):
+            part = fixed_part(socket.spec)
+            socket_spec = missing.get(part)
+            if socket_spec is not None:
+                with suppress(SocketSetupError):  # Then a new one will do, or tell why not.
+                    self._revise(socket, socket_spec)
+                    del missing[part]
+                    continue
+            # Before another one is opened in its place: else both would get the same datagrams.
+            membership.sockets.remove(socket)
+            self._intake.close_socket(socket)
+        return list(missing.values())
+
+    def _open_missing(
+        self, membership: LiveMembership, missing: Iterable[SocketSpec]
+    ) -> SocketSetupError | None:
+        """Open sockets, and return the first refusal."""
+        first: SocketSetupError | None = None
+        for socket_spec in missing:
+            try:
+                membership.sockets.append(self._open(socket_spec))
+            except SocketSetupError as refusal:
+                first = first or refusal
+                if socket_spec.group is not None:
+                    break
+        return first
+
+    def _open(self, socket_spec: SocketSpec) -> McastSocket:
+        socket = self._host.open_socket(socket_spec)
+        try:
+            self._intake.add(socket)
+        except BaseException:
+            socket.close()
+            raise
+        return socket
+
+    # Closing
+
+    def happen(
+        self, membership: LiveMembership, event: Event, error: SocketSetupError | None = None
+    ) -> None:
+        """Have an event happen to a membership, and close the sockets if the table says so."""
+        if membership.happen(event, error).closes_sockets:
+            self.close(membership)
+
+    async def happen_to_all(self, memberships: Iterable[LiveMembership], event: Event) -> None:
+        """Have an event happen to memberships: at once to the states, then to the sockets.
+
+        It cannot be cancelled.
+        """
+        closing = [
+            membership for membership in memberships if membership.happen(event).closes_sockets
+        ]
+        for number, membership in enumerate(closing, start=1):
+            self.close(membership)
+            if number % AT_ONCE == 0:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def close(self, membership: LiveMembership) -> None:
+        """Close the sockets of a membership; what has come to them is delivered all the same."""
+        for socket in membership.sockets:
+            self._intake.close_socket(socket)
+        membership.sockets.clear()
+
+    def close_unreadable(self, socket: McastSocket) -> None:
+        """Close a socket that the system refuses to read."""
+        self._intake.close_socket(socket, drain=False)
+
+    # Other sources
+
+    def _revise(self, socket: McastSocket, socket_spec: SocketSpec) -> None:
+        socket.revise(socket_spec, source_changes(socket.spec, socket_spec, self._host.platform))
+
+    def change_sources(self, membership: LiveMembership, plan: MembershipPlan) -> None:
+        """Carry out a plan that differs in the excluded sources only.
+
+        Raises:
+            SocketSetupError: The system refused; some of it may be done.
+        """
+        membership.plan = plan
+        for socket, socket_spec in _pairs(membership):
+            self._revise(socket, socket_spec)
+
+    def restore_sources(self, membership: LiveMembership, plan: MembershipPlan) -> None:
+        """Undo `change_sources`, however far that got.
+
+        Args:
+            membership: The membership.
+            plan: The plan from before.
+        """
+        changed = {fixed_part(spec): spec for spec in membership.plan.sockets}
+        membership.plan = plan
+        for socket, socket_spec in _pairs(membership):
+            target = changed[fixed_part(socket_spec)]
+            for option in source_changes(target, socket_spec, self._host.platform):
+                with suppress(SocketSetupError):  # It had not been done.
+                    socket.revise(socket_spec, [option])
+            socket.revise(socket_spec, [])
+
+
+def _pairs(membership: LiveMembership) -> Iterator[tuple[McastSocket, SocketSpec]]:
+    """Yield the sockets of a membership, each with its part of the plan."""
+    socket_specs = {fixed_part(spec): spec for spec in membership.plan.sockets}
+    for socket in membership.sockets:
+        yield socket, socket_specs[fixed_part(socket.spec)]
+
+
+def can_change_to(membership: LiveMembership, plan: MembershipPlan) -> bool:
+    """Tell whether `MembershipSockets.change_sources` can carry out a plan."""
+    planned = {fixed_part(spec) for spec in plan.sockets}
+    return all(fixed_part(socket.spec) in planned for socket in membership.sockets)
