@@ -1,4 +1,4 @@
-"""`open_mcast_receiver` and `open_mcast_sender`: from a spec to a live object and back."""
+"""`open_mcast_receiver` and `open_mcast_sender`: their signatures and documentation."""
 
 from __future__ import annotations
 
@@ -44,46 +44,48 @@ def open_mcast_receiver(
         groups: One group or an iterable of groups, as `str`, `~ipaddress.IPv4Address` or
             `~ipaddress.IPv6Address`; both families may be mixed. An IPv6 group may carry a zone
             (``"ff02::1%eth0"``), which narrows it to that interface. Duplicates collapse.
-        port: The UDP port, 1 to 65535. It is shared with other programs that share it too.
+        port: The UDP port, 1 to 65535. It is shared with programs that share it too.
         interfaces: Where to join: an interface's name (or description), index, address or
             `Interface`, or an iterable of these. An address stands for its interface, and for the
             groups of its family. Default: every interface that is up, capable of multicast and not
             loopback.
         sources: Receive from these addresses only (source-specific multicast, an INCLUDE filter of
-            RFC 3376 and RFC 3810). Any number: those beyond what the kernel takes on one socket are
+            RFC 3376 and RFC 3810). Any number: sources beyond the kernel's limit for one socket are
             spread over more sockets. Each family of the groups needs a source of that family.
-        excluded_sources: Receive from all but these (an EXCLUDE filter). Any number: those beyond
-            what the kernel takes are rejected after reading, on macOS and FreeBSD all of them. Not
-            together with ``sources``.
-        accept_unicast: Whether to receive unicast to the port as well, as mDNS and SSDP need it:
-            what is sent to any address of the interfaces, in the families of their groups. Its
-            ``group`` is `None`. ``sources``, ``excluded_sources`` and ``loopback`` apply to it.
-            Where several programs have the port, the system gives each unicast datagram to one of
-            them only, and to this one before those that have not named the address.
+        excluded_sources: Receive from all addresses but these (an EXCLUDE filter). Any number:
+            datagrams of sources beyond the kernel's limit are rejected after reading, on macOS and
+            FreeBSD those of all. Not together with ``sources``.
+        accept_unicast: Whether to receive unicast to the port as well, as mDNS and SSDP need it: to
+            any address of the interfaces, in the families of their groups. The ``group`` of such a
+            datagram is `None`. ``sources``, ``excluded_sources`` and ``loopback`` apply to unicast
+            too. Where several programs have the port, the system gives each unicast datagram to one
+            program only, and to this one before any that has not named the address.
         loopback: Whether to receive datagrams sent from this machine as well. When off, they are
-            told by their source address, except on the loopback interface, which always delivers.
+            recognised by their source address, except on the loopback interface, which always
+            delivers.
         follow_interfaces: Whether to keep the memberships up as interfaces come and go: one that
             appears and is meant by ``interfaces`` is joined, one that vanishes is waited for, one
             that is made again is joined again, and a join that was refused is tried again, first
             after 0.1 seconds and then after twice as long each time, up to 30 seconds.
-            `McastReceiver.memberships` tells how each stands; each change is logged once, on the
-            logger ``trio_mcast``. A task of its own does it. When off, memberships stay as they
-            were opened, and what vanishes is lost.
+            `McastReceiver.memberships` has the state of each; each change is logged once, on the
+            logger ``trio_mcast``. A task of its own does this. When off, memberships stay as they
+            were opened, and one whose interface vanishes is lost.
         allow_missing: Whether to wait for interfaces that do not exist yet, instead of raising
             `InterfaceNotFoundError`. Needs ``follow_interfaces``.
         receive_ttl: Whether each datagram is to carry its ttl.
         receive_timestamp: Whether each datagram is to carry its arrival time, from the kernel.
-            Linux begins to take it some milliseconds after the first program of the machine asks
-            for it; what arrives before has the time at which it was read.
+            Linux begins to take the time some milliseconds after the first program of the machine
+            asks for it; a datagram that arrives before has the time at which it was read.
         max_buffered: How many datagrams may wait in the process, at least 1.
-        overflow: What happens when so many do. ``"wait"``, the default: reading stops until half of
-            them have been taken; the kernel's buffers fill, and what then does not fit is dropped
-            and counted by the kernel. ``"drop_oldest"``: reading goes on, and those that have
-            waited longest are dropped, for programs that want the latest. ``"drop_newest"``:
-            reading goes on, and what arrives is dropped. With ``"wait"`` and a ``max_buffered``
-            from 1,024 up, datagrams that were sent in one go are taken as one unit, which is fast
-            but can exceed the bound by the rest of a unit. If it is less, they are taken one by
-            one, and with the others the bound is exact in any case.
+        overflow: What happens when so many wait. ``"wait"``, the default: reading stops until half
+            of them have been taken; the kernel's buffers fill, and datagrams that do not fit any
+            more are dropped and counted by the kernel. ``"drop_oldest"``: reading goes on, and the
+            datagrams that have waited longest are dropped, for programs that want the latest.
+            ``"drop_newest"``: reading goes on, and new datagrams are dropped. With ``"wait"`` and a
+            ``max_buffered`` from 1,024 up, datagrams that were sent in one go are taken as one
+            unit, which is fast but can exceed the bound by the rest of a unit. With a lower
+            ``max_buffered``, datagrams are taken one by one, and the bound is exact. Without
+            ``"wait"`` the bound is always exact.
         receive_buffer_size: The receive buffer to ask for, per socket, in bytes; what was granted
             is in `McastReceiver.statistics`. Default: 1 MiB.
 
@@ -99,9 +101,9 @@ def open_mcast_receiver(
         AmbiguousInterfaceError: On entering: an address was named that two interfaces have.
         SocketSetupError: On entering: the system refused a step. With several interfaces, or the
             default, one that refuses a join does not stop the others: its membership shows as
-            ``"failed"`` in `McastReceiver.memberships` and is logged once. Only if every one fails,
-            this is raised, with all the causes. Running out of file descriptors or memory is always
-            an error.
+            ``"failed"`` in `McastReceiver.memberships` and is logged once. Only if every membership
+            fails, this is raised, with all the causes. Running out of file descriptors or memory is
+            always an error.
 
     Cancellation:
         Entering and leaving are checkpoints. If entering is cancelled, nothing stays open.
@@ -146,37 +148,37 @@ def open_mcast_sender(
     exceptions leave the block as they are; if a task of the sender fails as well, in an exception
     group with its error.
 
-    A sender follows the network as it changes, with a task that runs inside the block until the
-    body has ended. An interface is known by its name, however it was named here. While it is not
-    there, or has no address to send from, what would be sent on it fails and is counted; when it is
-    back, removed and made again or with another address, datagrams go out there again. One that is
-    named by a global address is where that address is. Without ``interfaces``, the sender goes
-    where the system routes the group; without a route it stays where it is as long as that can be.
-    With a ``source_port`` of 0, a new socket has the port of the one before, if that is still free.
-    Where the system does not tell of changes, the sender stays as it was opened.
+    A sender follows the network as it changes, with a task that runs inside the block and ends with
+    it. An interface is known by its name, however it was named here. While the interface is not
+    there, or has no address to send from, sending on it fails and is counted; when it is back,
+    removed and made again or with another address, datagrams go out there again. An interface that
+    is named by a global address is always the one that has the address. Without ``interfaces``, the
+    sender goes where the system routes the group; without a route it stays where it is as long as
+    that can be. With a ``source_port`` of 0, a new socket has the port of the one before, if that
+    is still free. Where the system does not tell of changes, the sender stays as it was opened.
 
     Args:
         groups: One group or an iterable of groups, as for `open_mcast_receiver`.
         port: The UDP port to send to, 1 to 65535.
-        interfaces: Where to send: as for `open_mcast_receiver`; an address is also the one that the
-            datagrams come from. Default: the interface to which the system routes the group, or,
+        interfaces: Where to send: as for `open_mcast_receiver`; with an address, the datagrams also
+            come from that address. Default: the interface to which the system routes the group, or,
             without a route, the only candidate if there is exactly one.
         ttl: How far datagrams go, 0 to 255: 0 not beyond this machine, 1 (the default) not beyond
             the local network, more through as many routers less one. For IPv6, the hop limit.
-        loopback: Whether they are delivered on this machine too. The loopback interface always
+        loopback: Whether datagrams are delivered on this machine too. The loopback interface always
             delivers.
         traffic_class: The IPv4 type of service or IPv6 traffic class, 0 to 255: six bits of DSCP,
             then two of ECN. Default: the system's.
         source_address: The address that datagrams come from, one of the interface's own. Default:
             the interface's first; for IPv6 the first whose scope fits the group's.
-        source_port: The port that they come from; 0, the default, lets the system choose one.
-            Another port is shared with other programs that share it too.
-        receive_replies: Whether to receive what is sent by unicast to this sender's own port, such
-            as the answers to a search: they are had from `McastSender.replies`. A task for each
-            interface then runs inside the block and ends with it. Up to 1,024 replies wait in the
-            process; when so many do, reading stops until half of them have been taken. The kernel
-            is asked for a receive buffer of 1 MiB per socket. With a ``source_port`` that other
-            programs share, the system gives each reply to one of them only.
+        source_port: The port that datagrams come from; 0, the default, lets the system choose one.
+            Any other port is shared with programs that share it too.
+        receive_replies: Whether to receive unicast to this sender's own port, such as the answers
+            to a search, from `McastSender.replies`. A task for each interface then runs inside the
+            block and ends with it. Up to 1,024 replies wait in the process; when so many wait,
+            reading stops until half of them have been taken. The kernel is asked for a receive
+            buffer of 1 MiB per socket. With a ``source_port`` that other programs share, the system
+            gives each reply to one of them only.
         send_buffer_size: The send buffer to ask for, per socket, in bytes. Default: the system's.
 
     Returns:

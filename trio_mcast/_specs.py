@@ -1,4 +1,4 @@
-"""`McastReceiverSpec` and `McastSenderSpec`: what is wanted, as checked, frozen values.
+"""`McastReceiverSpec` and `McastSenderSpec`: the arguments of opening, as checked, frozen values.
 
 Everything that can be known to be wrong without asking the operating system is an error here,
 before anything is opened.
@@ -92,9 +92,9 @@ def _overflow(value: Overflow) -> Overflow:
     return value
 
 
-# A unit of datagrams (UDP_GRO) can only be read as a whole, so one may exceed the bound of a queue
-# that does not drop by up to 127. Where the bound is less than some multiple of that, it counts for
-# more than speed.
+# A unit of datagrams (UDP_GRO) can only be read as a whole, so a queue that does not drop may
+# exceed its bound by up to 127 datagrams. With a bound less than some multiple of that, the bound
+# counts for more than speed.
 _MIN_BUFFERED_FOR_UNITS = 1024
 
 # SO_RCVBUF and SO_SNDBUF take a C int, which Linux doubles.
@@ -139,7 +139,7 @@ def _keep(spec: object, name: str, value: object) -> None:
 
 
 class _Requests(Generic[_Request]):
-    """A spec with the request that it makes: parsed once, and no field, as it says nothing new."""
+    """A spec that keeps its request: parsed once, and not a field, as it says nothing new."""
 
     __slots__ = ("_request",)
 
@@ -153,7 +153,7 @@ class _Requests(Generic[_Request]):
 
 @attrs.frozen
 class McastReceiverSpec(_Requests[ReceiveRequest]):
-    """What a receiver is to receive: the arguments of `open_mcast_receiver`, checked and frozen.
+    """The arguments of `open_mcast_receiver`, checked and frozen.
 
     Useful to keep a configuration, to look at its `plan`, and to `open` it later, as often as
     wanted. The fields are the arguments of `open_mcast_receiver` under the same names; addresses
@@ -217,22 +217,22 @@ class McastReceiverSpec(_Requests[ReceiveRequest]):
     def plan(
         self, interfaces: Sequence[Interface], platform: PlatformName | None = None
     ) -> tuple[SocketSpec, ...]:
-        """The sockets that `open` would open, with every option in order. Opens nothing.
+        """Return the sockets that `open` would open, with every option in order. Opens nothing.
 
         Args:
             interfaces: The interfaces that there are, as from `list_interfaces`.
-            platform: ``"linux"``, ``"darwin"``, ``"freebsd"`` or ``"windows"``; `None` for the one
-                this runs on.
+            platform: ``"linux"``, ``"darwin"``, ``"freebsd"`` or ``"windows"``; `None` for the
+                current one.
 
         Raises:
-            InterfaceNotFoundError: The spec names an interface that is not among them, or names
-                none and none of them is up, multicast-capable and not loopback.
-            AmbiguousInterfaceError: The spec names an address that two of them have.
+            InterfaceNotFoundError: The spec names an interface that is not among ``interfaces``, or
+                names none and no interface is up, multicast-capable and not loopback.
+            AmbiguousInterfaceError: The spec names an address that two interfaces have.
             ValueError: Groups and interfaces do not go together, or the platform is unknown.
         """
         machine = platform_named(platform)
-        memberships = plan_request(self._request, (), interfaces, machine, strict=True)
-        return tuple(socket_spec for plan in memberships for socket_spec in plan.sockets)
+        plans = plan_request(self._request, (), interfaces, machine, strict=True)
+        return tuple(socket_spec for plan in plans for socket_spec in plan.sockets)
 
     def open(self) -> AbstractAsyncContextManager[McastReceiver]:
         """Open the receiver: ``async with spec.open() as receiver``; see `open_mcast_receiver`."""
@@ -247,7 +247,7 @@ class McastReceiverSpec(_Requests[ReceiveRequest]):
 
 @attrs.frozen
 class McastSenderSpec(_Requests[SendRequest]):
-    """What a sender is to send to: the arguments of `open_mcast_sender`, checked and frozen.
+    """The arguments of `open_mcast_sender`, checked and frozen.
 
     The fields are the arguments of `open_mcast_sender` under the same names; addresses are kept as
     text.
@@ -296,19 +296,19 @@ class McastSenderSpec(_Requests[SendRequest]):
     def plan(
         self, interfaces: Sequence[Interface], platform: PlatformName | None = None
     ) -> tuple[SocketSpec, ...]:
-        """The sockets that `open` would open, with every option in order. Opens nothing.
+        """Return the sockets that `open` would open, with every option in order. Opens nothing.
 
         Where the spec names no interface, `open` asks the system's routing; a plan cannot, and
         takes the only candidate.
 
         Args:
             interfaces: The interfaces that there are, as from `list_interfaces`.
-            platform: ``"linux"``, ``"darwin"``, ``"freebsd"`` or ``"windows"``; `None` for the one
-                this runs on.
+            platform: ``"linux"``, ``"darwin"``, ``"freebsd"`` or ``"windows"``; `None` for the
+                current one.
 
         Raises:
-            InterfaceNotFoundError: The spec names an interface that is not among them, or there is
-                no candidate.
+            InterfaceNotFoundError: The spec names an interface that is not among ``interfaces``, or
+                there is no candidate.
             AmbiguousInterfaceError: The spec names no interface and there are several candidates,
                 or it names an address that two interfaces have.
             ValueError: Groups, interfaces and source address do not go together, or the platform

@@ -106,7 +106,7 @@ def test_sender_without_interfaces_asks_the_route_for_each_group() -> None:
     plan = plan_sender(request, MACHINE, PLATFORMS["linux"], lambda group: ways[str(group.address)])
     sockets = [(item.interface.name, item.family) for item in plan.sockets]
     assert sockets == [("eth0", "ipv4"), ("eth1", "ipv4"), ("eth1", "ipv6")]
-    assert [(str(group), number) for group, number in plan.targets] == [
+    assert [(str(group), number) for group, number in plan.numbered_groups] == [
         (FOUR, 0),
         ("239.9.9.9", 1),
         (SIX, 2),
@@ -144,7 +144,7 @@ def test_sender_has_one_socket_for_the_groups_of_an_interface_and_address() -> N
     groups = [FOUR, "239.9.9.9", "ff02::1", "ff05::1", "ff05::2"]
     plan = sender_plan(groups, interfaces="eth0")
     assert [item.bind[0] for item in plan.sockets] == ["10.0.0.1", "fe80::1", "2001:db8::1"]
-    assert [(str(group), number) for group, number in plan.targets] == [
+    assert [(str(group), number) for group, number in plan.numbered_groups] == [
         (FOUR, 0),
         ("239.9.9.9", 0),
         ("ff02::1", 1),
@@ -164,7 +164,7 @@ SAME_TARGET: list[dict[str, Any]] = [
 @pytest.mark.parametrize("wanted", SAME_TARGET)
 def test_sender_sends_once_however_often_a_group_is_named(wanted: dict[str, Any]) -> None:
     plan = sender_plan(**wanted)
-    assert len(plan.sockets) == len(plan.targets) == 1
+    assert len(plan.sockets) == len(plan.numbered_groups) == 1
 
 
 @pytest.mark.parametrize(
@@ -344,6 +344,6 @@ def test_sender_without_interfaces_has_nowhere_to_go() -> None:
 
 def test_one_group_is_not_planned_to_go_twice_to_the_same_place() -> None:
     plan = sender_plan(["ff02::1", "ff02::1%eth0"], route=ETH1)
-    assert len(plan.wants) == len(plan.targets) == 2
+    assert len(plan.wants) == len(plan.numbered_groups) == 2
     planned = replanned(["ff02::1", "ff02::1%eth0"], MACHINE, routes=(ETH1, ETH0))
     assert planned[0] is planned[1]

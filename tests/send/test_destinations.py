@@ -14,19 +14,20 @@ from tests.support.machine import ETH0, ETH1, MACHINE
 from trio_mcast import Endpoint, McastSenderSpec
 from trio_mcast._plan.sender import plan_sender
 from trio_mcast._platform.current import PLATFORMS
-from trio_mcast._send.destinations import Destination, NoWay, Way, Ways, checked_payloads
+from trio_mcast._send.destinations import Destination, checked_payloads
+from trio_mcast._send.target_table import NumberedTarget, TargetTable, Unreachable
 
 FOUR, SIX = "239.1.2.3", "ff15::1:2:3"
 
 
-def ways(groups: Sequence[str], interfaces: Sequence[str], *gone: int) -> Ways:
+def table(groups: Sequence[str], interfaces: Sequence[str], *gone: int) -> TargetTable:
     request = McastSenderSpec(groups, 5000, interfaces=interfaces)._request
     plan = plan_sender(request, MACHINE, PLATFORMS["linux"])
-    return Ways(plan.sockets, plan.targets, 5000, frozenset(gone))
+    return TargetTable(plan.sockets, plan.numbered_groups, 5000, frozenset(gone))
 
 
 def test_everywhere_is_every_group_on_every_interface() -> None:
-    assert ways([FOUR, SIX], ["eth0", "eth1"]).everywhere() == (
+    assert table([FOUR, SIX], ["eth0", "eth1"]).everywhere() == (
         (0, (FOUR, 5000)),
         (1, (FOUR, 5000)),
         (2, (SIX, 5000, 0, ETH0.index)),
@@ -34,8 +35,8 @@ def test_everywhere_is_every_group_on_every_interface() -> None:
     )
 
 
-# Where to, which sockets are gone, and the ways; sockets 0 and 2 are of eth0, 1 and 3 of eth1.
-LEADING: list[tuple[Destination, list[int], list[Way]]] = [
+# Where to, which sockets are gone, and the targets; sockets 0 and 2 are of eth0, 1 and 3 of eth1.
+LEADING: list[tuple[Destination, list[int], list[NumberedTarget]]] = [
     (FOUR, [], [(0, (FOUR, 5000)), (1, (FOUR, 5000))]),
     ("239.9.9.9", [], [(0, ("239.9.9.9", 5000)), (1, ("239.9.9.9", 5000))]),
     (("239.9.9.9", 7), [], [(0, ("239.9.9.9", 7)), (1, ("239.9.9.9", 7))]),
@@ -58,16 +59,16 @@ LEADING: list[tuple[Destination, list[int], list[Way]]] = [
 
 @pytest.mark.parametrize(("to", "gone", "expected"), LEADING)
 def test_destination_is_reached_through(
-    to: Destination, gone: list[int], expected: list[Way]
+    to: Destination, gone: list[int], expected: list[NumberedTarget]
 ) -> None:
     assert leading([FOUR, SIX], ["eth0", "eth1"], *gone, to=to) == expected
 
 
 def leading(
     groups: Sequence[str], interfaces: Sequence[str], *gone: int, to: Destination
-) -> list[Way]:
-    found = ways(groups, interfaces, *gone).leading_to(to)
-    assert not isinstance(found, NoWay)
+) -> list[NumberedTarget]:
+    found = table(groups, interfaces, *gone).targets_for(to)
+    assert not isinstance(found, Unreachable)
     return list(found)
 
 
@@ -94,17 +95,17 @@ NOWHERE: list[tuple[tuple[str, int], list[int], int, int]] = [
 def test_there_is_no_way_to(
     to: tuple[str, int], gone: list[int], number: int, error: int, kind: Callable[..., Destination]
 ) -> None:
-    found = ways([FOUR, SIX], ["eth0", "eth1"], *gone).leading_to(kind(*to))
-    assert isinstance(found, NoWay)
+    found = table([FOUR, SIX], ["eth0", "eth1"], *gone).targets_for(kind(*to))
+    assert isinstance(found, Unreachable)
     assert (found.number, found.errno) == (number, error)
     assert found.address == (to[0].partition("%")[0], to[1]) or "::ffff:" in to[0]
 
 
 @pytest.mark.parametrize("family", [FOUR, SIX])
 def test_endpoint_with_a_group_is_no_way_and_a_pair_is_one(family: str) -> None:
-    both = ways([FOUR, SIX], ["eth0"])
-    assert isinstance(both.leading_to(Endpoint(family, 7)), NoWay)
-    assert isinstance(both.leading_to((family, 7)), tuple)
+    both = table([FOUR, SIX], ["eth0"])
+    assert isinstance(both.targets_for(Endpoint(family, 7)), Unreachable)
+    assert isinstance(both.targets_for((family, 7)), tuple)
 
 
 @given(
@@ -122,8 +123,8 @@ def test_whatever_a_datagram_says_of_its_source_leads_somewhere_or_nowhere(
 ) -> None:
     host = f"{address}{zone}" if address.version == 6 else str(address)
     gone = {number for number in gone if number < 2 * len(groups)}
-    found = ways(groups, ["eth0", "eth1"], *gone).leading_to(Endpoint(host, port))
-    if not isinstance(found, NoWay):
+    found = table(groups, ["eth0", "eth1"], *gone).targets_for(Endpoint(host, port))
+    if not isinstance(found, Unreachable):
         assert len(found) == 1
         assert port
         assert not address.is_multicast

@@ -109,7 +109,11 @@ async def test_forged_datagram_is_delivered_and_its_answer_refused(
 ) -> None:
     if path == "portable":
         # What it reads with and how, but for the counts.
-        monkeypatch.setattr(_linux_io.LinuxSocket, "receive", PosixSocket.receive)
+        monkeypatch.setattr(
+            _linux_io.LinuxSocket,
+            "receive",
+            lambda sock, most, _busy_since=None: PosixSocket.receive(sock, most),
+        )
     group, asked = group_like(source), b"who is there?"
     frame = forged(source.host.partition("%")[0], source.port, group, PORT, asked)
     with forger(two_hosts.b) as raw:

@@ -11,25 +11,23 @@ from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import IPAddress, family_of
 from .._values.interface import Interface
-from .selecting import (
-    names_of,
-)
+from .selecting import names_of
 from .socket_spec import MembershipPlan, SocketSpec
 from .wanted import ReceiveRequest
 
 
 @attrs.frozen
 class SourceRule:
-    """That a source is blocked, or let in again, from some point on.
+    """One call of ``block_source`` or ``unblock_source``, and the memberships that the call is for.
 
     Attributes:
         source: The source.
-        blocked: Whether it is blocked.
-        groups: Where it applies, as text; `None` for every group.
-        interfaces: The names of the interfaces where it applies, or what those that are missing
-            were named by; `None` for every one.
-        last_request: The number of the last request that it applies to; `None` for all, also those
-            that come later.
+        blocked: Whether the source is blocked; else it is let in again.
+        groups: The groups that the rule is for, as text; `None` for every group.
+        interfaces: The names of the interfaces that the rule is for; of a missing interface, the
+            text that the user named it by. `None` for every interface.
+        last_request: The number of the last request that the rule is for; `None` for all requests,
+            also later ones.
     """
 
     source: IPAddress
@@ -39,16 +37,17 @@ class SourceRule:
     last_request: int | None = None
 
     def is_for(self, request: int) -> bool:
-        """Whether it applies to the request with this number."""
+        """Tell whether the rule is for the request with this number."""
         return self.last_request is None or request <= self.last_request
 
     def applies(self, group: str | None, interface: Interface) -> bool:
+        """Tell whether the rule is for a group on an interface; `None` stands for unicast."""
         return (self.groups is None or group in self.groups) and (
             self.interfaces is None or not self.interfaces.isdisjoint(names_of(interface))
         )
 
     def covers(self, other: SourceRule) -> bool:
-        """Whether another rule does not matter any more once there is this one."""
+        """Tell whether this rule, when it comes after the other one, makes the other pointless."""
         return (
             other.source == self.source
             and (self.groups is None or (other.groups is not None and other.groups <= self.groups))
@@ -62,24 +61,25 @@ class SourceRule:
 def add_rule(
     rules: Iterable[SourceRule], rule: SourceRule, excluded: Container[IPAddress]
 ) -> list[SourceRule]:
-    """The rules with one more, and without those that it makes pointless.
+    """Return the rules with one more, and without the rules that it makes pointless.
 
     Args:
-        rules: The rules, of which the later ones count for more.
-        rule: The one to add.
+        rules: The rules, of which later ones count for more.
+        rule: The rule to add.
         excluded: The sources that are excluded without any rule.
     """
-    rest = [item for item in rules if not rule.covers(item)]
-    blocked = any(rule.source == item.source and item.blocked for item in rest)
+    others = [other for other in rules if not rule.covers(other)]
+    blocked = any(other.source == rule.source and other.blocked for other in others)
     if rule.blocked or blocked or rule.source in excluded:
-        return [*rest, rule]
-    return [item for item in rest if item.source != rule.source]  # Nobody leaves it out any more.
+        return [*others, rule]
+    # No rule blocks the source any more, so none needs to let it in.
+    return [other for other in others if other.source != rule.source]
 
 
 def excluded_for(
     request: ReceiveRequest, rules: Sequence[SourceRule], group: str | None, interface: Interface
 ) -> tuple[IPAddress, ...]:
-    """Return the sources to leave out of one membership, with those that rules block there."""
+    """Return the sources to leave out of one membership: excluded by the request, or blocked."""
     if not rules or request.sources is not None:
         return request.excluded_sources or ()
     excluded = dict.fromkeys(request.excluded_sources or ())
@@ -94,10 +94,14 @@ def excluded_for(
 def plans_meant(
     rules: Sequence[SourceRule], plans: Iterable[MembershipPlan]
 ) -> list[MembershipPlan]:
-    """The memberships that rules are about, all of which block one source or let it in.
+    """Return the plans of the memberships that some rules are about.
+
+    Args:
+        rules: The rules. All of them block one source, or let it in.
+        plans: The plans of all memberships.
 
     Raises:
-        ValueError: There are none, or the rules change nothing about them.
+        ValueError: The rules are about no membership, or change nothing.
     """
     source, blocked = str(rules[0].source), rules[0].blocked
     meant = [plan for plan in plans if any(_is_about(rule, plan) for rule in rules)]
@@ -113,25 +117,30 @@ def plans_meant(
 
 
 def _is_about(rule: SourceRule, plan: MembershipPlan) -> bool:
-    """Whether a rule is about a membership: one from any source, of the source's family."""
+    """Tell whether a rule is about a membership: from any source, of the source's family."""
     if plan.sources or not rule.applies(plan.group, plan.interface):
         return False
     return plan.group is None or family_of(rule.source) == ("ipv6" if ":" in plan.group else "ipv4")
 
 
 def source_changes(old: SocketSpec, new: SocketSpec, platform: Platform) -> list[SocketOption]:
-    """The options that make of one socket another, where they differ in blocked sources only."""
+    """Return the options to set on a socket of one plan so that it carries out another.
+
+    The plans must have the same `fixed_part`: they differ in blocked sources only.
+    """
     before, after = set(old.options), set(new.options)
-    undone = [
-        layout.unblock_source(platform, item)
-        for item in old.options
-        if item not in after and item.symbol == "MCAST_BLOCK_SOURCE"
+    unblocks = [
+        layout.unblock_source(platform, option)
+        for option in old.options
+        if option not in after and option.symbol == "MCAST_BLOCK_SOURCE"
     ]
     # Letting in first: the system takes so many blocks at a time, and no more.
-    return undone + [item for item in new.options if item not in before]
+    return unblocks + [option for option in new.options if option not in before]
 
 
-def fixed_part(spec: SocketSpec) -> Hashable:
-    """What cannot be changed: a socket can carry out another plan in which this is the same."""
-    options = tuple(item for item in spec.options if item.symbol != "MCAST_BLOCK_SOURCE")
-    return spec.group, spec.sources, spec.bind, options
+def fixed_part(socket_spec: SocketSpec) -> Hashable:
+    """Return the part of a plan that an open socket cannot change."""
+    options = tuple(
+        option for option in socket_spec.options if option.symbol != "MCAST_BLOCK_SOURCE"
+    )
+    return socket_spec.group, socket_spec.sources, socket_spec.bind, options

@@ -10,13 +10,13 @@ from .._platform.options import SocketOption
 from .._values.addresses import Family
 from .wanted import ReceiveRequest
 
-# What a receiver asks for if not told otherwise. The usual default of Linux, 208 KiB, holds some
-# 270 small datagrams, because each is charged with the kernel's bookkeeping for it.
+# The receive buffer to ask for unless the user names another. The usual default of Linux, 208 KiB,
+# holds some 270 small datagrams, because each is charged with the kernel's bookkeeping.
 DEFAULT_RECEIVE_BUFFER_BYTES = 1_048_576
 
 
 def sharing_options(family: Family, platform: Platform) -> Iterator[SocketOption]:
-    """What every socket of a receiver needs to be bound."""
+    """Yield the options that every socket of a receiver needs to be bound."""
     for symbol in platform.port_sharing:
         yield layout.option(platform, symbol, 1, "share the port with other programs")
     if family == "ipv6":
@@ -26,7 +26,7 @@ def sharing_options(family: Family, platform: Platform) -> Iterator[SocketOption
 def reading_options(
     family: Family, request: ReceiveRequest, platform: Platform
 ) -> Iterator[SocketOption]:
-    """How every socket of a receiver is read."""
+    """Yield the options for reading every socket of a receiver."""
     if request.receive_ttl:
         yield layout.receive_ttl(platform, family)
     if request.receive_timestamp:
@@ -42,4 +42,5 @@ LOOPBACK_PURPOSE = "whether datagrams sent from this machine are delivered on it
 
 
 def ipv6_only(platform: Platform) -> SocketOption:
+    """Return the option that keeps an IPv6 socket off the IPv4 port."""
     return layout.option(platform, "IPV6_V6ONLY", 1, "leave the IPv4 port alone")

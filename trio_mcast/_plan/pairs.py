@@ -22,14 +22,15 @@ from .socket_spec import MembershipKey
 
 @attrs.frozen
 class Pairing:
-    """The interfaces on which groups are wanted, as far as there are any.
+    """Groups paired with the interfaces on which they are wanted.
 
     Attributes:
         pairs: Each wanted pair of a group (without its zone) and an interface, once.
         missing: Each wanted pair of a group and an interface that does not exist, once. The
             interface has the index 0, and its name is the selector or zone.
-        problem: The first thing that is missing or does not go together, as the error that it is
-            where nothing may be missing; `None` if there is none.
+        problem: The error of the first missing interface, or of the first group and interface that
+            do not go together; `None` if there is none. It is raised only where nothing may be
+            missing.
     """
 
     pairs: tuple[tuple[Group, Selection], ...]
@@ -50,7 +51,13 @@ class Pairing:
 
 @attrs.define
 class _Selected:
-    """The interfaces that selectors mean, what stands for those that are missing, and why."""
+    """The interfaces that selectors mean.
+
+    Attributes:
+        selections: The interfaces.
+        absent: A placeholder for each selector that means none, and the family of its address.
+        problem: The first error, if there was one.
+    """
 
     selections: list[Selection]
     absent: list[tuple[Interface, Family | None]]
@@ -97,7 +104,7 @@ def _select(
     interfaces: Sequence[Interface],
 ) -> _Selected:
     if selectors is None:
-        candidates = [Selection(item) for item in interfaces if is_candidate(item)]
+        candidates = [Selection(interface) for interface in interfaces if is_candidate(interface)]
         selected = _Selected(candidates, [], None)
         if not candidates and any(group.zone is None for group in groups):
             try:
@@ -111,7 +118,7 @@ def _select(
         try:
             selections.update(dict.fromkeys(select_interfaces([selector], interfaces)))
         except (InterfaceNotFoundError, AmbiguousInterfaceError) as error:
-            # An address that moves is on two interfaces for a moment: then it is on none.
+            # An address that moves is on two interfaces for a moment, which counts as on none.
             family = family_of_selector(selector)
             selected.absent.append((_placeholder(text_of(selector)), family))
             selected.problem = selected.problem or error
@@ -126,7 +133,7 @@ def _placeholder(name: str) -> Interface:
 def _selections_for(
     group: Group, selected: _Selected, explicit: bool, interfaces: Sequence[Interface]
 ) -> list[Selection]:
-    """Return where a group is wanted; put down as a problem if that is nowhere.
+    """Return the interfaces on which a group is wanted; if there are none, set the problem.
 
     Raises:
         InterfaceNotFoundError: The group's zone names no interface.
@@ -136,17 +143,17 @@ def _selections_for(
         zone = by_zone(group.zone, interfaces)
         if not explicit:
             return [Selection(zone)]
-        selections = [item for item in selections if item.interface == zone]
+        selections = [selection for selection in selections if selection.interface == zone]
         if not selections and selected.problem is None:
             chosen = ", ".join(str(selection.interface) for selection in selected.selections)
             selected.problem = ValueError(
                 f"group {printable(str(group))} names interface {zone}, which interfaces leaves "
                 f"out ({chosen})"
             )
-    serving = [item for item in selections if item.serves(group.family)]
+    serving = [selection for selection in selections if selection.serves(group.family)]
     if not serving and selected.problem is None:
         label = FAMILY_LABEL[group.family]
-        addresses = ", ".join(str(item.address) for item in selections)
+        addresses = ", ".join(str(selection.address) for selection in selections)
         selected.problem = ValueError(
             f"group {printable(str(group))} is {label}, but interfaces names only addresses that "
             f"are not ({addresses}): name the interface itself, or its {label} address"
@@ -155,7 +162,7 @@ def _selections_for(
 
 
 def _unserved(groups: Sequence[Group], selections: Sequence[Selection]) -> ValueError | None:
-    """Return the error for an address that is of no group's family, if there is one."""
+    """Return the error for the first address that is of no group's family; else `None`."""
     for selection in selections:
         if not any(selection.serves(group.family) for group in groups):
             assert selection.address is not None

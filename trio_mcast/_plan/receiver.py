@@ -1,4 +1,4 @@
-"""The planner: from what is wanted, the interfaces and a platform to the sockets to open. Pure.
+"""The planner for receivers: from a request, interfaces and a platform to sockets to open. Pure.
 
 Nothing here asks the operating system anything: the interfaces and the platform are arguments, so
 the plan for any platform can be made, and tested, on any machine.
@@ -9,26 +9,26 @@ Decision: one socket = one (interface, group)
 A socket can hold many memberships, and the usual way is one socket bound to the wildcard address
 with all of them. Then the kernel hands over every group that the socket *or anyone else on the
 machine* joined (Linux, by default), from every interface, takes unicast away from other programs on
-the port, and stops at 20 memberships. Which group and interface a datagram belongs to has to be
-asked for, per datagram, as ancillary data.
+the port, and stops at 20 memberships. The group and interface of each datagram have to be asked
+for, per datagram, as ancillary data.
 
 Here each membership has a socket of its own, bound to the group's address where the system allows
-that, and joined on one interface. Group and interface of a datagram are then known from the socket
-it came from. Measured on Linux 6.18: no duplicates, no unicast taken away, no limit but file
+that, and joined on one interface. The group and interface of a datagram are then known from its
+socket. Measured on Linux 6.18: no duplicates, no unicast taken away, no limit but file
 descriptors, and a cost per datagram that is the same with 1 and with 4,000 memberships, because the
 kernel finds sockets by a hash over address and port.
 
 Decision: join first, bind last
 ===============================
 
-The order in every textbook is bind, then join. Between the two steps lies a window: a socket that
-has joined "everybody but 10.0.0.9" takes two calls, join and block, and when it is bound already it
-gets the datagrams of 10.0.0.9 between them; a macOS IPv6 socket without a membership gets every
+The order in every textbook is bind, then join. Between the two steps lies a window. To join
+"everybody but 10.0.0.9" takes two calls, join and block, and a socket that is bound already gets
+the datagrams of 10.0.0.9 between the calls. A macOS IPv6 socket without a membership gets every
 group on the port. An unbound socket gets nothing at all. So the sockets join first and are bound
-last, and what they get is exact from the first datagram on. Measured on Linux 6.18, two processes
-flooding a group over the loopback interface, and 20,000 sockets opened in turn that exclude them:
-bound first, 14,831 of the sockets got a datagram of the excluded source; bound last, none.
-Windows wants the bind first.
+last, and get exactly the right datagrams from the first one on. Measured on Linux 6.18, two
+processes flooding a group over the loopback interface, and 20,000 sockets opened in turn that
+exclude them: bound first, 14,831 of the sockets got a datagram of the excluded source; bound last,
+none. Windows wants the bind first.
 """
 
 from __future__ import annotations
@@ -46,11 +46,7 @@ from .._values.interface import Interface, all_addresses
 from .blocked import SourceRule, excluded_for
 from .common_options import LOOPBACK_PURPOSE, reading_options, sharing_options
 from .pairs import Pairing, pair_groups
-from .selecting import (
-    Selection,
-    family_of_selector,
-    text_of,
-)
+from .selecting import Selection, family_of_selector, text_of
 from .socket_spec import (
     BindAddress,
     MembershipKey,
@@ -71,12 +67,12 @@ def plan_membership(
     own_addresses: frozenset[str],
     platform: Platform,
 ) -> MembershipPlan:
-    """The sockets of a receiver for one group on one interface.
+    """Plan the sockets of a receiver for one group on one interface.
 
     Args:
         group: The group, without a zone.
         selection: The interface.
-        request: What it comes of.
+        request: The request that the membership comes of.
         excluded_sources: The sources to leave out, of either family.
         own_addresses: All of this machine's addresses, as text.
         platform: The platform to plan for.
@@ -87,18 +83,20 @@ def plan_membership(
     limit = platform.source_limit.get(family) or max(len(sources), len(excluded), 1)
     common = tuple(_receiver_options(interface, family, request, platform))
     local = selection.address or next(iter(interface.addresses(family)), None)
-    # Bound to an address instead of the group, it is given unicast to that address: filtered here.
+    # A socket that is bound to an address instead of the group is given unicast to that address,
+    # which the system does not filter.
     unicast = request.accept_unicast and not platform.binds_to_group and local is not None
     blocked = excluded[:limit] if platform.blocks_sources else []
     left_to_system = len(blocked) if platform.filters_blocked and not unicast else 0
-    rejected = frozenset(str(item) for item in excluded[left_to_system:])
+    rejected = frozenset(map(str, excluded[left_to_system:]))
     system_decides = platform.receiver_decides_loopback and not unicast
     if request.loopback or system_decides or interface.is_loopback:
         own_addresses = frozenset()
     sockets = []
-    # Sources beyond what one socket takes go to further sockets: their filters share no source, so
-    # each datagram still comes once. Exclusions cannot be spread like that (each socket would get
-    # what the others exclude): what the system does not filter is rejected after reading.
+    # Sources beyond the limit of one socket go to further sockets: their filters share no source,
+    # so each datagram still comes once. Exclusions cannot be spread like that, as each socket would
+    # get the sources that the others exclude: exclusions that the system does not filter are
+    # rejected after reading.
     for chunk in [sources[i : i + limit] for i in range(0, len(sources), limit)] or [[]]:
         joins = _joins(group.address, interface, local, (chunk, blocked), platform)
         options = (*common, *joins)
@@ -107,7 +105,7 @@ def plan_membership(
                 family,
                 interface,
                 str(group.address),
-                tuple(str(item) for item in chunk),
+                tuple(map(str, chunk)),
                 _receiver_bind(group.address, interface, local, request.port, platform),
                 options,
                 rejected,
@@ -118,8 +116,8 @@ def plan_membership(
     return MembershipPlan(
         str(group.address),
         interface,
-        tuple(str(item) for item in sources),
-        tuple(str(item) for item in excluded),
+        tuple(map(str, sources)),
+        tuple(map(str, excluded)),
         tuple(sockets),
     )
 
@@ -190,23 +188,22 @@ def plan_request(
     strict: bool,
     known: Mapping[MembershipKey, MembershipPlan] | None = None,
 ) -> Iterator[MembershipPlan]:
-    """Plan the memberships that a request comes to, one by one as they are taken.
+    """Plan the memberships that a request comes to. Each is planned when it is asked for.
 
     Args:
-        request: What is wanted.
-        rules: The blocked sources; of several about one source, the last that applies counts.
+        request: The request.
+        rules: The blocked sources; of several rules about one source, the last that applies counts.
         interfaces: The interfaces there are.
         platform: The platform to plan for.
-        strict: Whether nothing may be missing. Else what is there is planned; and what is wanted on
-            an interface that is not there is a plan without sockets, for an interface of index 0
-            whose name is the selector.
-        known: Plans for groups which are known to be right as they are: they are not worked out
-            again.
+        strict: Whether a missing interface is an error. Otherwise a membership on a missing
+            interface is a plan without sockets, for an interface of index 0 whose name is the
+            selector.
+        known: Plans that are known to be right, so that they need not be worked out again.
 
     Raises:
-        InterfaceNotFoundError: A selector or a zone names no interface, and it is ``strict``.
-        AmbiguousInterfaceError: An address is on two interfaces, and it is ``strict``.
-        ValueError: A group and the interfaces do not go together, and it is ``strict``.
+        InterfaceNotFoundError: With ``strict``: a selector or a zone names no interface.
+        AmbiguousInterfaceError: With ``strict``: an address is on two interfaces.
+        ValueError: With ``strict``: a group and the interfaces do not go together.
     """
     pairing = pair_groups(request.groups, request.selectors, interfaces)
     if strict:
@@ -223,7 +220,7 @@ def _plan_all(
     machine: tuple[Sequence[Interface], Platform],
     known: Mapping[MembershipKey, MembershipPlan],
 ) -> Iterator[MembershipPlan]:
-    """Plan all that a request comes to, also what was left of it."""
+    """Plan every membership that a request comes to, also those that were left since."""
     interfaces, platform = machine
     own_addresses = all_addresses(interfaces)
     for group, selection in pairing.pairs:
@@ -249,11 +246,13 @@ def _plan_all(
 
 
 def check_served(request: ReceiveRequest, plans: Iterable[MembershipPlan]) -> None:
-    """All that a request names is there for something, also where interfaces are missing.
+    """Check that each group of a request has a membership, and each address in it a group.
+
+    This holds also where interfaces are missing.
 
     Args:
-        request: What is wanted.
-        plans: Its plans.
+        request: The request.
+        plans: The plans of its memberships.
 
     Raises:
         ValueError: A group and the interfaces do not go together.
@@ -279,13 +278,13 @@ def check_served(request: ReceiveRequest, plans: Iterable[MembershipPlan]) -> No
 
 
 def _texts(sources: Sequence[IPAddress] | None, family: Family) -> tuple[str, ...]:
-    return tuple(str(item) for item in sources or () if family_of(item) == family)
+    return tuple(str(source) for source in sources or () if family_of(source) == family)
 
 
 def _by_exclusion(
     request: ReceiveRequest, rules: Sequence[SourceRule], pairing: Pairing
 ) -> dict[tuple[IPAddress, ...], list[tuple[Group, Selection]]]:
-    """Return the pairs by the sources whose unicast is left out on their interfaces."""
+    """Sort the pairs of a group and an interface by the sources whose unicast is left out there."""
     pairs: dict[tuple[IPAddress, ...], list[tuple[Group, Selection]]] = {}
     for group, selection in pairing.pairs:
         excluded = excluded_for(request, rules, None, selection.interface)

@@ -1,4 +1,4 @@
-"""Which interfaces a selector means. Pure."""
+"""The interfaces that selectors mean. Pure."""
 
 from __future__ import annotations
 
@@ -20,26 +20,31 @@ from .._values.interface import (
 
 @attrs.frozen
 class Selection:
-    """An interface that was selected, and by which of its addresses, if by address.
+    """An interface that a selector means.
 
-    An interface named by one of its addresses serves the groups of that address's family, and a
-    sender on it sends from that address.
+    An interface named by one of its addresses serves the groups of that address's family only, and
+    a sender on the interface sends from that address.
+
+    Attributes:
+        interface: The interface.
+        address: The address that the interface was named by; `None` if named otherwise.
     """
 
     interface: Interface
     address: IPAddress | None = None
 
     def serves(self, family: Family) -> bool:
+        """Tell whether groups of a family are wanted on the interface."""
         return self.address is None or family_of(self.address) == family
 
 
 def is_candidate(interface: Interface) -> bool:
-    """Whether an interface is used where the user names none: up, multicast, not loopback."""
+    """Tell whether an interface is used where the user names none: up, multicast, not loopback."""
     return interface.is_up and interface.is_multicast and not interface.is_loopback
 
 
 def parse_selectors(value: InterfaceSelectors | None) -> tuple[InterfaceSelector, ...] | None:
-    """One or several selectors as a tuple, each of a legal type; `None` stays `None`.
+    """Return one or several selectors as a tuple, each of a legal type; `None` stays `None`.
 
     Raises:
         TypeError: A selector is not a name, index, address or `Interface`.
@@ -58,11 +63,11 @@ def parse_selectors(value: InterfaceSelectors | None) -> tuple[InterfaceSelector
             raise TypeError(_selector_type_message(value)) from None
         if not selectors:
             raise ValueError("interfaces is empty: name at least one, or leave it out")
-    for item in selectors:
-        if isinstance(item, bool) or not isinstance(
-            item, (str, int, IPv4Address, IPv6Address, Interface)
+    for selector in selectors:
+        if isinstance(selector, bool) or not isinstance(
+            selector, (str, int, IPv4Address, IPv6Address, Interface)
         ):
-            raise TypeError(_selector_type_message(item))
+            raise TypeError(_selector_type_message(selector))
     return tuple(dict.fromkeys(selectors))
 
 
@@ -76,15 +81,16 @@ def _selector_type_message(value: object) -> str:
 def select_interfaces(
     selectors: Sequence[InterfaceSelector] | None, interfaces: Sequence[Interface]
 ) -> tuple[Selection, ...]:
-    """The interfaces that the selectors mean, in the selectors' order; `None` means the candidates.
+    """Return the interfaces that selectors mean, in their order; `None` means the candidates.
 
     Raises:
         InterfaceNotFoundError: A selector matches nothing, or there is no candidate.
         AmbiguousInterfaceError: An address is on two interfaces.
     """
     if selectors is not None:
-        return tuple(dict.fromkeys(_select_one(item, interfaces) for item in selectors))
-    candidates = tuple(Selection(item) for item in interfaces if is_candidate(item))
+        selections = (_select_one(selector, interfaces) for selector in selectors)
+        return tuple(dict.fromkeys(selections))
+    candidates = tuple(Selection(interface) for interface in interfaces if is_candidate(interface))
     if not candidates:
         raise InterfaceNotFoundError(
             "no interface is up, capable of multicast and not loopback; name the one to use in "
@@ -97,20 +103,20 @@ def _select_one(selector: InterfaceSelector, interfaces: Sequence[Interface]) ->
     if isinstance(selector, Interface):
         return Selection(_by_name(selector.name, interfaces))
     if isinstance(selector, int):
-        for item in interfaces:
-            if item.index == selector:
-                return Selection(item)
+        for interface in interfaces:
+            if interface.index == selector:
+                return Selection(interface)
         raise InterfaceNotFoundError(
             f"no interface has index {selector}; there are: "
-            + ", ".join(f"{item.index} ({item})" for item in interfaces)
+            + ", ".join(f"{interface.index} ({interface.name})" for interface in interfaces)
         )
     if isinstance(selector, str):
-        for item in interfaces:
-            if selector == item.name:
-                return Selection(item)
-        for item in interfaces:
-            if selector and selector == item.description:
-                return Selection(item)
+        for interface in interfaces:
+            if selector == interface.name:
+                return Selection(interface)
+        for interface in interfaces:
+            if selector and selector == interface.description:
+                return Selection(interface)
         address = address_or_none(selector)
         if address is None:
             return Selection(_by_name(selector, interfaces))
@@ -119,6 +125,7 @@ def _select_one(selector: InterfaceSelector, interfaces: Sequence[Interface]) ->
 
 
 def address_or_none(text: str) -> IPAddress | None:
+    """Return the address that a text is; `None` if it is none."""
     for kind in (IPv4Address, IPv6Address):
         try:
             return kind(text)
@@ -128,19 +135,19 @@ def address_or_none(text: str) -> IPAddress | None:
 
 
 def _by_name(name: str, interfaces: Sequence[Interface]) -> Interface:
-    for item in interfaces:
-        if item.name == name:
-            return item
+    for interface in interfaces:
+        if interface.name == name:
+            return interface
     raise InterfaceNotFoundError(
         f"no interface is called {name!r}; there are: {describe_interfaces(interfaces)}"
     )
 
 
 def by_zone(zone: str, interfaces: Sequence[Interface]) -> Interface:
-    """The interface that an IPv6 zone means: a name, or an index in digits."""
-    for item in interfaces:
-        if zone in (item.name, str(item.index)):
-            return item
+    """Return the interface that a zone means: a name, or an index in digits."""
+    for interface in interfaces:
+        if zone in (interface.name, str(interface.index)):
+            return interface
     raise InterfaceNotFoundError(
         f"the zone {zone!r} names no interface; there are: {describe_interfaces(interfaces)}"
     )
@@ -150,8 +157,8 @@ def _by_address(address: IPAddress, interfaces: Sequence[Interface]) -> Selectio
     # Also from an IPv4Interface or IPv6Interface, as `Interface` has them: without the network.
     bare = ip_address(address.packed)
     zone = address.scope_id if isinstance(address, IPv6Address) else None
-    where = interfaces if zone is None else [by_zone(zone, interfaces)]
-    matches = [item for item in where if bare in item.addresses(family_of(bare))]
+    searched = interfaces if zone is None else [by_zone(zone, interfaces)]
+    matches = [interface for interface in searched if bare in interface.addresses(family_of(bare))]
     if not matches:
         raise InterfaceNotFoundError(
             f"no interface has the address {address}; there are: {describe_interfaces(interfaces)}"
@@ -160,20 +167,20 @@ def _by_address(address: IPAddress, interfaces: Sequence[Interface]) -> Selectio
         hint = f" or add a zone, as in {bare}%{zone_of(matches[0])}" if bare.version == 6 else ""
         raise AmbiguousInterfaceError(
             f"the address {address} is on {len(matches)} interfaces: "
-            f"{', '.join(map(str, matches))}; name one of them{hint}"
+            f"{', '.join(interface.name for interface in matches)}; name one of them{hint}"
         )
     return Selection(matches[0], bare)
 
 
 def family_of_selector(selector: InterfaceSelector) -> Family | None:
-    """The family that an address serves; `None` for what is no address."""
+    """Return the family of a selector that is an address; `None` for another selector."""
     address = address_or_none(text_of(selector))
     return None if address is None else family_of(address)
 
 
 def text_of(selector: InterfaceSelector) -> str:
-    """A selector as text: the same for an address, however it is written."""
-    text = selector.name if isinstance(selector, Interface) else str(selector)
+    """Return a selector as text: the same text for an address, however it is written."""
+    text = str(selector)
     if isinstance(selector, (IPv4Address, IPv6Address)):
         text = text.partition("/")[0]  # As `Interface` has them, with their networks.
     address = address_or_none(text)
@@ -181,6 +188,7 @@ def text_of(selector: InterfaceSelector) -> str:
 
 
 def means(selector: InterfaceSelector, interface: Interface) -> bool:
+    """Tell whether a selector means an interface, or a placeholder, which has the index 0."""
     if not interface.index:
         return interface.name == text_of(selector)
     try:
@@ -191,9 +199,10 @@ def means(selector: InterfaceSelector, interface: Interface) -> bool:
 
 
 def names_of(interface: Interface) -> tuple[str, ...]:
-    """All that can stand for an interface as text."""
+    """Return every text that can stand for an interface in a selector or a zone."""
     names = [interface.name, interface.description, str(interface.index or "")]
-    addresses = [str(item) for item in interface.addresses("ipv6")]
-    zoned = [f"{item}%{zone}" for item in addresses for zone in (interface.name, interface.index)]
-    addresses += map(str, interface.addresses("ipv4"))
-    return tuple(filter(None, (*names, *addresses, *zoned)))
+    ipv4 = map(str, interface.addresses("ipv4"))
+    ipv6 = [str(address) for address in interface.addresses("ipv6")]
+    zones = (interface.name, interface.index)
+    zoned = [f"{address}%{zone}" for address in ipv6 for zone in zones]
+    return tuple(filter(None, (*names, *ipv6, *ipv4, *zoned)))

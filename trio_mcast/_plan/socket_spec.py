@@ -1,4 +1,4 @@
-"""`SocketSpec`: one socket to open, as a value, and the parts that all of them share. Pure."""
+"""`SocketSpec`, the plan of one socket, and `MembershipPlan`, the plan of one membership. Pure."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ BindAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
 @attrs.frozen
 class SocketSpec:
-    """One socket to open: what it is for, where it is bound, and every option in order.
+    """One socket to open: its purpose, its address, and every option in order.
 
     Attributes:
         family: ``"ipv4"`` or ``"ipv6"``.
-        interface: The one interface that it serves.
-        group: The group that it receives, as text; `None` for one that receives unicast only (see
-            ``accepts_unicast``), and for a sender's, which receives replies if at all.
-        sources: The only sources that it receives, as text; empty for any source.
-        bind: What it is bound to: host and port, and for IPv6 also flow information and scope.
-        options: Its options in the order in which they are set, around the bind.
+        interface: The one interface that the socket serves.
+        group: The group that the socket receives, as text. `None` for a socket that receives
+            unicast only (see ``accepts_unicast``), and for a sender's, which receives replies or
+            nothing.
+        sources: The only sources to receive from, as text; empty for any source.
+        bind: The address that the socket is bound to: host and port, and for IPv6 also flow
+            information and scope.
+        options: The options in the order in which they are set, around the bind.
         rejected_sources: Excluded sources, as text, that the system does not filter itself: their
             datagrams are discarded after reading and counted as rejected.
         own_addresses: This machine's addresses, where its own datagrams are not wanted and the
-            system does not filter them: the same happens to their datagrams.
-        accepts_unicast: Whether it receives unicast to the address that it is bound to, delivered
-            with a group of `None`. Without a ``group``, that is all that it receives. With one, as
-            on Windows, it takes what is sent to that address besides: there the system gives each
-            unicast datagram to any of the sockets that are bound alike. Either way it has the
-            ``sources``, ``rejected_sources`` and ``own_addresses`` for unicast too, which the
-            system does not filter. Where its options ask for the address that each datagram was
-            sent to, what was sent to neither, such as a broadcast, is discarded and counted as
-            rejected; where they do not, the system gives it nothing else.
-        peer: What it is connected to when all else is done, in the form of ``bind``; `None` for
-            nothing. A connected socket is given only what its peer sends: this keeps a sender's
-            socket from being given unicast that others on the port are waiting for.
+            system does not filter them: their datagrams are discarded and counted in the same way.
+        accepts_unicast: Whether the socket receives unicast to the address that it is bound to,
+            delivered with a group of `None`. Without a ``group``, the socket receives nothing else.
+            With a ``group``, as on Windows, it receives unicast besides: there the system gives
+            each unicast datagram to any of the sockets that are bound alike. Either way the
+            ``sources``, ``rejected_sources`` and ``own_addresses`` count for unicast too, which the
+            system does not filter. Where the options ask for the address that each datagram was
+            sent to, a datagram that was sent to neither, such as a broadcast, is discarded and
+            counted as rejected. Where they do not, the system gives the socket no such datagram.
+        peer: The address that the socket is connected to in the end, in the form of ``bind``;
+            `None` for none. A connected socket is given only datagrams from its peer: this keeps a
+            sender's socket from being given unicast that other programs on the port wait for.
     """
 
     family: Family
@@ -56,9 +58,9 @@ class SocketSpec:
 
 @attrs.frozen
 class MembershipPlan:
-    """One membership: a group on an interface, and the sockets that it takes.
+    """One membership: a group on an interface, and the sockets for it.
 
-    Without a group it stands for unicast to the interface's own addresses.
+    A membership without a group is unicast to the addresses of the interface.
     """
 
     group: str | None
@@ -69,13 +71,14 @@ class MembershipPlan:
 
 
 def bind_address(address: IPAddress, port: int, scope_id: int) -> BindAddress:
-    """The address tuple for a bind; IPv6 has flow information and a scope as well."""
+    """Return the tuple to bind or send to; for IPv6, with flow information and a scope as well."""
     if family_of(address) == "ipv4":
         return (str(address), port)
     return (str(address), port, 0, scope_id)
 
 
 def bind_wildcard(family: Family, port: int) -> BindAddress:
+    """Return the tuple to bind to every address of a family."""
     return ("0.0.0.0", port) if family == "ipv4" else ("::", port, 0, 0)
 
 
@@ -84,4 +87,5 @@ MembershipKey: TypeAlias = "tuple[str | None, str]"
 
 
 def key_of(plan: MembershipPlan) -> MembershipKey:
+    """Return the group and the name of the interface, which tell memberships apart."""
     return plan.group, plan.interface.name

@@ -3,15 +3,15 @@
 Decision: a socket of its own for each address
 ==============================================
 
-The usual way to have groups and unicast is one socket, bound to the wildcard address. It is given
-unicast to every address of the machine, or to none: of all sockets that are bound to the wildcard
-address, Linux takes the one that was bound last (measured on 6.18). So it takes datagrams away from
-another program that nobody here has asked for, which are then thrown away; and it gets nothing at
-all if the other program is started later.
+The usual way to have groups and unicast is one socket, bound to the wildcard address. Such a socket
+is given unicast to every address of the machine, or to none: of all sockets that are bound to the
+wildcard address, Linux takes the last one that was bound (measured on 6.18). So the socket takes
+datagrams away from another program, only to have unwanted ones thrown away, and gets nothing at all
+if the other program is started later.
 
-A socket that is bound to an address gets unicast to that address and nothing else, whichever other
-programs there are on the port, on whatever interface it arrives, and from this machine too. The
-sockets of the groups stay what they are.
+A socket that is bound to an address gets unicast to that address and nothing else: whichever other
+programs are on the port, on whatever interface a datagram arrives, and from this machine too. The
+sockets of the groups stay as they are.
 """
 
 from __future__ import annotations
@@ -36,20 +36,27 @@ def plan_unicast(
     interfaces: Sequence[Interface],
     platform: Platform,
 ) -> tuple[MembershipPlan, ...]:
-    """The sockets of a receiver for unicast, by membership: one for each interface of its groups.
+    """Plan the sockets of a receiver for unicast: a membership for each interface of its groups.
 
-    An interface's addresses are those of the families of its groups; one that has none has no
-    membership here.
+    A membership has a socket for each address of its interface, in the families of the groups
+    there. Without an address there is no membership.
+
+    Args:
+        pairs: The groups of the receiver, each with an interface.
+        request: The request for the receiver.
+        excluded_sources: The sources to leave out, of either family.
+        interfaces: The interfaces there are.
+        platform: The platform to plan for.
     """
     families: dict[str, dict[Family, Interface]] = {}
     for group, selection in pairs:
         interface = selection.interface
         families.setdefault(interface.name, {}).setdefault(group.family, interface)
-    own = all_addresses(interfaces) if not request.loopback else frozenset()
+    own_addresses = all_addresses(interfaces) if not request.loopback else frozenset()
     plans = []
     for by_family in families.values():
         sockets = tuple(
-            _plan_socket(interface, address, request, excluded_sources, own, platform)
+            _plan_socket(interface, address, request, excluded_sources, own_addresses, platform)
             for family, interface in by_family.items()
             for address in dict.fromkeys(interface.addresses(family))
         )
@@ -67,7 +74,7 @@ def plan_unicast(
 
 
 def _texts(sources: Iterable[IPAddress] | None, families: Iterable[Family]) -> tuple[str, ...]:
-    return tuple(str(item) for item in sources or () if family_of(item) in families)
+    return tuple(str(source) for source in sources or () if family_of(source) in families)
 
 
 def _plan_socket(

@@ -1,8 +1,8 @@
-"""What is asked for, parsed once: to receive from groups, or to send to them. Pure.
+"""`ReceiveRequest` and `SendRequest`: groups to receive or to send to, parsed once. Pure.
 
-A `ReceiveRequest` is what the opening of a receiver asked for, or one call of ``join``. The
-memberships follow from the requests, the rules about sources, and the interfaces there are, and are
-worked out anew whenever one of them changes: no history has to be remembered.
+The opening of a receiver makes a `ReceiveRequest`, and so does each call of ``join``. The
+memberships follow from the requests, the rules about blocked sources, and the interfaces there are.
+They are worked out anew whenever one of these changes: no history has to be remembered.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .socket_spec import MembershipKey, MembershipPlan, key_of
 
 @attrs.frozen
 class ReceiveRequest:
-    """Groups to receive on interfaces, as one call asked for it.
+    """Groups to receive on interfaces, as one call asks for them.
 
     Attributes:
         groups: The groups.
@@ -35,9 +35,9 @@ class ReceiveRequest:
         receive_buffer_size: The buffer to ask for, per socket, in bytes; `None` for the default.
         receive_units: Whether datagrams that were sent in one go may be read as one unit.
         number: The number that tells the request from others of the receiver; the opening's is 0.
-        left: The memberships that were left since: each under the name of its interface, and under
-            whatever in ``selectors`` means that.
-        left_groups: The groups that were left everywhere since, as text.
+        left: The memberships that were left since. Each is a group with the name of an interface,
+            and again with each selector or zone of the request that means that interface.
+        left_groups: The groups that were left on all interfaces since, as text.
     """
 
     groups: tuple[Group, ...]
@@ -92,12 +92,12 @@ class ReceiveRequest:
 
     @property
     def accepts_unicast(self) -> bool:
-        """Whether unicast is a part of it: it belongs to the opening, and stays until closing."""
+        """Whether the request includes unicast, which only the opening can ask for."""
         return self.accept_unicast and self.number == 0
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing can come of it any more."""
+        """Whether everything that was asked for was left, so that no membership can come of it."""
         return not self.accepts_unicast and all(map(self._is_over_for, self.groups))
 
     def _is_over_for(self, group: Group) -> bool:
@@ -107,61 +107,70 @@ class ReceiveRequest:
         if group.zone is not None:
             return (text, group.zone) in self.left
         return self.selectors is not None and all(
-            (text, text_of(item)) in self.left
-            for item in self.selectors
-            if family_of_selector(item) in (None, group.family)
+            (text, text_of(selector)) in self.left
+            for selector in self.selectors
+            if family_of_selector(selector) in (None, group.family)
         )
 
     def is_unnamed(self, plan: MembershipPlan) -> bool:
-        """Whether nobody named the interface of a membership that came of it."""
+        """Tell whether the user left the interface of a membership open, in selectors and zones."""
         return self.selectors is None and not any(
-            item.zone is not None and str(item.address) == plan.group for item in self.groups
+            group.zone is not None and str(group.address) == plan.group for group in self.groups
         )
 
     def has_left(self, plan: MembershipPlan) -> bool:
-        """Whether a membership is one of those that were left."""
+        """Tell whether a membership that comes of the request was left since."""
         if plan.group in self.left_groups or key_of(plan) in self.left:
             return True
         if not self.left or plan.group is None:
             return False
         if not any((plan.group, name) in self.left for name in names_of(plan.interface)):
             return False
-        # It has another name now. An address that has moved to where the group is wanted under a
-        # name that was not left takes nothing away there.
-        meant = [*self._zones(plan), *self._selectors_of(plan.interface)]
-        return bool(meant) and all((plan.group, name) in self.left for name in meant)
+        # The interface was renamed since, or a selector means it that meant another interface: an
+        # address that has moved here, say. If the request asks for the group on this interface in
+        # yet another way that was not left, the membership stays.
+        names = [*self._zones(plan), *self._selectors_of(plan.interface)]
+        return bool(names) and all((plan.group, name) in self.left for name in names)
 
     def leaving(self, plans: Iterable[MembershipPlan]) -> ReceiveRequest:
-        """The rest of it, when some memberships were left."""
-        left, own = set(self.left), self._texts()
-        meant: dict[str, list[str]] = {}
+        """Return the request after memberships were left.
+
+        Args:
+            plans: The plans of these memberships. Those of groups that are not in the request
+                change nothing.
+        """
+        left, groups = set(self.left), self._texts()
+        selectors: dict[str, list[str]] = {}  # By interface, as many groups are on one.
         for plan in plans:
-            if plan.group not in own:
+            if plan.group not in groups:
                 continue
-            name = plan.interface.name
-            if name not in meant:
-                meant[name] = self._selectors_of(plan.interface)
-            left.update((plan.group, each) for each in (name, *self._zones(plan), *meant[name]))
+            interface = plan.interface.name
+            if interface not in selectors:
+                selectors[interface] = self._selectors_of(plan.interface)
+            names = (interface, *self._zones(plan), *selectors[interface])
+            left.update((plan.group, name) for name in names)
         return attrs.evolve(self, left=frozenset(left))
 
     def leaving_groups(self, groups: frozenset[str]) -> ReceiveRequest:
-        """The rest of it, when groups were left wherever they are."""
+        """Return the request after groups were left on all interfaces."""
         left = frozenset(key for key in self.left if key[0] not in groups)
         groups &= self._texts()
         return attrs.evolve(self, left=left, left_groups=self.left_groups | groups)
 
     def _zones(self, plan: MembershipPlan) -> list[str]:
-        """The zones that mean the interface of one of its memberships."""
-        there = (item.zone for item in self._zoned if str(item.address) == plan.group)
+        """Return the zones of a membership's group that mean its interface."""
+        zones = (group.zone for group in self._zoned if str(group.address) == plan.group)
         names = (plan.interface.name, str(plan.interface.index or ""))
-        return [zone for zone in there if zone is not None and zone in names]
+        return [zone for zone in zones if zone is not None and zone in names]
 
     def _selectors_of(self, interface: Interface) -> list[str]:
-        """The selectors that mean an interface, as text."""
-        return [text_of(item) for item in self.selectors or () if means(item, interface)]
+        """Return the selectors that mean an interface, as text."""
+        return [
+            text_of(selector) for selector in self.selectors or () if means(selector, interface)
+        ]
 
     def _texts(self) -> frozenset[str]:
-        return frozenset(str(item.address) for item in self.groups)
+        return frozenset(str(group.address) for group in self.groups)
 
 
 def check_sources(
@@ -183,7 +192,7 @@ def check_sources(
 
 
 def _check_families(
-    groups: Iterable[Group], sources: Sequence[IPAddress] | None, what: str
+    groups: Iterable[Group], sources: Sequence[IPAddress] | None, parameter: str
 ) -> None:
     if sources is None:
         return
@@ -191,8 +200,8 @@ def _check_families(
     for source in sources:
         if family_of(source) not in group_families:
             label = FAMILY_LABEL[family_of(source)]
-            raise ValueError(f"{what}: {source} is {label}, but no group is {label}")
-    if what == "sources":
+            raise ValueError(f"{parameter}: {source} is {label}, but no group is {label}")
+    if parameter == "sources":
         for family, group in group_families.items():
             if not any(family_of(source) == family for source in sources):
                 shown = printable(str(group))
@@ -204,7 +213,7 @@ def _check_families(
 
 @attrs.frozen
 class SendRequest:
-    """Groups to send to on interfaces, and how.
+    """Groups to send to on interfaces, with the options of the sending.
 
     Attributes:
         groups: The groups.
@@ -216,7 +225,7 @@ class SendRequest:
         source_address: The address that datagrams come from; `None` for the interface's first.
         source_port: The port that datagrams come from; 0 lets the system choose.
         send_buffer_size: The buffer to ask for, per socket, in bytes; `None` for the system's.
-        receive_replies: Whether the sockets are read for unicast to their own ports.
+        receive_replies: Whether the sockets are read for replies: unicast to their own ports.
     """
 
     groups: tuple[Group, ...]

@@ -16,7 +16,7 @@ from .sender import McastSender
 
 @asynccontextmanager
 async def open_sender(request: SendRequest) -> AsyncIterator[McastSender]:
-    """Open a sender for a request, and run it for the length of the block."""
+    """Open a sender for a request, and run the sender for the length of the block."""
     host = current_host()
     await trio.lowlevel.checkpoint()
     outlets = Outlets(host, request)

@@ -4,9 +4,9 @@ Decision: look at everything, then change as little as possible
 ================================================================
 
 Whenever something may have changed, the plan is made anew from a list of all interfaces, and the
-sockets are compared with it: those that carry it out already stay as they are, the others are
-closed, and what is missing is opened. So nothing depends on which messages the system sends about a
-change, in which order, and whether one was lost.
+sockets are compared with the plan. Sockets that carry it out already stay as they are, the others
+are closed, and missing ones are opened. So nothing depends on which messages the system sends about
+a change, in which order, and whether one was lost.
 
 Decision: close first, then open
 ================================
@@ -28,36 +28,29 @@ import trio
 
 from .._follow import Backoff, Follower
 from .._host.protocols import Host, InterfaceWatcher, McastSocket
-from .._plan.common_options import DEFAULT_RECEIVE_BUFFER_BYTES
-from .._plan.sender import Absence, SenderWant, plan_sender, replan_sender
+from .._plan.sender import Absence, RouteLookup, SenderWant, plan_sender, replan_sender
 from .._plan.socket_spec import BindAddress, SocketSpec
 from .._plan.wanted import SendRequest
-from .._receive.intake import Intake
-from .._receive.queue import DatagramQueue
-from .._values.addresses import Group
 from .._values.errors import McastError, SocketSetupError
 from .._values.interface import Interface
-from .destinations import Ways
+from .replies import Replies
+from .target_table import TargetTable
 
-# How many replies may wait in a sender; then reading stops, and the kernel's buffers fill. As many
-# as in a receiver unless told otherwise.
-_MAX_BUFFERED_REPLIES = 1_024
-
-# From the first to the longest pause after which it is tried again to open a socket, or to look at
-# the interfaces, when that was refused. Both are arbitrary. A new IPv6 address can be used after
-# about a second.
+# The first and the longest pause before a socket that was refused is opened again; each pause is
+# twice as long as the one before. Both are arbitrary. A new IPv6 address can be used after about a
+# second.
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
 @attrs.frozen
 class Refusing:
-    """Stands for a socket, and refuses whatever is to be sent.
+    """A stand-in for a socket: refuses every datagram.
 
     Attributes:
-        spec: What the socket carries out, or did.
-        errno: The error number with which it refuses.
-        advice: Why, and what to do about it.
+        spec: The plan that the socket carries out, or did.
+        errno: The error number of the refusal.
+        advice: The reason of the refusal, and what to do about it.
     """
 
     spec: SocketSpec
@@ -71,28 +64,36 @@ class Refusing:
         self.send(b"", address)
 
     async def wait_writable(self) -> None:
-        """Return at once: it refuses for another reason."""
+        """Return at once: sending is not refused for lack of room."""
 
 
 @attrs.frozen
 class Gone(Refusing):
-    """Stands for a socket that cannot be had now."""
+    """A stand-in for a socket that cannot be open now."""
 
     @classmethod
-    def of(cls, spec: SocketSpec, absence: Absence) -> Gone:
+    def of(cls, socket_spec: SocketSpec, absence: Absence) -> Gone:
+        """Return the stand-in for the socket of a plan."""
         advice = f"{absence.reason}; the sender goes on there when that has changed"
-        return cls(spec, absence.errno, advice)
+        return cls(socket_spec, absence.errno, advice)
 
 
 Outlet: TypeAlias = McastSocket | Refusing
 
 
 @attrs.define
-class _Line:
-    """What is wanted, the last plan for it, what carries it out, and the port that it last had."""
+class _WantState:
+    """One want of a sender, and how far it is fulfilled.
+
+    Attributes:
+        want: The group, and where to send it.
+        socket_spec: The last plan of a socket for the want.
+        outlet: The socket that carries out the plan, or its stand-in.
+        port: The port of the last open socket for the want.
+    """
 
     want: SenderWant
-    spec: SocketSpec
+    socket_spec: SocketSpec
     outlet: Outlet
     port: int
 
@@ -101,27 +102,27 @@ class Outlets:
     """The sockets of a sender.
 
     Attributes:
-        host: The machine that they are on.
-        outlets: They themselves, and what stands for those that cannot be had now.
-        ways: The same as values, in the same order.
-        intake: What reads the replies, if they are wanted.
+        host: The machine that the sockets are on.
+        outlets: The sockets, and the stand-ins for sockets that cannot be open now.
+        table: The same as values, in the same order.
+        replies: The reading of the replies; `None` if the user wants none.
     """
 
     def __init__(self, host: Host, request: SendRequest) -> None:
-        """Open all of them, or none.
+        """Open all sockets, or none.
 
         Raises:
             SocketSetupError: The system refused a step.
-            McastError: The interfaces are not what the request asks for.
+            McastError: The request asks for interfaces that are not there, or not clear.
             ValueError: Groups, interfaces and source address do not go together.
         """
         self.outlets: tuple[Outlet, ...] = ()
-        self.ways = Ways((), (), request.port)
-        self.intake = _reply_intake(host) if request.receive_replies else None
+        self.table = TargetTable((), (), request.port)
+        self.replies = Replies(host) if request.receive_replies else None
         self.host = host
         self._request = request
         self._follower = Follower(None)
-        self._lines: list[_Line] = []
+        self._want_states: list[_WantState] = []
         self._open: list[McastSocket] = []
         # Whether a socket was refused that might be had later, without anything else changing; and
         # when to try again.
@@ -132,10 +133,10 @@ class Outlets:
             # Before the first look: what changes after it is then noticed, too.
             self._follower = Follower(_new_watcher(host, routes=request.selectors is None))
             interfaces = host.list_interfaces()
-            plan = plan_sender(request, interfaces, host.platform, self._router(interfaces))
-            opened = [self._open_socket(item) for item in plan.sockets]
-            self._lines = [
-                _Line(want, plan.sockets[number], opened[number], _port_of(opened[number]))
+            plan = plan_sender(request, interfaces, host.platform, self._route_lookup(interfaces))
+            sockets = [self._open_socket(socket_spec) for socket_spec in plan.sockets]
+            self._want_states = [
+                _WantState(want, plan.sockets[number], sockets[number], _port_of(sockets[number]))
                 for want, number in plan.wants
             ]
             self._publish()
@@ -143,19 +144,19 @@ class Outlets:
             self.close()
             raise
 
-    def _router(self, interfaces: Sequence[Interface]) -> Callable[[Group], Interface | None]:
+    def _route_lookup(self, interfaces: Sequence[Interface]) -> RouteLookup:
         return lambda group: self.host.default_interface(group, interfaces)
 
     @property
     def open_sockets(self) -> tuple[McastSocket, ...]:
-        """Those that are open, in the order of the groups and interfaces."""
-        return tuple(item for item in self.outlets if not isinstance(item, Refusing))
+        """The sockets that are open, in the order of the groups and interfaces."""
+        return tuple(outlet for outlet in self.outlets if not isinstance(outlet, Refusing))
 
     async def follow(self, changed: Callable[[], None]) -> None:
-        """Keep the sockets as the interfaces are, until closed.
+        """Keep the sockets in step with the interfaces, until closed.
 
         Args:
-            changed: Called whenever `outlets` and `ways` have changed.
+            changed: Called whenever `outlets` and `table` have changed.
         """
 
         async def look() -> None:
@@ -170,7 +171,10 @@ class Outlets:
         )
 
     def _look(self) -> bool:
-        """Make the sockets what they should be now; return whether anything has changed.
+        """Open and close sockets as the interfaces and routes now require.
+
+        Returns:
+            Whether `outlets` or `table` has changed.
 
         Raises:
             SocketSetupError: The system refused to show its interfaces or routes. Nothing has
@@ -178,70 +182,78 @@ class Outlets:
         """
         interfaces = self.host.list_interfaces()
         planned = replan_sender(
-            [(item.want, item.spec, not isinstance(item.outlet, Refusing)) for item in self._lines],
+            [
+                (state.want, state.socket_spec, not isinstance(state.outlet, Refusing))
+                for state in self._want_states
+            ],
             self._request,
             interfaces,
             self.host.platform,
-            self._router(interfaces),
+            self._route_lookup(interfaces),
         )
         if self._follower.stale:
             self._backoff.reset()  # What was refused may be had now.
         self._refused = False
         ports: dict[SocketSpec, int] = {}
-        for line, plan in zip(self._lines, planned, strict=True):
+        for state, plan in zip(self._want_states, planned, strict=True):
             if isinstance(plan, SocketSpec):
-                ports.setdefault(plan, line.port)
+                ports.setdefault(plan, state.port)
         outlets = self._carry_out(ports)
         pause = self._backoff.next_pause() if self._refused else math.inf
         self._retry_at = trio.current_time() + pause
-        for line, plan in zip(self._lines, planned, strict=True):
+        for state, plan in zip(self._want_states, planned, strict=True):
             if isinstance(plan, Absence):
-                line.outlet = Gone.of(line.spec, plan)
+                state.outlet = Gone.of(state.socket_spec, plan)
             else:
-                line.spec, line.outlet = plan, outlets[plan]
-                if not isinstance(line.outlet, Refusing):
-                    line.port = _port_of(line.outlet)
+                state.socket_spec, state.outlet = plan, outlets[plan]
+                if not isinstance(state.outlet, Refusing):
+                    state.port = _port_of(state.outlet)
         return self._publish()
 
     def _carry_out(self, ports: dict[SocketSpec, int]) -> dict[SocketSpec, Outlet]:
-        """The socket of each plan: an open one where it will do, else a new one."""
-        found: dict[SocketSpec, Outlet] = {}
-        removed = self._follower.removed
-        for spec in ports:
-            for socket in self._open:
-                now = socket.spec
-                if now.interface.index not in removed and _carries_out(now, spec):
-                    found[spec] = socket
-                    if now.interface != spec.interface:
-                        socket.revise(attrs.evolve(now, interface=spec.interface), ())
-                    break
-        for socket in [item for item in self._open if item not in found.values()]:
-            self._close_socket(socket)
-        for spec, port in ports.items():
-            if spec not in found:
-                try:
-                    found[spec] = self._open_again(spec, port)
-                except SocketSetupError as error:
-                    found[spec] = Gone.of(spec, Absence(error.errno or errno.EIO, str(error)))
-                    self._refused = True
-        return found
+        """Return the socket of each plan: an open one that carries it out already, else a new one.
 
-    def _open_again(self, spec: SocketSpec, port: int) -> McastSocket:
-        """Open a socket, on the port that it had before if that can be."""
+        Args:
+            ports: The plans, each with the port that a new socket is to have if that is free.
+        """
+        outlets: dict[SocketSpec, Outlet] = {}
+        removed = self._follower.removed
+        for socket_spec in ports:
+            for socket in self._open:
+                before = socket.spec
+                if before.interface.index not in removed and _is_alike(before, socket_spec):
+                    outlets[socket_spec] = socket
+                    if before.interface != socket_spec.interface:
+                        socket.revise(attrs.evolve(before, interface=socket_spec.interface), ())
+                    break
+        for socket in [socket for socket in self._open if socket not in outlets.values()]:
+            self._close_socket(socket)
+        for socket_spec, port in ports.items():
+            if socket_spec not in outlets:
+                try:
+                    outlets[socket_spec] = self._open_again(socket_spec, port)
+                except SocketSetupError as error:
+                    absence = Absence(error.errno or errno.EIO, str(error))
+                    outlets[socket_spec] = Gone.of(socket_spec, absence)
+                    self._refused = True
+        return outlets
+
+    def _open_again(self, socket_spec: SocketSpec, port: int) -> McastSocket:
+        """Open a socket, on the port of the one before if that is free."""
         if not self._request.source_port:
-            bind: BindAddress = (spec.bind[0], port, *spec.bind[2:])
+            bind: BindAddress = (socket_spec.bind[0], port, *socket_spec.bind[2:])
             try:
-                return self._open_socket(attrs.evolve(spec, bind=bind))
+                return self._open_socket(attrs.evolve(socket_spec, bind=bind))
             except SocketSetupError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise
-        return self._open_socket(spec)
+        return self._open_socket(socket_spec)
 
-    def _open_socket(self, spec: SocketSpec) -> McastSocket:
-        socket = self.host.open_socket(spec)
+    def _open_socket(self, socket_spec: SocketSpec) -> McastSocket:
+        socket = self.host.open_socket(socket_spec)
         try:
-            if self.intake is not None:
-                self.intake.add(socket)
+            if self.replies is not None:
+                self.replies.add(socket)
         except BaseException:
             socket.close()
             raise
@@ -250,39 +262,39 @@ class Outlets:
 
     def _close_socket(self, socket: McastSocket) -> None:
         self._open.remove(socket)
-        if self.intake is not None:
-            self.intake.close_socket(socket)  # Answers that have come already are not lost.
+        if self.replies is not None:
+            self.replies.close_socket(socket)
         else:
             socket.close()
 
     def _publish(self) -> bool:
-        """Show what there is now; whether anything has changed."""
+        """Set `outlets` and `table` from the states of the wants; return whether they changed."""
         numbers: dict[Outlet, int] = {}
-        targets = {
-            (line.want.group, numbers.setdefault(line.outlet, len(numbers))): None
-            for line in self._lines
+        numbered_groups = {
+            (state.want.group, numbers.setdefault(state.outlet, len(numbers))): None
+            for state in self._want_states
         }
-        ways = Ways(
-            tuple(item.spec for item in numbers),
-            tuple(targets),
-            self.ways.port,
-            frozenset(number for item, number in numbers.items() if isinstance(item, Refusing)),
+        table = TargetTable(
+            tuple(outlet.spec for outlet in numbers),
+            tuple(numbered_groups),
+            self.table.port,
+            frozenset(number for outlet, number in numbers.items() if isinstance(outlet, Refusing)),
         )
-        before = self.outlets, self.ways
-        self.outlets, self.ways = tuple(numbers), ways
-        return before != (self.outlets, self.ways)
+        before = self.outlets, self.table
+        self.outlets, self.table = tuple(numbers), table
+        return before != (self.outlets, self.table)
 
     def close(self) -> None:
         """Close everything, and end `follow`. Idempotent."""
         self._follower.close()
-        if self.intake is not None:
-            self.intake.close()
+        if self.replies is not None:
+            self.replies.close()
         for socket in self._open:
             socket.close()
 
 
 def _new_watcher(host: Host, *, routes: bool) -> InterfaceWatcher | None:
-    """What notices changes; `None` where nothing does."""
+    """Return a watcher of the interfaces; `None` where the system does not tell of changes."""
     try:
         return host.watch(routes=routes)
     except SocketSetupError:
@@ -295,20 +307,16 @@ def _new_backoff() -> Backoff:
     return Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
 
 
-def _reply_intake(host: Host) -> Intake:
-    queue = DatagramQueue(_MAX_BUFFERED_REPLIES, "this sender, or its replies,")
-    return Intake(host, queue, buffer_asked=DEFAULT_RECEIVE_BUFFER_BYTES)
-
-
 def _port_of(socket: McastSocket) -> int:
     return socket.local_endpoint.port
 
 
-def _carries_out(one: SocketSpec, other: SocketSpec) -> bool:
-    """Whether a socket for one plan carries out the other, whatever its port is."""
+def _is_alike(one: SocketSpec, other: SocketSpec) -> bool:
+    """Tell whether a socket for one plan carries out the other, whatever the ports are."""
     return _except_port(one) == _except_port(other)
 
 
-def _except_port(spec: SocketSpec) -> tuple[object, ...]:
-    interface, bind = spec.interface, spec.bind
-    return interface.name, interface.index, spec.family, bind[0], bind[2:], spec.options
+def _except_port(socket_spec: SocketSpec) -> tuple[object, ...]:
+    interface, bind = socket_spec.interface, socket_spec.bind
+    family, options = socket_spec.family, socket_spec.options
+    return interface.name, interface.index, family, bind[0], bind[2:], options

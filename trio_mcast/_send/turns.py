@@ -4,10 +4,10 @@ Decision: whoever waits goes first
 ==================================
 
 Only one task can wait for a socket at a time. And Linux says that there is room when less than half
-of a send buffer is in use, but takes a datagram until all of it is: a task that sends whenever a
-bit of room has come free could keep one that waits from ever being woken. So while anybody waits
-for a socket, whoever comes later waits behind it. A task has its turn until the system has taken
-something of it; with more to send, it waits anew, behind the others.
+of a send buffer is in use, but takes datagrams until all of the buffer is: a task that sends
+whenever a bit of room has come free could keep a waiting task from ever being woken. So while a
+task waits for a socket, later tasks wait behind it. A task has its turn until the system has taken
+a payload or more; a task with more to send waits anew, behind the others.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from .outlets import Outlet
 
 
 class Turns:
-    """Hands datagrams over to sockets; who has to wait for room is served in order of coming.
+    """Hands datagrams over to sockets; tasks that have to wait for room have turns, as they come.
 
     Attributes:
-        taken: The sockets for which somebody waits, and the lock of whose turn it is.
+        taken: The sockets that a task waits for, each with the lock that the task in turn holds.
     """
 
     def __init__(self, check_open: Callable[[], None]) -> None:
@@ -40,15 +40,21 @@ class Turns:
     async def hand_over(
         self, outlet: Outlet, address: BindAddress, payloads: Sequence[bytes], start: int
     ) -> int:
-        """Have the system take some of the payloads from a position on; wait if it has no room.
+        """Have the system take some of the payloads; wait if there is no room.
 
-        A checkpoint only if it has to wait.
+        A checkpoint only if the task has to wait.
+
+        Args:
+            outlet: The socket.
+            address: The address to send to.
+            payloads: The payloads.
+            start: The position of the first payload that has not been taken yet.
 
         Returns:
-            How many it took, at least one.
+            The number of payloads that were taken, at least one.
 
         Raises:
-            OSError: It refuses the first of them.
+            OSError: The system refuses the first of them.
             trio.ClosedResourceError: The sender was closed.
         """
         if outlet not in self.taken:
@@ -57,7 +63,7 @@ class Turns:
                 return count
         async with self._turn_at(outlet) as others_were_first:
             count = 0
-            if others_were_first:  # They may have left room, or the socket may be closed.
+            if others_were_first:  # Now there may be room, or the socket may be closed.
                 self._check_open()
                 count = _hand_over_now(outlet, address, payloads, start)
             while not count:
@@ -70,9 +76,9 @@ class Turns:
 
     @asynccontextmanager
     async def _turn_at(self, outlet: Outlet) -> AsyncIterator[bool]:
-        """Wait for the turn, and have it for a block.
+        """Wait for the turn at a socket, and have the turn for a block.
 
-        Yields whether others had it before; otherwise this is no checkpoint.
+        Yields whether the task waited; otherwise entering is no checkpoint.
         """
         lock = self.taken.setdefault(outlet, trio.StrictFIFOLock())
         waits = lock.locked()
@@ -93,7 +99,7 @@ class Turns:
 def _hand_over_now(
     outlet: Outlet, address: BindAddress, payloads: Sequence[bytes], start: int
 ) -> int:
-    """Have the system take some of the payloads; how many it took, 0 if it has no room."""
+    """Have the system take some of the payloads; return their number, 0 if there is no room."""
     try:
         if len(payloads) > 1:
             return outlet.send_batch(payloads, start, address)

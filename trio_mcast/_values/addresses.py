@@ -34,10 +34,10 @@ LINK_LOCAL_SCOPE = 2
 class Endpoint(NamedTuple):
     """A unicast address and a UDP port: where a datagram came from, or can be sent to.
 
-    An endpoint can be given unchanged to ``McastSender.send(to=...)``, and, being a tuple of host
-    and port, to the ``sendto`` of a socket. The source of a datagram can be forged, or be nothing
+    It can be given as it is to ``McastSender.send(to=...)``, and, being a tuple of host and port,
+    to the ``sendto`` of a socket. What a datagram says of its source can be forged, or be nothing
     that can be answered: `McastSender.send` refuses it then. There is one trap: a plain Python
-    socket drops the zone of a link-local host; resolve the endpoint first,
+    socket drops the zone of a link-local host; resolve it first,
     ``socket.getaddrinfo(*endpoint)[0][4]``.
 
     Attributes:

@@ -1,0 +1,99 @@
+"""The plan of one socket of a sender: bound to the address that it sends from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .._platform import options as layout
+from .._platform.model import Platform
+from .._platform.options import SocketOption
+from .._values.addresses import Family, IPAddress
+from .._values.interface import Interface
+from .common_options import DEFAULT_RECEIVE_BUFFER_BYTES, LOOPBACK_PURPOSE, ipv6_only
+from .socket_spec import SocketSpec, bind_address, bind_wildcard
+from .wanted import SendRequest
+
+# Nobody sends from this port (RFC 863), least of all from this machine's own addresses.
+_DISCARD_PORT = 9
+
+
+def plan_sender_socket(
+    interface: Interface,
+    local: tuple[Family, IPAddress | None],
+    request: SendRequest,
+    platform: Platform,
+) -> SocketSpec:
+    """Plan one socket of a sender.
+
+    Args:
+        interface: The interface to send on.
+        local: The family, and the address to send from; `None` where the interface has none.
+        request: The request for the sender.
+        platform: The platform to plan for.
+    """
+    family, address = local
+    if address is None:
+        bind = bind_wildcard(family, request.source_port)
+    else:
+        scope = interface.index if address.is_link_local else 0
+        bind = bind_address(address, request.source_port, scope)
+    options = list(_sender_options(interface, local, request, platform))
+    if request.receive_replies:
+        restricted = address is None
+        options += _reply_options(interface, family, platform, restricted=restricted)
+    peer = None
+    shared = request.source_port and not request.receive_replies
+    if shared and address is not None and platform.connected_sends_anywhere:
+        peer = (bind[0], _DISCARD_PORT, *bind[2:])
+    return SocketSpec(family, interface, None, (), bind, tuple(options), peer=peer)
+
+
+def _sender_options(
+    interface: Interface,
+    local: tuple[Family, IPAddress | None],
+    request: SendRequest,
+    platform: Platform,
+) -> Iterator[SocketOption]:
+    family, address = local
+    if request.source_port:
+        for symbol in platform.port_sharing:
+            yield layout.option(platform, symbol, 1, "share the source port with other programs")
+    if family == "ipv6":
+        yield ipv6_only(platform)
+    yield layout.multicast_interface(platform, family, interface.index, address)
+    yield layout.family_option(
+        platform, "ttl", family, request.ttl, "how many routers a datagram passes, plus one"
+    )
+    if not platform.receiver_decides_loopback:
+        yield layout.family_option(
+            platform, "loopback", family, int(request.loopback), LOOPBACK_PURPOSE
+        )
+    if request.traffic_class is not None:
+        yield layout.family_option(
+            platform, "traffic_class", family, request.traffic_class, "the DSCP and ECN bits"
+        )
+    least, size = platform.least_send_buffer, request.send_buffer_size
+    if size is not None and size >= (least or 0):
+        yield layout.option(platform, "SO_SNDBUF", size, "room for bursts of datagrams to send")
+    elif least is not None:
+        yield layout.option(platform, "SO_SNDBUF", least, "room for the largest datagram")
+
+
+def _reply_options(
+    interface: Interface, family: Family, platform: Platform, *, restricted: bool
+) -> Iterator[SocketOption]:
+    """Yield the further options of a sender's socket that is read for unicast answers to its port.
+
+    A socket that is bound to an address gets nothing but unicast to that address. One that is bound
+    to none, because the interface has none, would get unicast to any address of this machine, on
+    any interface, and the groups that other programs have joined: ``restricted`` keeps these out.
+    Broadcasts stay: to an interface without an address, an answer can hardly come in any other way.
+    """
+    if restricted:
+        yield from layout.unicast_restriction(platform, family, interface.name)
+    units = layout.receive_units(platform)
+    if units is not None:
+        yield units
+    yield layout.option(
+        platform, "SO_RCVBUF", DEFAULT_RECEIVE_BUFFER_BYTES, "room for bursts of replies"
+    )

@@ -1,0 +1,56 @@
+"""The unicast answers to a sender: read from the sender's own sockets, while it sends from them."""
+
+from __future__ import annotations
+
+from .._host.protocols import Host, McastSocket
+from .._plan.common_options import DEFAULT_RECEIVE_BUFFER_BYTES
+from .._receive.datagram_receiver import DatagramChannel
+from .._receive.intake import Intake
+from .._receive.queue import DatagramQueue
+from .._values.errors import SocketSetupError
+from .._values.statistics import ReceiverStatistics
+
+# The number of replies that may wait in a sender. At the bound reading stops, and the kernel's
+# buffers fill. As many as in a receiver unless told otherwise.
+_MAX_BUFFERED_REPLIES = 1_024
+
+
+class Replies:
+    """The replies of one sender.
+
+    Attributes:
+        receiver: The object from which the user takes the replies.
+    """
+
+    def __init__(self, host: Host) -> None:
+        queue = DatagramQueue(_MAX_BUFFERED_REPLIES, "this sender, or its replies,")
+        self._intake = Intake(host, queue, buffer_asked=DEFAULT_RECEIVE_BUFFER_BYTES)
+        self.receiver = DatagramChannel._create(self._intake)
+
+    async def run(self) -> None:
+        """Read the sockets, until closed."""
+        await self._intake.run(self._on_failure)
+
+    def _on_failure(self, socket: McastSocket, error: SocketSetupError) -> None:
+        # A socket that cannot be read any more can still be sent from, so it stays open.
+        self._intake.stop_socket(socket)
+
+    def add(self, socket: McastSocket) -> None:
+        """Take over a socket of the sender: read the socket from now on, and close it in the end.
+
+        Raises:
+            SocketSetupError: The system refused to watch the socket, which is not closed then.
+        """
+        self._intake.add(socket)
+
+    def close_socket(self, socket: McastSocket) -> None:
+        """Close a socket of the sender. Replies that have come to the socket are not lost."""
+        self._intake.close_socket(socket)
+
+    def statistics(self) -> ReceiverStatistics:
+        """Return the counts of the replies so far, or until closed."""
+        return self._intake.statistics()
+
+    def close(self) -> None:
+        """Stop reading, and close the sockets. Idempotent."""
+        self._intake.close()

@@ -1,0 +1,220 @@
+"""The table that leads from destinations to targets, with the sockets of a sender as values. Pure.
+
+A destination is given by the user: a group, with or without a port, or one peer. A target is what a
+datagram is handed to: one socket of the sender, and the address to send to from there. A
+destination comes to one target or several.
+
+Decision: a peer is not a wrong argument
+========================================
+
+An answer goes to the source that a datagram names, and anybody can have a datagram name anything.
+If that were a `ValueError`, one datagram could end a program that counts on finding its own
+mistakes by it. So a peer that cannot be reached is caused by the world, like a missing route.
+Nothing is sent then, as systems differ in what they would do: Linux sends to itself what is for
+0.0.0.0. A group that cannot be reached is a wrong argument: it is the program's own.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from typing import Final, TypeAlias
+
+import attrs
+
+from .._plan.socket_spec import BindAddress, SocketSpec, bind_address
+from .._values.addresses import (
+    FAMILY_LABEL,
+    Endpoint,
+    Family,
+    Group,
+    IPAddress,
+    family_of,
+    parse_group,
+    without_zone,
+)
+from .._values.errors import printable
+from .._values.interface import Interface, zone_of
+from .destinations import Destination, ipv4_in, is_group, parse_destination
+
+# "This host on this network" (RFC 1122 section 3.2.1.3), and everybody on it.
+_THIS_NETWORK: Final = IPv4Network("0.0.0.0/8")
+_LIMITED_BROADCAST: Final = IPv4Address("255.255.255.255")
+
+# A target as a value: the number of a socket, which is its position among the sender's sockets, and
+# the address to send to.
+NumberedTarget: TypeAlias = tuple[int, BindAddress]
+
+
+@attrs.frozen
+class Unreachable:
+    """The reason why one peer cannot be reached, although a datagram can name it as its source.
+
+    Attributes:
+        number: The number of the socket that a datagram for the peer counts as failed on.
+        address: The address and port of the peer.
+        errno: The error number.
+        reason: The reason, and what to do about it.
+    """
+
+    number: int
+    address: BindAddress
+    errno: int
+    reason: str
+
+
+@attrs.frozen
+class TargetTable:
+    """The sockets of a sender as values, and the targets that each destination comes to.
+
+    Attributes:
+        sockets: The plan that each socket carries out, or did before its interface or address went.
+        numbered_groups: Each of the sender's groups with the number of a socket that it goes out
+            through.
+        port: The port that groups are sent to unless the destination has another.
+        gone: The numbers of the sockets that are not open now. Datagrams for them are not sent
+            through other sockets instead: the user is to notice that nothing goes out there.
+    """
+
+    sockets: tuple[SocketSpec, ...]
+    numbered_groups: tuple[tuple[Group, int], ...]
+    port: int
+    gone: frozenset[int] = frozenset()
+
+    def everywhere(self) -> tuple[NumberedTarget, ...]:
+        """Return the targets for every group on every interface."""
+        return tuple(
+            self._target(number, group.address, self.port) for group, number in self.numbered_groups
+        )
+
+    def targets_for(self, to: Destination) -> tuple[NumberedTarget, ...] | Unreachable:
+        """Return the targets for one destination.
+
+        Raises:
+            TypeError: The destination is none of the kinds that `McastSender.send` takes.
+            ValueError: The destination is a group that cannot be reached from the sender's
+                interfaces, or a link-local address without its zone.
+        """
+        address, port = parse_destination(to, self.port)
+        if not is_group(to, address):
+            return self._unicast(to, address, port)
+        group = parse_group(address)
+        numbers = [
+            number for known, number in self.numbered_groups if known.address == group.address
+        ]
+        numbers = numbers or self._one_per_interface(group.family)
+        if not numbers:
+            raise ValueError(f"to={str(group)!r}: {self._lacks_family(group.family)}")
+        if group.zone is not None:
+            numbers = self._in_zone(numbers, group.zone)
+            if not numbers:
+                raise ValueError(f"to={str(group)!r}: {self._lacks_zone(group.zone)}")
+        return tuple(self._target(number, group.address, port) for number in numbers)
+
+    def _unicast(
+        self, to: Destination, address: IPAddress, port: int
+    ) -> tuple[NumberedTarget, ...] | Unreachable:
+        """Return the target for one peer, or the reason why there is none."""
+        bare, family = without_zone(address), family_of(address)
+
+        def unreachable(number: int, error: int, reason: str) -> Unreachable:
+            return Unreachable(number, (str(bare), port), error, reason)
+
+        numbers = self._one_per_interface(family)
+        if not numbers:
+            return unreachable(0, errno.EAFNOSUPPORT, self._lacks_family(family))
+        nearest = numbers[0]
+        zone = address.scope_id if isinstance(address, IPv6Address) else None
+        if zone is not None:
+            numbers = self._in_zone(numbers, zone)
+            if not numbers:
+                return unreachable(nearest, errno.ENODEV, self._lacks_zone(zone))
+        elif isinstance(address, IPv6Address) and address.is_link_local and len(numbers) > 1:
+            example = printable(zone_of(self.sockets[min(numbers)].interface))
+            reason = (
+                f"it needs a zone, as in {address}%{example}: a link-local address means another "
+                "machine on each interface"
+            )
+            if isinstance(to, Endpoint):
+                return unreachable(nearest, errno.EINVAL, reason)
+            raise ValueError(f"to={str(address)!r}: {reason}")
+        near = [number for number in numbers if _is_on_link(self.sockets[number].interface, bare)]
+        # An open socket is better than one that is near and not open.
+        chosen = min(near + numbers, key=lambda number: number in self.gone)
+        interfaces = [self.sockets[number].interface for number in numbers]
+        refusal = _refuse_peer(bare, port, interfaces)
+        if refusal is not None:
+            return unreachable(chosen, *refusal)
+        return (self._target(chosen, bare, port),)
+
+    def _target(self, number: int, address: IPAddress, port: int) -> NumberedTarget:
+        scoped = address.is_multicast or address.is_link_local
+        index = self.sockets[number].interface.index if scoped else 0
+        return number, bind_address(address, port, index)
+
+    def _one_per_interface(self, family: Family) -> list[int]:
+        """Return one socket of a family for each interface, an open one if possible."""
+        by_interface: dict[str, int] = {}
+        for number, socket_spec in enumerate(self.sockets):
+            if socket_spec.family == family:
+                name = socket_spec.interface.name
+                if by_interface.setdefault(name, number) in self.gone:
+                    by_interface[name] = number
+        return list(by_interface.values())
+
+    def _in_zone(self, numbers: Sequence[int], zone: str) -> list[int]:
+        return [number for number in numbers if _is_zone_of(self.sockets[number].interface, zone)]
+
+    def _lacks_family(self, family: Family) -> str:
+        return f"none of this sender's groups is {FAMILY_LABEL[family]}"
+
+    def _lacks_zone(self, zone: str) -> str:
+        names = dict.fromkeys(str(socket_spec.interface) for socket_spec in self.sockets)
+        return f"{printable(zone)} is not an interface of this sender, which has {', '.join(names)}"
+
+
+def _refuse_peer(
+    address: IPAddress, port: int, interfaces: Sequence[Interface]
+) -> tuple[int, str] | None:
+    """Return the error number and reason why an address cannot be a peer's; `None` if it can.
+
+    What systems make of such an address differs: Linux sends to itself what is for 0.0.0.0.
+    """
+    if not port:
+        return errno.EADDRNOTAVAIL, (
+            "nobody can be reached at port 0: a datagram that comes from it wants no answer, or is "
+            "forged"
+        )
+    if address.is_unspecified or address in _THIS_NETWORK:
+        return errno.EADDRNOTAVAIL, (
+            "no host has that address: a datagram that comes from it was sent by one that has none "
+            "yet, or is forged"
+        )
+    if ipv4_in(address) is not None:
+        return errno.EADDRNOTAVAIL, (
+            "it is an IPv4 address in the form of IPv6, which is for use inside a machine: give "
+            f"{ipv4_in(address)}"
+        )
+    if address.is_multicast:
+        return errno.EADDRNOTAVAIL, (
+            "it is a group, from which no datagram comes: one that says so is forged. To send to "
+            "a group, give it as text, or a plain pair of it and a port"
+        )
+    if address == _LIMITED_BROADCAST or any(
+        address == local.network.broadcast_address and local.network.prefixlen < 31
+        for interface in interfaces
+        for local in interface.ipv4_addresses
+    ):
+        return errno.EACCES, "it is a broadcast address, to which a sender does not send"
+    return None
+
+
+def _is_zone_of(interface: Interface, zone: str) -> bool:
+    return zone in (interface.name, str(interface.index))
+
+
+def _is_on_link(interface: Interface, address: IPAddress) -> bool:
+    if isinstance(address, IPv4Address):
+        return any(address in local.network for local in interface.ipv4_addresses)
+    return any(address in local.network for local in interface.ipv6_addresses)

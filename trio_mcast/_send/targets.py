@@ -1,0 +1,130 @@
+"""The targets of a sender: open sockets, the addresses to send to from them, and the counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import attrs
+
+from .._plan.socket_spec import BindAddress
+from .._values.addresses import Endpoint
+from .._values.errors import SocketSetupError
+from .destinations import Destination
+from .outlets import Outlet, Outlets, Refusing
+from .target_table import NumberedTarget, Unreachable
+
+# How many destinations other than the sender's own groups are remembered with their targets, so
+# that an answer to a known peer needs no parsing. Arbitrary; at the bound it starts afresh.
+_REMEMBERED_DESTINATIONS = 1_024
+
+
+@attrs.define
+class Tally:
+    """The counts of one interface."""
+
+    sent: int = 0
+    failed: int = 0
+    last_error: SocketSetupError | None = None
+
+
+# A plain tuple, as one is taken apart for each datagram.
+Target: TypeAlias = tuple[Outlet, BindAddress, Tally]
+
+
+class Targets:
+    """The targets that a sender's destinations come to, with the sockets that there are now.
+
+    Attributes:
+        everywhere: The targets for every group on every interface.
+        only: The target of ``everywhere`` if there is just one, else `None`.
+        tallies: The counts of each interface, by its name. An interface that has gone stays here.
+    """
+
+    def __init__(self, outlets: Outlets) -> None:
+        self.everywhere: tuple[Target, ...] = ()
+        self.only: Target | None = None
+        self.tallies: dict[str, Tally] = {}
+        self._outlets = outlets
+        # Two, as an `Endpoint`, which stands for a peer, equals the pair of a group and a port.
+        self._remembered: dict[Destination, tuple[Target, ...]] = {}
+        self._remembered_peers: dict[Destination, tuple[Target, ...]] = {}
+        self.renew()
+
+    def renew(self) -> None:
+        """Lead to the sockets that there are now."""
+        self.everywhere = self._with_sockets(self._outlets.table.everywhere())
+        self.only = self.everywhere[0] if len(self.everywhere) == 1 else None
+        self._remembered.clear()
+        self._remembered_peers.clear()
+
+    def _with_sockets(self, numbered_targets: Iterable[NumberedTarget]) -> tuple[Target, ...]:
+        outlets = self._outlets.outlets
+        return tuple(
+            (outlets[number], address, self._tally(outlets[number].spec.interface.name))
+            for number, address in numbered_targets
+        )
+
+    def _tally(self, interface: str) -> Tally:
+        return self.tallies.setdefault(interface, Tally())
+
+    def of(self, to: Destination | None) -> tuple[Target, ...]:
+        """Return the targets for a destination; `None` stands for every group on every interface.
+
+        Raises:
+            TypeError: The destination is none of the kinds that `McastSender.send` takes.
+            ValueError: As for `McastSender.send`.
+        """
+        if to is None:
+            return self.everywhere
+        remembered = self._remembered_peers if isinstance(to, Endpoint) else self._remembered
+        known = remembered.get(to) if _is_hashable(to) else None
+        if known is not None:
+            return known
+        answer = self._outlets.table.targets_for(to)
+        if isinstance(answer, Unreachable):
+            targets: tuple[Target, ...] = (self._refusal_of(answer),)
+        else:
+            targets = self._with_sockets(answer)
+        if len(remembered) >= _REMEMBERED_DESTINATIONS:
+            remembered.clear()
+        remembered[to] = targets
+        return targets
+
+    def _refusal_of(self, peer: Unreachable) -> Target:
+        socket_spec = self._outlets.outlets[peer.number].spec
+        outlet = Refusing(socket_spec, peer.errno, peer.reason)
+        return outlet, peer.address, self._tally(socket_spec.interface.name)
+
+    def successor_of(self, target: Target, to: Destination | None) -> Target | None:
+        """Return the target to send to instead, if a socket was replaced while a datagram waited.
+
+        Args:
+            target: The target of which the socket may have been replaced.
+            to: The destination that the target was found for.
+
+        Returns:
+            The target for the same address, on the same interface if there is one. `None` if the
+            socket was not replaced, or the destination cannot be reached any more.
+        """
+        outlet, address, _ = target
+        if outlet in self._outlets.outlets:
+            return None
+        try:
+            targets = self.of(to)
+        except ValueError:
+            return None
+        alike = [candidate for candidate in targets if candidate[1][:2] == address[:2]]
+        name = outlet.spec.interface.name
+        nearest = [candidate for candidate in alike if candidate[0].spec.interface.name == name]
+        successor = next(iter(nearest + alike), None)
+        # For a peer that cannot be reached, the same refusal was found again.
+        return None if successor is None or successor[0] == outlet else successor
+
+
+def _is_hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
