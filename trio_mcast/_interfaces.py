@@ -8,6 +8,9 @@ program that takes few would get old ones. So nothing runs in between. `receive`
 the system says that something happened, looks, and works out what is different from the last look.
 While nobody receives, the system's messages wait in a socket, and any number of them is answered by
 one look: what has come and gone in the meantime is not told. And nothing can outlive the block.
+
+A receiver or sender that follows the interfaces is different: it has to act whether anybody
+receives or not, and so it has a task for that.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ Decision: one socket = one (interface, group)
 A socket can hold many memberships, and the usual way is one socket bound to the wildcard address
 with all of them. Then the kernel hands over every group that the socket *or anyone else on the
 machine* joined (Linux, by default), from every interface, takes unicast away from other programs on
-the port, and stops at 20 memberships. The group and interface of each datagram have to be asked
-for, per datagram, as ancillary data.
+the port, and for IPv4 stops at 20 memberships (Linux). Which group and interface a datagram belongs
+to has to be asked for, per datagram, as ancillary data.
 
 Here each membership has a socket of its own, bound to the group's address where the system allows
 that, and joined on one interface. The group and interface of a datagram are then known from its
@@ -18,17 +18,34 @@ socket. Measured on Linux 6.18: no duplicates, no unicast taken away, no limit b
 descriptors, and a cost per datagram that is the same with 1 and with 4,000 memberships, because the
 kernel finds sockets by a hash over address and port.
 
+IPv6 on Linux needs one thing more. The kernel compares only the group when it delivers, not the
+interface: two sockets for one group, each joined on an interface of its own, got 4 datagrams when 2
+were sent. With SO_BINDTODEVICE they got 2 (measured on 6.18).
+
+The price is a file descriptor for each membership, and on Linux one more for every 128 of an
+interface.
+
 Decision: join first, bind last
 ===============================
 
-The order in every textbook is bind, then join. Between the two steps lies a window. To join
-"everybody but 10.0.0.9" takes two calls, join and block, and a socket that is bound already gets
-the datagrams of 10.0.0.9 between the calls. A macOS IPv6 socket without a membership gets every
-group on the port. An unbound socket gets nothing at all. So the sockets join first and are bound
-last, and get exactly the right datagrams from the first one on. Measured on Linux 6.18, two
-processes flooding a group over the loopback interface, and 20,000 sockets opened in turn that
-exclude them: bound first, 14,831 of the sockets got a datagram of the excluded source; bound last,
-none. Windows wants the bind first.
+The order in every textbook is bind, then join. Between the two steps lies a window: a socket that
+has joined "everybody but 10.0.0.9" takes two calls, join and block, and when it is bound already it
+gets the datagrams of 10.0.0.9 between them; a macOS IPv6 socket without a membership gets every
+group on the port, as its source code shows. An unbound socket gets nothing at all. So the sockets
+join first and are bound last, and what they get is exact from the first datagram on. Measured on
+Linux 6.18, two processes flooding a group over the loopback interface, and 20,000 sockets opened in
+turn that exclude them: bound first, 14,831 of the sockets got a datagram of the excluded source;
+bound last, none. Windows wants the bind first.
+
+Decision: exclusions beyond the kernel's limit are rejected after reading
+=========================================================================
+
+Linux takes 10 sources on an IPv4 socket. Sources beyond what one socket takes go to further
+sockets. No two of these have a source in common, so each datagram still comes once. Exclusions
+cannot be spread like that: each socket would get what the others exclude, and everything else as
+often as there are sockets. So one socket excludes as many as the kernel takes, and the datagrams of
+the others are discarded after reading, and counted as rejected. On macOS and FreeBSD the kernel
+lets a blocked source through (measured on FreeBSD 13's code), so all are rejected after reading.
 """
 
 from __future__ import annotations
@@ -93,10 +110,7 @@ def plan_membership(
     if request.loopback or system_decides or interface.is_loopback:
         own_addresses = frozenset()
     sockets = []
-    # Sources beyond the limit of one socket go to further sockets: their filters share no source,
-    # so each datagram still comes once. Exclusions cannot be spread like that, as each socket would
-    # get the sources that the others exclude: exclusions that the system does not filter are
-    # rejected after reading.
+    # Sources beyond what one socket takes go to further sockets, exclusions do not: see above.
     for chunk in [sources[i : i + limit] for i in range(0, len(sources), limit)] or [[]]:
         joins = _joins(group.address, interface, local, (chunk, blocked), platform)
         options = (*common, *joins)

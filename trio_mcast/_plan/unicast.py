@@ -3,15 +3,10 @@
 Decision: a socket of its own for each address
 ==============================================
 
-The usual way to have groups and unicast is one socket, bound to the wildcard address. Such a socket
-is given unicast to every address of the machine, or to none: of all sockets that are bound to the
-wildcard address, Linux takes the last one that was bound (measured on 6.18). So the socket takes
-datagrams away from another program, only to have unwanted ones thrown away, and gets nothing at all
-if the other program is started later.
-
-A socket that is bound to an address gets unicast to that address and nothing else: whichever other
-programs are on the port, on whatever interface a datagram arrives, and from this machine too. The
-sockets of the groups stay as they are.
+A socket that is bound to an address gets unicast to that address and nothing else, whichever other
+programs there are on the port. A socket bound to the wildcard address would get all unicast of the
+machine or none. docs/design.rst has what was measured of both, as a table, and what follows for
+each platform.
 """
 
 from __future__ import annotations

@@ -1,8 +1,17 @@
 """`ReceiveRequest` and `SendRequest`: groups to receive or to send to, parsed once. Pure.
 
-The opening of a receiver makes a `ReceiveRequest`, and so does each call of ``join``. The
-memberships follow from the requests, the rules about blocked sources, and the interfaces there are.
-They are worked out anew whenever one of these changes: no history has to be remembered.
+Decision: remember what was asked for, not what was done
+========================================================
+
+A receiver remembers a list. The opening and each call of ``join`` is a `ReceiveRequest`, from which
+``leave`` takes something away; each blocked source, and each one let in again, is a rule (see
+`blocked`). The memberships follow from the requests, the rules, and the interfaces there are, and
+are worked out anew whenever one of these changes. It does not matter how the receiver came to be as
+it is.
+
+Whatever was left is remembered under each name by which it was asked for, and so are the interfaces
+of a rule: an interface that is joined by its address and left stays left if it comes back under
+another name. An address is the same however it is written.
 """
 
 from __future__ import annotations

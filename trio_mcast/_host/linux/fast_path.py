@@ -20,7 +20,7 @@ The kernel's own work per datagram is some 1,000 ns; what Python adds has to be 
 * Setting up for a batch makes the first read cost more (4.7 us against 1.8 us for ``recvmsg``), so
   a socket that has been quiet is read by one ``recvmsg`` first.
 
-Many sockets that have one datagram each are read together (`_linux_each`).
+Many sockets that have one datagram each are read together (`read_many`).
 
 Where recvmmsg is refused (an old kernel, a seccomp filter) the portable path takes over.
 """

@@ -1,8 +1,12 @@
 """The interface to which Linux routes a group, asked by rtnetlink(7) without sending anything.
 
-The portable way (`routes`) answers with an address, not an interface, and on Linux the two can
-part: a route through an interface without an address takes its source address from another
-interface. The kernel's own answer has the index.
+Decision: ask the kernel where a group goes
+===========================================
+
+The portable way (`_host.routes`) connects a UDP socket and looks at its local address. It answers
+with an address, not an interface, and on Linux the two can part: with ``ip route add 239.0.0.0/8
+dev eth1 src ADDRESS_OF_ETH0``, or where eth1 has no address, the local address is eth0's, but the
+datagrams go out through eth1. So the route itself is asked for (RTM_GETROUTE), which has the index.
 """
 
 from __future__ import annotations
