@@ -12,7 +12,7 @@ from ._interfaces import (
 from ._open import open_mcast_receiver, open_mcast_sender
 from ._plan.socket_spec import SocketSpec
 from ._platform.options import SocketOption
-from ._receive.datagram_receiver import DatagramChannel
+from ._receive.datagram_receiver import DatagramReceiver
 from ._receive.membership import Membership
 from ._receive.receiver import McastReceiver
 from ._send.sender import McastSender
@@ -37,8 +37,8 @@ from ._values.statistics import (
 __all__ = [
     "AmbiguousInterfaceError",
     "Datagram",
-    "DatagramChannel",
     "DatagramCounts",
+    "DatagramReceiver",
     "Endpoint",
     "Interface",
     "InterfaceChange",

@@ -132,7 +132,7 @@ class Answering:
     def __init__(self, *answers: bytes) -> None:
         self._answers = [*answers]
 
-    def sendto(self, data: bytes, address: object) -> int:
+    def send(self, data: bytes) -> int:
         return len(data)
 
     def recv(self, size: int) -> bytes:

@@ -31,7 +31,7 @@ from tests.support.traffic import (
     receiver_on,
     sender_on,
 )
-from trio_mcast import Datagram, DatagramChannel, Endpoint, McastSender, open_mcast_sender
+from trio_mcast import Datagram, DatagramReceiver, Endpoint, McastSender, open_mcast_sender
 
 SO_BINDTODEVICE = 25  # Linux, where the lab is.
 # One for each way in which the sender's address is chosen.
@@ -151,7 +151,7 @@ async def test_replies_can_be_had_in_every_way_of_a_receiver(
     await wait_until_counted(asker, lambda seen: seen.received == 8)
     replies = asker.replies
     assert replies is asker.replies
-    assert isinstance(replies, DatagramChannel)
+    assert isinstance(replies, DatagramReceiver)
     assert isinstance(replies, trio.abc.ReceiveChannel)
     with trio.fail_after(TIMEOUT_SECONDS):
         with trio.testing.assert_checkpoints():

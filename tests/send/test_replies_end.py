@@ -15,7 +15,7 @@ from tests.lab import Host, Lab
 from tests.lab.machine import on
 from tests.support.asking import GROUP, answer_all, counted, reply_to, wait_until_counted
 from tests.support.traffic import PORT, TIMEOUT_SECONDS
-from trio_mcast import Datagram, DatagramChannel, McastSender, open_mcast_sender
+from trio_mcast import Datagram, DatagramReceiver, McastSender, open_mcast_sender
 from trio_mcast._host.portable_socket import PosixSocket
 from trio_mcast._host.protocols import McastSocket
 from trio_mcast._plan.socket_spec import BindAddress
@@ -84,10 +84,10 @@ async def test_socket_that_cannot_be_read_can_still_be_sent_from(
 
 # Closing ---------------------------------------------------------------------------------------
 
-Call = Callable[[DatagramChannel], Awaitable[object]]
+Call = Callable[[DatagramReceiver], Awaitable[object]]
 
 
-async def _nowait(replies: DatagramChannel) -> object:
+async def _nowait(replies: DatagramReceiver) -> object:
     return replies.receive_nowait()
 
 

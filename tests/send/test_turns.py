@@ -128,7 +128,7 @@ async def test_all_that_wait_are_told_that_the_sender_was_closed(two_hosts: TwoH
                 assert not ended
                 sender.close()
     assert sorted(ended) == [f"{number} closed" for number in range(TASKS)]
-    assert not sender._transmitter._turns.taken
+    assert not sender._transmitter.turns.taken
 
 
 async def test_others_go_on_when_the_one_whose_turn_it_is_is_cancelled(
@@ -156,7 +156,7 @@ async def test_others_go_on_when_the_one_whose_turn_it_is_is_cancelled(
                 two_hosts.a.run("tc", "qdisc", "delete", "dev", "eth0", "root")
                 await until(lambda: sender.statistics().sent > before + 100, True)
                 scopes[-1].cancel()
-    assert not sender._transmitter._turns.taken
+    assert not sender._transmitter.turns.taken
 
 
 async def test_all_that_wait_go_on_through_the_socket_that_comes_in_place(

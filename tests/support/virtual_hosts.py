@@ -12,7 +12,7 @@ import trio.testing
 
 from trio_mcast import (
     Datagram,
-    DatagramChannel,
+    DatagramReceiver,
     McastReceiver,
     McastSender,
     SocketOption,
@@ -148,7 +148,7 @@ async def sending(
             yield sender
 
 
-async def drain(receiver: DatagramChannel) -> list[Datagram]:
+async def drain(receiver: DatagramReceiver) -> list[Datagram]:
     """All that a receiver has, once everything that has arrived is read."""
     await trio.testing.wait_all_tasks_blocked()
     found = []

@@ -1,4 +1,4 @@
-"""`DatagramChannel`: how datagrams are taken from a receiver, and from the replies of a sender."""
+"""`DatagramReceiver`: how datagrams are taken from a receiver, and from the replies of a sender."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._values.datagram import Datagram
 from .intake import Intake
 
 
-class DatagramChannel(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=OpenedOnly):
+class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=OpenedOnly):
     """Gives the datagrams that were received: what `McastReceiver` is, and `McastSender.replies`.
 
     It is a `trio.abc.ReceiveChannel`: ``async for datagram in channel`` and ``await
@@ -102,9 +102,9 @@ class DatagramChannel(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=Op
 
 
 class _Batches:
-    """The iterator behind `DatagramChannel.batches`."""
+    """The iterator behind `DatagramReceiver.batches`."""
 
-    def __init__(self, channel: DatagramChannel) -> None:
+    def __init__(self, channel: DatagramReceiver) -> None:
         self._channel = channel
 
     def __aiter__(self) -> _Batches:

@@ -15,7 +15,7 @@ from .._values.addresses import AddressLike, parse_groups, parse_sources
 from .._values.interface import Interface, InterfaceSelectors
 from .._values.statistics import ReceiverStatistics
 from .blocking import Blocking
-from .datagram_receiver import DatagramChannel
+from .datagram_receiver import DatagramReceiver
 from .intake import Intake
 from .joining import Joining
 from .keeping_up import KeepingUp
@@ -23,7 +23,7 @@ from .membership import Membership
 from .memberships import Memberships
 
 
-class McastReceiver(DatagramChannel):
+class McastReceiver(DatagramReceiver):
     """Receives datagrams of multicast groups; made by `open_mcast_receiver`.
 
     It is a `trio.abc.ReceiveChannel`: ``async for datagram in receiver`` and ``await

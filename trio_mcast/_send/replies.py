@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._host.protocols import Host, McastSocket
 from .._plan.common_options import DEFAULT_RECEIVE_BUFFER_BYTES
-from .._receive.datagram_receiver import DatagramChannel
+from .._receive.datagram_receiver import DatagramReceiver
 from .._receive.intake import Intake
 from .._receive.queue import DatagramQueue
 from .._values.errors import SocketSetupError
@@ -25,7 +25,7 @@ class Replies:
     def __init__(self, host: Host) -> None:
         queue = DatagramQueue(_MAX_BUFFERED_REPLIES, "this sender, or its replies,")
         self._intake = Intake(host, queue, buffer_asked=DEFAULT_RECEIVE_BUFFER_BYTES)
-        self.receiver = DatagramChannel._create(self._intake)
+        self.receiver = DatagramReceiver._create(self._intake)
 
     async def run(self) -> None:
         """Read the sockets, until closed."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import trio
 
 from .._live import Closeable, OpenedOnly
-from .._receive.datagram_receiver import DatagramChannel
+from .._receive.datagram_receiver import DatagramReceiver
 from .._values.addresses import Endpoint
 from .._values.interface import Interface
 from .._values.statistics import SenderInterfaceStatistics, SenderStatistics
@@ -144,7 +144,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     @property
-    def replies(self) -> DatagramChannel:
+    def replies(self) -> DatagramReceiver:
         """The unicast datagrams that come to this sender's own address and port, such as answers.
 
         A `trio.abc.ReceiveChannel` of `Datagram`, whose ``group`` is `None`. Everything that comes

@@ -119,9 +119,7 @@ def _dump(query: socket.socket, question: int) -> tuple[list[bytes], bool]:
     """
     # With a struct rtgenmsg, which is the family, 0 for any, and three bytes of padding.
     size = _HEADER.size + 4
-    query.sendto(
-        _HEADER.pack(size, question, _NLM_F_REQUEST | _NLM_F_DUMP, 1, 0) + bytes(4), (0, 0)
-    )
+    query.send(_HEADER.pack(size, question, _NLM_F_REQUEST | _NLM_F_DUMP, 1, 0) + bytes(4))
     messages: list[bytes] = []
     whole = True
     while True:
