@@ -1,10 +1,10 @@
 """Following the interfaces of a machine: wait for a change, look, try again after a pause.
 
-Receivers, senders and `watch_interfaces` all do the same: each waits until the system says that
-something may have changed, looks at all interfaces, and brings its own things in line. A look is
-refused at times (no file descriptor is left, say); then another look has to make up for it, and
-must still know which interfaces were removed in the meantime. `Follower` is the part that is the
-same. A look itself is different for each.
+Receivers, senders and `watch_interfaces` do the same: each waits until the system says that
+something may have changed, looks at all interfaces, and brings memberships, sockets or a list in
+line. A look is refused at times (no file descriptor is left, say); then another look has to make up
+for that, and must still know which interfaces were removed in the meantime. `Follower` is the part
+that all of them share. A look itself is different for each.
 
 Many messages of the system are answered by one look: see `_host.damped_watch`.
 """
@@ -59,8 +59,8 @@ class Follower:
 
     Attributes:
         stale: Whether something may have changed since the last look that succeeded.
-        removed: The indexes of the interfaces that were removed since that look. An interface that
-            has one of these indexes now is another one.
+        removed: The indexes of the interfaces that were removed since then. An interface that has
+            such an index now is another one.
     """
 
     def __init__(self, watcher: InterfaceWatcher | None) -> None:
@@ -94,7 +94,7 @@ class Follower:
             self.stale = True
 
     def hurry(self, due: float) -> None:
-        """End the wait that goes on by this time at the latest. Later waits have their own time."""
+        """Bring the end of the present wait forward to a time; later waits are as they are."""
         self._waiting.deadline = min(self._waiting.deadline, due)
 
     def look_again(self) -> None:
@@ -119,8 +119,8 @@ class Follower:
         Without a watcher, it returns at once: nothing is followed.
 
         Args:
-            look: Looks, and brings things in line. Where this raises a `SocketSetupError`, it is
-                tried again after a pause; trio.ClosedResourceError ends the following.
+            look: Looks, and brings things in line. A `SocketSetupError` has the look tried again
+                after a pause; trio.ClosedResourceError ends the following.
             due: Gives the time of the next look if nothing changes; asked before each wait.
             backoff: The pauses after looks that were refused.
             complaint: The text to log, with ``%s`` for a refusal. Each refusal is logged once until

@@ -5,9 +5,10 @@ Decision: no task
 
 A task that looks and fills a channel needs a bound: changes that nobody takes would pile up, and a
 program that takes few would get old ones. So nothing runs in between. `receive` itself waits until
-the system says that something happened, looks, and works out what is different from the last look.
-While nobody receives, the system's messages wait in a socket, and any number of them is answered by
-one look: what has come and gone in the meantime is not told. And nothing can outlive the block.
+the system says that something happened, looks, and works out the differences to the last look.
+While nobody receives, the system's messages wait in a socket, and one look answers any number of
+messages: an interface that has come and gone in the meantime is not told. And nothing can outlive
+the block.
 
 A receiver or sender that follows the interfaces is different: it has to act whether anybody
 receives or not, and so it has a task for that.
@@ -36,13 +37,14 @@ from ._values.interface import Interface, InterfaceSelectors
 class InterfaceChange:
     """An interface of this machine that came, went or changed.
 
-    An interface is known by its index. One that was renamed has ``"changed"``; one that was removed
-    and made again under the same name has another index, and is ``"removed"`` and then ``"added"``.
+    An interface is known by its index. An interface that was renamed has ``"changed"``. When an
+    interface is removed and made again under the same name, the index is another one: that gives
+    ``"removed"`` and then ``"added"``.
 
     Attributes:
-        before: The interface as it was; `None` if it was added.
-        after: The interface as it is; `None` if it was removed.
-        kind: ``"added"``, ``"removed"`` or ``"changed"``. It follows from the other two.
+        before: The interface before the change; `None` for ``"added"``.
+        after: The interface after the change; `None` for ``"removed"``.
+        kind: ``"added"``, ``"removed"`` or ``"changed"``, as follows from the other two.
     """
 
     before: Interface | None
@@ -59,7 +61,7 @@ class InterfaceChange:
 
     @property
     def interface(self) -> Interface:
-        """The interface as it is now or, if it was removed, as it was."""
+        """The interface as it is now or, if it was removed, as it was last."""
         either = self.after or self.before
         assert either is not None
         return either
@@ -68,13 +70,13 @@ class InterfaceChange:
 def interface_changes(
     before: Iterable[Interface], after: Iterable[Interface]
 ) -> tuple[InterfaceChange, ...]:
-    """What leads from one list of interfaces to another.
+    """Return the changes that lead from one list of interfaces to another.
 
-    What was removed comes first, then what changed, then what was added, each by index: whoever
-    keeps interfaces by name meets no name twice, unless interfaces have swapped theirs.
+    Removals come first, then changes, then additions, each by index: whoever keeps interfaces by
+    name meets no name twice, unless interfaces have swapped names.
     """
-    old = {item.index: item for item in before}
-    new = {item.index: item for item in after}
+    old = {interface.index: interface for interface in before}
+    new = {interface.index: interface for interface in after}
     removed = [InterfaceChange(old[index], None) for index in sorted(old.keys() - new.keys())]
     changed = [
         InterfaceChange(old[index], new[index])
@@ -86,10 +88,10 @@ def interface_changes(
 
 
 def list_interfaces() -> list[Interface]:
-    """Every network interface of this machine, by index; also those that are down or addressless.
+    """List the network interfaces of this machine, by index; also those down or without address.
 
     Returns:
-        A list of `Interface` values, as things are now: they do not follow later changes.
+        A list of `Interface` values, as things are now: the values do not follow later changes.
 
     Raises:
         McastError: The system refused.
@@ -98,7 +100,7 @@ def list_interfaces() -> list[Interface]:
 
 
 def find_interfaces(selector: InterfaceSelectors | None) -> list[Interface]:
-    """The interfaces that ``interfaces=selector`` means to `open_mcast_receiver`.
+    """Return the interfaces that ``interfaces=selector`` means to `open_mcast_receiver`.
 
     Args:
         selector: A name, an index, an address, an `Interface`, or an iterable of these; `None` for
@@ -110,7 +112,7 @@ def find_interfaces(selector: InterfaceSelectors | None) -> list[Interface]:
     Raises:
         TypeError: The selector is none of these.
         ValueError: The iterable is empty.
-        InterfaceNotFoundError: It matches no interface; the message lists those there are.
+        InterfaceNotFoundError: Nothing matches; the message lists the interfaces that there are.
         AmbiguousInterfaceError: An address is on two interfaces.
     """
     selections = select_interfaces(parse_selectors(selector), list_interfaces())
@@ -118,7 +120,7 @@ def find_interfaces(selector: InterfaceSelectors | None) -> list[Interface]:
 
 
 def default_interface(group: AddressLike = "239.0.0.0") -> Interface | None:
-    """The interface to which the system would send a group's datagrams. Sends nothing.
+    """Return the interface to which the system would send a group's datagrams. Sends nothing.
 
     Asks the system's routing. A default gateway is not needed, only a route that covers the group.
 
@@ -127,13 +129,13 @@ def default_interface(group: AddressLike = "239.0.0.0") -> Interface | None:
             interface is the answer.
 
     Returns:
-        The interface, or `None` if the system has no route for the group; that is always so for an
-        IPv6 group of link-local scope without a zone.
+        The interface, or `None` if the system has no route for the group, as always for an IPv6
+        group of link-local scope without a zone.
 
     Raises:
         TypeError: The group is not a `str` or an address object.
-        ValueError: It is not a multicast address.
-        InterfaceNotFoundError: Its zone names no interface.
+        ValueError: The group is not a multicast address.
+        InterfaceNotFoundError: The zone names no interface.
     """
     parsed = parse_group(group)
     host = current_host()
@@ -148,17 +150,18 @@ def watch_interfaces() -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[In
     ``async with watch_interfaces() as changes``: from when the block has been entered, every
     difference to how the interfaces were then comes as an `InterfaceChange`: one was added, one was
     removed, or one has another name, address, MTU or anything else that an `Interface` has.
-    `list_interfaces` inside the block gives what there is. A change that happens between entering
-    and that call is in the list and comes as a change, too.
+    `list_interfaces` inside the block lists the interfaces of that moment. A change between
+    entering and that call is in the list and comes as a change, too.
 
-    The channel's ``receive()`` and ``async for`` give one change at a time. Of what happened at the
-    same time, what was removed comes first, then what changed, then what was added, each by index.
-    One after the other, the changes lead from how it was to how it is; none is empty or told twice.
-    But they are not a record of everything that happened: what is there too briefly is not told,
-    and what happens within some milliseconds, or while nobody receives, is told as its result. So
-    it does no harm to receive seldom: nothing piles up.
+    The channel's ``receive()`` and ``async for`` give one change at a time. Of several changes at
+    the same time, removals come first, then changes, then additions, each by index. One after the
+    other, the changes lead from how the interfaces were to how they are; none is empty or told
+    twice. But the changes are not a record of everything that happened: an interface that is there
+    too briefly is not told, and changes within some milliseconds, or while nobody receives, are
+    told as the result. So to receive seldom does no harm: nothing piles up.
 
-    Several tasks may receive: each change goes to one of them. The channel never ends by itself.
+    Several tasks may receive: each change goes to one of the tasks. The channel never ends by
+    itself.
     Nothing is sent, no privilege is needed, and no task runs.
 
     Returns:

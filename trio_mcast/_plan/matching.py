@@ -39,7 +39,7 @@ def keys_of_groups(
     """Return the memberships of each group on the interfaces of these names; `None` for on all.
 
     Raises:
-        ValueError: There is none in one of the groups.
+        ValueError: One of the groups has no membership there.
     """
     interfaces: dict[str | None, list[Interface]] = {}
     for plan in plans:

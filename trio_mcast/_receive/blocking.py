@@ -34,15 +34,15 @@ class Blocking:
         Args:
             source: The source.
             blocked: Whether it is to be blocked.
-            groups: Where; `None` for every group of its family.
-            selectors: Where; `None` for every interface.
+            groups: The groups; `None` for every group of the same family.
+            selectors: The interfaces; `None` for every interface.
 
         Raises:
-            ValueError: There is nothing that it applies to, or nothing that it changes.
+            ValueError: No membership is meant, or none would change.
             SocketSetupError: The system refused.
             trio.ClosedResourceError: The receiver was closed, before or meanwhile.
 
-        After an error, or if it is cancelled, nothing has changed.
+        After an error, or if the call is cancelled, nothing has changed.
         """
         memberships = self._memberships
         async with memberships.turn:
@@ -56,9 +56,9 @@ class Blocking:
         groups: Sequence[Group] | None,
         selectors: Sequence[InterfaceSelector] | None,
     ) -> Iterator[SourceRule]:
-        """Yield the rules for a source: one for all groups without a zone, one for each with one.
+        """Yield the rules for a source: one for all groups without a zone, one for each other.
 
-        A source is blocked in what is joined later as well, and let in again in what there is.
+        Blocking applies to later joins as well; letting in applies to earlier requests only.
         """
         plans = self._memberships.plans()
         names = None if selectors is None else names_of_selected(selectors, plans)
@@ -102,7 +102,7 @@ class Blocking:
     async def _plan_anew(
         self, meant: Mapping[MembershipKey, LiveMembership]
     ) -> list[tuple[LiveMembership, MembershipPlan]]:
-        """Plan some memberships anew, of which other sources are excluded than before."""
+        """Plan some memberships anew, as other sources are excluded than before."""
         memberships = self._memberships
         changes: list[tuple[LiveMembership, MembershipPlan]] = []
         known = {key: live.plan for key, live in memberships.live.items() if key not in meant}
@@ -114,7 +114,7 @@ class Blocking:
             }
             if not of_request:
                 continue
-            # Also on interfaces that are down or have gone, which nobody named.
+            # Also on interfaces that nobody named and that are down or have gone.
             names = tuple(dict.fromkeys(name for _, name in of_request))
             if request.selectors is None:
                 request = attrs.evolve(request, selectors=names)

@@ -1,4 +1,4 @@
-"""`DatagramReceiver`: how datagrams are taken from a receiver, and from the replies of a sender."""
+"""`DatagramReceiver`: takes datagrams from a receiver, or from the replies of a sender."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from .intake import Intake
 class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=OpenedOnly):
     """Gives the datagrams that were received: what `McastReceiver` is, and `McastSender.replies`.
 
-    It is a `trio.abc.ReceiveChannel`: ``async for datagram in channel`` and ``await
-    channel.receive()`` give one datagram at a time, `receive_batch` and `batches` lists of them,
-    which costs less. Several tasks may receive from one channel: each datagram goes to one of them.
-    It never ends by itself, so there is no `trio.EndOfChannel`.
+    A `trio.abc.ReceiveChannel`: ``async for datagram in channel`` and ``await channel.receive()``
+    give one datagram at a time; `receive_batch` and `batches` give lists, at less cost. Several
+    tasks may receive from one channel: each datagram goes to one task. The channel never ends by
+    itself, so there is no `trio.EndOfChannel`.
     """
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
 
     async def receive(self) -> Datagram:
-        """The next datagram.
+        """Wait for the next datagram.
 
         Returns:
-            A `Datagram`. Those from one source to one group on one interface come in the order in
-            which the kernel took them in.
+            A `Datagram`. Datagrams from one source to one group on one interface come in the order
+            in which the kernel took them in.
 
         Raises:
-            trio.ClosedResourceError: It was closed, before or while waiting.
+            trio.ClosedResourceError: The channel was closed, before or while waiting.
 
         Cancellation:
-            A checkpoint. If it is cancelled, no datagram has been taken: the next call gives what
-            this one would have.
+            A checkpoint. If receiving is cancelled, no datagram has been taken: the next call gives
+            the same one.
         """
         return await self._intake.queue.get()
 
@@ -47,27 +47,27 @@ class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=O
         return self._intake.queue.get()
 
     def receive_nowait(self) -> Datagram:
-        """The next datagram, if one has been read already.
+        """Return the next datagram, if one has been read already.
 
         Raises:
             trio.WouldBlock: There is none right now.
-            trio.ClosedResourceError: It was closed.
+            trio.ClosedResourceError: The channel was closed.
         """
         return self._intake.queue.get_nowait()
 
     async def receive_batch(self, max_datagrams: int | None = None) -> list[Datagram]:
-        """At least one datagram, and what else has been read already; does not wait for more.
+        """Wait for one datagram, and return it with all others that have been read already.
 
         Args:
-            max_datagrams: How many at the most, from 1; `None` for as many as were read in one go.
+            max_datagrams: The most to return, from 1; `None` for as many as were read in one go.
 
         Raises:
             TypeError: ``max_datagrams`` is not an int.
             ValueError: ``max_datagrams`` is less than 1.
-            trio.ClosedResourceError: It was closed, before or while waiting.
+            trio.ClosedResourceError: The channel was closed, before or while waiting.
 
         Cancellation:
-            A checkpoint. If it is cancelled, no datagram has been taken.
+            A checkpoint. If receiving is cancelled, no datagram has been taken.
         """
         if max_datagrams is not None:
             parse_int(max_datagrams, "max_datagrams", 1)
@@ -76,7 +76,7 @@ class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=O
     def batches(self) -> AsyncIterator[list[Datagram]]:
         """Iterate over lists of datagrams: ``async for batch in channel.batches()``.
 
-        Each step is a `receive_batch`, with its errors and its cancellation promise.
+        Each step is a `receive_batch`, with the same errors and the same cancellation promise.
         """
         return _Batches(self)
 
@@ -91,11 +91,11 @@ class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=O
     async def aclose(self) -> None:
         """`close`, then a checkpoint.
 
-        Leaving the ``async with`` block in which it was opened does the same; calling it earlier is
-        allowed. Afterwards, receiving gives `trio.ClosedResourceError`.
+        Leaving the ``async with`` block of the opening does the same; closing earlier is allowed.
+        Afterwards, receiving gives `trio.ClosedResourceError`.
 
         Cancellation:
-            Everything is closed even if it is cancelled.
+            Everything is closed even if the call is cancelled.
         """
         self.close()
         await trio.lowlevel.checkpoint()

@@ -142,7 +142,7 @@ class Intake:
                 before = _taken(socket)
                 self.queue.put_last(socket.receive(end - before))
         except OSError:
-            pass  # Its interface has gone. There is nothing more to be had.
+            pass  # The interface has gone. There is nothing more to be had.
 
     def statistics(self) -> ReceiverStatistics:
         """Return the counts so far or, once stopped, those at the end."""

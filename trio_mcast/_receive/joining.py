@@ -29,16 +29,17 @@ class Joining:
 
         Args:
             request: What is asked for.
-            strict: Whether no interface may be missing; else those that are, are waited for.
+            strict: Whether no interface may be missing; else a missing one is waited for.
 
         Raises:
             InterfaceNotFoundError: An interface is missing.
             AmbiguousInterfaceError: An address is on two interfaces.
-            ValueError: It does not go together, or is joined already.
-            SocketSetupError: It was refused: everywhere, or at all if only one interface is named.
+            ValueError: Groups and interfaces do not go together, or a group is joined already.
+            SocketSetupError: The system refused: everywhere, or at all if only one interface is
+                named.
             trio.ClosedResourceError: The receiver was closed, before or meanwhile.
 
-        After an error, or if it is cancelled, nothing has been joined.
+        After an error, or if the call is cancelled, nothing has been joined.
         """
         memberships = self._memberships
         async with memberships.turn:
@@ -58,7 +59,7 @@ class Joining:
         for membership in joined.values():
             if membership.error is not None:
                 membership.log()
-            membership.skip_log()  # That it is joined, or waited for, is what was asked for.
+            membership.skip_log()  # Being joined, or waiting, is what was asked for.
 
     def _check_new(self, plans: Iterable[MembershipPlan]) -> None:
         """Raise `ValueError` for a membership that there is already."""
@@ -98,9 +99,9 @@ class Joining:
         return joining
 
     def _replace(self, request: ReceiveRequest) -> None:
-        """Have a request take over from those whose memberships were left one by one.
+        """Have a request take over from earlier ones whose memberships were left one by one.
 
-        What is to become of interfaces that come later is then up to the new request.
+        The new request then decides about interfaces that come later.
         """
         if request.selectors is not None:
             return
@@ -121,13 +122,13 @@ class Joining:
     async def leave(
         self, groups: Sequence[Group], selectors: Sequence[InterfaceSelector] | None
     ) -> None:
-        """Leave groups on the interfaces that selectors mean, or wherever they are and are to come.
+        """Leave groups on the interfaces that selectors mean; `None` for everywhere, now and later.
 
         Raises:
             ValueError: A group is not joined there; then nothing has been left.
             trio.ClosedResourceError: The receiver was closed.
 
-        Once it has begun to leave, it cannot be cancelled.
+        Once the leaving has begun, the call cannot be cancelled.
         """
         memberships = self._memberships
         async with memberships.turn:
@@ -144,7 +145,7 @@ class Joining:
             await self._leave(frozenset(everywhere), keys)
 
     async def _leave(self, everywhere: frozenset[str], keys: Iterable[MembershipKey]) -> None:
-        """Leave groups wherever they are and are to come, and some other memberships."""
+        """Leave groups everywhere, now and later, and some other memberships."""
         memberships = self._memberships
         requests = memberships.requests
         if everywhere:
@@ -158,7 +159,7 @@ class Joining:
         await memberships.remove(keys)
 
     async def undo(self, number: int) -> None:
-        """Leave what there still is of the request with this number. It cannot be cancelled."""
+        """Leave the remaining memberships of the request with a number. Cannot be cancelled."""
         memberships = self._memberships
         with trio.CancelScope(shield=True):
             async with memberships.turn:

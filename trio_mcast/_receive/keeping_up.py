@@ -3,15 +3,14 @@
 Decision: work out everything anew
 ==================================
 
-An interface that comes, goes, is renamed or gets another address could be answered by doing what
-just that calls for. There are many such cases, they come several at a time, and some are never told
-(see `_host.damped_watch`). So each look at the interfaces is answered in one way: what the
-memberships should be is planned anew, from what was asked for, and what differs is carried out. A
-membership whose socket serves the new plan as well keeps it, and so loses nothing and is never
-doubled.
+Each kind of change (an interface comes, goes, is renamed, gets another address) could have an
+answer of its own. There are many kinds, several come at a time, and some are never told (see
+`_host.damped_watch`). So each look at the interfaces has the same answer: all memberships are
+planned anew from the requests, and the differences are carried out. A membership whose socket
+serves the new plan as well keeps the socket, and so loses nothing and is never doubled.
 
-Only the plans of groups on interfaces that are what they were at the last look are taken as they
-are. With 4,000 of them, a look at a change elsewhere takes some 40 ms instead of 740 (measured).
+Only the plans of groups on interfaces that have not changed since the last look are not made anew.
+With 4,000 such plans, a look at a change elsewhere takes some 40 ms instead of 740 (measured).
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ from .._values.interface import Interface, all_addresses
 from .membership import Event, LiveMembership
 from .memberships import Memberships
 
-# When the interfaces could not be looked at, the next look comes so much later. Arbitrary.
+# After a look that was refused, the next one comes so much later. Arbitrary.
 _LOOK_AGAIN_SECONDS = 1.0
 
-# The number of interfaces that have gone whose memberships are remembered as waiting where nobody
-# named them, the last ones: machines that run containers see new ones every minute. Arbitrary.
+# Memberships on interfaces that nobody named stay, waiting, when their interface has gone; but only
+# on the last so many: machines that run containers see new ones every minute. Arbitrary.
 _REMEMBERED_INTERFACES = 64
 
 # The plans of all memberships that there should be, each with the request that it comes of.
@@ -63,7 +62,7 @@ class KeepingUp:
         """Bring the memberships in line with the interfaces that there are now.
 
         Raises:
-            SocketSetupError: The system does not tell which there are.
+            SocketSetupError: The system refused to list the interfaces.
             trio.ClosedResourceError: The receiver was closed meanwhile.
         """
         memberships = self._memberships
@@ -112,10 +111,7 @@ class KeepingUp:
     def _known_plans(
         self, interfaces: Sequence[Interface]
     ) -> dict[int, dict[MembershipKey, MembershipPlan]]:
-        """Return the plans that are right as they are, by the number of their request.
-
-        They rest on nothing that has changed.
-        """
+        """Return the plans that rest on nothing that has changed, by number of the request."""
         memberships = self._memberships
         addresses_changed = all_addresses(interfaces) != memberships.addresses
         known: dict[int, dict[MembershipKey, MembershipPlan]] = {
@@ -139,7 +135,7 @@ class KeepingUp:
             if key in wanted:
                 continue
             if membership.is_unnamed and membership.plan.group is not None:
-                # It has gone, or is down: then the kernel keeps what was joined until it is up.
+                # The interface has gone, or is down: then the kernel keeps the membership.
                 self._memberships.sockets.happen(membership, Event.UNWANTED)
                 if not membership.sockets:
                     membership.plan = attrs.evolve(membership.plan, sockets=())  # To save memory.
@@ -149,7 +145,7 @@ class KeepingUp:
         await self._memberships.remove(unwanted)
 
     async def _forget_gone(self, interfaces: Sequence[Interface]) -> None:
-        """Forget memberships on unnamed interfaces that have gone, but for the last of these."""
+        """Forget memberships on unnamed interfaces that have gone, except the last interfaces."""
         live = self._memberships.live
         waiting = {name for (_, name), membership in live.items() if membership.is_unnamed}
         waiting -= {interface.name for interface in interfaces}

@@ -1,21 +1,22 @@
-"""The ledger of a receiver: what became of every datagram, by group and interface.
+"""The ledger of a receiver: the fate of every datagram, counted by group and interface.
 
 Decision: who counts what
 =========================
 
-Each number is counted in one place only, and the rest follows:
+Each number is counted in one place only, and the others follow:
 
-* A socket counts what was read from it and accepted, and what was rejected and why. It has one
-  group and one interface, so that costs nothing per datagram.
-* The kernel counts, for each socket, what it dropped.
-* The queue counts what it dropped, by group and interface.
-* What waits in the queue is looked through when somebody asks: at most ``max_buffered`` datagrams
-  (measured: some 200 ns for each). With one membership only there is nothing to look for.
-* What was delivered is the rest. Counting it by group would take a line of Python per datagram.
+* A socket counts the datagrams that were read and accepted, and the rejected ones by reason. A
+  socket has one group and one interface, so counting costs nothing per datagram.
+* The kernel counts the drops of each socket.
+* The queue counts its drops, by group and interface.
+* The datagrams that wait in the queue are looked through when somebody asks: at most
+  ``max_buffered`` (measured: some 200 ns for each). With one membership only there is nothing to
+  look for.
+* All others were delivered. Counting deliveries by group would take a line of Python per datagram.
 
-A socket that is closed takes its counts with it, so they are put down here before. They are kept by
+The counts of a socket are gone when the socket is closed, so the ledger puts them down before, by
 group and name of the interface. Interfaces can come and go without end (think of containers), so
-only so many are told apart: then the half of them that ended first is added to one sum.
+only so many memberships are told apart: then the half that ended first is added to one sum.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from .._values.interface import Interface
 from .._values.statistics import DatagramCounts, MembershipStatistics, add_up
 from .queue import DatagramQueue
 
-# How many memberships that have ended are told apart. Arbitrary: 2,000 groups on two interfaces.
+# The number of memberships that have ended and are told apart. Arbitrary: 2,000 groups on two
+# interfaces.
 ENDED_KEPT: Final = 4_096
 
 # The kernel's count of a socket's drops is an unsigned integer of 32 bits, which wraps.
@@ -42,7 +44,7 @@ _WRAPS_AT: Final = 2**32
 
 _Key: TypeAlias = "tuple[str | None, str]"
 
-# Under what the queue's drops are kept whose membership is no longer told apart.
+# The key of the queue's drops whose membership is no longer told apart.
 _EARLIER: Final[_Key] = (None, "")
 
 _key_of: Final[Callable[[Datagram], _Key]] = attrgetter("group", "interface.name")
@@ -50,12 +52,12 @@ _key_of: Final[Callable[[Datagram], _Key]] = attrgetter("group", "interface.name
 
 @attrs.define
 class _Tally:
-    """What the sockets of one membership have counted."""
+    """The counts of the sockets of one membership."""
 
     interface: Interface
     received: int = 0
     received_bytes: int = 0
-    # As in the statistics: `None` if it is not known of one of the sockets.
+    # As in the statistics: `None` if one of the sockets cannot tell.
     dropped: int | None = 0
     rejections: Counter[str] = attrs.Factory(Counter)
 
@@ -68,14 +70,14 @@ class _Tally:
 
 
 class _KernelDrops:
-    """How many datagrams the kernel has dropped on one socket, across the wraps of its count."""
+    """The kernel's drops on one socket, across the wraps of the kernel's count."""
 
     def __init__(self) -> None:
-        self._seen = 0  # What the kernel counts of a new socket.
+        self._seen = 0  # The kernel's count of a new socket.
         self._total: int | None = None
 
     def look(self, socket: McastSocket) -> int | None:
-        """How many so far. Right as long as fewer than 2**32 are dropped between two looks."""
+        """Return the drops so far; right while fewer than 2**32 come between two looks."""
         seen = socket.dropped()
         if seen is not None:
             self._total = (self._total or 0) + (seen - self._seen) % _WRAPS_AT
@@ -84,7 +86,7 @@ class _KernelDrops:
 
 
 class Ledger:
-    """What became of every datagram of the sockets of one receiver or sender."""
+    """The fate of every datagram of the sockets of one receiver or sender."""
 
     def __init__(
         self,
@@ -97,13 +99,13 @@ class Ledger:
 
         Args:
             open_sockets: Gives all sockets that are open, each once.
-            queue: Where all datagrams of these sockets go.
-            ended_kept: How many memberships that have ended are told apart.
+            queue: The queue that all datagrams of these sockets go to.
+            ended_kept: The number of memberships that have ended and are told apart.
         """
         self._open_sockets = open_sockets
         self._queue = queue
         self._drops: dict[McastSocket, _KernelDrops] = {}
-        # What sockets that are closed have counted; what ended last stands last.
+        # The counts of sockets that are closed; the membership that ended last stands last.
         self._ended: dict[_Key, _Tally] = {}
         self._ended_kept = self._fold_above = ended_kept
         self.earlier = DatagramCounts()
@@ -121,7 +123,7 @@ class Ledger:
             self._fold()
 
     def memberships(self) -> tuple[MembershipStatistics, ...]:
-        """What was counted so far, by group and interface, as far as they are told apart."""
+        """Return the counts so far of each membership that is told apart."""
         tallies: dict[_Key, _Tally] = {}
         read = ((_socket_key(socket), self._read(socket)) for socket in self._open_sockets())
         for key, tally in chain(read, self._ended.items()):
@@ -130,14 +132,14 @@ class Ledger:
             else:
                 tallies[key] = tally
         if len(tallies) == 1:
-            # All that waits is its own: what has been folded has nothing there.
+            # All that waits belongs to it: memberships that were folded have nothing there.
             waiting = Counter(dict.fromkeys(tallies, self._queue.waiting))
         else:
             waiting = self._waiting()
         return tuple(self._settle(key, tally, waiting[key]) for key, tally in tallies.items())
 
     def _read(self, socket: McastSocket) -> _Tally:
-        """What a socket that is open has counted."""
+        """Return the counts of a socket that is open."""
         drops = self._drops.get(socket)
         if drops is None:
             drops = self._drops[socket] = _KernelDrops()
@@ -169,8 +171,8 @@ class Ledger:
     def _fold(self) -> None:
         """Add the half that ended first to one sum.
 
-        Not those that have a socket again, or datagrams in the queue: what becomes of these will be
-        counted under their own names.
+        Memberships that have a socket again, or datagrams in the queue, are left out: the fate of
+        those datagrams will be counted by membership.
         """
         needed = {_socket_key(socket) for socket in self._open_sockets()} | self._waiting().keys()
         surplus = len(self._ended) - self._ended_kept // 2
@@ -180,7 +182,7 @@ class Ledger:
         dropped = self._queue.dropped
         for key in folded:
             dropped[_EARLIER] += dropped.pop(key, 0)
-        # If there are so many that cannot be folded yet, they are not looked through each time.
+        # If too many cannot be folded yet, they are not looked through each time.
         self._fold_above = max(self._ended_kept, 2 * len(self._ended))
 
 

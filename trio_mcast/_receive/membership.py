@@ -102,8 +102,8 @@ class Transition:
     Attributes:
         state: The state from now on.
         closes_sockets: Whether the sockets are to be closed.
-        retries: Whether it is to be tried again after a pause. If not, it begins with the first
-            pause the next time.
+        retries: Whether there is to be another attempt after a pause. If not, the next refusal
+            begins with the first pause.
     """
 
     state: State
@@ -137,7 +137,7 @@ class LiveMembership:
     Attributes:
         plan: The sockets that there should be.
         request_number: The number of the request that the membership comes of.
-        is_unnamed: Whether nobody named the interface: it is joined there as it exists.
+        is_unnamed: Whether nobody named the interface, and all that are fit are meant.
         state: One of the states above.
         error: The refusal, if it has failed.
         sockets: The sockets that there are.
@@ -171,7 +171,7 @@ class LiveMembership:
             error: The refusal, for an event that is one.
 
         Returns:
-            What else is to be done: to close sockets is up to the caller.
+            The transition. Closing the sockets is up to the caller.
 
         Raises:
             RuntimeError: The table does not have this event in this state.
@@ -229,7 +229,7 @@ class LiveMembership:
             logger.info("%s on interface %s is %s", subject, self.plan.interface, self.state)
 
     def skip_log(self) -> None:
-        """Count the state and the error as logged: somebody else logs them, or asked for them."""
+        """Count the state and the error as logged, as somebody else logs or knows both."""
         self._logged = self._loggable()
 
     def _loggable(self) -> tuple[State, str]:

@@ -1,4 +1,4 @@
-"""The sockets of memberships: opened, changed and closed, with what that makes of a membership."""
+"""The sockets of memberships: opened, changed and closed as the plans and the table say."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class MembershipSockets:
             self.happen(membership, event, refusal)
 
     def _keep_what_serves(self, membership: LiveMembership) -> list[SocketSpec]:
-        """Close the sockets that the plan has no use for, and return what is missing then."""
+        """Close the sockets that the plan has no use for, and return what is still missing."""
         missing = {fixed_part(spec): spec for spec in membership.plan.sockets}
         for socket in list(membership.sockets):
             part = fixed_part(socket.spec)
@@ -108,7 +108,7 @@ class MembershipSockets:
                 await trio.lowlevel.cancel_shielded_checkpoint()
 
     def close(self, membership: LiveMembership) -> None:
-        """Close the sockets of a membership; what has come to them is delivered all the same."""
+        """Close the sockets of a membership; datagrams that have come already are delivered."""
         for socket in membership.sockets:
             self._intake.close_socket(socket)
         membership.sockets.clear()

@@ -1,8 +1,8 @@
 """All memberships of a receiver: what joining, keeping up and blocking share.
 
-`joining`, `keeping_up` and `blocking` each do one thing with the memberships. Each plans what there
-should be and brings what there is in line with it; the requests, the rules about sources, and the
-interfaces as they were last seen are the same for all three, and stand here.
+`joining`, `keeping_up` and `blocking` each do one thing with the memberships: each makes plans, and
+brings the memberships in line with the plans. The requests, the rules about sources, and the
+interfaces of the last look are the same for all three, and stand here.
 """
 
 from __future__ import annotations
@@ -25,22 +25,21 @@ from .membership_sockets import AT_ONCE, MembershipSockets
 
 
 class Memberships:
-    """The memberships of one receiver, and what they follow from.
+    """The memberships of one receiver, with the requests, rules and interfaces behind them.
 
     Attributes:
-        turn: Held by who changes memberships. One change at a time: opening many sockets lets other
-            tasks run in between.
-        requests: What was asked for, as far as it was not left.
+        turn: The lock for every change. Opening many sockets lets other tasks run in between, so
+            there is one change at a time.
+        requests: The requests, as far as memberships of theirs were not left.
         rules: The sources that were blocked or let in again since.
         live: The memberships, in the order in which a program sees them.
-        joining: The memberships of the join that is under way. A socket of theirs may fail before
-            all are open.
-        sockets: Opens and closes their sockets.
+        joining: The memberships of the join that is under way. A socket may fail before all are
+            open.
+        sockets: Opens and closes the sockets.
         follower: Notices when the interfaces may have changed.
-        interfaces: The interfaces, as they were when something was last planned.
+        interfaces: The interfaces when something was last planned.
         addresses: The addresses of the interfaces when everything was last planned.
-        plans_are_old: Whether the next look has to plan anew, although the interfaces are what they
-            were.
+        plans_are_old: Whether the next look has to plan anew, also if the interfaces are the same.
     """
 
     def __init__(self, host: Host, intake: Intake, follower: Follower) -> None:
@@ -76,7 +75,7 @@ class Memberships:
     # Interfaces and plans
 
     def list_interfaces(self) -> list[Interface]:
-        """List the interfaces; those that have not changed are the very same values as before."""
+        """List the interfaces; one that has not changed is the very same value as before."""
         before = {interface: interface for interface in self.interfaces}
         return [before.get(interface, interface) for interface in self._host.list_interfaces()]
 
@@ -85,12 +84,12 @@ class Memberships:
 
         Args:
             interfaces: The interfaces.
-            all_planned: Whether everything was planned with them, not just a new request.
+            all_planned: Whether everything was planned, not just a new request.
         """
         if all_planned:
             self.plans_are_old = False
         elif self.live and interfaces != self.interfaces:
-            # What is new since the last look is so for the other memberships as well.
+            # A change since the last look concerns the other memberships as well.
             self.plans_are_old = True
         if all_planned or not self.live:
             self.addresses = all_addresses(interfaces)
@@ -104,7 +103,7 @@ class Memberships:
         strict: bool = False,
         known: Mapping[MembershipKey, MembershipPlan] | None = None,
     ) -> list[MembershipPlan]:
-        """Plan what a request comes to, as `plan_request` does; other tasks run in between."""
+        """Plan a request, as `plan_request` does; other tasks run in between."""
         platform, rules = self._host.platform, self.rules
         plans = []
         for plan in plan_request(request, rules, interfaces, platform, strict=strict, known=known):
@@ -123,19 +122,19 @@ class Memberships:
             await trio.lowlevel.checkpoint()
             self.check_open()
 
-    # Changing them
+    # Changing memberships
 
     def set_up(self, membership: LiveMembership) -> None:
-        """Carry out the plan of a membership; have it tried again in time if it is refused."""
+        """Carry out the plan of a membership; after a refusal, have the next attempt in time."""
         self.sockets.set_up(membership)
         self.follower.hurry(membership.retry_at)
 
     async def remove(self, keys: Iterable[MembershipKey]) -> None:
-        """Leave memberships. It cannot be cancelled."""
+        """Leave memberships. Cannot be cancelled."""
         await self.sockets.happen_to_all([self.live.pop(key) for key in keys], Event.LEFT)
 
     def put_in_order(self) -> None:
-        """Order the memberships by group as asked for; those of a group by their coming."""
+        """Order the memberships by group as asked for, then by interface in the order of coming."""
         order: dict[tuple[int, str | None], int] = {}
         for request in self.requests:
             for group in request.groups:
@@ -148,7 +147,7 @@ class Memberships:
         self.live = dict(sorted(self.live.items(), key=place))
 
     def socket_failed(self, socket: McastSocket, error: SocketSetupError) -> None:
-        """Close a socket that the system refuses to read; its membership has failed."""
+        """Close a socket that the system refuses to read: the membership has failed."""
         self.sockets.close_unreadable(socket)
         for membership in (*self.live.values(), *self.joining.values()):
             if socket in membership.sockets:
@@ -165,6 +164,6 @@ class Memberships:
             raise trio.ClosedResourceError("this receiver was closed")
 
     def close(self) -> None:
-        """End every change that is under way, and the following. The intake closes the sockets."""
+        """End the changes that are under way, and the following; the intake closes the sockets."""
         self._closed = True
         self.follower.close()

@@ -13,12 +13,12 @@ from .._values.datagram import Datagram
 from .._values.interface import Interface
 from .queue import DatagramQueue
 
-# A pass that begins sooner than this after the last one follows it at once: nothing was waited for.
+# A pass that begins sooner than this after the last one follows at once: nothing was waited for.
 # Some two or three passes through an otherwise idle scheduler.
 _AT_ONCE_SECONDS = 100e-6
 
-# After a pass that has read so many, there is likely to be more, so it is looked for before it is
-# waited for: that costs a tenth of such a pass if there is nothing.
+# After a pass that has read so many, there are likely to be more, so the next pass does not wait:
+# that costs a tenth of such a pass if there is nothing.
 _MANY = 64
 
 

@@ -26,10 +26,10 @@ from .memberships import Memberships
 class McastReceiver(DatagramReceiver):
     """Receives datagrams of multicast groups; made by `open_mcast_receiver`.
 
-    It is a `trio.abc.ReceiveChannel`: ``async for datagram in receiver`` and ``await
-    receiver.receive()`` give one datagram at a time, `receive_batch` and `batches` lists of them,
-    which costs less. Several tasks may receive from one receiver: each datagram goes to one of
-    them. A receiver never ends by itself, so there is no `trio.EndOfChannel`.
+    A `trio.abc.ReceiveChannel`: ``async for datagram in receiver`` and ``await receiver.receive()``
+    give one datagram at a time; `receive_batch` and `batches` give lists, at less cost. Several
+    tasks may receive from one receiver: each datagram goes to one task. A receiver never ends by
+    itself, so there is no `trio.EndOfChannel`.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class McastReceiver(DatagramReceiver):
     ) -> None:
         """Join more groups, on the receiver's port and with its other options.
 
-        When it returns, the joins are done: what is sent from then on is received. They are kept up
-        as interfaces come and go, like those of the opening.
+        When the call returns, the joins are done: all that is sent from then on is received. The
+        memberships are kept up as interfaces come and go, like those of the opening.
 
         Args:
             groups: One group or several, as for `open_mcast_receiver`.
@@ -89,7 +89,7 @@ class McastReceiver(DatagramReceiver):
         After an error nothing has been joined.
 
         Cancellation:
-            A checkpoint. If it is cancelled, nothing has been joined.
+            A checkpoint. If joining is cancelled, nothing has been joined.
         """
         await self._join(groups, interfaces, sources, excluded_sources)
 
@@ -122,22 +122,23 @@ class McastReceiver(DatagramReceiver):
     ) -> None:
         """Leave groups, whichever call joined them.
 
-        Datagrams that have come before are still delivered: those in the kernel's buffers are read
-        now, as far as ``max_buffered`` leaves room, and what finds none is counted as dropped.
+        Datagrams that have come before are still delivered. Datagrams in the kernel's buffers are
+        read now, as far as ``max_buffered`` leaves room; the others are counted as dropped.
 
         Args:
             groups: One group or several. A zone narrows a group to that interface.
-            interfaces: Where to leave them. Default: wherever they are joined, waiting or failed;
-                then they are not joined on interfaces that come later, either.
+            interfaces: The interfaces to leave the groups on. Default: wherever a group is joined,
+                waiting or failed; then the group is not joined on interfaces that come later,
+                either.
 
         Raises:
             TypeError: An argument is of the wrong type.
-            ValueError: It is not a group; or one of the groups is not joined, or on one of the
-                interfaces none of them; then nothing has been left.
+            ValueError: An argument is not a group; or one of the groups is not joined, or on one of
+                the interfaces none of the groups; then nothing has been left.
             trio.ClosedResourceError: The receiver was closed.
 
         Cancellation:
-            A checkpoint. If it is cancelled, nothing has been left.
+            A checkpoint. If leaving is cancelled, nothing has been left.
         """
         self._check_open()
         parsed, selectors = parse_groups(groups), parse_selectors(interfaces)
@@ -152,12 +153,12 @@ class McastReceiver(DatagramReceiver):
         sources: AddressLike | Iterable[AddressLike] | None = None,
         excluded_sources: AddressLike | Iterable[AddressLike] | None = None,
     ) -> AbstractAsyncContextManager[None]:
-        """`join` for the length of an ``async with`` block, and `leave` at its end.
+        """Join for the length of an ``async with`` block, and leave at the end.
 
-        What the block joined is left when the block is left, in whatever way: by an exception or a
-        cancellation as well. What of it was left before, by `leave` or by closing, is left alone.
-        The body's exceptions leave the block as they are; if leaving the groups fails as well, in
-        an exception group with its error.
+        The memberships of the block are left when the block is left, in whatever way: by an
+        exception or a cancellation as well. Memberships that were left before, by `leave` or by
+        closing, are left alone. The body's exceptions leave the block as they are; if leaving the
+        groups fails as well, in an exception group with its error.
 
         Args:
             groups: As for `join`.
@@ -166,7 +167,7 @@ class McastReceiver(DatagramReceiver):
             excluded_sources: As for `join`.
 
         Raises:
-            TypeError: On entering, as `join`; so with the other errors.
+            TypeError: On entering, as `join`; likewise the other errors.
 
         Cancellation:
             Entering and leaving are checkpoints. If entering is cancelled, nothing has been joined;
@@ -205,24 +206,26 @@ class McastReceiver(DatagramReceiver):
     ) -> None:
         """Receive nothing more from a source, in groups that are joined from any source.
 
-        The kernel leaves it out, as far as it takes sources (10 per IPv4 group on Linux, 64 per
-        IPv6 group); beyond that, and on macOS and FreeBSD always, its datagrams are rejected after
-        reading and counted. What has been read before is still delivered.
+        The kernel leaves the source out, as far as the kernel takes sources (10 per IPv4 group on
+        Linux, 64 per IPv6 group); beyond that, and on macOS and FreeBSD always, the datagrams are
+        rejected after reading and counted. Datagrams that were read before are still delivered.
 
         Args:
             source: The address of the source.
-            groups: Where. Default: in every group of its family, also those joined later.
-            interfaces: Where. Default: on every interface, also those that come later.
+            groups: The groups to block the source in. Default: every group of the same family,
+                also groups that are joined later.
+            interfaces: The interfaces to block the source on. Default: every interface, also
+                interfaces that come later.
 
         Raises:
             TypeError: An argument is of the wrong type.
-            ValueError: It is not the address of a source; or no membership is meant that was joined
-                without ``sources``; or the source is blocked there already.
+            ValueError: The source is not the address of one; or no membership is meant that was
+                joined without ``sources``; or the source is blocked there already.
             SocketSetupError: The system refused. Then nothing has changed.
             trio.ClosedResourceError: The receiver was closed.
 
         Cancellation:
-            A checkpoint. If it is cancelled, nothing has changed.
+            A checkpoint. If the call is cancelled, nothing has changed.
         """
         await self._change_source(source, True, groups, interfaces)
 
@@ -237,17 +240,18 @@ class McastReceiver(DatagramReceiver):
 
         Args:
             source: The address of the source.
-            groups: Where, of the groups that are joined now. Default: in every group of its family.
-            interfaces: Where. Default: on every interface, also those that come later.
+            groups: Some of the groups that are joined now. Default: every group of the same family.
+            interfaces: The interfaces to let the source in on. Default: every interface, also
+                interfaces that come later.
 
         Raises:
             TypeError: An argument is of the wrong type.
-            ValueError: It is not the address of a source, or it is not blocked there.
+            ValueError: The source is not the address of one, or is not blocked there.
             SocketSetupError: The system refused. Then nothing has changed.
             trio.ClosedResourceError: The receiver was closed.
 
         Cancellation:
-            A checkpoint. If it is cancelled, nothing has changed.
+            A checkpoint. If the call is cancelled, nothing has changed.
         """
         await self._change_source(source, False, groups, interfaces)
 
@@ -269,10 +273,11 @@ class McastReceiver(DatagramReceiver):
 
     @property
     def memberships(self) -> tuple[Membership, ...]:
-        """Every group on every interface that was asked for, and how it stands right now.
+        """Every group on every interface that was asked for, with the state right now.
 
-        Ordered by group as given, then by interface as they came. With ``accept_unicast``, one with
-        a group of `None` follows for each interface that has an address.
+        Ordered by group as given, then by interface in the order of coming. With
+        ``accept_unicast``, one with a group of `None` follows for each interface that has an
+        address.
         """
         return tuple(membership.describe() for membership in self._memberships.live.values())
 
@@ -283,12 +288,12 @@ class McastReceiver(DatagramReceiver):
         return tuple(dict.fromkeys(membership.interface for membership in joined))
 
     def statistics(self) -> ReceiverStatistics:
-        """What this receiver has counted so far, as a frozen snapshot.
+        """Return the counts so far, as a frozen snapshot.
 
-        It is made when it is asked for, by a look at each socket and at each datagram that waits:
-        enough for every second, too much for every datagram.
+        Each call looks at each socket and at each datagram that waits: enough for every second, too
+        much for every datagram.
 
-        It can still be asked for after closing: then it tells how things stood at the end.
+        After closing, the call returns the counts at the end.
         """
         return self._last_statistics or self._intake.statistics()
 
