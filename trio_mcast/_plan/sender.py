@@ -131,7 +131,7 @@ def replan_sender(
     """Plan the sockets of a sender anew, now that the interfaces have changed.
 
     Nothing changes without need: an address is kept as long as the interface has it and it fits,
-    even if it is no longer the first.
+    even if it is no longer the first (a new IPv6 address becomes the first on Linux).
 
     Args:
         wants: Each want, the plan of its last socket, and whether that socket is open.

@@ -11,6 +11,20 @@ serves the new plan as well keeps the socket, and so loses nothing and is never 
 
 Only the plans of groups on interfaces that have not changed since the last look are not made anew.
 With 4,000 such plans, a look at a change elsewhere takes some 40 ms instead of 740 (measured).
+Other tasks have their turn after each 32 memberships, and one change is made at a time.
+
+* A socket that carries out the new plan stays open. Blocked sources, and the addresses that
+  ``loopback=False`` goes by, are changed on the open socket. Where another socket is needed, the
+  old one is closed first. Datagrams that have come to a socket that is closed are read before, as
+  far as the queue has room.
+* An index is not enough to tell that an interface is still the same. A list of interfaces cannot
+  tell either: an interface that was removed and made again between two looks can be the same in all
+  that the list says, but the kernel has forgotten what was joined on it. On Linux the messages tell
+  which indexes were removed.
+* An interface that is missing is waited for where it was named. One that nobody named is remembered
+  as waiting when it goes, of which the last 64 are kept.
+* A join that is refused is tried again, after 0.1 seconds at first and up to 30 seconds. A change
+  of its interface is answered at once.
 """
 
 from __future__ import annotations

@@ -31,6 +31,14 @@ happens. When another interface's task puts datagrams in the meantime, the consu
 Datagrams that the consumer leaves, or does not come to take because of a cancellation, go to those
 who wait behind.
 
+Decision: who stops, and who drops
+==================================
+
+With "wait", a task asks for room before it reads, and reads no more than that. When the queue is
+full, reading stops and the kernel's buffers fill; what then does not fit is dropped by the kernel,
+which counts it. With the other policies tasks read on, and the queue drops, after consumers have
+had a turn to take something.
+
 Decision: full until half has been taken
 ========================================
 

@@ -8,6 +8,15 @@ sockets are compared with the plan. Sockets that carry it out already stay as th
 are closed, and missing ones are opened. So nothing depends on which messages the system sends about
 a change, in which order, and whether one was lost.
 
+* An interface that is down keeps its socket, because mostly it comes back as it was.
+* An interface that has lost its address is not sent on until it has one. When opening, an interface
+  without an address is taken as it is; but one that had an address will have one again, and until
+  then its datagrams would come from another interface's address.
+* Whatever cannot be had stands among the sockets as something that refuses: so a send needs no
+  question about what is there, and what goes nowhere is counted like any refusal.
+* Routes are watched only where they matter, that is without ``interfaces``: on a router they change
+  all the time.
+
 Decision: close first, then open
 ================================
 
