@@ -17,6 +17,8 @@ if sys.platform != "linux":
 from tests.soak import Load, network, run
 from trio_mcast import Datagram, Endpoint, Interface
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[tuple[Host, Host]]:

@@ -73,6 +73,7 @@ def test_table_shows_every_subject_and_bar() -> None:
     assert all(bar.label in text for bar in BARS)
 
 
+@pytest.mark.once
 @pytest.mark.skipif(sys.platform != "linux", reason="the lab is for Linux only")
 @pytest.mark.parametrize("name", [*LIBRARY, "groups-20"])
 def test_worker_measures_this_library(name: str) -> None:

@@ -239,12 +239,13 @@ class LabWorld:
 
 @contextmanager
 def one_cpu() -> Iterator[None]:
-    """Bind the thread to the CPU that it is on, for a while."""
+    """Bind the thread to a CPU for a while, each worker of pytest-xdist to another one."""
     if sys.platform != "linux":
         raise LabError("the lab is for Linux only")
     else:
         before = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {min(before)})
+        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        os.sched_setaffinity(0, {sorted(before)[worker % len(before)]})
         try:
             yield
         finally:

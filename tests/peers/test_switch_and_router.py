@@ -35,6 +35,8 @@ from trio_mcast import McastReceiver, open_mcast_receiver
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
 
+pytestmark = pytest.mark.once
+
 Filter = tuple[Literal["include", "exclude"], frozenset[str]]
 ANY_SOURCE: Filter = ("exclude", frozenset())
 
