@@ -110,7 +110,7 @@ class Node:
         self._programs = programs
         try:
             self.namespace.set_parameters(dict(parameters))
-            self._ip("link set lo up")
+            self.namespace.bring_up_loopback()
         except BaseException:
             self.namespace.close()
             raise
