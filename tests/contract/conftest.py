@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import cast
 
 import pytest
@@ -10,27 +10,37 @@ import pytest
 from tests.lab.fixtures import require_lab
 from trio_mcast._platform.model import PlatformName
 
-from .worlds import World, lab_world, virtual_world
+from .worlds import LabWorld, World, lab_world, virtual_world
 
 REAL = "real linux"
-WORLDS = ("linux", "darwin", "freebsd", "windows", REAL)
+WORLDS = ("linux", "darwin", "freebsd", "windows", pytest.param(REAL, marks=pytest.mark.once))
+
+
+@pytest.fixture(scope="module")
+def real_linux() -> Iterator[LabWorld]:
+    """Give one world to all tests of a module, as it takes long to make: none may change it."""
+    require_lab()
+    with lab_world() as real:
+        yield real
 
 
 @pytest.fixture(params=WORLDS)
 def world_name(request: pytest.FixtureRequest) -> str:
-    """The name of a world that can be had on this machine."""
-    name = str(request.param)
-    if name == REAL:
-        require_lab()
-    return name
+    return str(request.param)
 
 
 @pytest.fixture
-async def world(world_name: str) -> AsyncIterator[World]:
+def real_world(request: pytest.FixtureRequest, world_name: str) -> LabWorld | None:
+    """Make the real world now, if it is wanted: what is skipped inside Trio has no reason."""
+    real: LabWorld | None = request.getfixturevalue("real_linux") if world_name == REAL else None
+    return real
+
+
+@pytest.fixture
+async def world(world_name: str, real_world: LabWorld | None) -> AsyncIterator[World]:
     """Three hosts on two LANs."""
-    if world_name == REAL:
-        with lab_world() as real:
-            yield real
+    if real_world is not None:
+        yield real_world
     else:
         async with virtual_world(cast(PlatformName, world_name)) as virtual:
             yield virtual

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.fixtures import require_lab
 from trio_mcast import Endpoint, McastReceiver
 from trio_mcast._values.addresses import Family
 
@@ -17,7 +22,15 @@ from .using import (
     states,
     until,
 )
-from .worlds import World, address_of, addresses_of
+from .worlds import LabWorld, World, address_of, addresses_of, lab_world
+
+
+@pytest.fixture
+def real_linux() -> Iterator[LabWorld]:
+    """Give each test a world of its own: these change it."""
+    require_lab()
+    with lab_world() as real:
+        yield real
 
 
 async def until_on(receiver: McastReceiver, *states_wanted: str) -> None:
