@@ -45,6 +45,8 @@ from trio_mcast._cli.view import describe_causes, describe_verdict
 
 COMMAND = (sys.executable, "-m", "trio_mcast")
 DEMO = (*COMMAND, "demo")
+# As a terminal starts it: the tests may run with SIGINT ignored, as in the background of a script.
+INTERRUPTIBLE_DEMO = ("env", "--default-signal=INT", *DEMO)
 ALL_ARRIVED = "24 of 24 datagrams arrived, each once."
 # One line of the table of arrivals: time, group, interface, source, bytes, ttl, payload.
 ROW = re.compile(
@@ -186,7 +188,7 @@ def demo_on_terminal(
 
     env = environment(TERM="xterm-256color", COLUMNS="80", LINES="20", **variables)
     try:
-        with host.popen(*DEMO, stdout=its_side, stderr=its_side, env=env) as process:
+        with host.popen(*INTERRUPTIBLE_DEMO, stdout=its_side, stderr=its_side, env=env) as process:
             os.close(its_side)
             yield process, pieces()
     finally:
@@ -226,7 +228,7 @@ def test_demo_on_a_terminal_honours_no_color_and_leaves_it_in_order_after_ctrl_c
 
 def test_demo_is_ended_quietly_by_ctrl_c(lab: Lab) -> None:
     host = lab.host("a")
-    with host.popen(*DEMO, stderr=subprocess.STDOUT, env=environment()) as process:
+    with host.popen(*INTERRUPTIBLE_DEMO, stderr=subprocess.STDOUT, env=environment()) as process:
         assert process.stdout is not None
         started = [process.stdout.readline() for _ in range(3)]
         process.send_signal(signal.SIGINT)
