@@ -20,7 +20,7 @@ import trio
 
 import trio_mcast
 from tests.lab import Host, Lab
-from tests.lab.fixtures import require_lab
+from tests.support.needs import needs_program
 from trio_mcast import (
     Datagram,
     Endpoint,
@@ -83,7 +83,6 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def drop_udp(host: Host, hook: str) -> None:
     """Make a host's firewall drop all UDP."""
-    require_lab("nft")
     chain = f"{{ type filter hook {hook} priority 0; ip protocol udp drop; }}"
     host.run("nft", "-f", "-", input=f"table ip firewall {{ chain udp_off {chain}; }}")
 
@@ -243,6 +242,7 @@ def test_demo_is_ended_quietly_by_a_reader_that_has_gone(lab: Lab) -> None:
     assert (result.stdout, result.stderr) == ("", "")
 
 
+@needs_program("nft")
 def test_demo_fails_and_says_so_if_a_firewall_drops_what_arrives(lab: Lab) -> None:
     host = lab.host("a")
     drop_udp(host, "input")
@@ -253,6 +253,7 @@ def test_demo_fails_and_says_so_if_a_firewall_drops_what_arrives(lab: Lab) -> No
     assert not ROW.search(result.stdout)
 
 
+@needs_program("nft")
 def test_demo_fails_and_says_why_if_a_sender_is_refused(lab: Lab) -> None:
     host = lab.host("a")
     drop_udp(host, "output")

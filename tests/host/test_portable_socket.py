@@ -343,12 +343,12 @@ def test_replies_to_a_socket_without_address_come_from_its_interface_only(
 # For real, on Linux ----------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="it is the only way elsewhere")
 @FAMILIES
 async def test_portable_way_works_on_linux(
     two_hosts: TwoHosts, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if sys.platform != "linux":
-        pytest.skip("it is the only way elsewhere")
+    assert sys.platform == "linux"
     from trio_mcast._host.linux import fast_path as _linux_io
 
     # Reads and sends the portable way, as on the BSDs.

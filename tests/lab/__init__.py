@@ -14,8 +14,17 @@
 
 from ._host import Host
 from ._namespace import LabError
-from ._network import Lab, lab_problem
+from ._network import Lab, lab_problem, program_problem
 from ._router import Router
 from ._switch import Subscription, Switch
 
-__all__ = ["Host", "Lab", "LabError", "Router", "Subscription", "Switch", "lab_problem"]
+__all__ = [
+    "Host",
+    "Lab",
+    "LabError",
+    "Router",
+    "Subscription",
+    "Switch",
+    "lab_problem",
+    "program_problem",
+]

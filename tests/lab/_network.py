@@ -17,6 +17,17 @@ NodeType = TypeVar("NodeType", bound=Node)
 # iproute2's two, and util-linux's, which kills programs when their starter dies.
 _PROGRAMS = ("ip", "bridge", "setpriv")
 
+# The Debian package of each program that tests run, where the name differs.
+_PACKAGES = {
+    "bridge": "iproute2",
+    "ip": "iproute2",
+    "minidlnad": "minidlna",
+    "nft": "nftables",
+    "ping": "iputils-ping",
+    "setpriv": "util-linux",
+    "smcrouted": "smcroute",
+}
+
 
 class Lab:
     """Networks of real kernels, for the length of a ``with`` block.
@@ -99,9 +110,16 @@ def lab_problem(*programs: str) -> str | None:
     problem = namespace_problem()
     if problem is not None:
         return problem
-    missing = [program for program in (*_PROGRAMS, *programs) if shutil.which(program) is None]
+    return program_problem(*_PROGRAMS, *programs)
+
+
+def program_problem(*programs: str) -> str | None:
+    """Say in a sentence which of these programs are missing here, or return None."""
+    missing = [
+        f"{program} (Debian package {_PACKAGES.get(program, program)})"
+        for program in programs
+        if shutil.which(program) is None
+    ]
     if missing:
-        return (
-            f"the lab needs programs which are not installed or not in PATH: {', '.join(missing)}"
-        )
+        return f"programs are not installed, or not in PATH: {', '.join(missing)}"
     return None

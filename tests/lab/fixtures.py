@@ -1,17 +1,17 @@
 """pytest fixtures that give a test a lab, or skip it where there can be none.
 
-``TRIO_MCAST_REQUIRE_LAB=1`` in the environment turns these skips into failures, so that a machine
-which is meant to run the lab's tests cannot leave them out unnoticed.
+See `tests.support.needs` for what turns these skips into failures.
 """
 
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+
+from tests.support.needs import require
 
 from . import Host, Lab, Switch, lab_problem
 
@@ -20,13 +20,11 @@ _lab_problem = functools.cache(lab_problem)
 
 
 def require_lab(*programs: str) -> None:
-    """Skip the calling test, or fail it, unless there can be a lab with these programs."""
-    problem = _lab_problem(*programs)
-    if problem is None:
-        return
-    if os.environ.get("TRIO_MCAST_REQUIRE_LAB") == "1":
-        pytest.fail(f"TRIO_MCAST_REQUIRE_LAB is set, but {problem}", pytrace=False)
-    pytest.skip(problem)
+    """Skip the calling test, or fail it, unless there can be a lab with these programs.
+
+    For synchronous fixtures and tests only; others are marked, see `tests.support.needs`.
+    """
+    require(_lab_problem(*programs))
 
 
 @dataclass(frozen=True)

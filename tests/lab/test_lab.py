@@ -29,9 +29,12 @@ from tests.lab.sockets import (
     is_ipv6,
     join,
 )
+from tests.support.needs import needs_program
 
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
+
+pytestmark = pytest.mark.once
 
 FAMILIES = pytest.mark.parametrize("group", ["239.1.2.3", "ff05::1:2:3"])
 
@@ -54,21 +57,25 @@ def three_hosts(lab: Lab, lan: Switch) -> tuple[Host, Host, Host]:
 # --- Hosts -----------------------------------------------------------------------------------
 
 
+@needs_program("ping")
 @pytest.mark.parametrize("address", ["10.0.1.2", "fd00:1::2"])
 def test_hosts_reach_each_other_at_once(two_hosts: TwoHosts, address: str) -> None:
     two_hosts.a.run("ping", "-c1", "-W2", address)
 
 
+@needs_program("ping")
 def test_hosts_reach_each_other_by_link_local_address(two_hosts: TwoHosts) -> None:
     address = two_hosts.b.link_local("eth0")
     two_hosts.a.run("ping", "-c1", "-W2", f"{address}%eth0")
 
 
+@needs_program("ping")
 def test_hosts_on_two_lans_reach_each_other_on_both(two_lans: TwoLans) -> None:
     for address in ("10.0.1.2", "10.0.2.2", "fd00:1::2", "fd00:2::2"):
         two_lans.a.run("ping", "-c1", "-W2", address)
 
 
+@needs_program("ping")
 def test_host_without_interface_has_loopback(lab: Lab) -> None:
     lab.host("a").run("ping", "-c1", "-W2", "127.0.0.1")
 
@@ -90,6 +97,7 @@ def test_interface_has_the_mtu_asked_for(lab: Lab, mtu: int) -> None:
     assert f"mtu {mtu}" in a.run("ip", "link", "show", "dev", "eth0").stdout
 
 
+@needs_program("ping")
 def test_unplugged_interface_is_gone_and_can_be_plugged_again(two_hosts: TwoHosts) -> None:
     a = two_hosts.a
     index = a.index("eth0")
@@ -102,6 +110,7 @@ def test_unplugged_interface_is_gone_and_can_be_plugged_again(two_hosts: TwoHost
     a.run("ping", "-c1", "-W2", "fd00:1::2")
 
 
+@needs_program("ping")
 def test_interface_that_was_down_comes_back_as_it_was(two_hosts: TwoHosts) -> None:
     a = two_hosts.a
     before = a.run("ip", "-brief", "address", "show", "dev", "eth0").stdout.split()
@@ -114,6 +123,7 @@ def test_interface_that_was_down_comes_back_as_it_was(two_hosts: TwoHosts) -> No
     a.run("ping", "-c1", "-W2", "fd00:1::2")
 
 
+@needs_program("ping")
 def test_address_is_added_and_removed(two_hosts: TwoHosts) -> None:
     a, b = two_hosts.a, two_hosts.b
     b.address("eth0", add=["10.0.1.22/24", "fd00:1::22/64"], remove=["10.0.1.2/24", "fd00:1::2/64"])
@@ -376,12 +386,12 @@ async def test_wait_for_async_returns_what_it_waited_for(
 # --- Routers ---------------------------------------------------------------------------------
 
 
+@needs_program("smcrouted")
 @pytest.mark.parametrize("when", ["before start", "after start"])
 @FAMILIES
 def test_router_passes_on_what_has_ttl_left(
     lab: Lab, sockets: Sockets, group: str, when: str
 ) -> None:
-    require_lab("smcrouted")
     lan1, lan2 = lab.switch("lan1"), lab.switch("lan2")
     a, b, router = lab.host("a"), lab.host("b"), lab.router("router")
     a.plug("eth0", lan1, "10.0.1.1/24", "fd00:1::1/64")
@@ -403,6 +413,7 @@ def test_router_passes_on_what_has_ttl_left(
     assert receiver.recv(100) == b"ttl 2"
 
 
+@needs_program("ping")
 def test_router_passes_on_unicast(lab: Lab) -> None:
     lan1, lan2 = lab.switch("lan1"), lab.switch("lan2")
     router = lab.router("router")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import re
 import struct
 import subprocess
@@ -18,7 +16,8 @@ import pytest
 import trio
 
 from tests.lab import Host, Lab
-from tests.lab.fixtures import TwoHosts, require_lab
+from tests.lab.fixtures import TwoHosts
+from tests.support.needs import needs_module, needs_program
 from tests.support.traffic import (
     PORT,
     address_of,
@@ -32,6 +31,8 @@ from trio_mcast import Datagram
 
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
+
+pytestmark = pytest.mark.once
 
 PEERS = Path(__file__).parent
 TIMEOUT_SECONDS = 10
@@ -70,13 +71,7 @@ PAYLOADS = [b"hello", b"", bytes(range(256)), b"in fragments " * 300] + [
 ]
 
 
-def require_multicast_expert() -> None:
-    require_lab()
-    if importlib.util.find_spec("multicast_expert") is None:
-        reason = "multicast_expert is not installed; it is in the dependency group test"
-        if os.environ.get("TRIO_MCAST_REQUIRE_LAB") == "1":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+NEEDS_EXPERT = needs_module("multicast_expert")
 
 
 def expert(role: str, *arguments: str) -> list[str]:
@@ -98,9 +93,9 @@ def as_tuples(datagrams: list[Datagram]) -> list[tuple[bytes, str, int]]:
     return [(item.data, item.source.host, item.source.port) for item in datagrams]
 
 
+@NEEDS_EXPERT
 @pytest.mark.parametrize("group", ANY_SOURCE_GROUPS)
 async def test_sender_reaches_multicast_expert(two_hosts: TwoHosts, group: str) -> None:
-    require_multicast_expert()
     with two_hosts.a.popen(*expert("receiver", group, str(PORT), "eth0")) as process:
         with trio.fail_after(TIMEOUT_SECONDS):
             assert await line_of(process) == "ready\n"
@@ -114,9 +109,9 @@ async def test_sender_reaches_multicast_expert(two_hosts: TwoHosts, group: str) 
     assert received == [(data, host, endpoint.port) for data in PAYLOADS]
 
 
+@NEEDS_EXPERT
 @pytest.mark.parametrize("group", ANY_SOURCE_GROUPS)
 async def test_receiver_gets_what_multicast_expert_sends(two_hosts: TwoHosts, group: str) -> None:
-    require_multicast_expert()
     arguments = [data.hex() for data in PAYLOADS]
     async with (
         receiver_on(two_hosts, two_hosts.a, group) as receiver,
@@ -128,8 +123,8 @@ async def test_receiver_gets_what_multicast_expert_sends(two_hosts: TwoHosts, gr
         assert as_tuples(received) == [(data, *json.loads(output)) for data in PAYLOADS]
 
 
+@NEEDS_EXPERT
 async def test_sender_is_heard_by_multicast_expert_as_its_one_source(two_hosts: TwoHosts) -> None:
-    require_multicast_expert()
     # Not for IPv6: see the next test.
     group, source, wrong_source = "232.1.2.3", address_of("ipv4", 2), address_of("ipv4", 22)
     two_hosts.b.address("eth0", add=with_prefix([wrong_source]))
@@ -150,8 +145,8 @@ async def test_sender_is_heard_by_multicast_expert_as_its_one_source(two_hosts: 
     assert received == [(data, *endpoint) for data in [*PAYLOADS, b"the last one"]]
 
 
+@NEEDS_EXPERT
 def test_multicast_expert_takes_no_ipv6_sources(two_hosts: TwoHosts) -> None:
-    require_multicast_expert()
     command = expert("receiver", "ff35::1:2:3", str(PORT), "eth0", address_of("ipv6", 2))
     finished = two_hosts.a.run(*command, check=False, timeout=TIMEOUT_SECONDS)
     assert "Source-specific multicast currently cannot be used with IPv6" in finished.stderr
@@ -172,11 +167,11 @@ def flooded(lab: Lab) -> TwoHosts:
     return TwoHosts(lab, lan, a, b)
 
 
+@NEEDS_EXPERT
 @pytest.mark.parametrize("group", SOURCE_SPECIFIC_GROUPS)
 async def test_receiver_filters_multicast_expert_by_its_address(
     flooded: TwoHosts, group: str
 ) -> None:
-    require_multicast_expert()
     family = family_of(group)
     own, other = address_of(family, 2), address_of(family, 1)
     command = expert("sender", group, str(PORT), "eth0", *[data.hex() for data in PAYLOADS])
@@ -223,9 +218,9 @@ IPERF_GROUPS = pytest.mark.parametrize(
 )
 
 
+@needs_program("iperf")
 @IPERF_GROUPS
 async def test_receiver_gets_what_iperf_sends(two_hosts: TwoHosts, group: str) -> None:
-    require_lab("iperf")
     source = address_of(family_of(group), 2)
     options: dict[str, Any] = {"sources": source} if group in SOURCE_SPECIFIC_GROUPS else {}
     command = (
@@ -247,9 +242,9 @@ async def test_receiver_gets_what_iperf_sends(two_hosts: TwoHosts, group: str) -
     assert len({item.source.port for item in received}) == 1
 
 
+@needs_program("iperf")
 @IPERF_GROUPS
 async def test_iperf_reports_no_loss_from_sender(two_hosts: TwoHosts, group: str) -> None:
-    require_lab("iperf")
     lan, source = two_hosts.lan, address_of(family_of(group), 2)
     command = f"iperf -s -u -p {PORT} -B {group}%eth0 -f B -i 0 {'-V' if ':' in group else ''}"
     if group in SOURCE_SPECIFIC_GROUPS:

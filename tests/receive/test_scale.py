@@ -23,6 +23,7 @@ from tests.lab.fixtures import TwoLans
 from tests.lab.machine import on
 from tests.support.batches import loopback_host, numbered, open_sockets, read_until, send_unit
 from tests.support.floods import flood
+from tests.support.needs import require
 from tests.support.traffic import BOTH, PORT, group_of, plain_sender, receiver_on, sender_on
 from trio_mcast import (
     Datagram,
@@ -281,10 +282,7 @@ def many_descriptors() -> Iterator[None]:
     """Raise the limit of open files for the test, or do not run it where that is not allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < DESCRIPTORS:
-        problem = f"{DESCRIPTORS} open files are needed, and the hard limit is {hard}"
-        if os.environ.get("TRIO_MCAST_REQUIRE_LAB") == "1":
-            pytest.fail(f"TRIO_MCAST_REQUIRE_LAB is set, but {problem}", pytrace=False)
-        pytest.skip(problem)
+        require(f"{DESCRIPTORS} open files are needed, and the hard limit is {hard}")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, DESCRIPTORS), hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

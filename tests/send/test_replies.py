@@ -14,9 +14,10 @@ import trio
 import trio.testing
 
 from tests.lab import Host, Lab, Switch
-from tests.lab.fixtures import TwoHosts, TwoLans, require_lab
+from tests.lab.fixtures import TwoHosts, TwoLans
 from tests.lab.machine import on
 from tests.support.asking import GROUP, answer_all, counted, reply_to, wait_until_counted
+from tests.support.needs import needs_program
 from tests.support.traffic import (
     FAMILIES,
     PORT,
@@ -311,8 +312,8 @@ def headers_of(response: bytes) -> dict[str, str]:
     return {name.strip().upper(): value.strip() for name, _, value in pairs}
 
 
+@needs_program("minidlnad")
 async def test_media_server_answers_a_search(two_hosts: TwoHosts, tmp_path: Path) -> None:
-    require_lab("minidlnad")
     (tmp_path / "media").mkdir()
     config = tmp_path / "minidlna.conf"
     config.write_text(

@@ -17,6 +17,7 @@ import pytest
 
 from tests.lab import Host
 from tests.lab.machine import LabMachine
+from tests.support.needs import require
 from tests.support.pollers import unexpected_failure
 from tests.support.traffic import PORT, Family, group_of
 from trio_mcast import Datagram
@@ -52,11 +53,7 @@ def _ring_problem() -> str | None:
 
 def require_ring() -> None:
     """Skip the calling test where there can be no ring, or fail it where the lab is required."""
-    problem = _ring_problem()
-    if problem is not None:
-        if os.environ.get("TRIO_MCAST_REQUIRE_LAB") == "1":
-            pytest.fail(f"TRIO_MCAST_REQUIRE_LAB is set, but {problem}", pytrace=False)
-        pytest.skip(problem)
+    require(_ring_problem())
 
 
 def groups_of(family: Family, count: int) -> list[str]:
