@@ -37,6 +37,7 @@ HOUSE = [
 # Wings without I/O: everything they need is an argument. And modules like that elsewhere.
 PURE_WINGS = {"_plan", "_platform", "_values"}
 PURE_MODULES = {
+    "_send/target_table",
     "_send/destinations",
     "testing/_frames",
     "testing/_rules",

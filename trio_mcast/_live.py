@@ -1,4 +1,4 @@
-"""How a live object is made, runs its tasks, and ends, and that no exception is lost by it.
+"""Making, running and ending a live object, so that no exception is lost by it.
 
 Live objects have no public constructor: they come from the functions that open them.
 
