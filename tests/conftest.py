@@ -1,6 +1,4 @@
-"""Makes the lab's fixtures known to every test, and looks at what each test needs."""
-
-import sys
+"""Makes the lab's fixtures, and hosts to open things on, known to every test; looks what each needs."""
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -8,13 +6,9 @@ from hypothesis import HealthCheck, settings
 from tests.lab.fixtures import lab, require_lab, two_hosts, two_lans
 from tests.support import needs
 from tests.support.blocks import on_virtual_host
+from tests.support.loopback import host
 
-__all__ = ["lab", "on_virtual_host", "two_hosts", "two_lans"]
-
-if sys.platform == "linux":
-    from tests.support.following import net, net4, net6
-
-    __all__ += ["net", "net4", "net6"]
+__all__ = ["host", "lab", "on_virtual_host", "two_hosts", "two_lans"]
 
 # How long an example takes depends on what else the machine does: a busy one is no failure.
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -23,7 +23,7 @@ import trio
 
 from tests.lab import Host, Lab, lab_problem
 from tests.lab.machine import on
-from tests.support.batches import send_unit
+from tests.support.linux_sockets import send_unit
 from tests.support.traffic import PORT, plain_sender
 from trio_mcast import Datagram, McastReceiver, open_mcast_receiver
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import select
@@ -17,6 +16,7 @@ import trio
 import trio.testing
 
 import trio_mcast
+from tests.support.leftovers import open_descriptors, tasks_now
 from trio_mcast import (
     AmbiguousInterfaceError,
     InterfaceNotFoundError,
@@ -34,15 +34,6 @@ Opening = Callable[[], AbstractAsyncContextManager[object]]
 
 # Twelve sources take two sockets, so a membership can fail when it is half open.
 TWELVE = [f"127.0.0.{number}" for number in range(1, 13)]
-
-
-def open_descriptors() -> set[str]:
-    found = set()
-    for number in os.listdir("/proc/self/fd"):
-        # All but the descriptor of the listing itself, which is gone by now.
-        with contextlib.suppress(FileNotFoundError):
-            found.add(f"{number}: {os.readlink(f'/proc/self/fd/{number}')}")
-    return found
 
 
 class Faults:
@@ -124,7 +115,7 @@ async def test_opening_leaves_nothing_open_whichever_system_call_fails(
             pass
         while True:
             before = open_descriptors()
-            tasks = trio.lowlevel.current_statistics().tasks_living
+            tasks = tasks_now()
             with pytest.MonkeyPatch.context() as monkeypatch:
                 faults = Faults(monkeypatch, fail_at=len(failures) + 1)
                 # Some calls have something to fall back to, and then nothing fails.
@@ -134,7 +125,7 @@ async def test_opening_leaves_nothing_open_whichever_system_call_fails(
                 except McastError as error:
                     check_refusal(error)
             assert open_descriptors() == before
-            assert trio.lowlevel.current_statistics().tasks_living == tasks
+            assert tasks_now() == tasks
             if faults.failed is None:
                 break
             failures.append(faults.failed)
@@ -269,14 +260,14 @@ async def test_the_bodys_exception_comes_out_unwrapped(
 async def test_cancelling_the_body_closes_everything(opening: Opening, lab: Lab) -> None:
     host = lab.host("a")
     before = open_descriptors()
-    tasks = trio.lowlevel.current_statistics().tasks_living
+    tasks = tasks_now()
     with on(host), trio.CancelScope() as scope:
         async with opening():
             scope.cancel()
             await trio.sleep_forever()
     assert scope.cancelled_caught
     assert open_descriptors() == before
-    assert trio.lowlevel.current_statistics().tasks_living == tasks
+    assert tasks_now() == tasks
 
 
 @pytest.mark.parametrize("opening", OPENINGS.values(), ids=OPENINGS)

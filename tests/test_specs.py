@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.support.machine import ETH0, ETH1, MACHINE
+from tests.support.interfaces import ETH0, ETH1, MACHINE
 from trio_mcast import McastReceiverSpec, McastSenderSpec, open_mcast_receiver, open_mcast_sender
 from trio_mcast._plan.receiver import plan_request
 from trio_mcast._platform.current import current_platform

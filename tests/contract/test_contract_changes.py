@@ -7,21 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.fixtures import require_lab
+from tests.support.changing_lan import states
+from tests.support.waiting import until
 from trio_mcast import Endpoint, McastReceiver
 from trio_mcast._values.addresses import Family
 
-from .using import (
-    BOTH,
-    FAMILIES,
-    PORT,
-    all_of,
-    data_of,
-    group_of,
-    receiving,
-    sending,
-    states,
-    until,
-)
+from .using import BOTH, FAMILIES, PORT, all_of, data_of, group_of, receiving, sending
 from .worlds import LabWorld, World, address_of, addresses_of, lab_world
 
 

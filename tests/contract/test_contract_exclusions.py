@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import until
 from trio_mcast import McastReceiver, McastSender
 from trio_mcast._values.addresses import Family
 
-from .using import BOTH, FAMILIES, PORT, data_of, group_of, receive, receiving, sending, until
+from .using import BOTH, FAMILIES, PORT, data_of, group_of, receive, receiving, sending
 from .worlds import World, address_of, addresses_of, link_local_of
 
 

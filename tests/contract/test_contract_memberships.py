@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import trio
 
+from tests.support.changing_lan import states
 from trio_mcast._values.addresses import Family
 
-from .using import FAMILIES, data_of, group_of, receive, receiving, sending, states
+from .using import FAMILIES, data_of, group_of, receive, receiving, sending
 from .worlds import TIMEOUT_SECONDS, World, address_of
 
 # More than any of the systems takes for one socket.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
 
-from tests.lab._polling import wait_until_async
 from trio_mcast import Datagram, McastReceiver, McastSender, open_mcast_receiver, open_mcast_sender
 from trio_mcast._values.addresses import Family
 
@@ -69,12 +68,3 @@ async def data_of(world: World, receiver: McastReceiver) -> list[bytes]:
 async def receive(receiver: McastReceiver) -> Datagram:
     with trio.fail_after(TIMEOUT_SECONDS):
         return await receiver.receive()
-
-
-async def until(look: Callable[[], object], wanted: object) -> None:
-    """Let other tasks run until something is seen to be so."""
-    await wait_until_async(look, lambda seen: seen == wanted, f"it to be {wanted!r}")
-
-
-def states(receiver: McastReceiver) -> list[tuple[str | None, str, str]]:
-    return [(item.group, item.interface.name, item.state) for item in receiver.memberships]

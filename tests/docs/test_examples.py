@@ -18,7 +18,7 @@ import trio_mcast.testing
 from tests.lab import Host, Lab, Switch
 from tests.lab.fixtures import TwoHosts
 from tests.lab.machine import on
-from tests.support.forging import forged, forger
+from tests.support.forged_frames import forged, forger
 from trio_mcast import Endpoint, open_mcast_receiver, open_mcast_sender
 from trio_mcast._host.protocols import Rejection
 

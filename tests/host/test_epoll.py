@@ -16,11 +16,12 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.lab import Host, Lab
+from tests.lab import Host
 from tests.lab.machine import LabMachine, on
 from tests.support import pollers
-from tests.support.batches import loopback_host, open_sockets
-from tests.support.read_many import descriptors, groups_of
+from tests.support.leftovers import open_descriptors
+from tests.support.linux_sockets import open_sockets
+from tests.support.readers import groups_of
 from tests.support.traffic import PORT, plain_sender
 from trio_mcast import SocketSetupError, open_mcast_receiver
 from trio_mcast._host.poller import PassPoller
@@ -50,12 +51,6 @@ GOALS = (
 )
 
 
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with nothing but a loopback interface, which carries both families."""
-    return loopback_host(lab)
-
-
 def open_poller(stack: ExitStack, host: Host) -> PassPoller:
     poller = pollers.open_poller(LabMachine(host))
     stack.callback(poller.close)
@@ -78,7 +73,7 @@ def test_each_socket_is_found_however_they_come_and_go(host: Host, seed: int) ->
     chance = random.Random(seed)
     with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender:
         sockets = open_sockets(stack, host, GROUPS)
-        before = descriptors()
+        before = open_descriptors()
         poller = open_poller(stack, host)
         watched: list[PosixSocket] = []
         rest = list(sockets)
@@ -94,29 +89,29 @@ def test_each_socket_is_found_however_they_come_and_go(host: Host, seed: int) ->
             for sock in rest:
                 assert len(sock.receive(10)) == 1
             # The outer epoll, and no chunk that is empty: some may be filled in part.
-            chunks = len(descriptors() - before) - 1
+            chunks = len(open_descriptors() - before) - 1
             assert -(-goal // CHUNK) <= chunks <= goal
             if goal == GOALS[0]:
                 assert chunks == 4
         poller.close()
-        assert descriptors() == before
+        assert open_descriptors() == before
 
 
 def test_epoll_is_closed_when_its_last_socket_is_removed(host: Host) -> None:
     with ExitStack() as stack:
         sockets = open_sockets(stack, host, GROUPS[: 2 * CHUNK])
         poller = open_poller(stack, host)
-        empty = descriptors()
+        empty = open_descriptors()
         for sock in sockets:
             poller.add(sock)
-        assert len(descriptors() - empty) == 2
+        assert len(open_descriptors() - empty) == 2
         for sock in sockets[:CHUNK]:
-            assert len(descriptors() - empty) == 2
+            assert len(open_descriptors() - empty) == 2
             poller.remove(sock)
-        assert len(descriptors() - empty) == 1
+        assert len(open_descriptors() - empty) == 1
         for sock in sockets[CHUNK:]:
             poller.remove(sock)
-        assert descriptors() == empty
+        assert open_descriptors() == empty
         poller.remove(sockets[0])  # Idempotent.
 
 
@@ -124,7 +119,7 @@ def test_room_in_a_chunk_is_used_again(host: Host) -> None:
     with ExitStack() as stack:
         sockets = open_sockets(stack, host, GROUPS[: 2 * CHUNK])
         poller = open_poller(stack, host)
-        empty = descriptors()
+        empty = open_descriptors()
         for sock in sockets:
             poller.add(sock)
         for _ in range(3):
@@ -132,7 +127,7 @@ def test_room_in_a_chunk_is_used_again(host: Host) -> None:
                 poller.remove(sock)
             for sock in sockets[::3]:
                 poller.add(sock)
-            assert len(descriptors() - empty) == 2
+            assert len(open_descriptors() - empty) == 2
 
 
 def test_chunks_take_turns(host: Host) -> None:
@@ -200,12 +195,12 @@ def refuse(
 def test_refused_epoll_of_a_poller_is_explained(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = descriptors()
+    before = open_descriptors()
     refuse(monkeypatch, "epoll_create", 0)
     with pytest.raises(SocketSetupError, match="file descriptors") as caught:
         pollers.open_poller(LabMachine(host))
     assert (caught.value.step, caught.value.errno) == ("epoll_create", errno.EMFILE)
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 # The socket that is refused is the one that needs another chunk, or the last one of a chunk. What
@@ -234,13 +229,13 @@ def test_socket_that_cannot_be_watched_is_explained_and_leaves_the_others(
         poller = open_poller(stack, host)
         for sock in sockets[:added]:
             poller.add(sock)
-        before = descriptors()
+        before = open_descriptors()
         with pytest.raises(SocketSetupError) as caught:
             poller.add(sockets[added])
         error = caught.value
         assert (error.errno, error.group, error.interface) == (number, GROUPS[added], "lo")
         assert error.step == step
-        assert descriptors() == before
+        assert open_descriptors() == before
         for group in GROUPS[: added + 1]:
             sender.sendto(b"x", (group, PORT))
         assert found_ready(poller) == set(sockets[:added])
@@ -253,13 +248,13 @@ def test_socket_that_cannot_be_watched_is_explained_and_leaves_the_others(
 async def test_receiver_that_cannot_watch_a_socket_is_not_opened_and_leaves_nothing_open(
     host: Host, monkeypatch: pytest.MonkeyPatch, step: str, after: int, number: int, added: int
 ) -> None:
-    before = descriptors()
+    before = open_descriptors()
     refuse(monkeypatch, step, after, number)
     with on(host), pytest.raises(SocketSetupError) as caught:
         async with open_mcast_receiver(GROUPS[: added + 1], PORT, interfaces="lo"):
             raise AssertionError("it was opened")
     assert (caught.value.errno, caught.value.group) == (number, GROUPS[added])
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_join_that_cannot_be_watched_is_refused_and_the_others_go_on(
@@ -268,13 +263,13 @@ async def test_join_that_cannot_be_watched_is_refused_and_the_others_go_on(
     with on(host), plain_sender(host, GROUPS[0], "lo") as sender, trio.fail_after(5):
         async with open_mcast_receiver(GROUPS[:CHUNK], PORT, interfaces="lo") as receiver:
             await wait_all_tasks_blocked()
-            before = descriptors()
+            before = open_descriptors()
             with monkeypatch.context() as patch:
                 refuse(patch, "epoll_create", 0)
                 with pytest.raises(SocketSetupError) as caught:
                     await receiver.join(GROUPS[CHUNK])
             assert caught.value.step == "epoll_create"
-            assert descriptors() == before
+            assert open_descriptors() == before
             await receiver.join(GROUPS[CHUNK])
             for group in GROUPS[: CHUNK + 1]:
                 sender.sendto(b"x", (group, PORT))
@@ -359,7 +354,7 @@ async def test_wait_goes_on_without_the_sockets_that_are_removed_meanwhile(
 @pytest.mark.parametrize("count", [0, 1, 2, CHUNK + 1])
 async def test_wait_ends_when_the_poller_is_closed(host: Host, count: int) -> None:
     with ExitStack() as stack, trio.fail_after(5):
-        before = descriptors()
+        before = open_descriptors()
         poller = open_poller(stack, host)
         for sock in open_sockets(stack, host, GROUPS[: max(1, count)])[:count]:
             poller.add(sock)
@@ -378,7 +373,7 @@ async def test_wait_ends_when_the_poller_is_closed(host: Host, count: int) -> No
         with pytest.raises(trio.ClosedResourceError):
             await poller.wait_ready()
         assert poller.likely_ready() == []
-        assert len(descriptors() - before) == max(1, count), "the sockets, and nothing more"
+        assert len(open_descriptors() - before) == max(1, count), "the sockets, and nothing more"
 
 
 async def test_wait_that_has_lost_its_epoll_is_ended_by_an_interrupt(host: Host) -> None:
@@ -406,10 +401,10 @@ async def test_epoll_that_is_closed_is_waited_for_no_longer(host: Host) -> None:
     with ExitStack() as stack, trio.fail_after(5):
         sockets = open_sockets(stack, host, GROUPS[:2])
         poller = open_poller(stack, host)
-        empty = descriptors()
+        empty = open_descriptors()
         for sock in sockets:
             poller.add(sock)
-        (number,) = map(int, descriptors() - empty)
+        ((number, _),) = open_descriptors() - empty
         read_end, write_end = os.pipe()
         stack.callback(os.close, read_end)
         stack.callback(os.close, write_end)

@@ -13,18 +13,17 @@ from typing import Any
 import pytest
 import trio
 
-from tests.lab import Host, Lab
+from tests.lab import Host
 from tests.lab.machine import on
-from tests.support.batches import loopback_host, open_sockets
-from tests.support.read_many import (
+from tests.support.linux_sockets import open_sockets
+from tests.support.readers import (
     groups_of,
     new_reader,
     one_pass,
+    payloads_and_groups,
     poller_of,
     read_now,
-    require_ring,
     send_each,
-    told,
 )
 from tests.support.traffic import PORT, plain_sender
 from trio_mcast import Datagram, McastReceiver, open_mcast_receiver
@@ -46,10 +45,8 @@ NET_DOWN = OSError(errno.ENETDOWN, "Network is down")
 ROOM = pytest.mark.parametrize("room", [1, 3, _linux_each.FEWEST - 1, 1_000])
 
 
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    require_ring()
-    return loopback_host(lab)
+# Without a ring, the sockets would be read another way.
+pytestmark = pytest.mark.usefixtures("ring")
 
 
 def reader_of_known(
@@ -61,7 +58,7 @@ def reader_of_known(
     # After all of them, only some have something, so that all are not expected to any more.
     for groups in (GROUPS, GROUPS, READY):
         sent = send_each(sender, groups, b"before")
-        assert told(read_now(reader)) == sent
+        assert payloads_and_groups(read_now(reader)) == sent
     assert isinstance(sockets[0], _linux_io.LinuxSocket)
     assert sockets[0].together
     reader._queue._max_buffered = room
@@ -121,7 +118,7 @@ def test_sockets_that_are_closed_with_one_that_fails_are_not_read(
         poller_of(reader)._fail = lambda sock, error: fail(reader, sock, error)
         refuse_to_read(monkeypatch, [GROUPS[1]])
         sent = send_each(sender, READY, b"x")
-        found = told(all_passes(reader))
+        found = payloads_and_groups(all_passes(reader))
         assert found == sent - Counter((b"x", group) for group in GROUPS[1 : 1 + count])
         assert failed == [sockets[1]]
 
@@ -150,7 +147,7 @@ def test_socket_that_takes_the_number_of_a_closed_one_is_not_taken_for_it(
         sent = send_each(sender, READY, b"x")
         batch = one_pass(reader)
         read_first = list(read)
-        found = told(batch + all_passes(reader))
+        found = payloads_and_groups(batch + all_passes(reader))
         assert found == sent - Counter((b"x", group) for group in GROUPS[1:4])
     if not reader._queue.room > len(GROUPS):
         assert not set(read_first) & set(new), "they were not among those that were looked at"
@@ -205,4 +202,4 @@ def send_from_each(
 
 
 async def take(receiver: McastReceiver, count: int) -> Counter[Any]:
-    return told([await receiver.receive() for _ in range(count)])
+    return payloads_and_groups([await receiver.receive() for _ in range(count)])

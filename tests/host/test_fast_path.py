@@ -17,20 +17,11 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.lab import Host, Lab
+from tests.lab import Host
 from tests.lab.machine import on
-from tests.support.batches import (
-    LOCAL,
-    TURN,
-    UDP_GRO,
-    Calls,
-    count_calls,
-    loopback_host,
-    numbered,
-    open_sockets,
-    read_all,
-    send_unit,
-)
+from tests.support.linux_sockets import TURN, UDP_GRO, numbered, open_sockets, read_all, send_unit
+from tests.support.loopback import LOCAL
+from tests.support.system_calls import Calls
 from tests.support.traffic import FAMILIES, PORT, Family, group_of, plain_sender
 from trio_mcast import Endpoint, open_mcast_receiver
 
@@ -39,19 +30,6 @@ if sys.platform != "linux":
 
 from trio_mcast._host.linux import buffers as _linux_buffers
 from trio_mcast._host.portable_socket import PosixSocket
-
-
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with nothing but a loopback interface, which carries both families."""
-    return loopback_host(lab)
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """What is asked of the kernel to read; the time stands still."""
-    return count_calls(monkeypatch)
-
 
 # How many calls it takes -----------------------------------------------------------------------
 
@@ -64,9 +42,9 @@ def test_unit_is_read_in_one_call(host: Host, calls: Calls, family: Family) -> N
         for call in ("recvmsg", "recvmmsg"):
             send_unit(sender, (group, PORT), b"".join(sent), 64)
             assert [item.data for item in sock.receive(TURN)] == sent
-            assert calls.made.pop(call) == 1
-        del calls.made["split_control"]
-        assert not calls.made
+            assert calls.counts.pop(call) == 1
+        del calls.counts["split_control"]
+        assert not calls.counts
 
 
 @FAMILIES
@@ -83,7 +61,7 @@ def test_single_datagrams_are_read_in_calls_of_64_and_more(
         calls.now += 3600
         assert len(sock.receive(TURN)) == 640 - 1 - TURN, "more was known to be there"
     # 64, 128, 256, and what was left of the turn; then the rest.
-    assert calls.made == {"recvmsg": 1, "recvmmsg": 5}
+    assert calls.counts == {"recvmsg": 1, "recvmmsg": 5}
 
 
 def test_quiet_socket_takes_one_recvmsg_per_datagram(host: Host, calls: Calls) -> None:
@@ -94,7 +72,7 @@ def test_quiet_socket_takes_one_recvmsg_per_datagram(host: Host, calls: Calls) -
             calls.now += 1
             sender.sendto(b"x", (group, PORT))
             assert len(sock.receive(TURN)) == 1
-            assert calls.made == {"recvmsg": number}
+            assert calls.counts == {"recvmsg": number}
 
 
 async def test_receiver_reads_in_batches(host: Host, calls: Calls) -> None:
@@ -105,9 +83,9 @@ async def test_receiver_reads_in_batches(host: Host, calls: Calls) -> None:
             for data in sent:
                 sender.sendto(data, (group, PORT))
             assert [(await receiver.receive()).data for _ in sent] == sent
-    assert calls.made["recvmsg"] == 0
+    assert calls.counts["recvmsg"] == 0
     # 1, 64, 128, 256, the rest; and one look whether there is more, before that is waited for.
-    assert calls.made["recvmmsg"] <= 6
+    assert calls.counts["recvmmsg"] <= 6
 
 
 def test_each_size_of_a_full_batch_is_read_right(host: Host, calls: Calls) -> None:
@@ -298,7 +276,7 @@ def test_refused_recvmmsg_is_not_tried_again(
         for data in sent:
             sender.sendto(data, (group, PORT))
         assert [item.data for item in read_all(sock)] == sent
-        assert "recvmmsg" not in calls.made
+        assert "recvmmsg" not in calls.counts
 
 
 @pytest.mark.parametrize("number", [errno.ENETDOWN, errno.ENOMEM])
@@ -377,4 +355,4 @@ def test_ttl_and_timestamp_are_right_in_units_and_long_batches(
     assert len(stamps) == 800
     assert stamps == sorted(stamps)
     assert before <= stamps[0] <= stamps[-1] <= after
-    assert calls.made["recvmmsg"] >= 3
+    assert calls.counts["recvmmsg"] >= 3

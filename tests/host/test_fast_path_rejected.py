@@ -7,18 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.lab import Host, Lab
+from tests.lab import Host
 from tests.lab.fixtures import TwoHosts
-from tests.support.batches import (
-    TURN,
-    Calls,
-    count_calls,
-    loopback_host,
-    numbered,
-    open_sockets,
-    read_until,
-    send_unit,
-)
+from tests.support.linux_sockets import TURN, numbered, open_sockets, read_until, send_unit
+from tests.support.system_calls import Calls
 from tests.support.traffic import (
     FAMILIES,
     PORT,
@@ -33,18 +25,6 @@ from trio_mcast import Datagram
 
 if sys.platform != "linux":
     pytest.skip("the fast path is for Linux only", allow_module_level=True)
-
-
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with nothing but a loopback interface, which carries both families."""
-    return loopback_host(lab)
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """What is asked of the kernel to read; the time stands still."""
-    return count_calls(monkeypatch)
 
 
 def test_rejected_sources_are_counted_exactly_in_batches_and_units(
@@ -70,7 +50,7 @@ def test_rejected_sources_are_counted_exactly_in_batches_and_units(
         assert [item.data for item in found] == (numbered(100) + numbered(50)) * 3
         assert {item.source.host for item in found} == {"127.0.0.1"}
         assert sock.rejected.total() == 3 * (100 + 51)
-        assert calls.made["recvmmsg"]
+        assert calls.counts["recvmmsg"]
 
 
 def test_rejected_datagrams_use_up_a_turn(host: Host, calls: Calls) -> None:

@@ -18,24 +18,21 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.lab import Host, Lab
+from tests.lab import Host
 from tests.lab.machine import on
-from tests.support.batches import Calls, count_calls, loopback_host, open_sockets, read_all
-from tests.support.read_many import (
-    ENTER,
-    change_results,
-    count_enters,
-    descriptors,
+from tests.support.leftovers import open_descriptors
+from tests.support.linux_sockets import open_sockets, read_all
+from tests.support.readers import (
     groups_of,
     new_reader,
     one_pass,
+    payloads_and_groups,
     poller_of,
     read_now,
-    require_ring,
     send_each,
     together_of,
-    told,
 )
+from tests.support.system_calls import ENTER, Calls, change_results, count_enters
 from tests.support.traffic import PORT, plain_sender
 from trio_mcast import Datagram, McastReceiver, open_mcast_receiver
 from trio_mcast._host.protocols import McastSocket
@@ -52,17 +49,8 @@ GROUPS = groups_of("ipv4", COUNT)
 AT_ONCE = _linux_ring.SOCKETS_AT_ONCE
 
 
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with nothing but a loopback interface, which carries both families."""
-    require_ring()
-    return loopback_host(lab)
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """What is asked of the kernel to read without the ring; the time stands still."""
-    return count_calls(monkeypatch)
+# Without a ring, the sockets would be read another way.
+pytestmark = pytest.mark.usefixtures("ring")
 
 
 # Where the rings stand -------------------------------------------------------------------------
@@ -105,7 +93,7 @@ def test_random_sockets_are_read_right_in_many_rounds(
         for number in range(60):
             chosen = chance.sample(groups, chance.choice([5, 9, 17, 30, 70, 99, 100]))
             sent = send_each(sender, chosen, b"%d" % number * chance.randint(1, 400))
-            assert told(read_now(reader)) == sent
+            assert payloads_and_groups(read_now(reader)) == sent
     assert sum(enters) > 10 * 2 * AT_ONCE
     assert len({count % AT_ONCE for count in enters}) > 5
 
@@ -131,21 +119,21 @@ def test_ring_that_fails_loses_nothing_and_is_not_used_again(
     with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender:
         sockets = open_sockets(stack, host, GROUPS)
         reader = new_reader(stack, host, sockets)
-        before = descriptors()
+        before = open_descriptors()
         for number in range(good + 1):
             sent = send_each(sender, GROUPS, b"%d" % number)
-            assert told(read_now(reader)) == sent
+            assert payloads_and_groups(read_now(reader)) == sent
         assert enters == [COUNT] * (good + 1)
-        assert calls.made.total() >= COUNT - max(0, taken)
+        assert calls.counts.total() >= COUNT - max(0, taken)
         for number in range(3):
-            calls.made.clear()
+            calls.counts.clear()
             calls.now += 1
             sent = send_each(sender, GROUPS, b"later %d" % number)
-            assert told(read_now(reader)) == sent
-            assert calls.made == {"recvmsg": COUNT}
+            assert payloads_and_groups(read_now(reader)) == sent
+            assert calls.counts == {"recvmsg": COUNT}
             assert not any(map(together_of, sockets))
         assert enters == [COUNT] * (good + 1)
-        assert descriptors() == before
+        assert open_descriptors() == before
         assert [sock.received for sock in sockets] == [good + 1 + 3] * COUNT
 
 
@@ -163,15 +151,15 @@ def test_ring_that_cannot_be_mapped_leaves_nothing_open(
 
     with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender:
         reader = new_reader(stack, host, open_sockets(stack, host, GROUPS))
-        before = descriptors()
+        before = open_descriptors()
         with monkeypatch.context() as patch:
             patch.setattr(mmap, "mmap", refuse)
             sent = send_each(sender, GROUPS, b"x")
-            assert told(read_now(reader)) == sent
+            assert payloads_and_groups(read_now(reader)) == sent
         assert len(steps) == step
-        assert descriptors() == before
+        assert open_descriptors() == before
         sent = send_each(sender, GROUPS, b"y")
-        assert told(read_now(reader)) == sent
+        assert payloads_and_groups(read_now(reader)) == sent
     assert enters == []
 
 
@@ -185,10 +173,10 @@ def test_ring_of_an_old_kernel_is_not_used(host: Host, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(_linux_ring, "_set_up", old)
     buffers = _linux_buffers.thread_buffers()
-    before = descriptors()
+    before = open_descriptors()
     with pytest.raises(OSError, match=f"Errno {errno.ENOSYS}"):
         _linux_ring.Ring(buffers)
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 # Sockets that fail -----------------------------------------------------------------------------
@@ -204,7 +192,7 @@ def test_error_of_one_socket_is_raised_by_it_and_others_are_delivered(
         failing = sockets[3]
         for number in range(round_of_error):
             sent = send_each(sender, GROUPS, b"%d" % number)
-            assert told(read_now(reader)) == sent
+            assert payloads_and_groups(read_now(reader)) == sent
         assert together_of(failing) == bool(round_of_error)
         sent = send_each(sender, GROUPS, b"x")
         poller = poller_of(reader)
@@ -213,13 +201,13 @@ def test_error_of_one_socket_is_raised_by_it_and_others_are_delivered(
             batch: list[Datagram] = []
             left = poller._read_together(poller.likely_ready(), 1_000, batch)
         assert left == [failing]
-        assert sent - told(batch) == {(b"x", GROUPS[3]): 1}
+        assert sent - payloads_and_groups(batch) == {(b"x", GROUPS[3]): 1}
         with pytest.raises(OSError, match=f"Errno {errno.ENETDOWN}"):
             failing.receive(1)
         assert failing.receive(1) == []
         assert sum(sock.received for sock in sockets) == COUNT * (round_of_error + 1) - 1
         sent = send_each(sender, GROUPS, b"again")
-        assert told(read_now(reader)) == sent
+        assert payloads_and_groups(read_now(reader)) == sent
 
 
 def test_error_behind_what_was_read_is_raised_in_the_next_pass(
@@ -242,11 +230,13 @@ def test_error_behind_what_was_read_is_raised_in_the_next_pass(
         failing = sockets[3]
         for number in range(2):
             sent = send_each(sender, GROUPS, b"%d" % number)
-            assert told(read_now(reader)) == sent
+            assert payloads_and_groups(read_now(reader)) == sent
         sent = send_each(sender, GROUPS, b"x") + send_each(sender, [GROUPS[3]] * 100, b"more")
         with monkeypatch.context() as patch:
             patch.setattr(_linux_buffers, "_recvmmsg", fail_second)
-            assert told(one_pass(reader)) == sent - Counter({(b"more", GROUPS[3]): 99})
+            assert payloads_and_groups(one_pass(reader)) == sent - Counter(
+                {(b"more", GROUPS[3]): 99}
+            )
         assert failing.has_failed
         assert not failures
         # It is not hidden by reading that socket together with the others.
@@ -268,7 +258,9 @@ def test_nothing_there_is_no_error(
             lambda sizes: sizes.update({sock.fileno(): -number for sock in sockets[:5]}),
         )
         # What these five have is lost here, as it was read, after all.
-        assert told(read_now(reader)) == Counter((b"x", group) for group in GROUPS[5:])
+        assert payloads_and_groups(read_now(reader)) == Counter(
+            (b"x", group) for group in GROUPS[5:]
+        )
         assert [sock.received for sock in sockets] == [0] * 5 + [1] * 15
 
 
@@ -303,7 +295,7 @@ def lost(data: bytes, place: int) -> Counter[object]:
 async def expect(receiver: McastReceiver, sent: Counter[object]) -> None:
     """These come, and when all is quiet, no more has."""
     found = [await receiver.receive() for _ in range(sent.total())]
-    assert told(found) == sent
+    assert payloads_and_groups(found) == sent
     await wait_all_tasks_blocked()
     assert receiver.statistics().waiting == 0
 
@@ -312,20 +304,20 @@ async def expect(receiver: McastReceiver, sent: Counter[object]) -> None:
 
 
 async def test_receiver_that_used_a_ring_leaves_nothing_open(host: Host) -> None:
-    before = descriptors()
+    before = open_descriptors()
     with on(host), trio.fail_after(5):
         async with open_mcast_receiver(GROUPS, PORT, interfaces="lo") as receiver:
             with plain_sender(host, GROUPS[0], "lo") as sender:
                 await wait_all_tasks_blocked()
-                opened = descriptors()
+                opened = open_descriptors()
                 await expect(receiver, send_each(sender, GROUPS, b"x"))
-                assert len(descriptors() - opened) == 3
-    assert descriptors() == before
+                assert len(open_descriptors() - opened) == 3
+    assert open_descriptors() == before
 
 
 async def test_cancelled_receiver_that_used_a_ring_leaves_nothing_open(host: Host) -> None:
-    before = descriptors()
-    opened = set[str]()
+    before = open_descriptors()
+    opened = before
     found: list[Datagram] = []
 
     async def receive_for_ever() -> None:
@@ -337,13 +329,13 @@ async def test_cancelled_receiver_that_used_a_ring_leaves_nothing_open(host: Hos
         async with trio.open_nursery() as nursery:
             nursery.start_soon(receive_for_ever)
             await wait_all_tasks_blocked()
-            opened = descriptors()
+            opened = open_descriptors()
             sent = send_each(sender, GROUPS, b"x")
             await wait_all_tasks_blocked()
-            assert told(found) == sent
-            assert len(descriptors() - opened) == 3
+            assert payloads_and_groups(found) == sent
+            assert len(open_descriptors() - opened) == 3
             nursery.cancel_scope.cancel()
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_group_that_is_left_takes_the_ring_along_when_it_was_the_last(host: Host) -> None:
@@ -351,11 +343,11 @@ async def test_group_that_is_left_takes_the_ring_along_when_it_was_the_last(host
         async with open_mcast_receiver(GROUPS, PORT, interfaces="lo") as receiver:
             await expect(receiver, send_each(sender, GROUPS, b"x"))
             await receiver.leave(GROUPS)
-            left = descriptors()
+            left = open_descriptors()
             await receiver.join(GROUPS)
             await expect(receiver, send_each(sender, GROUPS, b"y"))
             await receiver.leave(GROUPS)
-            assert descriptors() == left
+            assert open_descriptors() == left
 
 
 # A process that forks --------------------------------------------------------------------------
@@ -396,7 +388,7 @@ def test_child_of_a_fork_reads_into_buffers_of_its_own(host: Host) -> None:
             here = new_reader(children, host, sockets)
             assert poller_of(here)._each._buffers is own
             sent = send_each(sender, GROUPS, b"child!")
-            assert told(read_now(here)) == sent
+            assert payloads_and_groups(read_now(here)) == sent
             assert own.payloads(range(COUNT), [6] * COUNT) == [b"child!"] * COUNT
             assert buffers.payloads(range(COUNT), [6] * COUNT) == [b"parent"] * COUNT
 

@@ -20,7 +20,7 @@ import attrs
 import pytest
 import trio
 
-from tests.lab import Host, Lab
+from tests.lab import Host
 from tests.lab.machine import LabMachine
 from tests.support.pollers import unexpected_failure
 from tests.support.traffic import PORT, group_of, plain_sender
@@ -112,11 +112,6 @@ class Bench:
         """Which sockets are ready."""
         with trio.fail_after(5):
             return sorted(self.sockets.index(item) for item in await self.poller.wait_ready())
-
-
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    return lab.host("a")
 
 
 @contextmanager

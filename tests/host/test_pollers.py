@@ -150,11 +150,6 @@ async def test_who_waits_for_one_interface_is_given_what_comes_on_the_other(
                 assert (datagram.data, datagram.interface.name) == (b"%d" % number, name)
 
 
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    return lab.host("a")
-
-
 async def test_group_joined_while_the_consumer_reads_for_itself_is_received(host: Host) -> None:
     with (
         plain_sender(host, GROUPS[0], "lo") as sender,

@@ -20,7 +20,7 @@ import pytest
 import trio
 
 from tests.lab.fixtures import TwoHosts
-from tests.support.machine import MACHINE
+from tests.support.interfaces import MACHINE
 from tests.support.traffic import FAMILIES, Family, group_of, receive, receiver_on, sender_on
 from trio_mcast import McastReceiverSpec, McastSenderSpec, SocketSetupError, SocketSpec
 from trio_mcast._host.linux import shell as _shell

@@ -16,30 +16,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from tests.lab import Host, Lab
+from tests.lab import Host
 from tests.lab.fixtures import TwoHosts
 from tests.lab.machine import on
-from tests.support.batches import (
-    LOCAL,
-    Calls,
-    count_calls,
-    loopback_host,
-    numbered,
-    open_sockets,
-    send_unit,
-)
-from tests.support.read_many import (
-    count_enters,
-    descriptors,
+from tests.support.leftovers import open_descriptors
+from tests.support.linux_sockets import numbered, open_sockets, send_unit
+from tests.support.loopback import LOCAL
+from tests.support.readers import (
     groups_of,
     new_reader,
     one_pass,
     poller_of,
     read_now,
-    refuse_ring,
-    require_ring,
     together_of,
 )
+from tests.support.system_calls import Calls, refuse_ring
 from tests.support.traffic import (
     EACH_FAMILY,
     FAMILIES,
@@ -59,25 +50,6 @@ from trio_mcast._host.linux import io_uring as _linux_ring
 from trio_mcast._host.linux import read_many as _linux_each
 
 AT_ONCE = _linux_ring.SOCKETS_AT_ONCE
-
-
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with nothing but a loopback interface, which carries both families."""
-    return loopback_host(lab)
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """What is asked of the kernel to read without the ring; the time stands still."""
-    return count_calls(monkeypatch)
-
-
-@pytest.fixture
-def enters(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many requests each call of the ring had."""
-    require_ring()
-    return count_enters(monkeypatch)
 
 
 def told(datagrams: Sequence[Datagram]) -> list[tuple[bytes, Endpoint, str | None, str]]:
@@ -120,8 +92,8 @@ def test_many_sockets_are_read_by_one_call_for_each_128(
             assert enters == expected
             enters.clear()
             # The last one or two are few, and read one by one; there is nothing else.
-            assert calls.made == ({"recvmsg": count - sum(expected)} if count > AT_ONCE else {})
-            calls.made.clear()
+            assert calls.counts == ({"recvmsg": count - sum(expected)} if count > AT_ONCE else {})
+            calls.counts.clear()
             calls.now += 1
 
 
@@ -137,7 +109,7 @@ def test_more_on_the_same_sockets_is_read_one_by_one(
         assert Counter(told(read_now(reader))) == Counter(sent)
     # The first ones by the ring, the rest by calls for 1, 64, and then for more.
     assert enters == [20]
-    assert calls.made == {"recvmmsg": 3 * 3}
+    assert calls.counts == {"recvmmsg": 3 * 3}
 
 
 def test_few_ready_sockets_are_read_without_a_ring(
@@ -146,16 +118,16 @@ def test_few_ready_sockets_are_read_without_a_ring(
     groups = groups_of("ipv4", 20)
     with ExitStack() as stack, plain_sender(host, groups[0], "lo") as sender:
         reader = new_reader(stack, host, open_sockets(stack, host, groups))
-        before = descriptors()
+        before = open_descriptors()
         few = groups[: _linux_each.FEWEST - 1]
         sent = send_each(sender, few)
         assert sorted(told(one_pass(reader))) == sorted(sent)
-        assert descriptors() == before
-        assert (enters, calls.made) == ([], {"recvmsg": len(few)})
+        assert open_descriptors() == before
+        assert (enters, calls.counts) == ([], {"recvmsg": len(few)})
         send_each(sender, groups[: _linux_each.FEWEST])
         assert len(read_now(reader)) == _linux_each.FEWEST
         assert enters == [_linux_each.FEWEST]
-        assert len(descriptors() - before) == 3
+        assert len(open_descriptors() - before) == 3
 
 
 def test_sockets_of_both_families_are_read_in_one_poller(
@@ -290,14 +262,14 @@ def test_refused_ring_is_not_tried_again(
     asked = refuse_ring(monkeypatch, number)
     with ExitStack() as stack, plain_sender(host, groups[0], "lo") as sender:
         reader = new_reader(stack, host, open_sockets(stack, host, groups))
-        before = descriptors()
+        before = open_descriptors()
         for turn in range(1, 4):
             sent = send_each(sender, groups)
             assert sorted(told(read_now(reader))) == sorted(sent)
             calls.now += 1
-            assert calls.made == {"recvmsg": COUNT * turn}
+            assert calls.counts == {"recvmsg": COUNT * turn}
         assert asked == [number]
-        assert descriptors() == before
+        assert open_descriptors() == before
 
 
 # Rejected sources ------------------------------------------------------------------------------
@@ -325,7 +297,7 @@ def test_rejected_sources_are_counted_exactly(host: Host, calls: Calls, enters: 
             found += read_now(reader)
         assert Counter(told(found)) == Counter(sent)
     assert enters == [COUNT] * 6
-    assert not calls.made["recvmsg"] + calls.made["recvmmsg"]
+    assert not calls.counts["recvmsg"] + calls.counts["recvmmsg"]
     assert [sock.received for sock in sockets] == [3, 0] * (COUNT // 2)
     assert [sock.rejected.total() for sock in sockets] == [9, 12] * (COUNT // 2)
     assert sum(sock.received_bytes for sock in sockets) == sum(len(item.data) for item in found)
@@ -348,7 +320,7 @@ def test_sockets_that_reject_differently_are_told_apart(
         assert [sock.received for sock in sockets] == [3, 0] * (COUNT // 2)
         assert [sock.rejected.total() for sock in sockets] == [0, 3] * (COUNT // 2)
     assert enters == [COUNT] * 3
-    assert not calls.made
+    assert not calls.counts
 
 
 @FAMILIES

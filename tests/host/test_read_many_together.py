@@ -15,21 +15,21 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.lab import Host, Lab
+from tests.lab import Host
 from tests.lab.machine import on
-from tests.support.batches import LOCAL, loopback_host, open_sockets
-from tests.support.read_many import (
-    ENTER,
+from tests.support.linux_sockets import open_sockets
+from tests.support.loopback import LOCAL
+from tests.support.readers import (
     groups_of,
     new_reader,
     one_pass,
+    payloads_and_groups,
     poller_of,
     read_now,
-    require_ring,
     send_each,
     together_of,
-    told,
 )
+from tests.support.system_calls import ENTER
 from tests.support.traffic import FAMILIES, PORT, Family, plain_sender
 from trio_mcast import Datagram, McastReceiver, open_mcast_receiver
 from trio_mcast._host.protocols import McastSocket
@@ -46,11 +46,8 @@ COUNT = 20
 GROUPS = groups_of("ipv4", COUNT)
 
 
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with nothing but a loopback interface, which carries both families."""
-    require_ring()
-    return loopback_host(lab)
+# Without a ring, the sockets would be read another way.
+pytestmark = pytest.mark.usefixtures("ring")
 
 
 def record(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -85,7 +82,7 @@ def test_sockets_that_all_have_something_again_are_read_without_looking_at_each(
         for number in range(5):
             events.clear()
             sent = send_each(sender, groups, b"%d" % number)
-            assert told(read_now(reader)) == sent
+            assert payloads_and_groups(read_now(reader)) == sent
             # The look afterwards is for what more they have.
             seen = ["look", "read 20", "look"] if not number else ["read 20", "look"]
             assert events == seen
@@ -101,18 +98,18 @@ def test_sockets_of_which_one_has_nothing_are_looked_at_again(
         reader = new_reader(stack, host, sockets)
         for number in range(2):
             sent = send_each(sender, GROUPS, b"all %d" % number)
-            assert told(read_now(reader)) == sent
+            assert payloads_and_groups(read_now(reader)) == sent
         sent = send_each(sender, GROUPS[:7] + GROUPS[8:], b"others")
         found = read_now(reader)
-        assert told(found) == sent
+        assert payloads_and_groups(found) == sent
         assert not any(map(together_of, sockets))
         assert [sock.received for sock in sockets] == [3] * 7 + [2] + [3] * 12
         events.clear()
         sent = send_each(sender, GROUPS[:7] + GROUPS[8:], b"others")
-        assert told(read_now(reader)) == sent
+        assert payloads_and_groups(read_now(reader)) == sent
         assert events[:3] == ["look", "read 19", "look"]
         sent = send_each(sender, GROUPS, b"all")
-        assert told(read_now(reader)) == sent
+        assert payloads_and_groups(read_now(reader)) == sent
         assert all(map(together_of, sockets))
         assert [sock.received for sock in sockets] == [5] * 7 + [3] + [5] * 12
 
@@ -124,7 +121,7 @@ def test_sockets_that_may_reject_are_not_read_so(host: Host) -> None:
         reader = new_reader(stack, host, sockets)
         for number in range(3):
             sent = send_each(sender, GROUPS, b"%d" % number)
-            assert told(read_now(reader)) == sent
+            assert payloads_and_groups(read_now(reader)) == sent
             assert not any(map(together_of, sockets))
 
 
@@ -268,7 +265,9 @@ async def test_counts_are_exact_while_memberships_change(host: Host, seed: int) 
             assert counts_of(receiver) == model.counts
             statistics = receiver.statistics()
     assert statistics.received == len(found) + waiting == statistics.delivered + statistics.waiting
-    assert told(found) == model.sent - Counter((bytes(3), group) for group in model.joined)
+    assert payloads_and_groups(found) == model.sent - Counter(
+        (bytes(3), group) for group in model.joined
+    )
     assert unsettled
 
 
@@ -323,7 +322,7 @@ def test_socket_that_is_closed_leaves_the_others_right(host: Host) -> None:
         send_each(sender, GROUPS, b"last")
         reader.stop_socket(sockets[5])
         assert not any(map(together_of, sockets))
-        assert told(one_pass(reader)) == Counter(
+        assert payloads_and_groups(one_pass(reader)) == Counter(
             (b"last", group) for group in GROUPS if group != GROUPS[5]
         )
         assert [sock.received for sock in sockets] == [4] * 5 + [3] + [4] * 14

@@ -10,19 +10,17 @@ from typing import Any
 
 import pytest
 
-from tests.lab import Host, Lab
-from tests.support.batches import Calls, count_calls, loopback_host, open_sockets, send_unit
-from tests.support.read_many import (
-    change_results,
-    count_enters,
+from tests.lab import Host
+from tests.support.linux_sockets import open_sockets, send_unit
+from tests.support.readers import (
     groups_of,
     new_reader,
     one_pass,
     poller_of,
     read_now,
-    require_ring,
     send_each,
 )
+from tests.support.system_calls import Calls, change_results, count_enters
 from tests.support.traffic import PORT, plain_sender
 from trio_mcast import Datagram
 from trio_mcast._host.protocols import McastSocket
@@ -38,22 +36,8 @@ GROUPS = groups_of("ipv4", COUNT)
 ROUNDS = _linux_epoll._ROUNDS
 
 
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    require_ring()
-    return loopback_host(lab)
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """What is asked of the kernel to read without the ring; the time stands still."""
-    return count_calls(monkeypatch)
-
-
-@pytest.fixture
-def enters(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many requests each call of the ring had."""
-    return count_enters(monkeypatch)
+# Without a ring, the sockets would be read another way.
+pytestmark = pytest.mark.usefixtures("ring")
 
 
 def send_numbered(sender: Any, counts: Sequence[int]) -> dict[str, list[bytes]]:
@@ -94,7 +78,7 @@ def test_few_more_of_each_are_read_one_of_each_at_a_time(
             assert by_group(one_pass(reader)) == sent
             assert enters == expected
             assert [sock.received for sock in sockets] == [number * count for count in counts]
-        assert not calls.made
+        assert not calls.counts
         assert not read_now(reader)
 
 
@@ -106,8 +90,8 @@ def test_the_last_few_that_have_more_are_read_by_themselves(
         sent = send_numbered(sender, [2] * (COUNT - 3) + [9] * 3)
         assert by_group(one_pass(reader)) == sent
         assert enters == [COUNT, COUNT]
-        assert calls.made["recvmmsg"] >= 3
-        assert not calls.made["recvmsg"]
+        assert calls.counts["recvmmsg"] >= 3
+        assert not calls.counts["recvmsg"]
 
 
 def test_where_they_have_many_each_later_passes_read_each_by_itself_at_once(
@@ -120,10 +104,10 @@ def test_where_they_have_many_each_later_passes_read_each_by_itself_at_once(
         # After so many passes it is found out anew whether they still do.
         for _ in range(1 + _linux_epoll._ONCE_FOR + 1):
             enters.clear()
-            calls.made.clear()
+            calls.counts.clear()
             sent = send_numbered(sender, counts)
             assert by_group(one_pass(reader)) == sent
-            assert calls.made["recvmmsg"] >= COUNT
+            assert calls.counts["recvmmsg"] >= COUNT
             found.append(len(enters))
         assert found == [ROUNDS, *[1] * _linux_epoll._ONCE_FOR, ROUNDS]
 
@@ -178,7 +162,7 @@ def test_ring_that_fails_in_a_later_round_loses_nothing(
             found += batch
         assert by_group(found) == sent
         assert enters == [COUNT, COUNT]
-        assert calls.made["recvmmsg"] >= COUNT
+        assert calls.counts["recvmmsg"] >= COUNT
         assert [sock.received for sock in sockets] == [5] * COUNT
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.machine import ETH0, ETH1, LO, MACHINE
+from tests.support.interfaces import ETH0, ETH1, LO, MACHINE
 from trio_mcast import Interface, InterfaceChange
 from trio_mcast._interfaces import interface_changes
 

@@ -12,21 +12,14 @@ import pytest
 import trio
 import trio.testing
 
-from tests.lab import Host, Lab
+from tests.lab import Host
 from tests.lab.machine import on
-from tests.support.watching import Follower, Machine, ip, summary, take
+from tests.support.leftovers import open_descriptors, tasks_now
+from tests.support.watched_host import Follower, Machine, ip, summary, take
 from trio_mcast import InterfaceChange, SocketSetupError, list_interfaces, watch_interfaces
 
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
-
-
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with lo, and with x0, which is down and has no address."""
-    host = lab.host("a")
-    ip(host, "link add x0 type bridge")
-    return host
 
 
 # Cancelling, sharing, closing -------------------------------------------------------------------
@@ -147,19 +140,15 @@ async def test_every_call_is_a_checkpoint(host: Host) -> None:
 # Nothing stays open -----------------------------------------------------------------------------
 
 
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
 async def test_nothing_outlives_the_block_and_the_bodys_exception_comes_out_unwrapped(
     host: Host,
 ) -> None:
     raised = KeyError("from the body")
-    before, tasks = open_descriptors(), trio.lowlevel.current_statistics().tasks_living
+    before, tasks = open_descriptors(), tasks_now()
     with on(host), pytest.raises(KeyError) as caught:  # noqa: PT012  # it is about the block
         async with watch_interfaces():
-            assert open_descriptors() == before + 1
-            assert trio.lowlevel.current_statistics().tasks_living == tasks
+            assert len(open_descriptors()) == len(before) + 1
+            assert tasks_now() == tasks
             raise raised
     assert caught.value is raised
     assert open_descriptors() == before

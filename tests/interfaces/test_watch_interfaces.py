@@ -17,21 +17,13 @@ import trio.testing
 
 from tests.lab import Host, Lab
 from tests.lab.machine import LabMachine, on
-from tests.support.watching import Follower, Machine, ip, summary, take
+from tests.support.watched_host import Follower, Machine, ip, summary, take
 from trio_mcast import InterfaceChange, list_interfaces, watch_interfaces
 from trio_mcast._host.current import host_variable
 from trio_mcast._host.protocols import InterfaceWatcher
 
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
-
-
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with lo, and with x0, which is down and has no address."""
-    host = lab.host("a")
-    ip(host, "link add x0 type bridge")
-    return host
 
 
 # What is told -----------------------------------------------------------------------------------

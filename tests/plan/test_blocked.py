@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.machine import BARE, ETH0, ETH1, MACHINE
-from tests.support.planning import (
+from tests.support.interfaces import BARE, ETH0, ETH1, MACHINE
+from tests.support.requests import (
     FOUR,
     PLATFORMS,
     RULES,

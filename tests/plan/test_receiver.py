@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.machine import MACHINE
+from tests.support.interfaces import MACHINE
 from trio_mcast import (
     AmbiguousInterfaceError,
     Interface,

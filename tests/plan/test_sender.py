@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.support.machine import BARE, ETH0, ETH1, LO, MACHINE
+from tests.support.interfaces import BARE, ETH0, ETH1, LO, MACHINE
 from trio_mcast import AmbiguousInterfaceError, Interface, InterfaceNotFoundError, McastSenderSpec
 from trio_mcast._plan.sender import Absence, SenderPlan, plan_sender, replan_sender
 from trio_mcast._plan.socket_spec import SocketSpec

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.machine import BARE, ETH0, ETH1, LO, MACHINE
+from tests.support.interfaces import BARE, ETH0, ETH1, LO, MACHINE
 from trio_mcast import Interface, McastReceiverSpec, SocketSpec
 from trio_mcast._host.endpoint_cache import source_cache
 from trio_mcast._host.protocols import Rejection

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.support.machine import BARE, ETH0, ETH1, MACHINE
-from tests.support.planning import (
+from tests.support.interfaces import BARE, ETH0, ETH1, MACHINE
+from tests.support.requests import (
     FOUR,
     LINK,
     LINUX,

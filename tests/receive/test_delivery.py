@@ -16,6 +16,7 @@ import trio
 from tests.lab import Host, Lab
 from tests.lab.fixtures import TwoHosts, TwoLans
 from tests.lab.machine import on
+from tests.support.leftovers import open_descriptors
 from tests.support.traffic import (
     BOTH,
     EVERY_GROUP,
@@ -259,7 +260,7 @@ async def test_opening_fails_with_every_cause_if_every_interface_refuses(
         disable_ipv6(two_lans.a, *BOTH)
     else:
         two_lans.a.namespace.set_parameters({"ipv4/igmp_max_memberships": "0"})
-    open_files = os.listdir("/proc/self/fd")
+    before = open_descriptors()
     with on(two_lans.a), pytest.raises(SocketSetupError) as failure:
         async with open_mcast_receiver(group_of(family), PORT):
             pytest.fail("opened")
@@ -271,7 +272,7 @@ async def test_opening_fails_with_every_cause_if_every_interface_refuses(
     ]
     for cause in failure.value.causes:
         assert str(cause) in str(failure.value)
-    assert os.listdir("/proc/self/fd") == open_files
+    assert open_descriptors() == before
     assert caplog.records == []
 
 

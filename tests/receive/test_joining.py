@@ -14,14 +14,8 @@ import trio.testing
 from tests.lab import Lab, Subscription
 from tests.lab.fixtures import TwoLans
 from tests.lab.machine import on
-from tests.support.following import (
-    Changing,
-    nothing_left_over,
-    open_sockets,
-    states,
-    until,
-    wait_for,
-)
+from tests.support.changing_lan import ChangingLan, states, until_memberships
+from tests.support.leftovers import nothing_left_over, open_socket_names
 from tests.support.traffic import (
     FAMILIES,
     PORT,
@@ -33,6 +27,7 @@ from tests.support.traffic import (
     receiver_on,
     sender_on,
 )
+from tests.support.waiting import wait_for
 from trio_mcast import open_mcast_receiver
 
 if sys.platform != "linux":
@@ -40,7 +35,7 @@ if sys.platform != "linux":
 
 
 @pytest.fixture
-def net(net: Changing) -> Changing:
+def net(net: ChangingLan) -> ChangingLan:
     """The network of the fixture of that name, with the host plugged in."""
     net.plug()
     return net
@@ -49,7 +44,7 @@ def net(net: Changing) -> Changing:
 # Joining -----------------------------------------------------------------------------------------
 
 
-async def test_what_is_sent_after_a_join_is_received_and_before_it_not(net: Changing) -> None:
+async def test_what_is_sent_after_a_join_is_received_and_before_it_not(net: ChangingLan) -> None:
     more = net.second_group
     with on(net.a), nothing_left_over():
         async with open_mcast_receiver(net.group, PORT) as receiver:
@@ -117,7 +112,7 @@ async def test_sources_of_a_join_are_its_own(two_lans: TwoLans, family: Family) 
             ]
 
 
-async def test_several_tasks_join_and_leave_at_once(net: Changing) -> None:
+async def test_several_tasks_join_and_leave_at_once(net: ChangingLan) -> None:
     groups = [group_of(net.family, number) for number in range(10, 30)]
     chance = random.Random(0)
     with on(net.a), nothing_left_over():
@@ -146,7 +141,7 @@ async def test_several_tasks_join_and_leave_at_once(net: Changing) -> None:
 # Leaving -----------------------------------------------------------------------------------------
 
 
-async def test_what_waits_in_the_kernel_is_delivered_after_leaving(net: Changing) -> None:
+async def test_what_waits_in_the_kernel_is_delivered_after_leaving(net: ChangingLan) -> None:
     more = net.second_group
     with on(net.a):
         async with open_mcast_receiver([net.group, more], PORT) as receiver:
@@ -162,7 +157,7 @@ async def test_what_waits_in_the_kernel_is_delivered_after_leaving(net: Changing
             assert statistics.received == statistics.delivered == 22
 
 
-async def test_what_waits_in_the_queue_is_delivered_after_leaving(net: Changing) -> None:
+async def test_what_waits_in_the_queue_is_delivered_after_leaving(net: ChangingLan) -> None:
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT) as receiver:
             for number in range(20):
@@ -174,7 +169,7 @@ async def test_what_waits_in_the_queue_is_delivered_after_leaving(net: Changing)
             assert found == [b"%d" % number for number in range(20)]
 
 
-async def test_what_finds_no_room_on_leaving_is_counted(net: Changing) -> None:
+async def test_what_finds_no_room_on_leaving_is_counted(net: ChangingLan) -> None:
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT, max_buffered=5) as receiver:
             for number in range(20):
@@ -190,7 +185,7 @@ async def test_what_finds_no_room_on_leaving_is_counted(net: Changing) -> None:
             ]
 
 
-async def test_what_comes_while_groups_are_left_is_delivered_or_counted(net: Changing) -> None:
+async def test_what_comes_while_groups_are_left_is_delivered_or_counted(net: ChangingLan) -> None:
     groups = [group_of(net.family, number) for number in range(1, 41)]
     with on(net.a):
         async with open_mcast_receiver(groups, PORT, max_buffered=100) as receiver:
@@ -215,7 +210,7 @@ async def test_what_comes_while_groups_are_left_is_delivered_or_counted(net: Cha
             assert 0 < statistics.received <= sent
 
 
-async def test_leaving_on_one_interface_lasts_when_that_is_made_again(net: Changing) -> None:
+async def test_leaving_on_one_interface_lasts_when_that_is_made_again(net: ChangingLan) -> None:
     net.plug(number=11, name="eth1")
     with on(net.a):
         async with (
@@ -230,23 +225,23 @@ async def test_leaving_on_one_interface_lasts_when_that_is_made_again(net: Chang
                 assert states(receiver) == [(net.group, "eth0", "joined")]
             net.a.unplug("eth0")
             net.a.unplug("eth1")
-            await until(anywhere, "eth0 waiting")
-            await until(by_name, "eth0 waiting")
-            await until(by_address, f"{net.address(1)} waiting")
+            await until_memberships(anywhere, "eth0 waiting")
+            await until_memberships(by_name, "eth0 waiting")
+            await until_memberships(by_address, f"{net.address(1)} waiting")
             net.plug()
             net.plug(number=11, name="eth1")
             for receiver in (anywhere, by_name, by_address):
-                await until(receiver, "eth0 joined")
+                await until_memberships(receiver, "eth0 joined")
             assert await net.heard_by(anywhere, by_name, by_address) == [["eth0"]] * 3
             # It can be joined again, which then lasts like any other.
             await anywhere.join(net.group, interfaces="eth1")
             net.a.unplug("eth1")
-            await until(anywhere, "eth0 joined", "eth1 waiting")
+            await until_memberships(anywhere, "eth0 joined", "eth1 waiting")
             net.plug(number=11, name="eth1")
-            await until(anywhere, "eth0 joined", "eth1 joined")
+            await until_memberships(anywhere, "eth0 joined", "eth1 joined")
 
 
-async def test_what_is_waited_for_can_be_left(net: Changing) -> None:
+async def test_what_is_waited_for_can_be_left(net: ChangingLan) -> None:
     with on(net.a):
         async with open_mcast_receiver(
             net.group, PORT, interfaces=["eth0", "eth7", net.address(12)], allow_missing=True
@@ -267,14 +262,14 @@ async def test_what_is_waited_for_can_be_left(net: Changing) -> None:
 
 
 async def test_group_that_is_left_everywhere_is_not_joined_on_interfaces_that_come_later(
-    net: Changing,
+    net: ChangingLan,
 ) -> None:
     more = net.second_group
     with on(net.a):
         async with open_mcast_receiver([net.group, more], PORT) as receiver:
             await receiver.leave(net.group)
             net.plug(number=11, name="eth1")
-            await until(receiver, "eth0 joined", "eth1 joined")
+            await until_memberships(receiver, "eth0 joined", "eth1 joined")
             assert {group for group, _, _ in states(receiver)} == {more}
             await receiver.join(net.group)
             assert [name for group, name, _ in states(receiver) if group == net.group] == [
@@ -284,7 +279,7 @@ async def test_group_that_is_left_everywhere_is_not_joined_on_interfaces_that_co
 
 
 async def test_group_that_was_left_interface_by_interface_can_be_joined_anew(
-    net: Changing,
+    net: ChangingLan,
 ) -> None:
     with on(net.a):
         async with open_mcast_receiver(
@@ -297,13 +292,13 @@ async def test_group_that_was_left_interface_by_interface_can_be_joined_anew(
             assert len(receiver._memberships.requests) == 1
             # What comes later is up to the new one.
             net.plug(number=11, name="eth1")
-            await until(receiver, "eth0 joined", "eth1 joined")
+            await until_memberships(receiver, "eth0 joined", "eth1 joined")
             assert [item.excluded_sources for item in receiver.memberships] == [(), ()]
             assert await net.heard(receiver) == ["eth0", "eth1"]
 
 
 async def test_zone_narrows_what_is_left(lab: Lab) -> None:
-    net = Changing(lab, "ipv6")
+    net = ChangingLan(lab, "ipv6")
     net.plug()
     net.plug(number=11, name="eth1")
     other = "ff05::9"
@@ -314,16 +309,16 @@ async def test_zone_narrows_what_is_left(lab: Lab) -> None:
             await receiver.leave(f"{net.group}%{net.a.index('eth0')}")
             assert receiver.memberships == ()
             net.plug(number=12, name="eth2")
-            await until(receiver, "eth2 joined")
+            await until_memberships(receiver, "eth2 joined")
             assert states(receiver) == [(net.group, "eth2", "joined")]
     net.close()
 
 
-async def test_joining_and_leaving_again_and_again_adds_up_to_nothing(net: Changing) -> None:
+async def test_joining_and_leaving_again_and_again_adds_up_to_nothing(net: ChangingLan) -> None:
     more = net.second_group
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT) as receiver:
-            sockets = open_sockets()
+            sockets = open_socket_names()
             for _ in range(20):
                 await receiver.join(more)
                 await receiver.leave(more)
@@ -332,6 +327,6 @@ async def test_joining_and_leaving_again_and_again_adds_up_to_nothing(net: Chang
                 await receiver.leave(more, interfaces="eth0")
                 async with receiver.joined(more, interfaces=net.address(1)):
                     pass
-            assert open_sockets() == sockets
+            assert open_socket_names() == sockets
             (request,) = receiver._memberships.requests
             assert not request.left

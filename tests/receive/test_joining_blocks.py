@@ -12,9 +12,10 @@ import trio
 import trio.testing
 
 from tests.lab.machine import LabMachine, on
-from tests.support.following import Changing, nothing_left_over, open_sockets, states, until
+from tests.support.changing_lan import ChangingLan, states, until_memberships
+from tests.support.leftovers import nothing_left_over, open_socket_names
 from tests.support.traffic import PORT, group_of
-from tests.support.watching import ip
+from tests.support.watched_host import ip
 from trio_mcast import InterfaceNotFoundError, SocketSetupError, open_mcast_receiver
 from trio_mcast._host.current import host_variable
 from trio_mcast._host.protocols import McastSocket
@@ -25,7 +26,7 @@ if sys.platform != "linux":
 
 
 @pytest.fixture
-def net(net: Changing) -> Changing:
+def net(net: ChangingLan) -> ChangingLan:
     """The network of the fixture of that name, with the host plugged in."""
     net.plug()
     return net
@@ -34,7 +35,7 @@ def net(net: Changing) -> Changing:
 # `joined` ----------------------------------------------------------------------------------------
 
 
-async def test_joined_leaves_at_the_end_of_its_block(net: Changing) -> None:
+async def test_joined_leaves_at_the_end_of_its_block(net: ChangingLan) -> None:
     more = net.second_group
     with on(net.a), nothing_left_over():
         async with open_mcast_receiver(net.group, PORT) as receiver:
@@ -49,7 +50,7 @@ async def test_joined_leaves_at_the_end_of_its_block(net: Changing) -> None:
 
 
 async def test_joined_leaves_when_an_exception_leaves_the_block_which_comes_out_as_it_is(
-    net: Changing,
+    net: ChangingLan,
 ) -> None:
     raised = KeyError("from the body")
     with on(net.a):
@@ -61,7 +62,7 @@ async def test_joined_leaves_when_an_exception_leaves_the_block_which_comes_out_
             assert len(receiver.memberships) == 1
 
 
-async def test_joined_leaves_when_the_block_is_cancelled(net: Changing) -> None:
+async def test_joined_leaves_when_the_block_is_cancelled(net: ChangingLan) -> None:
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT) as receiver:
             with trio.CancelScope() as scope:
@@ -77,7 +78,7 @@ async def test_joined_leaves_when_the_block_is_cancelled(net: Changing) -> None:
             assert len(receiver.memberships) == 1
 
 
-async def test_joined_leaves_alone_what_was_left_before(net: Changing) -> None:
+async def test_joined_leaves_alone_what_was_left_before(net: ChangingLan) -> None:
     more, third = net.second_group, group_of(net.family, 3)
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT) as receiver:
@@ -89,7 +90,7 @@ async def test_joined_leaves_alone_what_was_left_before(net: Changing) -> None:
             assert await net.heard(receiver, more) == ["eth0"]
 
 
-async def test_closing_inside_joined_is_no_error(net: Changing) -> None:
+async def test_closing_inside_joined_is_no_error(net: ChangingLan) -> None:
     with on(net.a), nothing_left_over():
         async with open_mcast_receiver(net.group, PORT) as receiver:
             async with receiver.joined(net.second_group):
@@ -98,7 +99,7 @@ async def test_closing_inside_joined_is_no_error(net: Changing) -> None:
                 await receiver.join(net.second_group)
 
 
-async def test_what_joined_stood_in_the_way_of_is_joined_when_it_ends(net: Changing) -> None:
+async def test_what_joined_stood_in_the_way_of_is_joined_when_it_ends(net: ChangingLan) -> None:
     with on(net.a):
         async with open_mcast_receiver(
             net.group, PORT, interfaces=["eth0", "eth1"], allow_missing=True
@@ -107,19 +108,19 @@ async def test_what_joined_stood_in_the_way_of_is_joined_when_it_ends(net: Chang
             net.plug(number=11, name="eth1")
             # Before it has looked, so eth1 belongs to this block.
             async with receiver.joined(net.second_group, interfaces="eth1"):
-                await until(receiver, "eth0 waiting", "eth1 joined", "eth1 joined")
-            await until(receiver, "eth0 waiting", "eth1 joined")
+                await until_memberships(receiver, "eth0 waiting", "eth1 joined", "eth1 joined")
+            await until_memberships(receiver, "eth0 waiting", "eth1 joined")
             assert await net.heard(receiver) == ["eth1"]
 
 
 # Errors ------------------------------------------------------------------------------------------
 
 
-async def test_what_cannot_be_joined_or_left_is_an_error_that_names_it(net: Changing) -> None:
+async def test_what_cannot_be_joined_or_left_is_an_error_that_names_it(net: ChangingLan) -> None:
     other = {"ipv4": "ff05::1", "ipv6": "239.1.2.3"}[net.family]
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT, interfaces="eth0") as receiver:
-            before, sockets = receiver.memberships, open_sockets()
+            before, sockets = receiver.memberships, open_socket_names()
 
             async def refuses(
                 call: str, kind: type[Exception], match: str, *args: object, **kwargs: object
@@ -127,7 +128,7 @@ async def test_what_cannot_be_joined_or_left_is_an_error_that_names_it(net: Chan
                 with pytest.raises(kind, match=match):
                     await getattr(receiver, call)(*args, **kwargs)
                 assert receiver.memberships == before
-                assert open_sockets() == sockets
+                assert open_socket_names() == sockets
 
             group, more = net.group, net.second_group
             await refuses("join", ValueError, f"group {group} is joined on interface eth0", group)
@@ -156,7 +157,7 @@ async def test_what_cannot_be_joined_or_left_is_an_error_that_names_it(net: Chan
                 await receiver.leave(group, interfaces="eth0")
 
 
-async def test_after_closing_everything_is_a_closed_resource_error(net: Changing) -> None:
+async def test_after_closing_everything_is_a_closed_resource_error(net: ChangingLan) -> None:
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT) as receiver:
             await receiver.aclose()
@@ -193,7 +194,7 @@ class Refusing(LabMachine):
 
 
 @contextmanager
-def refusing(net: Changing) -> Iterator[Refusing]:
+def refusing(net: ChangingLan) -> Iterator[Refusing]:
     machine = Refusing(net.a)
     token = host_variable.set(machine)
     try:
@@ -202,55 +203,55 @@ def refusing(net: Changing) -> Iterator[Refusing]:
         host_variable.reset(token)
 
 
-def many(net: Changing, count: int = 100) -> Iterable[str]:
+def many(net: ChangingLan, count: int = 100) -> Iterable[str]:
     return [group_of(net.family, number) for number in range(100, 100 + count)]
 
 
 @pytest.mark.parametrize("refused", [1, 50, 100])
-async def test_join_that_is_refused_joins_nothing(net: Changing, refused: int) -> None:
+async def test_join_that_is_refused_joins_nothing(net: ChangingLan, refused: int) -> None:
     with refusing(net) as machine:
         async with open_mcast_receiver(net.group, PORT, interfaces="eth0") as receiver:
-            before, sockets = states(receiver), open_sockets()
+            before, sockets = states(receiver), open_socket_names()
             machine.opened, machine.refuses = 0, refused
             with pytest.raises(SocketSetupError, match="refused"):
                 await receiver.join(many(net))
             assert machine.opened == refused
-            assert (states(receiver), open_sockets()) == (before, sockets)
+            assert (states(receiver), open_socket_names()) == (before, sockets)
             machine.refuses = None
             await receiver.join(many(net))
             assert len(receiver.memberships) == 101
 
 
-async def test_join_that_runs_out_of_descriptors_joins_nothing(net: Changing) -> None:
+async def test_join_that_runs_out_of_descriptors_joins_nothing(net: ChangingLan) -> None:
     with refusing(net) as machine:
         machine.number = errno.EMFILE
         async with open_mcast_receiver(net.group, PORT) as receiver:
-            before, sockets = states(receiver), open_sockets()
+            before, sockets = states(receiver), open_socket_names()
             machine.opened, machine.refuses = 0, 70
             with pytest.raises(SocketSetupError):
                 await receiver.join(many(net), interfaces=["eth0", "lo"])
             assert machine.opened == 70
-            assert (states(receiver), open_sockets()) == (before, sockets)
+            assert (states(receiver), open_socket_names()) == (before, sockets)
 
 
-async def test_join_that_is_cancelled_joins_nothing(net: Changing) -> None:
+async def test_join_that_is_cancelled_joins_nothing(net: ChangingLan) -> None:
     with refusing(net) as machine:
         async with open_mcast_receiver(net.group, PORT, interfaces="eth0") as receiver:
-            before, sockets = states(receiver), open_sockets()
+            before, sockets = states(receiver), open_socket_names()
             for at in (1, 40):
                 with trio.CancelScope() as scope:
                     machine.opened, machine.at_socket = 0, (at, scope.cancel)
                     await receiver.join(many(net))
                 assert scope.cancelled_caught
                 assert at <= machine.opened < 100
-                assert (states(receiver), open_sockets()) == (before, sockets)
+                assert (states(receiver), open_socket_names()) == (before, sockets)
             with trio.CancelScope() as scope:
                 scope.cancel()
                 await receiver.leave(net.group)
             assert states(receiver) == before
 
 
-async def test_closing_ends_a_join_that_is_under_way(net: Changing) -> None:
+async def test_closing_ends_a_join_that_is_under_way(net: ChangingLan) -> None:
     with refusing(net) as machine, nothing_left_over():
         async with open_mcast_receiver(net.group, PORT, interfaces="eth0") as receiver:
 
@@ -265,7 +266,7 @@ async def test_closing_ends_a_join_that_is_under_way(net: Changing) -> None:
             assert 40 <= machine.opened < 100
 
 
-async def test_one_interface_that_refuses_a_join_does_not_stop_the_others(net: Changing) -> None:
+async def test_one_interface_that_refuses_a_join_does_not_stop_the_others(net: ChangingLan) -> None:
     net.plug(number=11, name="eth1")
     more = net.second_group
     with refusing(net) as machine:
@@ -273,11 +274,11 @@ async def test_one_interface_that_refuses_a_join_does_not_stop_the_others(net: C
             machine.opened, machine.refuses = 0, 2
             await receiver.join(more)
             assert states(receiver)[2:] == [(more, "eth0", "joined"), (more, "eth1", "failed")]
-            await until(receiver, *["eth0 joined", "eth1 joined"] * 2)
+            await until_memberships(receiver, *["eth0 joined", "eth1 joined"] * 2)
             assert await net.heard(receiver, more) == ["eth0", "eth1"]
 
 
-async def test_join_sees_interfaces_that_nobody_has_looked_at_yet(net: Changing) -> None:
+async def test_join_sees_interfaces_that_nobody_has_looked_at_yet(net: ChangingLan) -> None:
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT) as receiver:
             net.plug(number=11, name="eth1")
@@ -286,6 +287,6 @@ async def test_join_sees_interfaces_that_nobody_has_looked_at_yet(net: Changing)
                 "eth0",
                 "eth1",
             ]
-            await until(receiver, *["eth0 joined", "eth1 joined"] * 2)
+            await until_memberships(receiver, *["eth0 joined", "eth1 joined"] * 2)
             ip(net.a, "link set eth1 down")
-            await until(receiver, *["eth0 joined", "eth1 waiting"] * 2)
+            await until_memberships(receiver, *["eth0 joined", "eth1 waiting"] * 2)

@@ -11,18 +11,11 @@ import trio
 
 from tests.lab import Host, Lab
 from tests.lab.machine import on
-from tests.support.following import (
-    Changing,
-    exclusive_program,
-    nothing_left_over,
-    open_sockets,
-    states,
-    tasks,
-    until,
-    wait_for,
-)
+from tests.support.changing_lan import ChangingLan, exclusive_program, states, until_memberships
+from tests.support.leftovers import nothing_left_over, open_socket_names, settled_tasks
 from tests.support.traffic import PORT, await_payload, plain_socket, receive, with_prefix
-from tests.support.watching import ip
+from tests.support.waiting import wait_for
+from tests.support.watched_host import ip
 from trio_mcast import InterfaceNotFoundError, open_mcast_receiver
 
 if sys.platform != "linux":
@@ -34,7 +27,7 @@ if sys.platform != "linux":
 
 @pytest.mark.parametrize("by", ["name", "index", "address"])
 async def test_interface_that_is_named_before_it_exists_is_joined_when_it_comes(
-    net: Changing, by: str
+    net: ChangingLan, by: str
 ) -> None:
     # The first interface of a namespace besides lo gets the index 2.
     selectors: dict[str, str | int] = {"name": "eth0", "index": 2, "address": net.address(1)}
@@ -45,31 +38,33 @@ async def test_interface_that_is_named_before_it_exists_is_joined_when_it_comes(
         ) as receiver:
             assert states(receiver) == [(net.group, str(selector), "waiting")]
             assert list(receiver.interfaces) == []
-            without = await tasks()
+            without = await settled_tasks()
             net.plug()
-            await until(receiver, "eth0 joined")
+            await until_memberships(receiver, "eth0 joined")
             assert await net.heard(receiver) == ["eth0"]
             assert [item.name for item in receiver.interfaces] == ["eth0"]
-            assert await tasks() == without + 1
+            assert await settled_tasks() == without + 1
             net.a.unplug("eth0")
-            await until(receiver, f"{selector} waiting")
-            assert await tasks() == without
+            await until_memberships(receiver, f"{selector} waiting")
+            assert await settled_tasks() == without
 
 
-async def test_zone_that_is_named_before_it_exists_is_joined_when_it_comes(net6: Changing) -> None:
+async def test_zone_that_is_named_before_it_exists_is_joined_when_it_comes(
+    net6: ChangingLan,
+) -> None:
     with on(net6.a), nothing_left_over():
         async with open_mcast_receiver(
             [f"{net6.group}%eth0", "ff05::9%3"], PORT, allow_missing=True
         ) as receiver:
-            await until(receiver, "eth0 waiting", "3 waiting")
+            await until_memberships(receiver, "eth0 waiting", "3 waiting")
             net6.plug()
-            await until(receiver, "eth0 joined", "3 waiting")
+            await until_memberships(receiver, "eth0 joined", "3 waiting")
             assert await net6.heard(receiver) == ["eth0"]
             net6.a.plug("other0", net6.lan)
-            await until(receiver, "eth0 joined", "other0 joined")
+            await until_memberships(receiver, "eth0 joined", "other0 joined")
             assert await net6.heard(receiver, "ff05::9") == ["other0"]
             net6.a.unplug("other0")
-            await until(receiver, "eth0 joined", "3 waiting")
+            await until_memberships(receiver, "eth0 joined", "3 waiting")
 
 
 async def test_what_is_missing_is_an_error_unless_it_may_be_missing(lab: Lab) -> None:
@@ -82,7 +77,7 @@ async def test_what_is_missing_is_an_error_unless_it_may_be_missing(lab: Lab) ->
             assert receiver.memberships == ()
 
 
-async def test_what_can_never_be_joined_is_not_waited_for(net: Changing) -> None:
+async def test_what_can_never_be_joined_is_not_waited_for(net: ChangingLan) -> None:
     net.plug()
     v6 = "2001:db8::1"
     with on(net.a), nothing_left_over():
@@ -95,30 +90,30 @@ async def test_what_can_never_be_joined_is_not_waited_for(net: Changing) -> None
             assert [item.group for item in receiver.memberships] == ["239.1.2.3"]
 
 
-async def test_by_default_interfaces_are_joined_as_they_come_and_go(net: Changing) -> None:
+async def test_by_default_interfaces_are_joined_as_they_come_and_go(net: ChangingLan) -> None:
     with on(net.a), nothing_left_over():
         async with open_mcast_receiver(net.group, PORT, allow_missing=True) as receiver:
-            without = await tasks()
+            without = await settled_tasks()
             net.plug()
-            (first,) = await until(receiver, "eth0 joined")
+            (first,) = await until_memberships(receiver, "eth0 joined")
             assert await net.heard(receiver) == ["eth0"]
             net.plug(number=11, name="eth1")
-            await until(receiver, "eth0 joined", "eth1 joined")
+            await until_memberships(receiver, "eth0 joined", "eth1 joined")
             assert await net.heard(receiver) == ["eth0", "eth1"]
             net.a.unplug("eth0")
-            await until(receiver, "eth0 waiting", "eth1 joined")
+            await until_memberships(receiver, "eth0 waiting", "eth1 joined")
             assert [item.name for item in receiver.interfaces] == ["eth1"]
             assert await net.heard(receiver) == ["eth1"]
-            assert await tasks() == without + 1
+            assert await settled_tasks() == without + 1
             net.plug()
-            (again, _) = await until(receiver, "eth0 joined", "eth1 joined")
+            (again, _) = await until_memberships(receiver, "eth0 joined", "eth1 joined")
             assert again.interface.index != first.interface.index
             assert await net.heard(receiver) == ["eth0", "eth1"]
-            assert await tasks() == without + 2
+            assert await settled_tasks() == without + 2
 
 
 async def test_interface_that_is_made_again_before_anybody_looks_is_joined_again(
-    net: Changing,
+    net: ChangingLan,
 ) -> None:
     net.plug()
     with on(net.a), nothing_left_over():
@@ -132,40 +127,40 @@ async def test_interface_that_is_made_again_before_anybody_looks_is_joined_again
                 "the new interface",
             )
             assert before.interface.index != receiver.memberships[0].interface.index
-            await until(receiver, "eth0 joined")
+            await until_memberships(receiver, "eth0 joined")
             assert await net.heard(receiver) == ["eth0"]
 
 
 @pytest.mark.parametrize("interfaces", ["eth0", None])
 async def test_interface_that_is_down_is_waited_for_with_its_socket_open(
-    net: Changing, interfaces: str | None
+    net: ChangingLan, interfaces: str | None
 ) -> None:
     net.plug()
     with on(net.a), nothing_left_over():
         async with open_mcast_receiver(net.group, PORT, interfaces=interfaces) as receiver:
-            sockets = open_sockets()
+            sockets = open_socket_names()
             for _ in range(2):
                 net.a.down("eth0")
-                await until(receiver, "eth0 waiting")
+                await until_memberships(receiver, "eth0 waiting")
                 assert receiver.interfaces == ()
                 net.a.up("eth0")
-                await until(receiver, "eth0 joined")
+                await until_memberships(receiver, "eth0 joined")
                 assert await net.heard(receiver) == ["eth0"]
-            assert open_sockets() == sockets
+            assert open_socket_names() == sockets
 
 
-async def test_interface_that_is_down_when_it_is_named_is_waited_for(net: Changing) -> None:
+async def test_interface_that_is_down_when_it_is_named_is_waited_for(net: ChangingLan) -> None:
     net.plug()
     net.a.down("eth0")
     with on(net.a):
         async with open_mcast_receiver(net.group, PORT, interfaces="eth0") as receiver:
-            await until(receiver, "eth0 waiting")
+            await until_memberships(receiver, "eth0 waiting")
             net.a.up("eth0")
-            await until(receiver, "eth0 joined")
+            await until_memberships(receiver, "eth0 joined")
             assert await net.heard(receiver) == ["eth0"]
 
 
-async def test_rename_ends_a_membership_by_name_and_begins_one_by_default(net: Changing) -> None:
+async def test_rename_ends_a_membership_by_name_and_begins_one_by_default(net: ChangingLan) -> None:
     net.plug()
     with on(net.a), nothing_left_over():
         async with (
@@ -175,22 +170,22 @@ async def test_rename_ends_a_membership_by_name_and_begins_one_by_default(net: C
             open_mcast_receiver(net.group, PORT, interfaces="wan0", allow_missing=True) as by_new,
         ):
             ip(net.a, "link set eth0 down", "link set eth0 name wan0", "link set wan0 up")
-            await until(anywhere, "eth0 waiting", "wan0 joined")
-            await until(by_name, "eth0 waiting")
-            await until(by_index, "wan0 joined")
-            await until(by_new, "wan0 joined")
+            await until_memberships(anywhere, "eth0 waiting", "wan0 joined")
+            await until_memberships(by_name, "eth0 waiting")
+            await until_memberships(by_index, "wan0 joined")
+            await until_memberships(by_new, "wan0 joined")
             assert await net.heard_by(anywhere, by_index, by_new) == [["wan0"]] * 3
             ip(net.a, "link set wan0 down", "link set wan0 name eth0", "link set eth0 up")
-            await until(anywhere, "eth0 joined", "wan0 waiting")
-            await until(by_name, "eth0 joined")
-            await until(by_index, "eth0 joined")
-            await until(by_new, "wan0 waiting")
+            await until_memberships(anywhere, "eth0 joined", "wan0 waiting")
+            await until_memberships(by_name, "eth0 joined")
+            await until_memberships(by_index, "eth0 joined")
+            await until_memberships(by_new, "wan0 waiting")
             with pytest.raises(trio.WouldBlock):  # It was not there for the others, either.
                 by_name.receive_nowait()
             assert await net.heard_by(anywhere, by_name, by_index) == [["eth0"]] * 3
 
 
-async def test_interfaces_that_swap_their_names_are_both_joined(net: Changing) -> None:
+async def test_interfaces_that_swap_their_names_are_both_joined(net: ChangingLan) -> None:
     net.plug()
     net.plug(number=11, name="eth1")
     with on(net.a), nothing_left_over():
@@ -212,31 +207,31 @@ async def test_interfaces_that_swap_their_names_are_both_joined(net: Changing) -
                 ),
                 "the new names",
             )
-            await until(receiver, "eth0 joined", "eth1 joined")
+            await until_memberships(receiver, "eth0 joined", "eth1 joined")
             assert await net.heard(receiver) == ["eth0", "eth1"]
 
 
 async def test_interface_that_was_in_another_namespace_and_is_back_is_joined_again(
-    net: Changing,
+    net: ChangingLan,
 ) -> None:
     net.plug()
     elsewhere = net.lab.host("elsewhere")
     with on(net.a), nothing_left_over():
         async with open_mcast_receiver(net.group, PORT, interfaces="eth0") as receiver:
-            index, sockets = net.a.index("eth0"), open_sockets()
+            index, sockets = net.a.index("eth0"), open_socket_names()
             # No other task runs in between, and it comes back with its index.
             ip(net.a, f"link set eth0 netns {elsewhere.namespace.path}")
             ip(elsewhere, f"link set eth0 netns {net.a.namespace.path}")
             (address,) = with_prefix([net.address(1)])
             ip(net.a, "link set eth0 up", f"address add {address} dev eth0")
             assert net.a.index("eth0") == index
-            await wait_for(lambda: open_sockets() != sockets, "another socket")
-            await until(receiver, "eth0 joined")
+            await wait_for(lambda: open_socket_names() != sockets, "another socket")
+            await until_memberships(receiver, "eth0 joined")
             assert await net.heard(receiver) == ["eth0"]
 
 
 async def test_interface_that_is_elsewhere_for_a_while_is_joined_when_it_is_back(
-    net: Changing,
+    net: ChangingLan,
 ) -> None:
     net.plug()
     elsewhere = net.lab.host("elsewhere")
@@ -244,12 +239,12 @@ async def test_interface_that_is_elsewhere_for_a_while_is_joined_when_it_is_back
         async with open_mcast_receiver(net.group, PORT) as receiver:
             (was,) = receiver.memberships
             ip(net.a, f"link set eth0 netns {elsewhere.namespace.path}")
-            await until(receiver, "eth0 waiting")
+            await until_memberships(receiver, "eth0 waiting")
             ip(elsewhere, f"link set eth0 netns {net.a.namespace.path}")
             (address,) = with_prefix([net.address(1)])
             commands = [f"address add {address} broadcast + dev eth0"] if "." in address else []
             ip(net.a, "link set eth0 up", *commands)
-            (now,) = await until(receiver, "eth0 joined")
+            (now,) = await until_memberships(receiver, "eth0 joined")
             assert now.interface.index == was.interface.index
             assert await net.heard(receiver) == ["eth0"]
 
@@ -257,27 +252,29 @@ async def test_interface_that_is_elsewhere_for_a_while_is_joined_when_it_is_back
 # Logging -----------------------------------------------------------------------------------------
 
 
-async def test_each_change_is_logged_once(net4: Changing, caplog: pytest.LogCaptureFixture) -> None:
+async def test_each_change_is_logged_once(
+    net4: ChangingLan, caplog: pytest.LogCaptureFixture
+) -> None:
     net4.plug()
     group = f"group {net4.group} on interface"
     with on(net4.a), caplog.at_level(logging.INFO, "trio_mcast"):
         async with open_mcast_receiver(net4.group, PORT) as receiver:
             net4.a.down("eth0")
-            await until(receiver, "eth0 waiting")
+            await until_memberships(receiver, "eth0 waiting")
             net4.a.up("eth0")
-            await until(receiver, "eth0 joined")
+            await until_memberships(receiver, "eth0 joined")
             net4.a.address("eth0", add=["10.0.1.77/24"])
             net4.a.unplug("eth0")
-            await until(receiver, "eth0 waiting")
+            await until_memberships(receiver, "eth0 waiting")
             with exclusive_program(net4.a, net4.group, "lo"):
                 net4.plug()
-                (failed,) = await until(receiver, "eth0 failed")
+                (failed,) = await until_memberships(receiver, "eth0 failed")
                 # It is tried again and again meanwhile, and that is not told each time.
                 await wait_for(
                     lambda: next(iter(receiver._memberships.live.values())).backoff.attempts >= 3,
                     "three attempts",
                 )
-            await until(receiver, "eth0 joined")
+            await until_memberships(receiver, "eth0 joined")
     assert [(item.levelname, item.message) for item in caplog.records] == [
         ("INFO", f"{group} eth0 is waiting"),
         ("INFO", f"{group} eth0 is joined"),
@@ -290,83 +287,86 @@ async def test_each_change_is_logged_once(net4: Changing, caplog: pytest.LogCapt
 # Not following -----------------------------------------------------------------------------------
 
 
-async def test_without_following_memberships_stay_as_they_were_opened(net: Changing) -> None:
+async def test_without_following_memberships_stay_as_they_were_opened(net: ChangingLan) -> None:
     net.plug()
     with on(net.a), nothing_left_over():
         async with (
             open_mcast_receiver(net.group, PORT) as follower,
             open_mcast_receiver(net.group, PORT, follow_interfaces=False) as receiver,
         ):
-            before, sockets = receiver.memberships, open_sockets()
+            before, sockets = receiver.memberships, open_socket_names()
             net.plug(number=11, name="eth1")
-            await until(follower, "eth0 joined", "eth1 joined")
+            await until_memberships(follower, "eth0 joined", "eth1 joined")
             assert await net.heard(receiver) == ["eth0"]
             net.a.unplug("eth0")
-            await until(follower, "eth0 waiting", "eth1 joined")
+            await until_memberships(follower, "eth0 waiting", "eth1 joined")
             net.plug()
-            await until(follower, "eth0 joined", "eth1 joined")
+            await until_memberships(follower, "eth0 joined", "eth1 joined")
             net.sender.sendto(b"lost", (net.group, PORT))
             while (await receive(follower)).data != b"lost":
                 pass
             with pytest.raises(trio.WouldBlock):
                 receiver.receive_nowait()
             assert receiver.memberships == before
-            assert sockets - open_sockets() != set()  # Those of the other one.
+            assert sockets - open_socket_names() != set()  # Those of the other one.
 
 
 async def test_without_following_there_is_no_task_and_no_watcher(lab: Lab) -> None:
     host = lab.host("a")
     with on(host):
         async with open_mcast_receiver("239.1.2.3", PORT, interfaces="lo"):
-            following = await tasks(), len(open_sockets())
+            following = await settled_tasks(), len(open_socket_names())
         async with open_mcast_receiver("239.1.2.3", PORT, interfaces="lo", follow_interfaces=False):
-            assert (await tasks(), len(open_sockets())) == (following[0] - 1, following[1] - 1)
+            assert (await settled_tasks(), len(open_socket_names())) == (
+                following[0] - 1,
+                following[1] - 1,
+            )
 
 
 # Backpressure, unicast ---------------------------------------------------------------------------
 
 
-async def test_interface_that_goes_while_the_queue_is_full_loses_its_task(net: Changing) -> None:
+async def test_interface_that_goes_while_the_queue_is_full_loses_its_task(net: ChangingLan) -> None:
     net.plug()
     with on(net.a), nothing_left_over():
         async with open_mcast_receiver(net.group, PORT, max_buffered=3) as receiver:
-            with_it = await tasks()
+            with_it = await settled_tasks()
             for number in range(6):
                 net.sender.sendto(b"%d" % number, (net.group, PORT))
             await wait_for(lambda: receiver.statistics().waiting == 3, "a full queue")
             net.a.unplug("eth0")
-            await until(receiver, "eth0 waiting")
-            assert await tasks() == with_it - 1
+            await until_memberships(receiver, "eth0 waiting")
+            assert await settled_tasks() == with_it - 1
             statistics = receiver.statistics()
             assert (statistics.received, statistics.dropped_by_policy) == (6, 3)
             assert [(await receive(receiver)).data for _ in range(3)] == [b"0", b"1", b"2"]
             net.plug()
-            await until(receiver, "eth0 joined")
+            await until_memberships(receiver, "eth0 joined")
             assert await net.heard(receiver) == ["eth0"]
 
 
-async def test_unicast_to_one_address_goes_on_while_others_come_and_go(net: Changing) -> None:
+async def test_unicast_to_one_address_goes_on_while_others_come_and_go(net: ChangingLan) -> None:
     net.plug()
     with on(net.a), nothing_left_over():
         async with open_mcast_receiver(
             net.group, PORT, interfaces="eth0", accept_unicast=True
         ) as receiver:
-            sockets = open_sockets()
+            sockets = open_socket_names()
             (new,) = with_prefix([net.address(21)])
             net.a.address("eth0", add=[new])
-            await wait_for(lambda: len(open_sockets()) == len(sockets) + 1, "one more socket")
-            assert open_sockets() > sockets
+            await wait_for(lambda: len(open_socket_names()) == len(sockets) + 1, "one more socket")
+            assert open_socket_names() > sockets
             for number in (1, 21):
                 net.sender.sendto(b"%d" % number, (net.address(number), PORT))
                 datagram = await receive(receiver)
                 assert (datagram.group, datagram.data) == (None, b"%d" % number)
             net.a.address("eth0", remove=[new])
-            await wait_for(lambda: open_sockets() == sockets, "one socket less")
+            await wait_for(lambda: open_socket_names() == sockets, "one socket less")
             net.sender.sendto(b"still", (net.address(1), PORT))
             assert (await receive(receiver)).data == b"still"
 
 
-async def test_unicast_goes_on_while_it_is_refused_at_another_address(net: Changing) -> None:
+async def test_unicast_goes_on_while_it_is_refused_at_another_address(net: ChangingLan) -> None:
     net.plug()
     with on(net.a), nothing_left_over():
         async with open_mcast_receiver(
@@ -376,27 +376,29 @@ async def test_unicast_goes_on_while_it_is_refused_at_another_address(net: Chang
             net.a.address("eth0", add=[new])
             # No other task runs before.
             with exclusive_program(net.a, net.address(21), "eth0"):
-                _, failed = await until(receiver, "eth0 joined", "eth0 failed")
+                _, failed = await until_memberships(receiver, "eth0 joined", "eth0 failed")
                 assert failed.group is None
                 assert failed.error is not None
                 assert failed.error.errno == errno.EADDRINUSE
                 net.sender.sendto(b"old", (net.address(1), PORT))
                 assert (await receive(receiver)).data == b"old"
-            await until(receiver, "eth0 joined", "eth0 joined")
+            await until_memberships(receiver, "eth0 joined", "eth0 joined")
             net.sender.sendto(b"new", (net.address(21), PORT))
             assert (await receive(receiver)).data == b"new"
 
 
-async def test_another_program_keeps_its_port_while_memberships_come_and_go(net: Changing) -> None:
+async def test_another_program_keeps_its_port_while_memberships_come_and_go(
+    net: ChangingLan,
+) -> None:
     net.plug()
     host: Host = net.a
     with on(host), plain_socket(host, net.family, port=PORT) as program:
         async with open_mcast_receiver(net.group, PORT) as receiver:
             for _ in range(3):
                 host.unplug("eth0")
-                await until(receiver, "eth0 waiting")
+                await until_memberships(receiver, "eth0 waiting")
                 net.plug()
-                await until(receiver, "eth0 joined")
+                await until_memberships(receiver, "eth0 joined")
                 ip(net.b, "neigh flush dev eth0")  # The new interface has another link address.
                 net.sender.sendto(b"unicast", (net.address(1), PORT))
                 await_payload(program, b"unicast")

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tests.support.following import states
+from tests.support.changing_lan import states
 from trio_mcast import Interface, McastReceiver, SocketSetupError, open_mcast_receiver
 from trio_mcast._host.current import host_variable
 from trio_mcast._host.protocols import McastSocket

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.machine import ETH0, ETH1
+from tests.support.interfaces import ETH0, ETH1
 from trio_mcast import (
     Datagram,
     DatagramCounts,

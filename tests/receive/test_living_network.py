@@ -5,7 +5,6 @@ What happens is random, from a seed that the name of a failed test tells.
 
 from __future__ import annotations
 
-import os
 import random
 from contextlib import ExitStack
 
@@ -15,6 +14,7 @@ import trio
 from tests.lab import Host, Lab, Switch
 from tests.lab._polling import wait_until_async
 from tests.lab.machine import on
+from tests.support.leftovers import open_descriptors, tasks_now
 from tests.support.traffic import PORT, plain_sender
 from trio_mcast import McastReceiver, open_mcast_receiver
 
@@ -24,14 +24,6 @@ CHANGING = ["wild0", "wild1", "wild2"]
 
 # How soon after it is ready an interface has to receive.
 READY_SECONDS = 2.0
-
-
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def living() -> int:
-    return trio.lowlevel.current_statistics().tasks_living
 
 
 class Wild:
@@ -110,7 +102,7 @@ async def test_200_changes_lose_and_double_nothing_on_other_interfaces(lab: Lab,
     network = Wild(lab, seed)
     heard: Heard = {}
     sent = 0
-    before = open_descriptors(), living()
+    before = open_descriptors(), tasks_now()
     with ExitStack() as stack:
         senders = [
             (group, stack.enter_context(plain_sender(network.there, group, "eth0")))
@@ -168,7 +160,7 @@ async def test_200_changes_lose_and_double_nothing_on_other_interfaces(lab: Lab,
         assert numbers == sorted(set(numbers)), "some came twice, or in another order"
     assert statistics.received == sum(map(len, heard.values()))
     assert statistics.sockets_failed == 0
-    assert (open_descriptors(), living()) == before
+    assert (open_descriptors(), tasks_now()) == before
 
 
 @pytest.mark.parametrize("seed", [3])
@@ -177,7 +169,7 @@ async def test_closing_at_any_moment_leaves_nothing_open_and_raises_nothing(
 ) -> None:
     network = Wild(lab, seed)
     with plain_sender(network.there, GROUPS[0], "eth0") as sender, on(network.host):
-        before = open_descriptors(), living()
+        before = open_descriptors(), tasks_now()
         for number in range(40):
             network.change()
             with trio.move_on_after(network.random.uniform(0, 0.15)):
@@ -194,4 +186,4 @@ async def test_closing_at_any_moment_leaves_nothing_open_and_raises_nothing(
                     async with receiver.joined("239.1.2.4"):
                         await trio.sleep(network.random.uniform(0, 0.1))
                     nursery.cancel_scope.cancel()
-            assert (open_descriptors(), living()) == before
+            assert (open_descriptors(), tasks_now()) == before

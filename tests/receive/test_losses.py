@@ -19,12 +19,12 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.lab import Host, Lab
+from tests.lab import Host
 from tests.lab.fixtures import TwoLans
 from tests.lab.machine import on
-from tests.support.asking import answer_all, counted
-from tests.support.batches import loopback_host, numbered, send_unit
+from tests.support.askers import answer_all, counted
 from tests.support.floods import flood
+from tests.support.linux_sockets import numbered, send_unit
 from tests.support.traffic import BOTH, FAMILIES, PORT, Family, group_of, plain_sender
 from trio_mcast import (
     Datagram,
@@ -46,12 +46,6 @@ Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
 EVERY_POLICY = pytest.mark.parametrize("overflow", ["wait", "drop_oldest", "drop_newest"])
 
 GROUP = group_of("ipv4")
-
-
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with nothing but a loopback interface, which carries both families."""
-    return loopback_host(lab)
 
 
 def assert_consistent(statistics: ReceiverStatistics) -> None:

@@ -10,7 +10,7 @@ from trio.testing import (
     wait_all_tasks_blocked,
 )
 
-from tests.support.machine import ETH0, ETH1
+from tests.support.interfaces import ETH0, ETH1
 from tests.support.queues import (
     ENOUGH_FOR_CHANCE,
     SOURCE,

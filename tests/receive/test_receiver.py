@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.lab import Host, Lab
+from tests.lab import Host
 from tests.lab.machine import on
 from tests.support.traffic import plain_sender
 from trio_mcast import (
@@ -27,12 +27,6 @@ from trio_mcast import (
 )
 
 GROUP, PORT = "239.1.2.3", 5000
-
-
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with nothing but a loopback interface."""
-    return lab.host("a")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import random
 import struct
 import sys
@@ -21,8 +20,9 @@ import trio.testing
 from tests.lab import Host, Lab
 from tests.lab.fixtures import TwoLans
 from tests.lab.machine import on
-from tests.support.batches import loopback_host, numbered, open_sockets, read_until, send_unit
 from tests.support.floods import flood
+from tests.support.leftovers import open_descriptors
+from tests.support.linux_sockets import numbered, open_sockets, read_until, send_unit
 from tests.support.needs import require
 from tests.support.traffic import BOTH, PORT, group_of, plain_sender, receiver_on, sender_on
 from trio_mcast import (
@@ -48,12 +48,6 @@ import resource
 from trio_mcast._host.linux import buffers as _linux_buffers
 
 GROUP, QUIET = group_of("ipv4", 1), group_of("ipv4", 2)
-
-
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with nothing but a loopback interface, which carries both families."""
-    return loopback_host(lab)
 
 
 # Sources ---------------------------------------------------------------------------------------
@@ -297,10 +291,6 @@ def many_hosts(lab: Lab) -> tuple[Host, Host]:
         for number, host in enumerate(hosts, start=1):
             host.plug(f"eth{lan - 1}", switch, f"10.0.{lan}.{number}/24")
     return hosts
-
-
-def open_descriptors() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
 
 
 def tasks() -> list[str]:

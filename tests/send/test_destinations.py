@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.machine import ETH0, ETH1, MACHINE
+from tests.support.interfaces import ETH0, ETH1, MACHINE
 from trio_mcast import Endpoint, McastSenderSpec
 from trio_mcast._plan.sender import plan_sender
 from trio_mcast._platform.current import PLATFORMS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 import subprocess
-from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import trio.testing
 from tests.lab import Host, Lab, Switch
 from tests.lab.fixtures import TwoHosts, TwoLans
 from tests.lab.machine import on
-from tests.support.asking import GROUP, answer_all, counted, reply_to, wait_until_counted
+from tests.support.askers import GROUP, answer_all, counted, reply_to, wait_until_counted
 from tests.support.needs import needs_program
 from tests.support.traffic import (
     FAMILIES,
@@ -37,19 +36,6 @@ from trio_mcast import Datagram, DatagramReceiver, Endpoint, McastSender, open_m
 SO_BINDTODEVICE = 25  # Linux, where the lab is.
 # One for each way in which the sender's address is chosen.
 QUESTION_GROUPS = pytest.mark.parametrize("group", [GROUP, "ff05::123", "ff02::123"])
-
-
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with nothing but a loopback interface."""
-    return lab.host("a")
-
-
-@pytest.fixture
-async def asker(host: Host) -> AsyncIterator[McastSender]:
-    with on(host):
-        async with open_mcast_sender(GROUP, PORT, interfaces="lo", receive_replies=True) as sender:
-            yield sender
 
 
 # What is given ---------------------------------------------------------------------------------

@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from tests.lab import Host, Lab
+from tests.lab import Host
 from tests.lab.machine import on
-from tests.support.asking import GROUP, answer_all, counted, reply_to, wait_until_counted
+from tests.support.askers import GROUP, answer_all, counted, reply_to, wait_until_counted
 from tests.support.traffic import PORT, TIMEOUT_SECONDS
 from trio_mcast import Datagram, DatagramReceiver, McastSender, open_mcast_sender
 from trio_mcast._host.portable_socket import PosixSocket
 from trio_mcast._host.protocols import McastSocket
 from trio_mcast._plan.socket_spec import BindAddress
-
-
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with nothing but a loopback interface."""
-    return lab.host("a")
-
-
-@pytest.fixture
-async def asker(host: Host) -> AsyncIterator[McastSender]:
-    with on(host):
-        async with open_mcast_sender(GROUP, PORT, interfaces="lo", receive_replies=True) as sender:
-            yield sender
-
 
 # Counting and failing --------------------------------------------------------------------------
 

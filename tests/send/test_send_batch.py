@@ -20,10 +20,10 @@ import trio.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.lab import Host, Lab
+from tests.lab import Host
 from tests.lab.fixtures import TwoHosts
 from tests.lab.machine import on
-from tests.support.batches import loopback_host, open_sockets, read_all
+from tests.support.linux_sockets import open_sockets, read_all
 from tests.support.traffic import FAMILIES, PORT, Family, group_of, member, receiver_on, sender_on
 from trio_mcast import McastReceiver, SocketSetupError, open_mcast_receiver, open_mcast_sender
 
@@ -33,12 +33,6 @@ if sys.platform != "linux":
 from trio_mcast._host.linux import fast_path as _linux_io
 
 GROUP = group_of("ipv4")
-
-
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with nothing but a loopback interface, which carries both families."""
-    return loopback_host(lab)
 
 
 # How a call goes: it gets the function that carries it out, and the call's arguments.

@@ -27,12 +27,6 @@ from trio_mcast._plan.socket_spec import BindAddress
 GROUP, PORT = "239.1.2.3", 5000
 
 
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with nothing but a loopback interface."""
-    return lab.host("a")
-
-
 Call = Callable[[McastSender], Awaitable[object]]
 CALLS: dict[str, Call] = {
     "send": lambda sender: sender.send(b"x"),
@@ -154,8 +148,8 @@ async def test_a_link_local_destination_needs_a_zone_among_several_interfaces(
             assert sender.statistics().sent == 2
 
 
-async def test_a_refused_datagram_is_an_error_that_says_why(host: Host) -> None:
-    with on(host):
+async def test_a_refused_datagram_is_an_error_that_says_why(lab: Lab) -> None:
+    with on(lab.host("without a route")):
         async with open_mcast_sender("ff05::1", PORT, interfaces="lo") as sender:
             with pytest.raises(SocketSetupError, match="ip -6 route add local") as caught:
                 await sender.send(b"x")

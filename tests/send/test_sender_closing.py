@@ -13,12 +13,14 @@ import pytest
 import trio
 import trio.testing
 
-from tests.lab import Host, Lab
+from tests.lab import Host
 from tests.lab.fixtures import TwoHosts, TwoLans
 from tests.lab.machine import on
-from tests.support.changing import GROUPS, open_descriptors, plug_again, until, until_on
+from tests.support.leftovers import open_descriptors, tasks_now
+from tests.support.senders import GROUPS, plug_again, until_on
 from tests.support.traffic import PORT, TIMEOUT_SECONDS, refusals_in, sender_on
-from tests.support.watching import Machine
+from tests.support.waiting import until
+from tests.support.watched_host import Machine
 from trio_mcast import Endpoint, McastError, McastSender, SocketSetupError, open_mcast_sender
 from trio_mcast._host.portable_socket import PosixSocket
 from trio_mcast._host.protocols import InterfaceWatcher, McastSocket
@@ -27,12 +29,6 @@ from trio_mcast._platform.advice import explain_refusal
 from trio_mcast._send.outlets import Outlets
 
 GROUP = GROUPS[0]
-
-
-@pytest.fixture
-def host(lab: Lab) -> Host:
-    """A host with nothing but a loopback interface."""
-    return lab.host("a")
 
 
 def refused(number: int, step: str) -> SocketSetupError:
@@ -272,7 +268,7 @@ async def test_closing_at_any_moment_while_the_network_changes_leaves_nothing_be
     two_lans.a.run("ip", "route", "add", "239.0.0.0/8", "dev", "eth0")
     await trio.lowlevel.checkpoint()
     before = open_descriptors()
-    tasks = trio.lowlevel.current_statistics().tasks_living
+    tasks = tasks_now()
     closed = 0
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
@@ -285,7 +281,7 @@ async def test_closing_at_any_moment_while_the_network_changes_leaves_nothing_be
                     await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
     assert open_descriptors() == before, seed
-    assert trio.lowlevel.current_statistics().tasks_living == tasks, seed
+    assert tasks_now() == tasks, seed
 
 
 async def _send_for_a_while(

@@ -14,13 +14,12 @@ import trio.testing
 from tests.lab import Lab
 from tests.lab.fixtures import TwoHosts, TwoLans
 from tests.lab.machine import on
-from tests.support.changing import (
+from tests.support.senders import (
     GROUPS,
     listening,
-    own_address,
     plug_again,
     send_until_it_works,
-    until,
+    sending_address,
     until_on,
 )
 from tests.support.traffic import (
@@ -35,6 +34,7 @@ from tests.support.traffic import (
     refusals_in,
     sender_on,
 )
+from tests.support.waiting import until
 from trio_mcast import Endpoint, SocketSetupError, open_mcast_sender
 
 EVERY_GROUP = pytest.mark.parametrize("group", GROUPS)
@@ -95,7 +95,7 @@ async def test_interface_that_was_made_again_is_sent_on_from_the_same_port(
             (after,) = sender.interfaces
             assert (after.name, after.index) != (before.name, before.index)
             assert sender.local_endpoints[0].port == endpoint.port
-            assert sender.local_endpoints[0].host.partition("%")[0] == own_address(a, group)
+            assert sender.local_endpoints[0].host.partition("%")[0] == sending_address(a, group)
             assert _received(program) == (b"back", endpoint.port)
             await sender.send_batch([b"1", b"2"])
             assert [program.recv(100) for _ in range(2)] == [b"1", b"2"]

@@ -14,8 +14,8 @@ from trio.testing import wait_all_tasks_blocked
 from tests.lab import Host, Lab
 from tests.lab.fixtures import TwoHosts
 from tests.lab.machine import on
-from tests.support.changing import until
 from tests.support.traffic import PORT, TIMEOUT_SECONDS, plain_socket, receiver_on, sender_on
+from tests.support.waiting import until
 from trio_mcast import McastSender, open_mcast_sender
 from trio_mcast._host.portable_socket import PosixSocket
 from trio_mcast._plan.socket_spec import BindAddress

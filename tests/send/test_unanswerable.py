@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from tests.lab.fixtures import TwoHosts
-from tests.support.changing import until_on
-from tests.support.forging import forged, forger
+from tests.support.forged_frames import forged, forger
+from tests.support.senders import until_on
 from tests.support.traffic import (
     PORT,
     TIMEOUT_SECONDS,

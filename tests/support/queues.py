@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.support.machine import ETH0
+from tests.support.interfaces import ETH0
 from trio_mcast import Datagram, Endpoint
 from trio_mcast._receive.queue import DatagramQueue, Overflow
 

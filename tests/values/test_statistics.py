@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.machine import ETH0, ETH1
+from tests.support.interfaces import ETH0, ETH1
 from trio_mcast import DatagramCounts, MembershipStatistics, ReceiverStatistics
 from trio_mcast._host.protocols import Rejection
 from trio_mcast._values.statistics import add_up, fields_of

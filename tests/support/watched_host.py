@@ -1,18 +1,27 @@
-"""What the tests of watching interfaces share: a host whose interfaces change, and who follows."""
+"""A host whose interfaces change and are watched, and a follower of what is told of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
 import trio
 
-from tests.lab import Host
+from tests.lab import Host, Lab
 from tests.lab.machine import LabMachine
 from trio_mcast import Interface, InterfaceChange
 from trio_mcast._host.current import host_variable
 
 Changes = trio.abc.ReceiveChannel[InterfaceChange]
+
+
+@pytest.fixture
+def host(lab: Lab) -> Host:
+    """Give a host with lo, and with x0, which is down and has no address."""
+    host = lab.host("a")
+    ip(host, "link add x0 type bridge")
+    return host
 
 
 def ip(host: Host, *commands: str) -> None:
@@ -32,9 +41,9 @@ class Machine(LabMachine):
     def list_interfaces(self) -> list[Interface]:
         self.looks += 1
         self.before_look()
-        found = super().list_interfaces()
+        interfaces = super().list_interfaces()
         self.after_look()
-        return found
+        return interfaces
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -46,10 +55,10 @@ class Machine(LabMachine):
 
 
 class Follower:
-    """What somebody knows who was told the changes; fails if one does not fit what was before."""
+    """The interfaces as changes tell of them; fails if a change does not fit the ones before."""
 
     def __init__(self, known: list[Interface]) -> None:
-        self._known = {item.index: item for item in known}
+        self._known = {interface.index: interface for interface in known}
 
     @property
     def known(self) -> list[Interface]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.support.machine import MACHINE
+from tests.support.interfaces import MACHINE
 from trio_mcast import Interface
 from trio_mcast._plan.blocked import SourceRule
 from trio_mcast._plan.receiver import plan_request

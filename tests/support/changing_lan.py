@@ -1,16 +1,12 @@
-"""What the tests of receivers on changing machines share: a network, what is open, who hears."""
+"""A LAN on which the interfaces of a receiver's host come and go, and who hears what there."""
 
 from __future__ import annotations
 
 import itertools
-import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 
 import pytest
-import trio
-import trio.testing
 
 from tests.lab import Host, Lab
 from tests.lab._polling import wait_until_async
@@ -31,7 +27,7 @@ _numbers = itertools.count()
 State = tuple["str | None", str, str]
 
 
-class Changing:
+class ChangingLan:
     """Host ``a``, where interfaces come and go, and ``b``, which sends, on a switch ``lan``.
 
     The switch passes on everything: what arrives depends on ``a`` alone.
@@ -53,14 +49,14 @@ class Changing:
         (host or self.a).plug(name, self.lan, *with_prefix([self.address(number)]))
 
     async def heard(self, receiver: McastReceiver, group: str | None = None) -> list[str]:
-        """Send one datagram; the interfaces on which a receiver gets it."""
-        (found,) = await self.heard_by(receiver, group=group)
-        return found
+        """Send one datagram, and return the interfaces on which a receiver gets it."""
+        (interfaces,) = await self.heard_by(receiver, group=group)
+        return interfaces
 
     async def heard_by(
         self, *receivers: McastReceiver, group: str | None = None
     ) -> list[list[str]]:
-        """Send one datagram, then another one; the interfaces on which each gets the first.
+        """Send one datagram, then another, and return the interfaces on which each gets the first.
 
         All interfaces are on the switch, but for those whose names begin with "off".
         """
@@ -68,16 +64,16 @@ class Changing:
         first, last = (f"{next(_numbers)}".encode() for _ in range(2))
         for payload in (first, last):
             self.sender.sendto(payload, (group, PORT))
-        found = []
+        by_receiver = []
         for receiver in receivers:
             joined = {
-                item.interface.name
-                for item in receiver.memberships
-                if (item.group, item.state) == (group, "joined")
-                and not item.interface.name.startswith("off")
+                membership.interface.name
+                for membership in receiver.memberships
+                if (membership.group, membership.state) == (group, "joined")
+                and not membership.interface.name.startswith("off")
             }
-            found.append(await _heard_before(receiver, first, last, joined))
-        return found
+            by_receiver.append(await _heard_before(receiver, first, last, joined))
+        return by_receiver
 
     @property
     def second_group(self) -> str:
@@ -88,22 +84,22 @@ class Changing:
 
 
 @pytest.fixture(params=EACH_FAMILY)
-def net(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Changing]:
-    net = Changing(lab, request.param)
+def net(lab: Lab, request: pytest.FixtureRequest) -> Iterator[ChangingLan]:
+    net = ChangingLan(lab, request.param)
     yield net
     net.close()
 
 
 @pytest.fixture
-def net4(lab: Lab) -> Iterator[Changing]:
-    net = Changing(lab, "ipv4")
+def net4(lab: Lab) -> Iterator[ChangingLan]:
+    net = ChangingLan(lab, "ipv4")
     yield net
     net.close()
 
 
 @pytest.fixture
-def net6(lab: Lab) -> Iterator[Changing]:
-    net = Changing(lab, "ipv6")
+def net6(lab: Lab) -> Iterator[ChangingLan]:
+    net = ChangingLan(lab, "ipv6")
     yield net
     net.close()
 
@@ -111,75 +107,42 @@ def net6(lab: Lab) -> Iterator[Changing]:
 async def _heard_before(
     receiver: McastReceiver, first: bytes, last: bytes, joined: set[str]
 ) -> list[str]:
-    found = []
+    interfaces = []
     while joined:
         datagram = await receive(receiver)
         if datagram.data == last:
             joined.remove(datagram.interface.name)
         else:
             assert datagram.data == first, "a datagram of an earlier call: it was doubled"
-            found.append(datagram.interface.name)
-    return sorted(found)
+            interfaces.append(datagram.interface.name)
+    return sorted(interfaces)
 
 
 def states(receiver: McastReceiver) -> list[State]:
-    """Group, interface and state of each membership."""
-    return [(item.group, item.interface.name, item.state) for item in receiver.memberships]
+    """Return group, interface and state of each membership."""
+    return [
+        (membership.group, membership.interface.name, membership.state)
+        for membership in receiver.memberships
+    ]
 
 
-async def until(receiver: McastReceiver, *expected: str) -> tuple[Membership, ...]:
+async def until_memberships(receiver: McastReceiver, *expected: str) -> tuple[Membership, ...]:
     """Wait until the memberships are on interfaces and in states such as ``"eth0 joined"``."""
     return await wait_until_async(
         lambda: receiver.memberships,
-        lambda seen: [f"{item.interface.name} {item.state}" for item in seen] == list(expected),
+        lambda memberships: (
+            [f"{membership.interface.name} {membership.state}" for membership in memberships]
+            == list(expected)
+        ),
         f"the memberships {expected}",
     )
 
 
-def open_sockets() -> set[str]:
-    """What identifies the sockets of this process: one that was opened anew is another one."""
-    found = set()
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{number}")
-        except OSError:
-            continue  # The descriptor with which the directory was read.
-        if target.startswith("socket:"):
-            found.add(target)
-    return found
-
-
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def _living() -> int:
-    return trio.lowlevel.current_statistics().tasks_living
-
-
-async def tasks() -> int:
-    """How many tasks there are when all that has just begun is under way."""
-    await trio.testing.wait_all_tasks_blocked()
-    return _living()
-
-
-@contextmanager
-def nothing_left_over() -> Iterator[None]:
-    """No task and no file descriptor outlives the block."""
-    before = open_descriptors(), _living()
-    yield
-    assert (open_descriptors(), _living()) == before
-
-
 def exclusive_program(host: Host, group: str, interface: str, port: int = PORT) -> socket.socket:
-    """Another program that has the group's port and does not share it."""
+    """Open the socket of another program, which has the group's port and does not share it."""
     family = socket.AF_INET6 if ":" in group else socket.AF_INET
     with host.inside():
         sock = socket.socket(family, socket.SOCK_DGRAM)
         scope = (0, host.index(interface)) if ":" in group else ()
         sock.bind((group, port, *scope))
     return sock
-
-
-async def wait_for(look: Callable[[], bool], what: str) -> None:
-    await wait_until_async(look, bool, what)
