@@ -127,7 +127,7 @@ def new_host(network: VirtualNetwork) -> VirtualHost:
 
 @pytest.fixture
 async def on_virtual_host() -> AsyncIterator[VirtualHost]:
-    """A host with an interface, on which everything is opened for the length of a test."""
+    """Open everything in the test on a virtual host with an interface."""
     async with VirtualNetwork() as network:
         with new_host(network) as host:
             yield host
@@ -152,7 +152,7 @@ class Crash:
 
 
 def leaves(error: BaseException | None) -> list[BaseException]:
-    """The exceptions in a group, or in groups in it; one that is no group is alone."""
+    """Return the exceptions in a group, or in groups in it; one that is no group is alone."""
     if isinstance(error, BaseExceptionGroup):
         return [leaf for inner in error.exceptions for leaf in leaves(inner)]
     return [] if error is None else [error]

@@ -25,7 +25,7 @@ while True:
 
 @contextmanager
 def flood(host: Host, group: str, interface: str, wish: str) -> Iterator[None]:
-    """A process that floods the group from the host."""
+    """Run a process that floods the group from the host."""
     index = str(host.index(interface))
     with host.popen(sys.executable, "-c", FLOOD, group, str(PORT), index, wish) as process:
         assert process.stdout is not None

@@ -17,7 +17,7 @@ _UDP = 17
 
 @contextmanager
 def forger(host: Host, interface: str = "eth0") -> Iterator[socket.socket]:
-    """A socket that sends frames as they are."""
+    """Open a socket that sends frames as they are."""
     if sys.platform != "linux":
         raise NotImplementedError("the lab is for Linux only")
     with host.inside():
@@ -28,7 +28,7 @@ def forger(host: Host, interface: str = "eth0") -> Iterator[socket.socket]:
 
 
 def forged(source: str, source_port: int, group: str, port: int, data: bytes) -> bytes:
-    """An Ethernet frame with a UDP datagram to a group, from wherever it is to seem to come."""
+    """Make an Ethernet frame with a UDP datagram to a group, from whichever source."""
     sender, receiver = ip_address(source), ip_address(group)
     udp = struct.pack("!HHHH", source_port, port, 8 + len(data), 0) + data
     pseudo = sender.packed + receiver.packed + struct.pack("!II", len(udp), _UDP)
@@ -43,7 +43,7 @@ def forged(source: str, source_port: int, group: str, port: int, data: bytes) ->
 
 
 def _ethernet(group: IPv4Address | IPv6Address, kind: int) -> bytes:
-    """The header of a frame to a group (RFC 1112 and RFC 2464)."""
+    """Make the header of a frame to a group (RFC 1112 and RFC 2464)."""
     if group.version == 6:
         to = b"\x33\x33" + group.packed[-4:]
     else:
@@ -52,7 +52,7 @@ def _ethernet(group: IPv4Address | IPv6Address, kind: int) -> bytes:
 
 
 def _checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071)."""
+    """Return the Internet checksum (RFC 1071)."""
     data += bytes(len(data) % 2)
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:

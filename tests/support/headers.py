@@ -1,4 +1,4 @@
-"""What the systems' own headers say, beside the tables of the package."""
+"""The values of the systems' own headers, beside the tables of the package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINUX_32_TARGETS = ("x86-linux-gnu", "arm-linux-gnueabihf")
 
 
 def _read_headers() -> dict[str, dict[str, dict[str, int]]]:
-    """By platform or target, then by kind ("constants", "sizeof", "offsets"): what headers say."""
+    """Read the values by platform or target, then by kind: "constants", "sizeof", "offsets"."""
     table: dict[str, Any] = json.loads((DATA / "platform-abi.json").read_text())
     more: dict[str, Any] = json.loads((DATA / "platform-abi-more.json").read_text())
     headers: dict[str, dict[str, dict[str, int]]] = {}

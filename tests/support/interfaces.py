@@ -1,4 +1,4 @@
-"""A machine to plan for: made-up interfaces, the same for every test that needs some."""
+"""Made-up interfaces, and a machine that has them all: what tests plan for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For tests of pollers: what to do about a socket that cannot be read."""
+"""Pollers whose sockets are all expected to be readable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from trio_mcast._host.protocols import Host, McastSocket
 
 
 def open_poller(host: Host) -> PassPoller:
-    """Open a poller on a host, whose sockets are not expected to fail."""
+    """Open a poller on a host, where a socket that cannot be read fails the test."""
     poller = host.open_poller(unexpected_failure)
     assert isinstance(poller, PassPoller)
     return poller

@@ -25,7 +25,7 @@ Take: TypeAlias = Callable[[DatagramQueue], Awaitable[list[int]]]
 
 @asynccontextmanager
 async def tasks(clock: MockClock) -> AsyncIterator[trio.Nursery]:
-    """A nursery that fails, instead of hanging, where every task waits for ever."""
+    """Open a nursery that fails, instead of hanging, where every task waits for ever."""
     assert clock.autojump_threshold == 0
     with trio.fail_after(1):
         async with trio.open_nursery() as nursery:
@@ -37,13 +37,13 @@ def numbered(numbers: Iterable[int]) -> list[Datagram]:
 
 
 def numbers_of(datagrams: Iterable[Datagram]) -> list[int]:
-    return [int(item.data) for item in datagrams]
+    return [int(datagram.data) for datagram in datagrams]
 
 
 def filled(
     count: int, max_buffered: int = 1_000, batch: int = 10, overflow: Overflow = "wait"
 ) -> DatagramQueue:
-    """A queue with datagrams 0, 1, 2, ... in lists of ``batch``."""
+    """Return a queue with datagrams 0, 1, 2, ... in lists of ``batch``."""
     queue = DatagramQueue(max_buffered, overflow=overflow)
     for start in range(0, count, batch):
         queue.put(numbered(range(start, min(start + batch, count))))
@@ -60,11 +60,11 @@ async def take_batch(queue: DatagramQueue) -> list[int]:
 
 
 def numbers_in(queue: DatagramQueue) -> list[int]:
-    """What waits in it; what it counts fits."""
-    found = numbers_of(queue.waiting_datagrams())
-    assert len(found) == queue.waiting
+    """Return the numbers that wait in the queue, whose counts have to fit."""
+    numbers = numbers_of(queue.waiting_datagrams())
+    assert len(numbers) == queue.waiting
     assert queue.received == queue.delivered + queue.waiting + queue.dropped.total()
-    return found
+    return numbers
 
 
 EITHER_WAY = pytest.mark.parametrize("take", [take_one, take_batch])

@@ -1,4 +1,4 @@
-"""Requests and rules to plan with, the same for every test that needs some."""
+"""Requests and source rules to plan with, and the plans of a request."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def plans_of(
     return list(plan_request(request, rules, interfaces, platform, strict=strict))
 
 
-def subsets(items: Iterable[Any]) -> st.SearchStrategy[list[Any]]:
-    return st.lists(st.sampled_from(list(items)), unique_by=str)
+def subsets(elements: Iterable[Any]) -> st.SearchStrategy[list[Any]]:
+    return st.lists(st.sampled_from(list(elements)), unique_by=str)
 
 
 RULES = st.lists(

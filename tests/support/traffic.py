@@ -1,7 +1,7 @@
 """Traffic in the lab: receivers and senders on its hosts, and plain sockets as other programs.
 
-How a test shows that something is *not* delivered: another program on the same host, which did ask
-for it, gets it; then markers are sent, which must be delivered, and nothing came before them.
+To show that something is *not* delivered, a test does two things. Another program on the same host,
+which did ask for it, gets it. Then markers are sent, which are delivered, with nothing before them.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def group_of(family: Family, number: int = 1) -> str:
 
 
 def address_of(family: Family, host_number: int, lan: int = 1) -> str:
-    """The address that the lab's fixtures give to the first or second host on a LAN."""
+    """Return the address that the lab's fixtures give to the first or second host on a LAN."""
     if family == "ipv4":
         return f"10.0.{lan}.{host_number}"
     return f"fd00:{lan}::{host_number:x}"
 
 
 def with_prefix(addresses: Iterable[str]) -> list[str]:
-    return [f"{item}/64" if ":" in item else f"{item}/24" for item in addresses]
+    return [f"{address}/64" if ":" in address else f"{address}/24" for address in addresses]
 
 
 def family_of(address: str) -> Family:
@@ -79,7 +79,7 @@ async def receiver_on(
     port: int = PORT,
     **options: Any,
 ) -> AsyncIterator[McastReceiver]:
-    """A receiver on a host, about whose memberships the switches know already."""
+    """Open a receiver on a host, about whose memberships the switches know already."""
     with on(host):
         async with open_mcast_receiver(groups, port, **options) as receiver:
             for membership in receiver.memberships:
@@ -92,7 +92,7 @@ async def receiver_on(
 async def sender_on(
     host: Host, groups: str | Iterable[str], **options: Any
 ) -> AsyncIterator[McastSender]:
-    """A sender on a host."""
+    """Open a sender on a host."""
     with on(host):
         async with open_mcast_sender(groups, PORT, **options) as sender:
             yield sender
@@ -112,30 +112,32 @@ async def _announced(switch: Switch | None, host: Host, membership: Membership) 
     if switch is None or (membership.group or "224.0.0.").startswith("224.0.0."):
         return
 
-    def satisfies(item: Subscription) -> bool:
-        return (item.group, item.host, item.interface) == (
+    def satisfies(subscription: Subscription) -> bool:
+        return (subscription.group, subscription.host, subscription.interface) == (
             membership.group,
             host.name,
             membership.interface.name,
-        ) and (item.filter_mode == "exclude" or set(membership.sources) <= item.sources)
+        ) and (
+            subscription.filter_mode == "exclude" or set(membership.sources) <= subscription.sources
+        )
 
-    await switch.wait_for_async(lambda seen: any(map(satisfies, seen)))
+    await switch.wait_for_async(lambda subscriptions: any(map(satisfies, subscriptions)))
 
 
 async def delivered(
     receiver: McastReceiver, marking: McastSender, *, port: int = PORT
 ) -> list[Datagram]:
-    """What the receiver gives before the markers that are now sent to each of its groups.
+    """Return what the receiver gives before the markers that are now sent to its groups.
 
     Markers that were sent for other receivers are left out.
     """
     marker = MARKER + b"%d" % next(_marker_numbers)
     missing = {
-        (item.group, item.interface.name)
-        for item in receiver.memberships
-        if item.group is not None and item.state == "joined"
+        (membership.group, membership.interface.name)
+        for membership in receiver.memberships
+        if membership.group is not None and membership.state == "joined"
     }
-    found = []
+    datagrams = []
     for group in dict.fromkeys(group for group, _ in missing):
         await marking.send(marker, to=(group, port))
     while missing:
@@ -143,20 +145,22 @@ async def delivered(
         if datagram.data == marker:
             missing.remove((str(datagram.group), datagram.interface.name))
         elif not datagram.data.startswith(MARKER):
-            found.append(datagram)
-    return found
+            datagrams.append(datagram)
+    return datagrams
 
 
 def places(datagrams: Iterable[Datagram]) -> list[tuple[str, str, bytes]]:
-    """Group, interface and payload of each, in an order in which they can be compared."""
-    return sorted((str(item.group), item.interface.name, item.data) for item in datagrams)
+    """Return group, interface and payload of each, in an order in which they can be compared."""
+    return sorted(
+        (str(datagram.group), datagram.interface.name, datagram.data) for datagram in datagrams
+    )
 
 
 def refusals_in(error: BaseException) -> list[SocketSetupError]:
-    """What is in the group that is raised where nothing could be sent anywhere."""
+    """Return what is in the group that is raised where nothing could be sent anywhere."""
     assert type(error).__name__ == "ExceptionGroup"
     refusals: list[SocketSetupError] = getattr(error, "exceptions", None) or []
-    assert all(isinstance(item, SocketSetupError) for item in refusals)
+    assert all(isinstance(refusal, SocketSetupError) for refusal in refusals)
     return list(refusals)
 
 
@@ -169,7 +173,7 @@ async def receive(receiver: McastReceiver) -> Datagram:
 
 
 def plain_socket(host: Host, family: Family, address: str = "", port: int = 0) -> socket.socket:
-    """A UDP socket that shares its port, bound to the wildcard address unless told otherwise."""
+    """Open a UDP socket that shares its port, bound to the wildcard address by default."""
     number = socket.AF_INET6 if family == "ipv6" else socket.AF_INET
     with host.inside():
         sock = socket.socket(number, socket.SOCK_DGRAM)
@@ -182,7 +186,7 @@ def plain_socket(host: Host, family: Family, address: str = "", port: int = 0) -
 
 
 def member(host: Host, group: str, *interfaces: str) -> socket.socket:
-    """Another program that has joined the group, without filter, in the usual naive way."""
+    """Open the socket of another program, which has joined the group in the usual naive way."""
     sock = plain_socket(host, family_of(group), port=PORT)
     packed = ipaddress.ip_address(group).packed
     for interface in interfaces:
@@ -197,7 +201,7 @@ def member(host: Host, group: str, *interfaces: str) -> socket.socket:
 
 
 def plain_sender(host: Host, group: str, interface: str, address: str = "") -> socket.socket:
-    """Another program that sends to groups on an interface."""
+    """Open the socket of another program, which sends to groups on an interface."""
     sock = plain_socket(host, family_of(group), address)
     index = host.index(interface)
     if family_of(group) == "ipv6":

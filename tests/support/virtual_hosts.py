@@ -1,4 +1,7 @@
-"""Handwritten plans, as a program would make them that knows nothing of this library's planner."""
+"""Virtual hosts on a LAN, and sockets on them by handwritten plans.
+
+Such a plan is one that a program would make which knows nothing of this library's planner.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +43,11 @@ class Lan:
     b: VirtualHost
 
     def events(self, what: str, where: str | None = None) -> list[str]:
-        """The payloads, else the destinations, of the events of one kind."""
+        """Return the payloads, else the destinations, of the events of one kind."""
         return [
-            str(item.destination) if item.data is None else item.data.decode()
-            for item in self.network.trace
-            if item.what == what and where in (None, item.where)
+            str(event.destination) if event.data is None else event.data.decode()
+            for event in self.network.trace
+            if event.what == what and where in (None, event.where)
         ]
 
 
@@ -52,7 +55,7 @@ class Lan:
 async def two_on_lan(
     platform: str = "linux", *, seed: int = 0, **settings: object
 ) -> AsyncIterator[Lan]:
-    """A network with Linux host a and, on the platform asked for, host b."""
+    """Open a network with Linux host a and, on the platform asked for, host b."""
     async with VirtualNetwork(seed=seed) as network:
         lan = network.switch("lan", **settings)  # type: ignore[arg-type]  # As the test says.
         a = network.host("a")
@@ -84,11 +87,13 @@ def group_option(
 def joining(host: VirtualHost, index: int, group: str, *sources: str) -> list[SocketOption]:
     if not sources:
         return [group_option(host, "MCAST_JOIN_GROUP", index, group)]
-    return [group_option(host, "MCAST_JOIN_SOURCE_GROUP", index, group, item) for item in sources]
+    return [
+        group_option(host, "MCAST_JOIN_SOURCE_GROUP", index, group, source) for source in sources
+    ]
 
 
 def blocking(host: VirtualHost, index: int, group: str, *sources: str) -> list[SocketOption]:
-    return [group_option(host, "MCAST_BLOCK_SOURCE", index, group, item) for item in sources]
+    return [group_option(host, "MCAST_BLOCK_SOURCE", index, group, source) for source in sources]
 
 
 def open_plain(
@@ -100,34 +105,34 @@ def open_plain(
     scope_id: int = 0,
     interface: str | None = None,
 ) -> McastSocket:
-    """Open a handwritten plan. Only what is said is set, besides what shares the port."""
+    """Open a handwritten plan: nothing is set but what the test says and what shares the port."""
     address = ip_address(bind)
     family = family_of(address)
-    found: list[SocketOption] = []
+    plan: list[SocketOption] = []
     if shared:
-        found += [option(host, symbol, 1, family) for symbol in host.platform.port_sharing]
-    for item in options:
-        found += [item] if isinstance(item, SocketOption) else list(item)
+        plan += [option(host, symbol, 1, family) for symbol in host.platform.port_sharing]
+    for one_or_some in options:
+        plan += [one_or_some] if isinstance(one_or_some, SocketOption) else list(one_or_some)
     if not host.platform.joins_before_bind:
-        found = [attrs.evolve(item, after_bind=item.symbol.startswith("MCAST_")) for item in found]
-    interfaces = host.list_interfaces()
-    where = next((item for item in interfaces if item.name == (interface or "eth0")), interfaces[0])
+        plan = [attrs.evolve(each, after_bind=each.symbol.startswith("MCAST_")) for each in plan]
+    by_name = {each.name: each for each in host.list_interfaces()}
+    where = by_name.get(interface or "eth0", next(iter(by_name.values())))
     where_bound = bind_address(address, port, scope_id)
-    return host.open_socket(SocketSpec(family, where, None, (), where_bound, tuple(found)))
+    return host.open_socket(SocketSpec(family, where, None, (), where_bound, tuple(plan)))
 
 
 def send_from(host: VirtualHost, group: str, data: bytes, *, interface: str = "eth0") -> None:
     """Send one datagram from an address of an interface, with ttl 1."""
     family = family_of(ip_address(group))
-    here = next(item for item in host.list_interfaces() if item.name == interface)
-    out = layout.multicast_interface(host.platform, family, here.index)
-    sender = open_plain(host, str(here.addresses(family)[0]), out, port=0)
-    sender.send(data, bind_address(ip_address(group), PORT, here.index))
+    (outgoing,) = (each for each in host.list_interfaces() if each.name == interface)
+    out = layout.multicast_interface(host.platform, family, outgoing.index)
+    sender = open_plain(host, str(outgoing.addresses(family)[0]), out, port=0)
+    sender.send(data, bind_address(ip_address(group), PORT, outgoing.index))
     sender.close()
 
 
 def payloads(socket: McastSocket) -> list[bytes]:
-    return [item.data for item in socket.receive(1000)]
+    return [datagram.data for datagram in socket.receive(1000)]
 
 
 @asynccontextmanager
@@ -149,11 +154,11 @@ async def sending(
 
 
 async def drain(receiver: DatagramReceiver) -> list[Datagram]:
-    """All that a receiver has, once everything that has arrived is read."""
+    """Return all that a receiver has, once everything that has arrived is read."""
     await trio.testing.wait_all_tasks_blocked()
-    found = []
+    datagrams = []
     try:
         while True:
-            found.append(receiver.receive_nowait())
+            datagrams.append(receiver.receive_nowait())
     except trio.WouldBlock:
-        return found
+        return datagrams
