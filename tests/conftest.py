@@ -1,4 +1,4 @@
-"""Makes the lab's fixtures, and hosts to open things on, known to every test; looks what each needs."""
+"""Makes the lab's fixtures and other hosts known to every test, and looks at what each needs."""
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
-
-import pytest
 
 from tests.lab import Host
 from tests.lab.fixtures import TwoHosts
@@ -22,9 +19,6 @@ from tests.support.traffic import (
     plain_sender,
 )
 from trio_mcast import Datagram
-
-if sys.platform != "linux":
-    pytest.skip("the fast path is for Linux only", allow_module_level=True)
 
 
 def test_rejected_sources_are_counted_exactly_in_batches_and_units(

@@ -6,7 +6,6 @@ import errno
 import os
 import random
 import socket
-import sys
 
 import pytest
 import trio
@@ -17,10 +16,6 @@ from tests.lab.machine import on
 from tests.support.leftovers import open_descriptors, tasks_now
 from tests.support.watched_host import Follower, Machine, ip, summary, take
 from trio_mcast import InterfaceChange, SocketSetupError, list_interfaces, watch_interfaces
-
-if sys.platform != "linux":
-    pytest.skip("the lab is for Linux only", allow_module_level=True)
-
 
 # Cancelling, sharing, closing -------------------------------------------------------------------
 

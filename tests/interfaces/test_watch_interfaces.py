@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import sys
 from contextlib import closing
 from ipaddress import IPv4Interface, IPv6Interface
 from itertools import pairwise
@@ -21,10 +20,6 @@ from tests.support.watched_host import Follower, Machine, ip, summary, take
 from trio_mcast import InterfaceChange, list_interfaces, watch_interfaces
 from trio_mcast._host.current import host_variable
 from trio_mcast._host.protocols import InterfaceWatcher
-
-if sys.platform != "linux":
-    pytest.skip("the lab is for Linux only", allow_module_level=True)
-
 
 # What is told -----------------------------------------------------------------------------------
 

@@ -29,9 +29,6 @@ from tests.support.traffic import (
 )
 from trio_mcast import Datagram
 
-if sys.platform != "linux":
-    pytest.skip("the lab is for Linux only", allow_module_level=True)
-
 pytestmark = pytest.mark.once
 
 PEERS = Path(__file__).parent

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterable
 from functools import partial
 
@@ -29,9 +28,6 @@ from tests.support.traffic import (
 )
 from tests.support.waiting import wait_for
 from trio_mcast import open_mcast_receiver
-
-if sys.platform != "linux":
-    pytest.skip("the lab is for Linux only", allow_module_level=True)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -20,9 +19,6 @@ from trio_mcast import InterfaceNotFoundError, SocketSetupError, open_mcast_rece
 from trio_mcast._host.current import host_variable
 from trio_mcast._host.protocols import McastSocket
 from trio_mcast._plan.socket_spec import SocketSpec
-
-if sys.platform != "linux":
-    pytest.skip("the lab is for Linux only", allow_module_level=True)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import sys
 
 import pytest
 import trio
@@ -17,10 +16,6 @@ from tests.support.traffic import PORT, await_payload, plain_socket, receive, wi
 from tests.support.waiting import wait_for
 from tests.support.watched_host import ip
 from trio_mcast import InterfaceNotFoundError, open_mcast_receiver
-
-if sys.platform != "linux":
-    pytest.skip("the lab is for Linux only", allow_module_level=True)
-
 
 # Coming, going, coming back ----------------------------------------------------------------------
 

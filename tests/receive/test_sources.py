@@ -35,10 +35,6 @@ from tests.support.traffic import (
 )
 from trio_mcast import AmbiguousInterfaceError, Endpoint, default_interface, open_mcast_receiver
 
-if sys.platform != "linux":
-    pytest.skip("the lab is for Linux only", allow_module_level=True)
-
-
 # --- Source filters --------------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -19,9 +18,6 @@ from tests.support.waiting import until
 from trio_mcast import McastSender, open_mcast_sender
 from trio_mcast._host.portable_socket import PosixSocket
 from trio_mcast._plan.socket_spec import BindAddress
-
-if sys.platform != "linux":
-    pytest.skip("the lab is for Linux only", allow_module_level=True)
 
 GROUP = "239.1.2.3"
 TASKS = 4
