@@ -30,7 +30,7 @@ from trio_mcast import McastReceiver, SocketSetupError, open_mcast_receiver, ope
 if sys.platform != "linux":
     pytest.skip("the fast path is for Linux only", allow_module_level=True)
 
-from trio_mcast._host.linux import fast_path as _linux_io
+from trio_mcast._host.linux import sending
 
 GROUP = group_of("ipv4")
 
@@ -77,8 +77,8 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     kernel = Kernel()
     for name in ("sendto", "sendmsg"):
         monkeypatch.setattr(socket.socket, name, kernel.watched(name, getattr(socket.socket, name)))
-    assert _linux_io._sendmmsg is not None
-    monkeypatch.setattr(_linux_io, "_sendmmsg", kernel.watched("sendmmsg", _linux_io._sendmmsg))
+    assert sending._sendmmsg is not None
+    monkeypatch.setattr(sending, "_sendmmsg", kernel.watched("sendmmsg", sending._sendmmsg))
     return kernel
 
 

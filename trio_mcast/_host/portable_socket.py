@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -30,9 +29,6 @@ READ_BYTES: Final = 65_536
 # bytes) and packet information (20 bytes), each with its header and padding: 120 bytes on Linux.
 # FreeBSD has no segment size, but the two parts of its packet information take 96 bytes: 152.
 CONTROL_BYTES: Final = 192
-
-# SO_MEMINFO (linux/sock_diag.h): nine u32, of which the last is the count of drops.
-_MEMINFO_LAYOUT: Final = struct.Struct("=9I")
 
 
 class PosixSocket:
@@ -187,16 +183,7 @@ class PosixSocket:
                 raise
 
     def dropped(self) -> int | None:
-        numbers = self._platform.constants
-        if "SO_MEMINFO" not in numbers:
-            return None
-        try:
-            raw = self._sock.getsockopt(
-                numbers["SOL_SOCKET"], numbers["SO_MEMINFO"], _MEMINFO_LAYOUT.size
-            )
-        except OSError:
-            return None  # Linux before 4.12 does not have it; and counting must not stop a close.
-        return int(_MEMINFO_LAYOUT.unpack(raw)[8])
+        return None  # Only Linux tells.
 
     def close(self) -> None:
         if self._sock.fileno() >= 0:

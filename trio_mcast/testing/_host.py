@@ -17,11 +17,11 @@ from .._platform.model import Platform
 from .._values.addresses import Endpoint, Group, IPAddress, is_link_scoped, parse_address
 from .._values.interface import Interface
 from ._core import Core
-from ._frames import Frame, Packet, Query, Report, SourceFilter, is_all_hosts, multicast_scope
+from ._frames import Frame, Packet, Query, Report, SourceFilter, is_all_hosts
 from ._input import Input, record_packet
 from ._interface import AddressWithPrefix, VirtualInterface, parse_interface_address
 from ._kernel import KernelSocket
-from ._output import Output
+from ._output import Output, leaves_host
 from ._poller import VirtualPoller, VirtualWatcher
 from ._router import connect
 from ._rules import RULES
@@ -334,7 +334,7 @@ class VirtualHost:
         joined = self._input.takes_in(interface, packet)
         if (loops or interface.is_loopback) and joined:
             self._input.receive_group(interface, packet, looped=not interface.is_loopback)
-        if self._leaves(packet, loops=loops, joined=joined):
+        if leaves_host(packet, self._platform.name, loops=loops, joined=joined):
             interface.transmit(packet)
 
     def _home_of(self, packet: Packet, loopback: VirtualInterface) -> VirtualInterface:
@@ -348,19 +348,6 @@ class VirtualHost:
         interfaces = self._interfaces.values()
         owners = (interface for interface in interfaces if interface.has(packet.destination))
         return next(owners, loopback)
-
-    def _leaves(self, packet: Packet, *, loops: bool, joined: bool) -> bool:
-        """Tell whether a group's datagram leaves the host: not with interface scope or ttl 0.
-
-        Linux looks at the ttl only where the host delivers to itself: ip_mc_output, which a route
-        to a group that was not joined does not use, and ip6_finish_output2. So ttl 0 does leave a
-        host that has not joined the group (measured).
-        """
-        if packet.family == "ipv6" and multicast_scope(packet.destination) <= 1:
-            return False
-        if packet.ttl or self._platform.name != "linux":
-            return packet.ttl > 0
-        return not joined or (packet.family == "ipv6" and not loops)
 
     def _record_refusal(
         self, socket: VirtualSocket, data: bytes, address: BindAddress, error: OSError

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Sequence
 
 from .._plan.socket_spec import BindAddress
+from .._platform.model import PlatformName
 from .._values.addresses import IPAddress, family_of, is_link_scoped, parse_address, without_zone
 from ._frames import Packet, multicast_scope
 from ._interface import VirtualInterface
@@ -186,3 +187,17 @@ class Output:
             for interface in self._interfaces[1:]
             for address in interface.value.ipv4_addresses
         )
+
+
+def leaves_host(packet: Packet, platform: PlatformName, *, loops: bool, joined: bool) -> bool:
+    """Tell whether a group's datagram leaves the host: not with interface scope or ttl 0.
+
+    Linux looks at the ttl only where the host delivers to itself: ip_mc_output, which a route to a
+    group that was not joined does not use, and ip6_finish_output2. So ttl 0 does leave a host that
+    has not joined the group (measured).
+    """
+    if packet.family == "ipv6" and multicast_scope(packet.destination) <= 1:
+        return False
+    if packet.ttl or platform != "linux":
+        return packet.ttl > 0
+    return not joined or (packet.family == "ipv6" and not loops)

@@ -41,6 +41,10 @@ IOVEC: Final = struct.Struct("=QQ")
 NAME_BYTES: Final = 28
 
 
+# The errors with which an old kernel, or a seccomp filter, refuses a system call.
+CALL_REFUSED: Final = frozenset({errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP})
+
+
 def libc_function(name: str) -> ctypes._NamedFuncPointer | None:
     """Return a function of the C library; `None` if it is not there, or on a 32-bit system."""
     if struct.calcsize("P") != 8:

@@ -1,4 +1,4 @@
-"""The fast path on Linux: recvmmsg, UDP_GRO, UDP_SEGMENT and sendmmsg, through ctypes.
+"""Reading one socket fast on Linux: recvmmsg through ctypes, and UDP_GRO.
 
 Decision: what makes reading fast
 =================================
@@ -20,48 +20,42 @@ The kernel's own work per datagram is some 1,000 ns; what Python adds has to be 
 * Setting up for a batch makes the first read cost more (4.7 us against 1.8 us for ``recvmsg``), so
   a socket that has been quiet is read by one ``recvmsg`` first.
 
-Many sockets that have one datagram each are read together (`read_many`).
+Many sockets that have one datagram each are read together (`read_many`). Sending is in `sending`.
 
 Where recvmmsg is refused (an old kernel, a seccomp filter) the portable path takes over.
 """
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import math
 import mmap
-import os
 import socket
-import struct
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ..._plan.socket_spec import BindAddress, SocketSpec
+from ..._plan.socket_spec import SocketSpec
 from ..._platform.control import NOTHING, Arrival, split_control
 from ..._platform.model import Platform
 from ..._platform.options import SocketOption
-from ..._values.addresses import MAX_DATAGRAM_BYTES, Endpoint, encode_sockaddr, parse_address
+from ..._values.addresses import Endpoint
 from ..._values.datagram import Datagram, make_datagram
-from ..portable_socket import CONTROL_BYTES, READ_BYTES, PosixSocket
+from ..portable_socket import CONTROL_BYTES, READ_BYTES
 from ..protocols import Rejection
 
 if not TYPE_CHECKING or sys.platform == "linux":
     from .buffers import (
         BATCH,
-        IOVEC,
-        MMSGHDR,
-        NAME_BYTES,
+        CALL_REFUSED,
         READS_BATCHES,
         SLOT_BYTES,
-        address_of,
-        libc_function,
         thread_buffers,
         unit_layout,
     )
+    from .drops import read_drops
+    from .sending import SendingSocket
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
@@ -83,26 +77,10 @@ _SLOTS_FOR_LARGE: Final = 16
 # 30 us, so a socket that is read in one pass after the other is busy.
 QUIET_SECONDS: Final = 100e-6
 
-# Datagrams per sendmmsg. Past 64 nothing more is gained (measured).
-_SENT_TOGETHER: Final = 64
-
-# Limits of UDP_SEGMENT, measured on 6.18: segments per call, and bytes in all.
-_MAX_SEGMENTS: Final = 128
-
-# What UDP_SEGMENT gives where the interface, the route or the kernel cannot do it. EMSGSIZE and
-# EINVAL concern the one call only, such as after a change of MTU.
-_SEGMENT_REFUSED: Final = frozenset({errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT})
-_SEGMENT_UNFIT: Final = frozenset({errno.EMSGSIZE, errno.EINVAL})
-
 # So many are looked at together, whether they are alike: that costs less than to look at two.
 _MANY_ALIKE: Final = 2
 
 _REJECTIONS: Final = frozenset(Rejection)
-
-_CALL_REFUSED: Final = frozenset({errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP})
-
-
-_sendmmsg: Final = libc_function("sendmmsg")
 
 
 class Counts(Protocol):
@@ -115,22 +93,18 @@ class Counts(Protocol):
         """Do that, and count for them no longer."""
 
 
-class LinuxSocket(PosixSocket):
+class LinuxSocket(SendingSocket):
     """A `McastSocket` on Linux."""
 
     __slots__ = (
         "_buffers",
         "_constants",
-        "_largest_segment",
         "_last_read",
         "_per_read",
         "_reads_batches",
         "_received",
         "_received_bytes",
-        "_sends_batches",
-        "_sends_segments",
         "_slots",
-        "name_bytes",
         "number",
         "together",
     )
@@ -142,13 +116,8 @@ class LinuxSocket(PosixSocket):
         self.together: Counts | None = None
         super().__init__(sock, spec, platform, applied)
         self.number = sock.fileno()
-        self.name_bytes = 16 if spec.family == "ipv4" else 28
         self._buffers = thread_buffers()
         self._reads_batches = READS_BATCHES
-        self._sends_batches = _sendmmsg is not None
-        self._sends_segments = True
-        headers = 28 if spec.family == "ipv4" else 48  # IP and UDP
-        self._largest_segment = spec.interface.mtu - headers
         self._last_read = -math.inf
         self._constants = (spec.group, spec.interface, None, None)
         # How many datagrams each of those that were read last had in it: more than one for units.
@@ -245,7 +214,7 @@ class LinuxSocket(PosixSocket):
             try:
                 count = self._buffers.read(self.number, wanted, self.name_bytes)
             except OSError as error:
-                if error.errno not in _CALL_REFUSED:
+                if error.errno not in CALL_REFUSED:
                     raise
                 self._reads_batches = False
                 super()._read_into(batch, max_datagrams)
@@ -377,75 +346,11 @@ class LinuxSocket(PosixSocket):
         self._extend(batch, parts, repeat(source), constants)
         self.count(len(parts), end - start)
 
+    def dropped(self) -> int | None:
+        return read_drops(self._sock, self._platform)
+
     def close(self) -> None:
         if self.together is not None:
             self.together.part()
         super().close()
         self.number = -1
-
-    # Sending
-
-    def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
-        if self._sends_segments:
-            run = self._run(datagrams, start)
-            if len(run) > 1:
-                try:
-                    return self._send_segments(run, address)
-                except OSError as error:
-                    if error.errno in _SEGMENT_REFUSED:
-                        self._sends_segments = False
-                    elif error.errno not in _SEGMENT_UNFIT:
-                        raise
-        if self._sends_batches and len(datagrams) - start > 1:
-            try:
-                return self._send_several(datagrams[start : start + _SENT_TOGETHER], address)
-            except OSError as error:
-                if error.errno not in _CALL_REFUSED - {errno.EPERM, errno.EACCES}:
-                    raise
-                self._sends_batches = False
-        return super().send_batch(datagrams, start, address)
-
-    def _run(self, datagrams: Sequence[bytes], start: int) -> Sequence[bytes]:
-        """Those from here on that go as one unit: of one size, the last may be shorter."""
-        size = len(datagrams[start])
-        limit = 1
-        if 0 < size <= self._largest_segment:
-            limit = min(_MAX_SEGMENTS, MAX_DATAGRAM_BYTES // size)
-        run = datagrams[start : start + limit]
-        sizes = list(map(len, run))
-        if sizes.count(size) == len(sizes):
-            return run
-        count = next(number for number, item in enumerate(sizes) if item != size)
-        return run[: count + 1 if 0 < sizes[count] < size else count]
-
-    def _send_segments(self, run: Sequence[bytes], address: BindAddress) -> int:
-        numbers = self._platform.constants
-        control = (numbers["IPPROTO_UDP"], numbers["UDP_SEGMENT"], struct.pack("=H", len(run[0])))
-        self._sock.sendmsg([b"".join(run)], [control], 0, address)
-        return len(run)
-
-    def _send_several(self, run: Sequence[bytes], address: BindAddress) -> int:
-        """Several datagrams in one call; how many of them went out, at least one."""
-        assert _sendmmsg is not None
-        count = len(run)
-        name = ctypes.create_string_buffer(self._encoded(address), NAME_BYTES)
-        data = ctypes.create_string_buffer(b"".join(run))
-        vectors, headers = bytearray(count * IOVEC.size), bytearray(count * MMSGHDR.size)
-        position, vector = ctypes.addressof(data), address_of(vectors)
-        name_at = ctypes.addressof(name)
-        for slot, payload in enumerate(run):
-            IOVEC.pack_into(vectors, slot * IOVEC.size, position, len(payload))
-            header = (name_at, self.name_bytes, vector + slot * IOVEC.size, 1, 0, 0, 0, 0)
-            MMSGHDR.pack_into(headers, slot * MMSGHDR.size, *header)
-            position += len(payload)
-        sent: int = _sendmmsg(self._sock.fileno(), address_of(headers), count, socket.MSG_DONTWAIT)
-        if sent < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        return sent
-
-    def _encoded(self, address: BindAddress) -> bytes:
-        scope_id = address[3] if len(address) == 4 else 0
-        return encode_sockaddr(
-            self._platform.sockaddr, parse_address(address[0], "address"), address[1], scope_id
-        )
