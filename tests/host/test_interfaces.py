@@ -26,7 +26,7 @@ from trio_mcast import (
 if sys.platform != "linux":
     pytest.skip("what Linux says of its interfaces", allow_module_level=True)
 
-from trio_mcast._host.linux import interfaces as _linux_interfaces
+from trio_mcast._host.linux import interfaces, netlink
 
 
 def interfaces_by_ip_command(host: Host) -> list[Interface]:
@@ -89,7 +89,7 @@ def test_interface_renamed_while_they_are_read_is_whole(
     host = lab.host("a")
     host.plug("old0", lab.switch("lan"), "10.0.0.1/24", link_local=False)
     questions: list[int] = []
-    dump = _linux_interfaces._dump
+    dump = netlink.dump
 
     def rename_after_links(query: socket.socket, question: int) -> tuple[list[bytes], bool]:
         answer = dump(query, question)
@@ -98,7 +98,7 @@ def test_interface_renamed_while_they_are_read_is_whole(
         questions.append(question)
         return answer
 
-    monkeypatch.setattr(_linux_interfaces, "_dump", rename_after_links)
+    monkeypatch.setattr(interfaces, "dump", rename_after_links)
     with on(host):
         listed = {item.name: item.addresses("ipv4") for item in list_interfaces()}
     assert len(questions) == 2
@@ -111,7 +111,7 @@ def test_interfaces_are_read_again_if_they_changed_meanwhile(
 ) -> None:
     host = lab.host("a")
     questions: list[int] = []
-    dump = _linux_interfaces._dump
+    dump = netlink.dump
 
     def change_after_links(query: socket.socket, question: int) -> tuple[list[bytes], bool]:
         messages, whole = dump(query, question)
@@ -121,7 +121,7 @@ def test_interfaces_are_read_again_if_they_changed_meanwhile(
             whole = False  # The kernel says so where the list takes more than one message.
         return messages, whole
 
-    monkeypatch.setattr(_linux_interfaces, "_dump", change_after_links)
+    monkeypatch.setattr(interfaces, "dump", change_after_links)
     with on(host):
         assert [item.name for item in list_interfaces()] == ["lo", "late0"]
 
@@ -149,16 +149,16 @@ DONE = message(3, bytes(4))
 def test_dump_tells_the_messages_and_whether_they_fit_together() -> None:
     first, other, second = message(16, b"abcd"), message(99, b"1234"), message(20, b"efgh")
     answers: Any = Answering(first + other, second, DONE)
-    assert _linux_interfaces._dump(answers, 18) == ([b"abcd", b"efgh"], True)
+    assert netlink.dump(answers, 18) == ([b"abcd", b"efgh"], True)
     changed: Any = Answering(message(16, b"abcd", flags=0x10) + DONE)
-    assert _linux_interfaces._dump(changed, 18) == ([b"abcd"], False)
+    assert netlink.dump(changed, 18) == ([b"abcd"], False)
 
 
 @pytest.mark.parametrize("kind", [2, 3])
 def test_dump_that_is_refused_is_an_error(kind: int) -> None:
     refused: Any = Answering(message(16, b"abcd"), message(kind, struct.pack("=i", -errno.EPERM)))
     with pytest.raises(PermissionError):
-        _linux_interfaces._dump(refused, 18)
+        netlink.dump(refused, 18)
 
 
 def test_find_interfaces_takes_what_opening_takes(two_lans: TwoLans) -> None:

@@ -213,35 +213,30 @@ SETTABLE: list[tuple[Family, str, int]] = [
 if sys.platform == "linux":
 
     def test_structures_of_the_fast_path_and_of_netlink_are_those_of_the_header() -> None:
-        from trio_mcast._host.linux import buffers as _linux_buffers
-        from trio_mcast._host.linux import interfaces as _linux_interfaces
-        from trio_mcast._host.linux import routes as _routes
-        from trio_mcast._platform import control as _control
+        from trio_mcast._host.linux import buffers, netlink
+        from trio_mcast._platform import control
 
         sizes, offsets = HEADERS["linux"]["sizeof"], HEADERS["linux"]["offsets"]
         members = ["name", "namelen", "iov", "iovlen", "control", "controllen", "flags"]
         places = [offsets[f"msghdr.msg_{member}"] for member in members]
         # Every member in turn, and nothing else, is what changes in the bytes.
         headers = [[int(n == slot) for n in range(8)] for slot in range(8)]
-        packed = [_linux_buffers.MMSGHDR.pack(*header) for header in headers]
+        packed = [buffers.MMSGHDR.pack(*header) for header in headers]
         assert [raw.index(1) for raw in packed] == [*places, offsets["mmsghdr.msg_len"]]
-        assert _linux_buffers.MMSGHDR.size == sizes["mmsghdr"]
-        assert _linux_buffers.IOVEC.size == sizes["iovec"]
+        assert buffers.MMSGHDR.size == sizes["mmsghdr"]
+        assert buffers.IOVEC.size == sizes["iovec"]
         # The kernel writes these three; they are read and compared in words.
         for place, raw in (
-            (_linux_buffers.NAME_LENGTH, packed[1]),
-            (_linux_buffers.LENGTH, packed[7]),
+            (buffers.NAME_LENGTH, packed[1]),
+            (buffers.LENGTH, packed[7]),
         ):
             assert memoryview(raw + raw).cast("I")[place].tolist() == [1, 1]
-        lengths = memoryview(packed[5] * 2).cast("Q")[_linux_buffers.CONTROL_LENGTH]
+        lengths = memoryview(packed[5] * 2).cast("Q")[buffers.CONTROL_LENGTH]
         assert lengths.tolist() == [1, 1]
-        assert sizes["sockaddr_in6"] == _linux_buffers.NAME_BYTES
-        assert _control._CMSGHDR.size == sizes["cmsghdr"]
-        layouts = [_routes._HEADER, _routes._ROUTE, _routes._ATTRIBUTE]
-        names = ["nlmsghdr", "rtmsg", "rtattr"]
-        listing = _linux_interfaces
-        layouts += [listing._HEADER, listing._LINK, listing._ADDRESS, listing._ATTRIBUTE]
-        names += ["nlmsghdr", "ifinfomsg", "ifaddrmsg", "rtattr"]
+        assert sizes["sockaddr_in6"] == buffers.NAME_BYTES
+        assert control._CMSGHDR.size == sizes["cmsghdr"]
+        layouts = [netlink.HEADER, netlink.ROUTE, netlink.ATTRIBUTE, netlink.LINK, netlink.ADDRESS]
+        names = ["nlmsghdr", "rtmsg", "rtattr", "ifinfomsg", "ifaddrmsg"]
         assert [item.size for item in layouts] == [sizes[name] for name in names]
 
     def _udp_socket(family: Family) -> socket.socket:

@@ -15,37 +15,31 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import sys
-from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import TYPE_CHECKING, Final
 
 from ..._values.interface import Interface
 
+if not TYPE_CHECKING or sys.platform == "linux":
+    from .netlink import (
+        ADDRESS,
+        LINK,
+        RTM_GETADDR,
+        RTM_GETLINK,
+        dump,
+        open_netlink,
+        read_attributes,
+    )
+
 assert not TYPE_CHECKING or sys.platform == "linux"
 
-# linux/netlink.h
-_HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port
-_ATTRIBUTE: Final = struct.Struct("=HH")  # length, type
-_NLM_F_REQUEST: Final = 0x1
-_NLM_F_DUMP: Final = 0x300
-_NLM_F_DUMP_INTR: Final = 0x10
-_NLMSG_ERROR: Final = 2
-_NLMSG_DONE: Final = 3
-# linux/rtnetlink.h
-_RTM_NEWLINK: Final = 16
-_RTM_GETLINK: Final = 18
-_RTM_NEWADDR: Final = 20
-_RTM_GETADDR: Final = 22
-# linux/if_link.h: struct ifinfomsg is family, hardware type, index, flags, changed flags.
-_LINK: Final = struct.Struct("=BxHiII")
+# linux/if_link.h
 _IFLA_ADDRESS: Final = 1
 _IFLA_IFNAME: Final = 3
 _IFLA_MTU: Final = 4
 _OF_LINKS: Final = frozenset({_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU})
-# linux/if_addr.h: struct ifaddrmsg is family, prefix length, flags, scope, index.
-_ADDRESS: Final = struct.Struct("=BBBBI")
+# linux/if_addr.h
 _IFA_ADDRESS: Final = 1
 _IFA_LOCAL: Final = 2  # Where there is one, IFA_ADDRESS is the other end's.
 _OF_ADDRESSES: Final = frozenset({_IFA_ADDRESS, _IFA_LOCAL})
@@ -55,10 +49,8 @@ _IFF_LOOPBACK: Final = 0x8
 _IFF_MULTICAST: Final = 0x1000
 _ARPHRD_ETHER: Final = 1
 
-# The kernel fills answers of up to 32 KiB, when there is room for that (netlink_recvmsg).
-_ANSWER_BYTES: Final = 65_536
 # The kernel tells when something changed while it listed. Then it is asked again; the bound is for
-# a machine on which something always does. It is arbitrary.
+# a machine on which something always changes. It is arbitrary.
 _ATTEMPTS: Final = 3
 
 
@@ -68,17 +60,17 @@ def read_linux_interfaces() -> list[Interface]:
     Raises:
         OSError: The system refuses to tell.
     """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as query:
+    with open_netlink() as query:
         for _ in range(_ATTEMPTS):
-            links, links_whole = _dump(query, _RTM_GETLINK)
-            addresses, addresses_whole = _dump(query, _RTM_GETADDR)
+            links, links_whole = dump(query, RTM_GETLINK)
+            addresses, addresses_whole = dump(query, RTM_GETADDR)
             if links_whole and addresses_whole:
                 break
     ipv4: dict[int, list[IPv4Interface]] = {}
     ipv6: dict[int, list[IPv6Interface]] = {}
     for message in addresses:
-        family, prefix, _flags, _scope, index = _ADDRESS.unpack_from(message)
-        attributes = _attributes(message, _ADDRESS.size, _OF_ADDRESSES)
+        family, prefix, _flags, _scope, index = ADDRESS.unpack_from(message)
+        attributes = read_attributes(message, ADDRESS.size, _OF_ADDRESSES)
         packed = attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS)
         if packed is not None and family == socket.AF_INET:
             ipv4.setdefault(index, []).append(IPv4Interface((packed, prefix)))
@@ -93,8 +85,8 @@ def _interface(
     ipv4: dict[int, list[IPv4Interface]],
     ipv6: dict[int, list[IPv6Interface]],
 ) -> Interface:
-    _family, hardware, index, flags, _changed = _LINK.unpack_from(message)
-    attributes = _attributes(message, _LINK.size, _OF_LINKS)
+    _family, hardware, index, flags, _changed = LINK.unpack_from(message)
+    attributes = read_attributes(message, LINK.size, _OF_LINKS)
     name = os.fsdecode(attributes[_IFLA_IFNAME].partition(b"\0")[0])
     link_address = attributes.get(_IFLA_ADDRESS) if hardware == _ARPHRD_ETHER else None
     return Interface(
@@ -109,49 +101,3 @@ def _interface(
         is_loopback=bool(flags & _IFF_LOOPBACK),
         is_multicast=bool(flags & _IFF_MULTICAST),
     )
-
-
-def _dump(query: socket.socket, question: int) -> tuple[list[bytes], bool]:
-    """Ask for a list; return its messages without headers, and whether nothing changed meanwhile.
-
-    Raises:
-        OSError: It is refused.
-    """
-    # With a struct rtgenmsg, which is the family, 0 for any, and three bytes of padding.
-    size = _HEADER.size + 4
-    query.send(_HEADER.pack(size, question, _NLM_F_REQUEST | _NLM_F_DUMP, 1, 0) + bytes(4))
-    messages: list[bytes] = []
-    whole = True
-    while True:
-        for kind, flags, message in _messages(query.recv(_ANSWER_BYTES)):
-            whole = whole and not flags & _NLM_F_DUMP_INTR
-            if kind in (_NLMSG_ERROR, _NLMSG_DONE):
-                # Both begin with a negative errno, or 0.
-                number = -int.from_bytes(message[:4], sys.byteorder, signed=True)
-                if number:
-                    raise OSError(number, os.strerror(number))
-                return messages, whole
-            if kind in (_RTM_NEWLINK, _RTM_NEWADDR):
-                messages.append(message)
-
-
-def _messages(answer: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Type, flags and content of each message in an answer."""
-    position = 0
-    while position + _HEADER.size <= len(answer):
-        size, kind, flags, _sequence, _port = _HEADER.unpack_from(answer, position)
-        yield kind, flags, answer[position + _HEADER.size : position + size]
-        position += max(_HEADER.size, (size + 3) & ~3)
-
-
-def _attributes(message: bytes, start: int, wanted: frozenset[int]) -> dict[int, bytes]:
-    """Some attributes of a message that begins with a structure, by type, as far as it has them."""
-    attributes: dict[int, bytes] = {}
-    position = start
-    # A link has some 40 attributes, and what is wanted of them is among the first.
-    while len(attributes) < len(wanted) and position + _ATTRIBUTE.size <= len(message):
-        size, kind = _ATTRIBUTE.unpack_from(message, position)
-        if kind in wanted:
-            attributes[kind] = message[position + _ATTRIBUTE.size : position + size]
-        position += max(_ATTRIBUTE.size, (size + 3) & ~3)
-    return attributes

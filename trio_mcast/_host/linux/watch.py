@@ -1,13 +1,15 @@
-"""When interfaces change on Linux: rtnetlink(7) tells."""
+"""The watcher of interfaces on Linux: rtnetlink(7) tells of changes."""
 
 from __future__ import annotations
 
 import socket
-import struct
 import sys
 from typing import TYPE_CHECKING, Final
 
 from ..damped_watch import DampedWatcher
+
+if not TYPE_CHECKING or sys.platform == "linux":
+    from .netlink import HEADER, LINK, RTM_DELLINK, open_netlink, split_messages
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
@@ -20,21 +22,16 @@ _RTMGRP_IPV6_ROUTE = 0x400
 _GROUPS: Final = _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR
 _ROUTE_GROUPS: Final = _RTMGRP_IPV4_ROUTE | _RTMGRP_IPV6_ROUTE
 
-# struct nlmsghdr (length, type, flags, sequence, port) and the start of struct ifinfomsg (family,
-# hardware type, index), of which type, family and index are read. The kernel sends each
-# notification as one message by itself.
-_LINK_MESSAGE: Final = struct.Struct("=4xH10xB3xi")
-_RTM_DELLINK: Final = 17
-
 
 class NetlinkWatcher(DampedWatcher):
     """An `InterfaceWatcher` on Linux, for the network namespace that it was made in."""
 
-    _message_bytes = _LINK_MESSAGE.size
+    # The kernel sends each notification as one message by itself.
+    _message_bytes = HEADER.size + LINK.size
 
     def __init__(self, *, routes: bool = False) -> None:
         """Watch from now on, the routes too if told so. OSError if the system refuses."""
-        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        sock = open_netlink()
         try:
             sock.setblocking(False)
             sock.bind((0, _GROUPS | _ROUTE_GROUPS if routes else _GROUPS))
@@ -44,9 +41,10 @@ class NetlinkWatcher(DampedWatcher):
         super().__init__(sock, "linux")
 
     def _removed_by(self, message: bytes) -> frozenset[int]:
-        if len(message) == _LINK_MESSAGE.size:
-            kind, family, index = _LINK_MESSAGE.unpack(message)
-            # A port that leaves a bridge gives the same message, with the bridges' family.
-            if (kind, family) == (_RTM_DELLINK, socket.AF_UNSPEC):
-                return frozenset({index})
+        for kind, _flags, link in split_messages(message):
+            if kind == RTM_DELLINK and len(link) == LINK.size:
+                family, _hardware, index, _link_flags, _changed = LINK.unpack(link)
+                # A port that leaves a bridge gives the same message, with the bridges' family.
+                if family == socket.AF_UNSPEC:
+                    return frozenset({index})
         return frozenset()

@@ -1,0 +1,116 @@
+"""The messages of rtnetlink(7): asking the kernel, and taking its answers apart."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+assert not TYPE_CHECKING or sys.platform == "linux"
+
+# linux/netlink.h. Messages and attributes begin at multiples of four bytes.
+HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+ATTRIBUTE: Final = struct.Struct("=HH")  # length, type
+_NLM_F_REQUEST: Final = 0x1
+_NLM_F_DUMP: Final = 0x300
+_NLM_F_DUMP_INTR: Final = 0x10
+_NLMSG_ERROR: Final = 2
+_NLMSG_DONE: Final = 3
+
+# linux/rtnetlink.h: the types of messages.
+RTM_NEWLINK: Final = 16
+RTM_DELLINK: Final = 17
+RTM_GETLINK: Final = 18
+RTM_NEWADDR: Final = 20
+RTM_GETADDR: Final = 22
+RTM_NEWROUTE: Final = 24
+RTM_GETROUTE: Final = 26
+
+# The structures that messages about links, addresses and routes begin with.
+LINK: Final = struct.Struct("=BxHiII")  # ifinfomsg: family, hardware type, index, flags, changed
+ADDRESS: Final = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
+ROUTE: Final = struct.Struct("=8BI")  # rtmsg: family, length of the destination, others, flags
+
+# struct rtgenmsg, with which a list is asked for: the family, 0 for any, and padding.
+_ANY_FAMILY: Final = bytes(4)
+
+# The kernel fills answers of up to 32 KiB, when there is room for that (netlink_recvmsg).
+_ANSWER_BYTES: Final = 65_536
+
+
+def open_netlink() -> socket.socket:
+    """Open a socket to the kernel, for the network namespace of the calling thread."""
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+
+
+def ask(query: socket.socket, question: int, content: bytes) -> tuple[int, bytes]:
+    """Ask for one thing, and return the type and the content of the answer."""
+    _send(query, question, 0, content)
+    kind, _flags, answer = next(split_messages(query.recv(_ANSWER_BYTES)))
+    return kind, answer
+
+
+def dump(query: socket.socket, question: int) -> tuple[list[bytes], bool]:
+    """Ask for a list of links or addresses.
+
+    Returns:
+        The contents of the list's messages, and whether nothing changed while the kernel listed.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    _send(query, question, _NLM_F_DUMP, _ANY_FAMILY)
+    messages: list[bytes] = []
+    whole = True
+    while True:
+        for kind, flags, message in split_messages(query.recv(_ANSWER_BYTES)):
+            whole = whole and not flags & _NLM_F_DUMP_INTR
+            if kind in (_NLMSG_ERROR, _NLMSG_DONE):
+                # Both begin with a negative errno, or 0.
+                number = -int.from_bytes(message[:4], sys.byteorder, signed=True)
+                if number:
+                    raise OSError(number, os.strerror(number))
+                return messages, whole
+            if kind in (RTM_NEWLINK, RTM_NEWADDR):
+                messages.append(message)
+
+
+def _send(query: socket.socket, question: int, flags: int, content: bytes) -> None:
+    size = HEADER.size + len(content)
+    query.send(HEADER.pack(size, question, _NLM_F_REQUEST | flags, 1, 0) + content)
+
+
+def split_messages(answer: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the type, the flags and the content of each message in an answer."""
+    position = 0
+    while position + HEADER.size <= len(answer):
+        size, kind, flags, _sequence, _port = HEADER.unpack_from(answer, position)
+        yield kind, flags, answer[position + HEADER.size : position + size]
+        position += max(HEADER.size, (size + 3) & ~3)
+
+
+def pack_attribute(kind: int, value: bytes) -> bytes:
+    """Return an attribute as bytes. The length of the value has to be a multiple of four."""
+    return ATTRIBUTE.pack(ATTRIBUTE.size + len(value), kind) + value
+
+
+def read_attributes(message: bytes, start: int, wanted: frozenset[int]) -> dict[int, bytes]:
+    """Return the values of some attributes, by type, as far as a message has them.
+
+    Args:
+        message: The content of the message.
+        start: The length of the structure that the message begins with.
+        wanted: The types of the attributes.
+    """
+    attributes: dict[int, bytes] = {}
+    position = start
+    # A link has some 40 attributes, and the wanted ones are among the first.
+    while len(attributes) < len(wanted) and position + ATTRIBUTE.size <= len(message):
+        size, kind = ATTRIBUTE.unpack_from(message, position)
+        if kind in wanted:
+            attributes[kind] = message[position + ATTRIBUTE.size : position + size]
+        position += max(ATTRIBUTE.size, (size + 3) & ~3)
+    return attributes
