@@ -25,8 +25,7 @@ from tests.lab import Host, Lab
 from tests.lab.fixtures import TwoLans
 from tests.lab.machine import LabMachine, on
 from trio_mcast import Interface, SocketSetupError, list_interfaces
-from trio_mcast._host.routes import interface_by_connecting
-from trio_mcast._platform import bsd as _bsd
+from trio_mcast._platform import bsd
 from trio_mcast._platform.current import PLATFORMS
 from trio_mcast._platform.model import PlatformName
 from trio_mcast._values.addresses import parse_group
@@ -34,10 +33,8 @@ from trio_mcast._values.addresses import parse_group
 if sys.platform == "win32":
     pytest.skip("not for Windows", allow_module_level=True)
 
-from trio_mcast._host.bsd import interfaces as _interfaces
-from trio_mcast._host.bsd import link_facts as _bsd_interfaces
-from trio_mcast._host.bsd import watch as _bsd_watch
-from trio_mcast._host.facts import InterfaceFacts
+from trio_mcast._host.bsd import interfaces, link_facts, watch
+from trio_mcast._host.bsd.routes import interface_by_connecting
 from trio_mcast._host.protocols import InterfaceWatcher
 
 # Bytes to values ------------------------------------------------------------------------------
@@ -53,13 +50,13 @@ def sockaddr_dl(index: int, name: bytes, address: bytes, room: int = 20) -> byte
     [(bytes.fromhex("0200000000ff"), "02:00:00:00:00:ff"), (b"", None), (bytes(8), None)],
 )
 def test_link_address_is_decoded(address: bytes, text: str | None) -> None:
-    found = _bsd.decode_sockaddr_dl(sockaddr_dl(5, b"en0", address))
+    found = bsd.decode_sockaddr_dl(sockaddr_dl(5, b"en0", address))
     assert (found.index, found.name, found.address, found.text) == (5, b"en0", address, text)
 
 
 @given(st.binary(min_size=8, max_size=60))
 def test_link_address_is_decoded_whatever_the_bytes(raw: bytes) -> None:
-    found = _bsd.decode_sockaddr_dl(raw)
+    found = bsd.decode_sockaddr_dl(raw)
     assert 0 <= found.index < 2**16
     assert found.name + found.address in raw
 
@@ -67,7 +64,7 @@ def test_link_address_is_decoded_whatever_the_bytes(raw: bytes) -> None:
 @given(st.binary(max_size=7))
 def test_link_address_that_is_too_short_is_a_struct_error(raw: bytes) -> None:
     with pytest.raises(struct.error):
-        _bsd.decode_sockaddr_dl(raw)
+        bsd.decode_sockaddr_dl(raw)
 
 
 @pytest.mark.parametrize(
@@ -81,14 +78,14 @@ def test_link_address_that_is_too_short_is_a_struct_error(raw: bytes) -> None:
     ],
 )
 def test_scope_inside_a_link_local_address_is_taken_out(embedded: str, bare: str) -> None:
-    assert _bsd.without_embedded_scope(IPv6Address(embedded)) == IPv6Address(bare)
+    assert bsd.without_embedded_scope(IPv6Address(embedded)) == IPv6Address(bare)
 
 
 def test_mtu_is_taken_from_the_answer() -> None:
-    answer = bytearray(_bsd.mtu_request("en0"))
+    answer = bytearray(bsd.mtu_request("en0"))
     assert answer[:16] == b"en0".ljust(16, b"\0")
     struct.pack_into("=i", answer, 16, 1_280)
-    assert _bsd.mtu_in(bytes(answer)) == 1_280
+    assert bsd.mtu_in(bytes(answer)) == 1_280
 
 
 # Messages of a routing socket -----------------------------------------------------------------
@@ -120,13 +117,13 @@ MESSAGES: list[tuple[bytes, bool, frozenset[int] | None]] = [
 def test_message_tells_of_interfaces(
     raw: bytes, announces: bool, expected: frozenset[int] | None
 ) -> None:
-    assert _bsd.removed_interfaces(raw, announces=announces) == expected
-    assert _bsd.removed_interfaces(raw[: _bsd.MESSAGE_BYTES], announces=announces) == expected
+    assert bsd.removed_interfaces(raw, announces=announces) == expected
+    assert bsd.removed_interfaces(raw[: bsd.MESSAGE_BYTES], announces=announces) == expected
 
 
 @given(st.binary(max_size=40), st.booleans())
 def test_message_tells_something_or_nothing_whatever_the_bytes(raw: bytes, announces: bool) -> None:
-    removed = _bsd.removed_interfaces(raw, announces=announces)
+    removed = bsd.removed_interfaces(raw, announces=announces)
     assert removed is None or announces or not removed
 
 
@@ -144,7 +141,7 @@ class Kernel:
         self._ours.send(raw)
 
     def watcher(self, platform: PlatformName = "freebsd") -> InterfaceWatcher:
-        return _bsd_watch.RoutingSocketWatcher(PLATFORMS[platform], self.theirs)
+        return watch.RoutingSocketWatcher(PLATFORMS[platform], self.theirs)
 
 
 @pytest.fixture
@@ -275,7 +272,7 @@ def test_list_of_addresses_is_walked_on_linux(two_lans: TwoLans) -> None:
     if sys.platform != "linux":
         pytest.skip("sockaddr_ll is of Linux")
     with two_lans.a.inside():
-        entries = _bsd_interfaces.read_entries(linux_sockaddr_bytes)
+        entries = link_facts.read_entries(linux_sockaddr_bytes)
     with on(two_lans.a):
         listed = {item.name: item for item in list_interfaces()}
     assert {item.name for item in entries} == set(listed) == {"lo", "eth0", "eth1"}
@@ -286,8 +283,8 @@ def test_list_of_addresses_is_walked_on_linux(two_lans: TwoLans) -> None:
             links[item.name] = struct.unpack_from("=i4x6s", item.sockaddr, 4)
         elif family == socket.AF_INET:
             addresses.add((item.name, socket.inet_ntoa(item.sockaddr[4:8])))
-        assert bool(item.flags & _bsd.IFF_UP) == listed[item.name].is_up
-        assert bool(item.flags & _bsd.IFF_LOOPBACK) == listed[item.name].is_loopback
+        assert bool(item.flags & bsd.IFF_UP) == listed[item.name].is_up
+        assert bool(item.flags & bsd.IFF_LOOPBACK) == listed[item.name].is_loopback
     for name, (index, address) in links.items():
         assert index == listed[name].index
         assert address.hex(":") == (listed[name].link_address or "00:00:00:00:00:00")
@@ -296,7 +293,7 @@ def test_list_of_addresses_is_walked_on_linux(two_lans: TwoLans) -> None:
     }
 
 
-FACTS = InterfaceFacts(None, 1_500, True, False, True)
+FACTS = link_facts.InterfaceFacts(None, 1_500, True, False, True)
 
 
 def test_names_and_addresses_come_from_ifaddr_and_the_rest_from_the_system(
@@ -306,12 +303,12 @@ def test_names_and_addresses_come_from_ifaddr_and_the_rest_from_the_system(
         listed = {item.name: item for item in list_interfaces()}
     asked: list[str] = []
 
-    def facts_of(name: str) -> InterfaceFacts:
+    def facts_of(name: str) -> link_facts.InterfaceFacts:
         asked.append(name)
         return FACTS
 
     with two_lans.a.inside():
-        read = _interfaces.read_bsd_interfaces(lambda query: facts_of)
+        read = interfaces.read_bsd_interfaces(lambda query: facts_of)
     assert sorted(asked) == ["eth0", "eth1", "lo"]
     assert read == [
         attrs.evolve(listed[name], **FACTS._asdict()) for name in ("lo", "eth0", "eth1")
@@ -334,7 +331,7 @@ def test_interface_renamed_while_they_are_read_is_not_missing(
 
     monkeypatch.setattr(ifaddr, "get_adapters", rename_after_reading)
     with host.inside():
-        read = _interfaces.read_bsd_interfaces(lambda query: lambda name: FACTS)
+        read = interfaces.read_bsd_interfaces(lambda query: lambda name: FACTS)
     assert [item.name for item in read] == ["lo", "new0"]
 
 
@@ -342,7 +339,7 @@ def test_refused_list_of_addresses_is_an_error(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("ctypes.CDLL", lambda *args, **kwargs: _Refusing())
     monkeypatch.setattr("ctypes.get_errno", lambda: errno.EMFILE)
     with pytest.raises(OSError, match="Too many open files"):
-        _bsd_interfaces.read_entries()
+        link_facts.read_entries()
 
 
 class _Refusing:
@@ -353,13 +350,13 @@ class _Refusing:
         raise AssertionError("there is nothing to free")
 
 
-EN0 = _bsd_interfaces.Entry("en0", 0x8863, sockaddr_dl(4, b"en0", bytes.fromhex("0200000000ff")))
+EN0 = link_facts.Entry("en0", 0x8863, sockaddr_dl(4, b"en0", bytes.fromhex("0200000000ff")))
 ENTRIES = [
-    _bsd_interfaces.Entry("lo0", 0x8049, sockaddr_dl(1, b"lo0", b"")),
-    _bsd_interfaces.Entry("lo0", 0x8049, struct.pack("=BBH4s8x", 16, 2, 0, b"\x7f\0\0\x01")),
+    link_facts.Entry("lo0", 0x8049, sockaddr_dl(1, b"lo0", b"")),
+    link_facts.Entry("lo0", 0x8049, struct.pack("=BBH4s8x", 16, 2, 0, b"\x7f\0\0\x01")),
     EN0,
-    _bsd_interfaces.Entry("en0", 0x8863, struct.pack("=BBHI16sI", 28, 30, 0, 0, bytes(16), 4)),
-    _bsd_interfaces.Entry("gif0", 0x8010, sockaddr_dl(2, b"gif0", b"")),
+    link_facts.Entry("en0", 0x8863, struct.pack("=BBHI16sI", 28, 30, 0, 0, bytes(16), 4)),
+    link_facts.Entry("gif0", 0x8010, sockaddr_dl(2, b"gif0", b"")),
 ]
 
 
@@ -372,7 +369,7 @@ def test_facts_come_from_links_and_the_mtu_from_the_ioctl(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(fcntl, "ioctl", ioctl)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as query:
-        facts = _bsd_interfaces.LinkFacts(query, ENTRIES)
+        facts = link_facts.LinkFacts(query, ENTRIES)
         en0, lo0, gif0 = (facts.read_facts(name) for name in ("en0", "lo0", "gif0"))
         with pytest.raises(OSError, match="en7 was not there"):
             facts.read_facts("en7")
@@ -389,8 +386,7 @@ def test_facts_come_from_links_and_the_mtu_from_the_ioctl(monkeypatch: pytest.Mo
 
 def test_first_byte_of_an_address_is_its_length() -> None:
     assert all(
-        _bsd_interfaces.bsd_sockaddr_bytes(item.sockaddr[:2]) == len(item.sockaddr)
-        for item in ENTRIES
+        link_facts.bsd_sockaddr_bytes(item.sockaddr[:2]) == len(item.sockaddr) for item in ENTRIES
     )
 
 
@@ -398,9 +394,9 @@ def test_first_byte_of_an_address_is_its_length() -> None:
 
 
 def routed(host: Host, group: str) -> Interface | None:
-    interfaces = LabMachine(host).list_interfaces()
+    listed = LabMachine(host).list_interfaces()
     with host.inside():
-        return interface_by_connecting(parse_group(group), interfaces)
+        return interface_by_connecting(parse_group(group), listed)
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,9 @@ from trio_mcast._host.protocols import McastSocket
 if sys.platform != "linux":
     pytest.skip("epoll is for Linux only", allow_module_level=True)
 
-from trio_mcast._host.linux import epoll as _linux_epoll
+from trio_mcast._host.linux import epoll
 
-CHUNK = _linux_epoll._CHUNK
+CHUNK = epoll._CHUNK
 GROUPS = groups_of("ipv4", 3 * CHUNK + 8)
 # How many are watched, one number after the other.
 GOALS = (

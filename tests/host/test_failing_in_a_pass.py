@@ -34,15 +34,14 @@ from trio_mcast._receive.reader import InterfaceReader
 if sys.platform != "linux":
     pytest.skip("the ring is for Linux only", allow_module_level=True)
 
-from trio_mcast._host.linux import fast_path as _linux_io
-from trio_mcast._host.linux import read_many as _linux_each
+from trio_mcast._host.linux import fast_path, read_many
 
 GROUPS = groups_of("ipv4", 20)
 # Of as many, but not all, something can be read.
 READY = GROUPS[:15]
 NET_DOWN = OSError(errno.ENETDOWN, "Network is down")
 # Fewer than are read at once, and more.
-ROOM = pytest.mark.parametrize("room", [1, 3, _linux_each.FEWEST - 1, 1_000])
+ROOM = pytest.mark.parametrize("room", [1, 3, read_many.FEWEST - 1, 1_000])
 
 
 # Without a ring, the sockets would be read another way.
@@ -59,7 +58,7 @@ def reader_of_known(
     for groups in (GROUPS, GROUPS, READY):
         sent = send_each(sender, groups, b"before")
         assert payloads_and_groups(read_now(reader)) == sent
-    assert isinstance(sockets[0], _linux_io.LinuxSocket)
+    assert isinstance(sockets[0], fast_path.LinuxSocket)
     assert sockets[0].together
     reader._queue._max_buffered = room
     return reader, sockets
@@ -77,7 +76,7 @@ def all_passes(reader: InterfaceReader) -> list[Datagram]:
 def refuse_to_read(monkeypatch: pytest.MonkeyPatch, groups: Sequence[str]) -> list[PosixSocket]:
     """Have the system refuse to read the sockets of some groups; the list grows with each read."""
     read: list[PosixSocket] = []
-    real: Any = _linux_io.LinuxSocket.receive
+    real: Any = fast_path.LinuxSocket.receive
 
     def receive(sock: PosixSocket, *arguments: Any) -> list[Datagram]:
         assert sock.fileno() >= 0, "it is closed"
@@ -86,9 +85,9 @@ def refuse_to_read(monkeypatch: pytest.MonkeyPatch, groups: Sequence[str]) -> li
             raise NET_DOWN
         return list(real(sock, *arguments))
 
-    monkeypatch.setattr(_linux_io.LinuxSocket, "receive", receive)
-    monkeypatch.setattr(_linux_each.EachReader, "read", lambda *_: None)
-    monkeypatch.setattr(_linux_each.EachReader, "read_together", lambda *_: None)
+    monkeypatch.setattr(fast_path.LinuxSocket, "receive", receive)
+    monkeypatch.setattr(read_many.EachReader, "read", lambda *_: None)
+    monkeypatch.setattr(read_many.EachReader, "read_together", lambda *_: None)
     return read
 
 
@@ -96,7 +95,7 @@ def close(reader: InterfaceReader, sock: McastSocket) -> None:
     """What `InterfaceReader.close_socket` does, where Trio does not run."""
     reader.stop_socket(sock)
     del reader.sockets[sock]
-    assert isinstance(sock, _linux_io.LinuxSocket)
+    assert isinstance(sock, fast_path.LinuxSocket)
     sock._sock.close()
     sock.number = -1
 

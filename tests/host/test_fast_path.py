@@ -28,7 +28,7 @@ from trio_mcast import Endpoint, open_mcast_receiver
 if sys.platform != "linux":
     pytest.skip("the fast path is for Linux only", allow_module_level=True)
 
-from trio_mcast._host.linux import buffers as _linux_buffers
+from trio_mcast._host.linux import buffers
 from trio_mcast._host.portable_socket import PosixSocket
 
 # How many calls it takes -----------------------------------------------------------------------
@@ -127,7 +127,7 @@ def no_recvmmsg(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         ctypes.set_errno(number)
         return -1
 
-    monkeypatch.setattr(_linux_buffers, "_recvmmsg", refuse)
+    monkeypatch.setattr(buffers, "_recvmmsg", refuse)
 
 
 def no_units(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +283,7 @@ def test_refused_recvmmsg_is_not_tried_again(
 def test_error_while_reading_comes_after_what_was_read(
     host: Host, calls: Calls, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    group, real, answers = group_of("ipv4"), _linux_buffers._recvmmsg, [True, False]
+    group, real, answers = group_of("ipv4"), buffers._recvmmsg, [True, False]
     assert real is not None
 
     def fail_second(*arguments: object) -> int:
@@ -298,7 +298,7 @@ def test_error_while_reading_comes_after_what_was_read(
             sender.sendto(data, (group, PORT))
         assert len(sock.receive(TURN)) == 1
         with monkeypatch.context() as patch:
-            patch.setattr(_linux_buffers, "_recvmmsg", fail_second)
+            patch.setattr(buffers, "_recvmmsg", fail_second)
             assert len(sock.receive(TURN)) == 64
         with pytest.raises(OSError, match=f"Errno {number}"):
             sock.receive(TURN)

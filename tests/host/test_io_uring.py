@@ -40,13 +40,11 @@ from trio_mcast._host.protocols import McastSocket
 if sys.platform != "linux":
     pytest.skip("the ring is for Linux only", allow_module_level=True)
 
-from trio_mcast._host.linux import buffers as _linux_buffers
-from trio_mcast._host.linux import fast_path as _linux_io
-from trio_mcast._host.linux import io_uring as _linux_ring
+from trio_mcast._host.linux import buffers, fast_path, io_uring
 
 COUNT = 20
 GROUPS = groups_of("ipv4", COUNT)
-AT_ONCE = _linux_ring.SOCKETS_AT_ONCE
+AT_ONCE = io_uring.SOCKETS_AT_ONCE
 
 
 # Without a ring, the sockets would be read another way.
@@ -61,8 +59,8 @@ def test_each_result_and_payload_is_in_its_slot_wherever_the_ring_stands(host: H
     groups = groups_of("ipv4", AT_ONCE)
     with ExitStack() as stack, plain_sender(host, groups[0], "lo") as sender:
         sockets = open_sockets(stack, host, groups)
-        buffers = _linux_buffers.thread_buffers()
-        ring = _linux_ring.Ring(buffers)
+        thread_buffers = buffers.thread_buffers()
+        ring = io_uring.Ring(thread_buffers)
         stack.callback(ring.close)
         done = 0
         for number in range(120):
@@ -77,7 +75,7 @@ def test_each_result_and_payload_is_in_its_slot_wherever_the_ring_stands(host: H
             numbers = memoryview(array("i", [sockets[place].fileno() for place in chosen]))
             assert list(ring.read(numbers, 16)) == sizes, number
             found = [max(0, size) for size in sizes]
-            assert buffers.payloads(range(len(found)), found) == payloads
+            assert thread_buffers.payloads(range(len(found)), found) == payloads
             done += len(chosen)
         assert done > 10 * 2 * AT_ONCE, "both rings were gone round many times"
         assert not ring.is_broken
@@ -115,7 +113,7 @@ def test_ring_that_fails_loses_nothing_and_is_not_used_again(
         ctypes.set_errno(errno.EBUSY)
         return ENTER(ring, taken) if taken > 0 else taken
 
-    monkeypatch.setattr(_linux_ring, "_enter", fail)
+    monkeypatch.setattr(io_uring, "_enter", fail)
     with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender:
         sockets = open_sockets(stack, host, GROUPS)
         reader = new_reader(stack, host, sockets)
@@ -164,18 +162,18 @@ def test_ring_that_cannot_be_mapped_leaves_nothing_open(
 
 
 def test_ring_of_an_old_kernel_is_not_used(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    set_up = _linux_ring._set_up
+    set_up = io_uring._set_up
 
     def old(params: bytearray) -> int:
         number = set_up(params)
         params[20:24] = (0b101).to_bytes(4, sys.byteorder)  # The features: no NODROP.
         return number
 
-    monkeypatch.setattr(_linux_ring, "_set_up", old)
-    buffers = _linux_buffers.thread_buffers()
+    monkeypatch.setattr(io_uring, "_set_up", old)
+    thread_buffers = buffers.thread_buffers()
     before = open_descriptors()
     with pytest.raises(OSError, match=f"Errno {errno.ENOSYS}"):
-        _linux_ring.Ring(buffers)
+        io_uring.Ring(thread_buffers)
     assert open_descriptors() == before
 
 
@@ -213,7 +211,7 @@ def test_error_of_one_socket_is_raised_by_it_and_others_are_delivered(
 def test_error_behind_what_was_read_is_raised_in_the_next_pass(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, answers = _linux_buffers._recvmmsg, [True, False]
+    real, answers = buffers._recvmmsg, [True, False]
     assert real is not None
 
     def fail_second(*arguments: object) -> int:
@@ -233,7 +231,7 @@ def test_error_behind_what_was_read_is_raised_in_the_next_pass(
             assert payloads_and_groups(read_now(reader)) == sent
         sent = send_each(sender, GROUPS, b"x") + send_each(sender, [GROUPS[3]] * 100, b"more")
         with monkeypatch.context() as patch:
-            patch.setattr(_linux_buffers, "_recvmmsg", fail_second)
+            patch.setattr(buffers, "_recvmmsg", fail_second)
             assert payloads_and_groups(one_pass(reader)) == sent - Counter(
                 {(b"more", GROUPS[3]): 99}
             )
@@ -275,7 +273,7 @@ async def test_membership_of_a_socket_that_fails_has_failed_and_others_go_on(
             failing = next(
                 sock for sock in receiver._intake._sockets() if sock.spec.group == GROUPS[3]
             )
-            assert isinstance(failing, _linux_io.LinuxSocket)
+            assert isinstance(failing, fast_path.LinuxSocket)
             number = failing.number
             with monkeypatch.context() as patch:
                 change_results(patch, lambda sizes: sizes.update({number: -errno.ENETDOWN}))
@@ -375,26 +373,26 @@ def test_child_of_a_fork_reads_into_buffers_of_its_own(host: Host) -> None:
         reader = new_reader(stack, host, open_sockets(stack, host, GROUPS))
         send_each(sender, GROUPS, b"parent")
         assert len(read_now(reader)) == COUNT
-        buffers = _linux_buffers.thread_buffers()
+        thread_buffers = buffers.thread_buffers()
         # The other ones are also kept by those who read into them.
         children = ExitStack()
 
         def read_in_child() -> None:
-            own = _linux_buffers.thread_buffers()
-            assert own is not buffers
-            assert own is _linux_buffers.thread_buffers()
-            assert own.headers_address != buffers.headers_address
+            own = buffers.thread_buffers()
+            assert own is not thread_buffers
+            assert own is buffers.thread_buffers()
+            assert own.headers_address != thread_buffers.headers_address
             sockets = open_sockets(children, host, GROUPS)
             here = new_reader(children, host, sockets)
-            assert poller_of(here)._each._buffers is own
+            assert poller_of(here)._reader._buffers is own
             sent = send_each(sender, GROUPS, b"child!")
             assert payloads_and_groups(read_now(here)) == sent
             assert own.payloads(range(COUNT), [6] * COUNT) == [b"child!"] * COUNT
-            assert buffers.payloads(range(COUNT), [6] * COUNT) == [b"parent"] * COUNT
+            assert thread_buffers.payloads(range(COUNT), [6] * COUNT) == [b"parent"] * COUNT
 
         in_child(read_in_child)
-        assert _linux_buffers.thread_buffers() is buffers
-        assert buffers.payloads(range(COUNT), [6] * COUNT) == [b"parent"] * COUNT
+        assert buffers.thread_buffers() is thread_buffers
+        assert thread_buffers.payloads(range(COUNT), [6] * COUNT) == [b"parent"] * COUNT
         # What the child sent has come here as well.
         assert {item.data for item in one_pass(reader)} == {b"child!"}
 
@@ -404,22 +402,22 @@ def test_what_a_child_reads_from_its_parents_sockets_is_not_seen_by_the_parent(h
         reader = new_reader(stack, host, open_sockets(stack, host, GROUPS))
         send_each(sender, GROUPS, b"parent")
         assert len(read_now(reader)) == COUNT
-        buffers = _linux_buffers.thread_buffers()
+        thread_buffers = buffers.thread_buffers()
         send_each(sender, GROUPS, b"child!")
 
         def read_in_child() -> None:
             for sock in reader.sockets:
-                assert isinstance(sock, _linux_io.LinuxSocket)
+                assert isinstance(sock, fast_path.LinuxSocket)
                 sock.has_more()
                 assert [item.data for item in read_all(sock)] == [b"child!"]
-            assert buffers.payloads(range(1), [6]) == [b"child!"]
+            assert thread_buffers.payloads(range(1), [6]) == [b"child!"]
 
         in_child(read_in_child)
-        assert buffers.payloads(range(COUNT), [6] * COUNT) == [b"parent"] * COUNT
+        assert thread_buffers.payloads(range(COUNT), [6] * COUNT) == [b"parent"] * COUNT
 
 
 def test_each_thread_has_buffers_of_its_own() -> None:
     async def other() -> object:
-        return await trio.to_thread.run_sync(_linux_buffers.thread_buffers)
+        return await trio.to_thread.run_sync(buffers.thread_buffers)
 
-    assert trio.run(other) is not _linux_buffers.thread_buffers()
+    assert trio.run(other) is not buffers.thread_buffers()

@@ -43,7 +43,7 @@ from trio_mcast import (
     open_mcast_sender,
     watch_interfaces,
 )
-from trio_mcast._platform import bsd as _bsd
+from trio_mcast._platform import bsd
 from trio_mcast.testing import VirtualHost, VirtualNetwork
 
 # What `os.fsdecode`, and so ``sys.argv``, makes of a name in Latin-1; and how it is shown.
@@ -361,7 +361,7 @@ def test_name_goes_to_the_system_as_the_very_bytes() -> None:
     (spec,) = McastReceiverSpec("ff02::1:3", 5000, interfaces=LATIN1).plan([CAFE], "linux")
     (option,) = [option for option in spec.options if option.symbol == "SO_BINDTODEVICE"]
     assert option.value == b"caf\xe9\0"
-    assert _bsd.mtu_request(LATIN1)[:5] == b"caf\xe9\0"
+    assert bsd.mtu_request(LATIN1)[:5] == b"caf\xe9\0"
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "freebsd", "windows"])

@@ -23,7 +23,7 @@ from tests.lab.fixtures import TwoHosts
 from tests.support.interfaces import MACHINE
 from tests.support.traffic import FAMILIES, Family, group_of, receive, receiver_on, sender_on
 from trio_mcast import McastReceiverSpec, McastSenderSpec, SocketSetupError, SocketSpec
-from trio_mcast._host.linux import shell as _shell
+from trio_mcast._host.linux import shell
 from trio_mcast._host.portable_socket import PosixSocket
 from trio_mcast._host.protocols import McastSocket, Rejection, Shell
 from trio_mcast._host.system import SystemHost
@@ -117,8 +117,8 @@ class FakeHost(SystemHost):
 def bsd_shell(name: PlatformName) -> Shell:
     """The shell of macOS or FreeBSD, which types know on these only."""
     module = importlib.import_module("trio_mcast._host.bsd.shell")
-    shell: Shell = module.BsdShell(PLATFORMS[name])
-    return shell
+    bsd_shell: Shell = module.BsdShell(PLATFORMS[name])
+    return bsd_shell
 
 
 def receivers(name: PlatformName, group: str = FOUR, **options: Any) -> tuple[SocketSpec, ...]:
@@ -349,15 +349,15 @@ async def test_portable_way_works_on_linux(
     two_hosts: TwoHosts, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert sys.platform == "linux"
-    from trio_mcast._host.linux import fast_path as _linux_io
+    from trio_mcast._host.linux import fast_path
 
     # Reads and sends the portable way, as on the BSDs.
     names = ("_read_into", "_add", "send_batch")
     methods = {name: getattr(PosixSocket, name) for name in names}
     # The poller of Linux tells each socket since when others are busy, too.
     methods["receive"] = lambda sock, most, _busy_since=None: PosixSocket.receive(sock, most)
-    portable = type("PortableSocket", (_linux_io.LinuxSocket,), {"__slots__": (), **methods})
-    monkeypatch.setattr(_shell, "LinuxSocket", portable)
+    portable = type("PortableSocket", (fast_path.LinuxSocket,), {"__slots__": (), **methods})
+    monkeypatch.setattr(shell, "LinuxSocket", portable)
     group = group_of(family)
     sizes = [0, 1, 1_472, 9_217, 65_507]
     options: dict[str, Any] = {"receive_ttl": True, "receive_timestamp": True, "interfaces": "eth0"}

@@ -46,10 +46,9 @@ from trio_mcast import Datagram, Endpoint, open_mcast_receiver
 if sys.platform != "linux":
     pytest.skip("the ring is for Linux only", allow_module_level=True)
 
-from trio_mcast._host.linux import io_uring as _linux_ring
-from trio_mcast._host.linux import read_many as _linux_each
+from trio_mcast._host.linux import io_uring, read_many
 
-AT_ONCE = _linux_ring.SOCKETS_AT_ONCE
+AT_ONCE = io_uring.SOCKETS_AT_ONCE
 
 
 def told(datagrams: Sequence[Datagram]) -> list[tuple[bytes, Endpoint, str | None, str]]:
@@ -119,14 +118,14 @@ def test_few_ready_sockets_are_read_without_a_ring(
     with ExitStack() as stack, plain_sender(host, groups[0], "lo") as sender:
         reader = new_reader(stack, host, open_sockets(stack, host, groups))
         before = open_descriptors()
-        few = groups[: _linux_each.FEWEST - 1]
+        few = groups[: read_many.FEWEST - 1]
         sent = send_each(sender, few)
         assert sorted(told(one_pass(reader))) == sorted(sent)
         assert open_descriptors() == before
         assert (enters, calls.counts) == ([], {"recvmsg": len(few)})
-        send_each(sender, groups[: _linux_each.FEWEST])
-        assert len(read_now(reader)) == _linux_each.FEWEST
-        assert enters == [_linux_each.FEWEST]
+        send_each(sender, groups[: read_many.FEWEST])
+        assert len(read_now(reader)) == read_many.FEWEST
+        assert enters == [read_many.FEWEST]
         assert len(open_descriptors() - before) == 3
 
 
@@ -378,7 +377,7 @@ async def test_no_more_is_read_than_there_is_room_for(
     for group in groups:
         assert [item.data for item in found if item.group == group] == [b"0", b"1", b"2"]
     assert max(enters, default=0) <= max_buffered
-    assert bool(enters) == (max_buffered >= _linux_each.FEWEST)
+    assert bool(enters) == (max_buffered >= read_many.FEWEST)
 
 
 def test_units_count_as_so_many_datagrams_where_room_is_short(

@@ -37,10 +37,7 @@ from trio_mcast._host.protocols import McastSocket
 if sys.platform != "linux":
     pytest.skip("the ring is for Linux only", allow_module_level=True)
 
-from trio_mcast._host.linux import epoll as _linux_epoll
-from trio_mcast._host.linux import fast_path as _linux_io
-from trio_mcast._host.linux import io_uring as _linux_ring
-from trio_mcast._host.linux import read_many as _linux_each
+from trio_mcast._host.linux import epoll, fast_path, io_uring, read_many
 
 COUNT = 20
 GROUPS = groups_of("ipv4", COUNT)
@@ -53,7 +50,7 @@ pytestmark = pytest.mark.usefixtures("ring")
 def record(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is done, in order: looking at each socket of a chunk, and reading by the ring."""
     events: list[str] = []
-    look = _linux_epoll._Chunk._look
+    look = epoll._Chunk._look
 
     def look_at_each(chunk: Any) -> Any:
         events.append("look")
@@ -63,8 +60,8 @@ def record(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         events.append(f"read {count}")
         return ENTER(ring, count)
 
-    monkeypatch.setattr(_linux_epoll._Chunk, "_look", look_at_each)
-    monkeypatch.setattr(_linux_ring, "_enter", enter)
+    monkeypatch.setattr(epoll._Chunk, "_look", look_at_each)
+    monkeypatch.setattr(io_uring, "_enter", enter)
     return events
 
 
@@ -189,9 +186,9 @@ def reads_unsettled(sockets: Sequence[McastSocket]) -> int:
         for item in {
             sock.together
             for sock in sockets
-            if isinstance(sock, _linux_io.LinuxSocket) and sock.together is not None
+            if isinstance(sock, fast_path.LinuxSocket) and sock.together is not None
         }
-        if isinstance(item, _linux_each.Together)
+        if isinstance(item, read_many.Together)
     )
 
 

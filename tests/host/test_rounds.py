@@ -28,12 +28,11 @@ from trio_mcast._host.protocols import McastSocket
 if sys.platform != "linux":
     pytest.skip("the ring is for Linux only", allow_module_level=True)
 
-from trio_mcast._host.linux import epoll as _linux_epoll
-from trio_mcast._host.linux import io_uring as _linux_ring
+from trio_mcast._host.linux import epoll, io_uring
 
 COUNT = 20
 GROUPS = groups_of("ipv4", COUNT)
-ROUNDS = _linux_epoll._ROUNDS
+ROUNDS = epoll._ROUNDS
 
 
 # Without a ring, the sockets would be read another way.
@@ -102,14 +101,14 @@ def test_where_they_have_many_each_later_passes_read_each_by_itself_at_once(
         reader = new_reader(stack, host, open_sockets(stack, host, GROUPS))
         found = []
         # After so many passes it is found out anew whether they still do.
-        for _ in range(1 + _linux_epoll._ONCE_FOR + 1):
+        for _ in range(1 + epoll._ONCE_FOR + 1):
             enters.clear()
             calls.counts.clear()
             sent = send_numbered(sender, counts)
             assert by_group(one_pass(reader)) == sent
             assert calls.counts["recvmmsg"] >= COUNT
             found.append(len(enters))
-        assert found == [ROUNDS, *[1] * _linux_epoll._ONCE_FOR, ROUNDS]
+        assert found == [ROUNDS, *[1] * epoll._ONCE_FOR, ROUNDS]
 
 
 def test_what_finds_no_room_is_read_in_the_next_pass(host: Host, calls: Calls) -> None:
@@ -149,9 +148,9 @@ def test_ring_that_fails_in_a_later_round_loses_nothing(
     host: Host, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enters = count_enters(monkeypatch)
-    real = _linux_ring._enter
+    real = io_uring._enter
     monkeypatch.setattr(
-        _linux_ring, "_enter", lambda ring, count: -1 if len(enters) == 2 else real(ring, count)
+        io_uring, "_enter", lambda ring, count: -1 if len(enters) == 2 else real(ring, count)
     )
     with ExitStack() as stack, plain_sender(host, GROUPS[0], "lo") as sender:
         sockets = open_sockets(stack, host, GROUPS)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.interfaces import BARE, ETH0, ETH1, LO, MACHINE
 from trio_mcast import Interface, McastReceiverSpec, SocketSpec
-from trio_mcast._host.endpoint_cache import source_cache
+from trio_mcast._host.endpoint_cache import endpoint_cache
 from trio_mcast._host.protocols import Rejection
 from trio_mcast._plan.receiver import plan_request
 from trio_mcast._plan.socket_spec import MembershipPlan
@@ -155,7 +155,7 @@ def test_own_addresses_are_rejected_but_on_loopback() -> None:
 
 
 def verdict(socket: SocketSpec, host: str) -> Endpoint | Rejection:
-    return source_cache(PLATFORMS["linux"].sockaddr, socket)[host, 4000]
+    return endpoint_cache(PLATFORMS["linux"].sockaddr, socket)[host, 4000]
 
 
 def test_only_the_chosen_sources_are_let_through() -> None:

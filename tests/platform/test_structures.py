@@ -11,8 +11,8 @@ import attrs
 import pytest
 
 from tests.support.headers import EVERY_PLATFORM, EVERY_TABLE, HEADERS, LINUX_32_TARGETS, TABLES
-from trio_mcast._host.windows import api as _windows_api
-from trio_mcast._platform import bsd as _bsd
+from trio_mcast._host.windows import api
+from trio_mcast._platform import bsd
 from trio_mcast._platform import options as layout
 from trio_mcast._platform.current import PLATFORMS, current_platform
 from trio_mcast._platform.linux import LINUX, LINUX_32
@@ -136,12 +136,12 @@ def test_pktinfo_has_the_index_where_the_table_says(name: PlatformName) -> None:
 
 # The structures that the Windows modules read and write.
 WINDOWS_STRUCTURES = [
-    ("WSABUF", _windows_api.WsaBuf),
-    ("WSAMSG", _windows_api.WsaMsg),
-    ("SOCKET_ADDRESS", _windows_api.SocketAddress),
-    ("IP_ADAPTER_UNICAST_ADDRESS", _windows_api.UnicastAddress),
-    ("IP_ADAPTER_ADDRESSES", _windows_api.AdapterAddresses),
-    ("MIB_IPINTERFACE_ROW", _windows_api.IpInterfaceRow),
+    ("WSABUF", api.WsaBuf),
+    ("WSAMSG", api.WsaMsg),
+    ("SOCKET_ADDRESS", api.SocketAddress),
+    ("IP_ADAPTER_UNICAST_ADDRESS", api.UnicastAddress),
+    ("IP_ADAPTER_ADDRESSES", api.AdapterAddresses),
+    ("MIB_IPINTERFACE_ROW", api.IpInterfaceRow),
 ]
 
 
@@ -174,10 +174,10 @@ BSDS = pytest.mark.parametrize("name", ["darwin", "freebsd"])
 @BSDS
 def test_mtu_is_asked_for_with_the_number_and_structure_of_the_header(name: str) -> None:
     headers = HEADERS[name]
-    assert headers["constants"]["SIOCGIFMTU"] == _bsd.SIOCGIFMTU
-    assert len(_bsd.mtu_request("en0")) == headers["sizeof"]["ifreq"]
+    assert headers["constants"]["SIOCGIFMTU"] == bsd.SIOCGIFMTU
+    assert len(bsd.mtu_request("en0")) == headers["sizeof"]["ifreq"]
     # The sum of which the number is made: IOC_INOUT, size, letter, number.
-    assert 0xC0000000 + (headers["sizeof"]["ifreq"] << 16) + (0x69 << 8) + 51 == _bsd.SIOCGIFMTU
+    assert 0xC0000000 + (headers["sizeof"]["ifreq"] << 16) + (0x69 << 8) + 51 == bsd.SIOCGIFMTU
 
 
 @BSDS
@@ -189,7 +189,7 @@ def test_link_address_has_its_members_where_the_header_has_them(name: str) -> No
     raw[offsets["sockaddr_dl.sdl_alen"]] = 6
     start = offsets["sockaddr_dl.sdl_data"]
     raw[start : start + 9] = b"en0" + bytes(range(1, 7))
-    found = _bsd.decode_sockaddr_dl(bytes(raw))
+    found = bsd.decode_sockaddr_dl(bytes(raw))
     assert (found.index, found.name, found.text) == (0x1122, b"en0", "01:02:03:04:05:06")
     # Two assumptions of the code that reads the list of addresses.
     assert (offsets["sockaddr_dl.sdl_len"], offsets["sockaddr_dl.sdl_family"]) == (0, 1)
@@ -198,11 +198,11 @@ def test_link_address_has_its_members_where_the_header_has_them(name: str) -> No
 def test_announcement_has_its_members_where_the_header_has_them() -> None:
     numbers, offsets = HEADERS["freebsd"]["constants"], HEADERS["freebsd"]["offsets"]
     raw = bytearray(HEADERS["freebsd"]["sizeof"]["if_announcemsghdr"])
-    assert len(raw) == _bsd.MESSAGE_BYTES
+    assert len(raw) == bsd.MESSAGE_BYTES
     raw[offsets["if_announcemsghdr.ifan_type"]] = numbers["RTM_IFANNOUNCE"]
     struct.pack_into("=H", raw, offsets["if_announcemsghdr.ifan_index"], 0x1122)
     struct.pack_into("=H", raw, offsets["if_announcemsghdr.ifan_what"], numbers["IFAN_DEPARTURE"])
-    assert _bsd.removed_interfaces(bytes(raw), announces=True) == frozenset({0x1122})
+    assert bsd.removed_interfaces(bytes(raw), announces=True) == frozenset({0x1122})
 
 
 @EVERY_PLATFORM

@@ -39,7 +39,7 @@ from trio_mcast._host.portable_socket import PosixSocket
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
 
-from trio_mcast._host.linux import fast_path as _linux_io
+from trio_mcast._host.linux import fast_path
 
 Key: TypeAlias = tuple[str, str]
 Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
@@ -257,14 +257,14 @@ async def test_counts_of_a_socket_that_failed_stay(
 ) -> None:
     other = group_of("ipv4", 2)
     broken = False
-    real_receive: Callable[..., list[Datagram]] = _linux_io.LinuxSocket.receive
+    real_receive: Callable[..., list[Datagram]] = fast_path.LinuxSocket.receive
 
     def receive(sock: PosixSocket, *arguments: Any) -> list[Datagram]:
         if broken and sock.spec.group == GROUP:
             raise OSError(errno.ENETDOWN, "Network is down")
         return real_receive(sock, *arguments)
 
-    monkeypatch.setattr(_linux_io.LinuxSocket, "receive", receive)
+    monkeypatch.setattr(fast_path.LinuxSocket, "receive", receive)
     with on(host), plain_sender(host, GROUP, "lo") as sender, trio.fail_after(5):
         async with open_mcast_receiver(
             [GROUP, other], PORT, interfaces="lo", max_buffered=10, receive_buffer_size=4_096

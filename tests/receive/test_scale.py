@@ -35,8 +35,8 @@ from trio_mcast import (
     open_mcast_receiver,
     open_mcast_sender,
 )
-from trio_mcast._host import endpoint_cache as _sources
-from trio_mcast._host.endpoint_cache import CACHED_SOURCES, SourceCache
+from trio_mcast._host import endpoint_cache
+from trio_mcast._host.endpoint_cache import CACHED_ENDPOINTS, EndpointCache
 from trio_mcast._host.protocols import Rejection
 from trio_mcast._platform.linux import LINUX
 
@@ -45,7 +45,7 @@ if sys.platform != "linux":
 
 import resource
 
-from trio_mcast._host.linux import buffers as _linux_buffers
+from trio_mcast._host.linux import buffers
 
 GROUP, QUIET = group_of("ipv4", 1), group_of("ipv4", 2)
 
@@ -62,18 +62,18 @@ def forged(numbers: range) -> Iterator[bytes]:
 def test_a_million_sources_are_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     # Decoding a million would take seconds, and is no matter here.
     source = Endpoint("10.0.0.1", 5000)
-    monkeypatch.setattr(_sources, "decode_sockaddr", lambda *arguments: source)
-    cache = SourceCache(LINUX.sockaddr, ("eth0", 2), frozenset(), frozenset())
+    monkeypatch.setattr(endpoint_cache, "decode_sockaddr", lambda *arguments: source)
+    cache = EndpointCache(LINUX.sockaddr, ("eth0", 2), frozenset(), frozenset())
     for raw in forged(range(1_000_000)):
         cache[raw]
-        assert len(cache) <= CACHED_SOURCES
+        assert len(cache) <= CACHED_ENDPOINTS
 
 
 def test_many_sources_take_a_few_hundred_bytes_for_each_remembered_one() -> None:
-    cache = SourceCache(LINUX.sockaddr, ("eth0", 2), frozenset({"0.0.0.7"}), frozenset())
+    cache = EndpointCache(LINUX.sockaddr, ("eth0", 2), frozenset({"0.0.0.7"}), frozenset())
     tracemalloc.start()
     try:
-        for number, raw in enumerate(forged(range(5 * CACHED_SOURCES))):
+        for number, raw in enumerate(forged(range(5 * CACHED_ENDPOINTS))):
             expected = (
                 Rejection.EXCLUDED_SOURCE
                 if number == 7
@@ -83,7 +83,7 @@ def test_many_sources_take_a_few_hundred_bytes_for_each_remembered_one() -> None
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 1000 * CACHED_SOURCES
+    assert peak < 1000 * CACHED_ENDPOINTS
 
 
 def test_sources_of_many_ports_are_told_apart(host: Host) -> None:
@@ -110,10 +110,10 @@ def test_one_cache_serves_the_sockets_of_an_interface_and_goes_with_them(host: H
             loopback=False,
             excluded_sources=[f"10.9.9.{number}" for number in range(11)],
         )
-        caches = {id(sock.sources) for sock in sockets}
+        caches = {id(sock.endpoints) for sock in sockets}
         assert len(caches) == 1
-        assert other.sources is not sockets[0].sources, "it rejects others"
-        shared = weakref.ref(sockets[0].sources)
+        assert other.endpoints is not sockets[0].endpoints, "it rejects others"
+        shared = weakref.ref(sockets[0].endpoints)
         sockets.pop()
         gc.collect()
         assert shared() is not None
@@ -179,10 +179,8 @@ async def test_units_after_single_datagrams_exceed_the_bound_by_one_read_at_most
                 send_unit(sender, (GROUP, PORT), b"u" * 128, 1)
             await trio.testing.wait_all_tasks_blocked()
             # What a read brings is not known before: up to 256 units, where there were none so far.
-            assert receiver.statistics().waiting <= 1024 + _linux_buffers.BATCH * 128
-            found = await take_slowly(
-                receiver, singles + 128 * units, 1024 + _linux_buffers.BATCH * 128
-            )
+            assert receiver.statistics().waiting <= 1024 + buffers.BATCH * 128
+            found = await take_slowly(receiver, singles + 128 * units, 1024 + buffers.BATCH * 128)
             assert [item.data for item in found] == numbered(singles) + [b"u"] * 128 * units
 
 

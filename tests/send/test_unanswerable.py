@@ -30,7 +30,7 @@ from trio_mcast.testing._frames import Packet
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
 
-from trio_mcast._host.linux import fast_path as _linux_io
+from trio_mcast._host.linux import fast_path
 from trio_mcast._host.portable_socket import PosixSocket
 
 # Linux drops a source of 0.0.0.0 for other groups than these (ip_mc_validate_source).
@@ -110,7 +110,7 @@ async def test_forged_datagram_is_delivered_and_its_answer_refused(
     if path == "portable":
         # What it reads with and how, but for the counts.
         monkeypatch.setattr(
-            _linux_io.LinuxSocket,
+            fast_path.LinuxSocket,
             "receive",
             lambda sock, most, _busy_since=None: PosixSocket.receive(sock, most),
         )

@@ -20,7 +20,7 @@ from trio_mcast._host.portable_socket import PosixSocket
 if sys.platform != "linux":
     pytest.skip("the fast path is for Linux only", allow_module_level=True)
 
-from trio_mcast._host.linux import fast_path as _linux_io
+from trio_mcast._host.linux import fast_path
 
 UDP_SEGMENT, UDP_GRO = 103, 104  # linux/udp.h
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h
@@ -38,7 +38,7 @@ def open_sockets(
     for socket_spec in spec.plan(machine.list_interfaces()):
         sock = machine.open_socket(socket_spec)
         # Its own close tells Trio, which is not running here.
-        assert isinstance(sock, _linux_io.LinuxSocket)
+        assert isinstance(sock, fast_path.LinuxSocket)
         stack.callback(sock._sock.close)
         # Room for everything that a test sends before it reads, whatever the limit of the machine.
         sock._sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 * 1024**2)

@@ -26,11 +26,7 @@ from trio_mcast._receive.reader import InterfaceReader
 if sys.platform != "linux":
     pytest.skip("the ring is for Linux only", allow_module_level=True)
 
-from trio_mcast._host.linux import buffers as _linux_buffers
-from trio_mcast._host.linux import epoll as _linux_epoll
-from trio_mcast._host.linux import fast_path as _linux_io
-from trio_mcast._host.linux import io_uring as _linux_ring
-from trio_mcast._host.linux import read_many as _linux_each
+from trio_mcast._host.linux import buffers, epoll, fast_path, io_uring, read_many
 from trio_mcast._host.poller import READ_AT_ONCE
 
 # What time it is when a pass begins: later than the one before.
@@ -40,7 +36,7 @@ _passes = itertools.count(1)
 @functools.cache
 def _ring_problem() -> str | None:
     try:
-        _linux_ring.Ring(_linux_buffers.thread_buffers()).close()
+        io_uring.Ring(buffers.thread_buffers()).close()
     except OSError as error:
         return f"the system refuses to make an io_uring ({error})"
     return None
@@ -66,7 +62,7 @@ def groups_of(family: Family, count: int) -> list[str]:
 
 def poller_of(reader: InterfaceReader) -> Any:
     poller = reader._poller
-    assert isinstance(poller, _linux_epoll.EpollPoller)
+    assert isinstance(poller, epoll.EpollPoller)
     return poller
 
 
@@ -118,6 +114,6 @@ def payloads_and_groups(datagrams: Sequence[Datagram]) -> Counter[object]:
 
 def together_of(sock: McastSocket) -> bool:
     """Tell whether the socket is expected to have something whenever any of its chunk has."""
-    assert isinstance(sock, _linux_io.LinuxSocket)
+    assert isinstance(sock, fast_path.LinuxSocket)
     together = sock.together
-    return isinstance(together, _linux_each.Together) and together.all_expected
+    return isinstance(together, read_many.Together) and together.all_expected

@@ -19,12 +19,10 @@ from trio_mcast._receive import reader as _reader
 if sys.platform != "linux":
     pytest.skip("the system calls are those of Linux", allow_module_level=True)
 
-from trio_mcast._host.linux import buffers as _linux_buffers
-from trio_mcast._host.linux import fast_path as _linux_io
-from trio_mcast._host.linux import io_uring as _linux_ring
+from trio_mcast._host.linux import buffers, fast_path, io_uring
 
 # The real call, also where a test has put another in its place.
-ENTER = _linux_ring._enter
+ENTER = io_uring._enter
 
 
 @attrs.define
@@ -41,7 +39,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """Count the calls that read without a ring; time stands still, so a busy socket stays busy."""
     calls = Calls()
     recvmmsg, recvmsg, recvfrom = (
-        _linux_buffers._recvmmsg,
+        buffers._recvmmsg,
         socket.socket.recvmsg,
         socket.socket.recvfrom,
     )
@@ -60,12 +58,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
         return counted
 
-    monkeypatch.setattr(_linux_buffers, "_recvmmsg", count("recvmmsg", recvmmsg))
-    monkeypatch.setattr(_linux_io, "split_control", count("split_control", split_control))
+    monkeypatch.setattr(buffers, "_recvmmsg", count("recvmmsg", recvmmsg))
+    monkeypatch.setattr(fast_path, "split_control", count("split_control", split_control))
     monkeypatch.setattr(socket.socket, "recvmsg", count("recvmsg", recvmsg))
     monkeypatch.setattr(socket.socket, "recvfrom", count("recvfrom", recvfrom))
     clock = SimpleNamespace(perf_counter=lambda: calls.now)
-    monkeypatch.setattr(_linux_io, "time", clock)
+    monkeypatch.setattr(fast_path, "time", clock)
     monkeypatch.setattr(_reader, "time", clock)
     return calls
 
@@ -78,7 +76,7 @@ def count_enters(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(count)
         return ENTER(ring, count)
 
-    monkeypatch.setattr(_linux_ring, "_enter", enter)
+    monkeypatch.setattr(io_uring, "_enter", enter)
     return counts
 
 
@@ -97,7 +95,7 @@ def refuse_ring(monkeypatch: pytest.MonkeyPatch, number: int) -> list[int]:
         ctypes.set_errno(number)
         return -1
 
-    monkeypatch.setattr(_linux_ring, "_set_up", refuse)
+    monkeypatch.setattr(io_uring, "_set_up", refuse)
     return asked
 
 
@@ -105,11 +103,11 @@ def change_results(
     monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[int, int]], None]
 ) -> None:
     """Have a function change what the ring tells of each socket, by file descriptor."""
-    read = _linux_ring.Ring.read
+    read = io_uring.Ring.read
 
     def changed(ring: Any, sockets: memoryview, name_bytes: int) -> list[int]:
         sizes = dict(zip(sockets.tolist(), read(ring, sockets, name_bytes), strict=True))
         change(sizes)
         return list(sizes.values())
 
-    monkeypatch.setattr(_linux_ring.Ring, "read", changed)
+    monkeypatch.setattr(io_uring.Ring, "read", changed)

@@ -9,30 +9,29 @@ from .._platform.options import SocketOption
 
 _BUFFERS: Final = frozenset({"SO_RCVBUF", "SO_SNDBUF"})
 
-# With less room than this a socket cannot hold the largest datagram, and it is not asked for.
+# The least room to ask for: with less a socket cannot hold the largest datagram.
 _LEAST_BUFFER_BYTES: Final = 65_536
 
-
-# A join fails with these now and then on macOS, and not when it is tried again, as users report.
+# A join fails with these errors now and then on macOS, and a second try does not, as users report.
 _PASSING_ERRORS: Final = frozenset({errno.ENOMEM, errno.ENOEXEC})
 
 
 class TakesOptions(Protocol):
-    """A socket, or what stands for one."""
+    """A socket, or an object that stands for one."""
 
     def setsockopt(self, level: int, number: int, value: int | bytes, /) -> None:
-        """Set an option. OSError if it is refused."""
+        """Set an option. OSError if refused."""
 
 
 def apply_option(sock: TakesOptions, option: SocketOption) -> None:
     """Set an option.
 
-    A buffer for which there is no room is asked for again with half of it, until it is granted:
-    macOS and FreeBSD refuse what is above their maximum (kern.ipc.maxsockbuf) with ENOBUFS, where
-    Linux grants the maximum. A join that fails in a way that may pass is tried once more.
+    If there is no room for a buffer, half the size is asked for, until the system grants one: macOS
+    and FreeBSD refuse sizes above their maximum (kern.ipc.maxsockbuf) with ENOBUFS, where Linux
+    grants the maximum. A join with an error that may pass is tried once more.
 
     Raises:
-        OSError: It was refused.
+        OSError: The option was refused.
     """
     try:
         sock.setsockopt(option.level, option.number, option.value)

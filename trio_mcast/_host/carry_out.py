@@ -1,6 +1,6 @@
-"""Carrying out a plan: every option of a spec around the bind, on anything that takes them.
+"""Carrying out a plan: every option of a `SocketSpec` around the bind.
 
-Real and virtual hosts both go through here, so a plan means the same on either.
+Real and virtual hosts both use this module, so a plan means the same on either.
 """
 
 from __future__ import annotations
@@ -18,64 +18,66 @@ from .apply_option import TakesOptions, apply_option
 
 
 class Settable(TakesOptions, Protocol):
-    """What a plan is carried out on: a socket, or what stands for one."""
+    """A socket on which a plan is carried out, or an object that stands for one."""
 
     def bind(self, address: BindAddress, /) -> None:
-        """Bind it. OSError if it is refused."""
+        """Bind the socket. OSError if refused."""
 
     def connect(self, address: BindAddress, /) -> None:
-        """Connect it. OSError if it is refused."""
+        """Connect the socket. OSError if refused."""
 
 
 @attrs.define
 class Step:
-    """What is being done, for the error if it is refused."""
+    """The step that is being carried out, for the error if the step is refused."""
 
     name: str = "socket"
     detail: str = ""
 
-    def explain(self, error: OSError, spec: SocketSpec, platform: PlatformName) -> SocketSetupError:
-        """The error for what was refused at this step, on a platform."""
+    def explain(
+        self, error: OSError, socket_spec: SocketSpec, platform: PlatformName
+    ) -> SocketSetupError:
+        """Return the error for a refusal at this step, on a platform."""
         return explain_refusal(
             error,
             step=self.name,
             detail=self.detail,
-            group=spec.group,
-            interface=spec.interface.name,
+            group=socket_spec.group,
+            interface=socket_spec.interface.name,
             platform=platform,
         )
 
 
-def carry_out(sock: Settable, spec: SocketSpec, step: Step) -> frozenset[str]:
-    """Set every option around the bind; the symbols of those that were set.
+def carry_out(sock: Settable, socket_spec: SocketSpec, step: Step) -> frozenset[str]:
+    """Set every option around the bind, and return the symbols of the options that were set.
 
     Args:
         sock: A new socket.
-        spec: The plan.
-        step: Kept up to date with what is being done.
+        socket_spec: The plan.
+        step: Kept up to date with the step that is being carried out.
 
     Raises:
         OSError: A step was refused.
     """
     applied = set()
     for after_bind in (False, True):
-        for option in spec.options:
+        for option in socket_spec.options:
             if option.after_bind is after_bind:
                 step.name, step.detail = option.symbol, f"({option.purpose})"
                 symbol = _set_option(sock, option)
                 if symbol is not None:
                     applied.add(symbol)
         if not after_bind:
-            step.name, step.detail = "bind", f"to {spec.bind[0]} port {spec.bind[1]}"
-            sock.bind(spec.bind)
-    if spec.peer is not None:
-        step.name, step.detail = "connect", f"to {spec.peer[0]} port {spec.peer[1]}"
-        sock.connect(spec.peer)
+            step.name, step.detail = "bind", f"to {socket_spec.bind[0]} port {socket_spec.bind[1]}"
+            sock.bind(socket_spec.bind)
+    if socket_spec.peer is not None:
+        step.name, step.detail = "connect", f"to {socket_spec.peer[0]} port {socket_spec.peer[1]}"
+        sock.connect(socket_spec.peer)
     return frozenset(applied)
 
 
 def _set_option(sock: Settable, option: SocketOption) -> str | None:
-    """Set an option, or its fallback where it is refused; the symbol of the one that was set.
+    """Set an option, or its fallback if refused, and return the symbol of the option set.
 
     `None` if all were refused and none is required.
     """

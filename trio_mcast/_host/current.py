@@ -10,11 +10,10 @@ from .system import SystemHost
 
 _SYSTEM_HOST: Final = SystemHost()
 
-
-# The host on which what is opened is opened; the machine itself unless something else was set.
+# The host on which sockets are opened; the machine itself unless another host was set.
 host_variable: Final[ContextVar[Host]] = ContextVar("trio_mcast.host", default=_SYSTEM_HOST)
 
 
 def current_host() -> Host:
-    """The host on which this task opens sockets."""
+    """Return the host on which this task opens sockets."""
     return host_variable.get()

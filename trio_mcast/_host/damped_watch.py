@@ -3,13 +3,14 @@
 Decision: a message says "look again", and little more
 =======================================================
 
-The system's messages carry what changed. They are not added up: it drops them when the socket's
-buffer is full (and says so at best), so whoever adds them up has to be able to start afresh from a
-look at everything. A look is right whatever was lost; so there is mostly that.
+The system's messages say what changed. The messages are not added up: the system drops messages
+when the socket's buffer is full (and says so at best), so a program that adds up has to be able to
+start afresh from a look at everything. A look is right whatever was lost; so mostly there is only a
+look.
 
-One thing a look cannot show: that an interface was removed, and with it every membership, and has
-come back under the same name and index, as one does that is moved to another network namespace of
-Linux and back. So the indexes of removed interfaces are read off the messages, where they tell.
+A look cannot show that an interface was removed, and every membership with it, and has come back
+under the same name and index. That happens when an interface is moved to another network namespace
+of Linux and back. So the indexes of removed interfaces are read off the messages, where these tell.
 
 Decision: when to look
 ======================
@@ -18,7 +19,7 @@ One action gives several messages: plugging in a cable and giving the interface 
 by three commands, gave 7 within 6 ms. A look costs 0.3 ms with 4 interfaces and 46 ms with
 1,004 (all measured on Linux 6.18). So:
 
-* the look comes 20 ms after the first message, and what came in the meantime is answered by it;
+* the look comes 20 ms after the first message, and answers all messages that came meanwhile;
 * two looks are 100 ms apart, however many messages come. Removing 50 interfaces took the kernel
   1.7 s, with a message every 35 ms: waiting for a pause would be one look for each, or none until
   the end.
@@ -26,7 +27,7 @@ by three commands, gave 7 within 6 ms. A look costs 0.3 ms with 4 interfaces and
 So a lone change is seen after 20 ms, and any after 100 ms. Both numbers are arbitrary beyond that.
 
 Messages are taken from the socket only after the pause, right before the look. Until then the
-system keeps them: a wait that was cancelled has lost nothing.
+system keeps the messages: a wait that was cancelled has lost nothing.
 """
 
 from __future__ import annotations
@@ -47,27 +48,27 @@ _INTERVAL_SECONDS: Final = 0.1
 
 
 class DampedWatcher:
-    """An `InterfaceWatcher` on a socket with messages; a subclass says what the messages mean."""
+    """An `InterfaceWatcher` on a socket with messages; a subclass reads the messages."""
 
-    # As much of a message as `_removed_by` looks at; the rest of it is discarded.
+    # As much of a message as `_removed_by` looks at; more bytes are discarded.
     _message_bytes: int
 
     def __init__(self, sock: socket.socket, platform: PlatformName) -> None:
-        """Take over a socket that does not block; it is closed with this object."""
+        """Take over a socket that does not block, and is closed with this object."""
         self._platform = platform
         self._socket = sock
         self._closed = trio.Event()
-        # When the messages that wait in the socket were first noticed; and when the last ones were
-        # answered.
+        # The time at which the waiting messages were first noticed; and the time at which the last
+        # messages were answered.
         self._noticed: float | None = None
         self._answered = -math.inf
 
     def _removed_by(self, message: bytes) -> frozenset[int] | None:
-        """What a message says.
+        """Return the indexes of interfaces that were removed, according to a message.
 
         Returns:
-            `None`: nothing of interfaces. Else they may have changed; the indexes of those that
-            were removed, if it is such a message.
+            The indexes; none if the message only says that interfaces may have changed. `None` if
+            the message is not about interfaces.
         """
         raise NotImplementedError
 
@@ -78,9 +79,8 @@ class DampedWatcher:
             await trio.lowlevel.wait_readable(self._socket)
             if self._noticed is None:
                 self._noticed = trio.current_time()
-            # The time counts from when they were noticed, also if that was in a call that has been
-            # cancelled: else whoever calls with short timeouts would never get to the end of the
-            # pause.
+            # The time counts from the first notice, also if a cancelled call took it: else a caller
+            # with short timeouts would never get to the end of the pause.
             due = max(self._noticed + _PAUSE_SECONDS, self._answered + _INTERVAL_SECONDS)
             with trio.move_on_at(due):
                 await self._closed.wait()
@@ -96,13 +96,13 @@ class DampedWatcher:
             raise trio.ClosedResourceError("this watcher was closed")
 
     def _drain(self) -> frozenset[int] | None:
-        """Take every message out of the socket: what they say, taken together."""
-        found: frozenset[int] | None = None
+        """Take every message out of the socket. Returns as `_removed_by`, for all together."""
+        removed_by_all: frozenset[int] | None = None
         while True:
             try:
                 removed = self._removed_by(self._socket.recv(self._message_bytes))
             except BlockingIOError:
-                return found
+                return removed_by_all
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise explain_refusal(
@@ -114,7 +114,7 @@ class DampedWatcher:
                     ) from error
                 removed = frozenset()  # Messages were lost; the look makes up for them.
             if removed is not None:
-                found = removed if found is None else found | removed
+                removed_by_all = (removed_by_all or frozenset()) | removed
 
     def close(self) -> None:
         if self._socket.fileno() >= 0:

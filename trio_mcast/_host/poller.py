@@ -1,6 +1,8 @@
-"""The part of every poller that is the same: one pass over the sockets that can be read.
+"""The parts of a poller that are the same on several systems.
 
-A subclass says which sockets can be read, and may read many of them in a faster way.
+`PassPoller` makes one pass over the readable sockets; a subclass says which sockets are readable,
+and may have a faster way for many. `Wait` waits for a file descriptor that stands for many sockets,
+such as an epoll's or a kqueue's.
 """
 
 from __future__ import annotations
@@ -21,14 +23,14 @@ from .protocols import McastSocket
 # thousand sockets, one each, they take two and a half.
 READ_AT_ONCE: Final = 1_024
 
-# What each of many sockets may give in one pass, so that it is worth a batch. If that is too much
-# for all of them together, the last ones come first in the next pass.
+# The least that each of many sockets may give in one pass, so that a pass is worth a batch. If that
+# is too much for all sockets together, the last ones come first in the next pass.
 _LEAST_SHARE: Final = 16
 
 # How often the sockets are looked at in one pass, where there are several. At each look up to 128
 # of them are read, so that a pass can be as large where each has one datagram (measured: 5 per cent
-# less per datagram than with 4). If all of it was rejected, one look is enough: it must not keep
-# others waiting.
+# less per datagram than with 4). If all that was read was rejected, one look is enough: rejected
+# datagrams must not keep other tasks waiting.
 _LOOKS_AT_ONCE: Final = 8
 
 OnFailure: TypeAlias = Callable[[McastSocket, OSError], None]
@@ -41,8 +43,8 @@ class PassPoller:
         """Begin with no sockets.
 
         Args:
-            fail: Called for a socket that the system refuses to read. It has to `remove` the
-                socket, which would be ready again at once.
+            fail: Called for a socket that the system refuses to read. Has to `remove` the socket,
+                which would be ready again at once.
         """
         self._fail = fail
         self._watched: set[McastSocket] = set()
@@ -70,13 +72,13 @@ class PassPoller:
         raise NotImplementedError
 
     def interrupt(self) -> None:
-        """End a wait that is going on, without a further checkpoint. It may be at its end."""
+        """End a wait that is going on, or just ending, without a further checkpoint."""
         raise NotImplementedError
 
     def likely_ready(self) -> Sequence[McastSocket]:
         """Return the sockets that can probably be read now, without waiting.
 
-        None where looking would not cost less than waiting for what is there already.
+        There are none where a look costs as much as a wait for sockets that can be read already.
         """
         return ()
 
@@ -89,13 +91,13 @@ class PassPoller:
         """Read many sockets in one go, as far as that costs less than one by one.
 
         Args:
-            ready: What the last look, or wait, has returned.
-            room: How many datagrams there is room for. A unit may exceed it.
+            ready: The sockets that the last look, or wait, has returned.
+            room: How many datagrams there is room for. A unit may exceed the room.
             batch: Where to put the datagrams.
 
         Returns:
-            The sockets that are still to be read one by one: because they have more, or were not
-            read, or have an error to tell.
+            The sockets still to be read one by one, because there is more, or nothing was read, or
+            reading will raise an error.
         """
         return ready
 
@@ -122,7 +124,7 @@ class PassPoller:
 
     def read(self, room: int) -> list[Datagram]:
         waited, self._awaited = self._awaited, ()
-        unread, self._unread = [item for item in self._unread if item in self._watched], ()
+        unread, self._unread = [socket for socket in self._unread if socket in self._watched], ()
         ready = unread or waited or self.likely_ready()
         self._begin_pass(ready, waited=bool(waited))
         return self._read_pass(ready, min(room, READ_AT_ONCE), looked=not unread)
@@ -174,3 +176,60 @@ class PassPoller:
         """Watch no socket any more. Idempotent."""
         self._watched.clear()
         self._awaited = self._unread = ()
+
+
+class Wait:
+    """The waiting of one task for a file descriptor, which is that of epoll or kqueue.
+
+    Other tasks may have the waiting task choose another descriptor, or end the wait. A descriptor
+    may be closed meanwhile, and its number given to something else. So the number is forgotten as
+    soon as the task is about to be woken.
+    """
+
+    def __init__(self) -> None:
+        self._is_waiting = False
+        self._waiting_for: int | None = None
+        self._interrupted = False
+
+    def choose_again(self) -> None:
+        """Have the waiting task choose a descriptor again. To call before one is closed."""
+        if self._waiting_for is not None:
+            trio.lowlevel.notify_closing(self._waiting_for)
+            self._waiting_for = None
+
+    def interrupt(self) -> None:
+        """Have the waiting task find nothing. Nothing happens if no task waits."""
+        if self._is_waiting:
+            self._interrupted = True
+            self.choose_again()
+
+    async def until_found(
+        self,
+        choose: Callable[[], int | None],
+        find: Callable[[], Sequence[McastSocket]],
+    ) -> Sequence[McastSocket]:
+        """Wait until sockets are found, and return them; none if interrupted. A checkpoint.
+
+        Args:
+            choose: Returns the file descriptor that can be read when there may be sockets to find;
+                `None` once there is no such descriptor any more.
+            find: Looks for sockets, when the descriptor can be read.
+
+        Raises:
+            trio.ClosedResourceError: There is nothing to wait for any more.
+        """
+        self._interrupted = False
+        while (number := choose()) is not None:
+            self._waiting_for, self._is_waiting = number, True
+            try:
+                await trio.lowlevel.wait_readable(number)
+            except trio.ClosedResourceError:
+                if self._interrupted:
+                    return []
+                continue
+            finally:
+                self._is_waiting, self._waiting_for = False, None
+            sockets = find()
+            if sockets:
+                return sockets
+        raise trio.ClosedResourceError

@@ -19,7 +19,7 @@ from .._values.addresses import Endpoint, host_with_zone, parse_address, without
 from .._values.datagram import Datagram
 from .._values.interface import zone_of
 from .apply_option import apply_option
-from .endpoint_cache import source_cache
+from .endpoint_cache import endpoint_cache
 from .protocols import Rejection
 
 # No UDP datagram is larger (the length field of its header has 16 bits), so none is ever cut short.
@@ -34,43 +34,47 @@ CONTROL_BYTES: Final = 192
 class PosixSocket:
     """A `McastSocket` over the socket module."""
 
-    # With thousands of sockets that have one datagram each, much of the time goes by until what
-    # belongs to a socket has come from memory. Without a dictionary there is less of it.
+    # With thousands of sockets that have one datagram each, much of the time goes by until the data
+    # of a socket has come from memory. Without a dictionary there is less data.
     __slots__ = (
         "__weakref__",
         "_control",
         "_pending_error",
         "_platform",
         "_sock",
+        "endpoints",
         "local_endpoint",
         "receive_buffer_granted",
         "received",
         "received_bytes",
         "rejected",
         "send_buffer_granted",
-        "sources",
         "spec",
     )
 
     def __init__(
-        self, sock: socket.socket, spec: SocketSpec, platform: Platform, applied: frozenset[str]
+        self,
+        sock: socket.socket,
+        socket_spec: SocketSpec,
+        platform: Platform,
+        applied: frozenset[str],
     ) -> None:
         """Take over an open socket.
 
         Args:
             sock: The socket, set up and bound; closed with this object.
-            spec: What it carries out.
-            platform: The platform it runs on.
+            socket_spec: The plan that the socket carries out.
+            platform: The platform on which the socket was opened.
             applied: The symbols of the options that were set, fallbacks included.
         """
-        self.spec = spec
+        self.spec = socket_spec
         self.received = 0
         self.received_bytes = 0
         self.rejected: Counter[Rejection] = Counter()
         self._sock = sock
         self._platform = platform
-        self.sources = source_cache(platform.sockaddr, spec)
-        self._control = ControlDecoder(platform, spec.family, applied)
+        self.endpoints = endpoint_cache(platform.sockaddr, socket_spec)
+        self._control = ControlDecoder(platform, socket_spec.family, applied)
         self._pending_error: OSError | None = None
         host, port, *_ = sock.getsockname()
         self.local_endpoint = Endpoint(self._with_zone(str(host)), int(port))
@@ -89,23 +93,23 @@ class PosixSocket:
         numbers = self._platform.constants
         return self._sock.getsockopt(numbers["SOL_SOCKET"], numbers[symbol])
 
-    def revise(self, spec: SocketSpec, options: Sequence[SocketOption]) -> None:
-        for item in options:
+    def revise(self, socket_spec: SocketSpec, options: Sequence[SocketOption]) -> None:
+        for option in options:
             try:
-                apply_option(self._sock, item)
+                apply_option(self._sock, option)
             except OSError as error:
-                if not item.required:
+                if not option.required:
                     continue
                 raise explain_refusal(
                     error,
-                    step=item.symbol,
-                    detail=f"({item.purpose})",
-                    group=spec.group,
-                    interface=spec.interface.name,
+                    step=option.symbol,
+                    detail=f"({option.purpose})",
+                    group=socket_spec.group,
+                    interface=socket_spec.interface.name,
                     platform=self._platform.name,
                 ) from error
-        self.spec = spec
-        self.sources = source_cache(self._platform.sockaddr, spec)
+        self.spec = socket_spec
+        self.endpoints = endpoint_cache(self._platform.sockaddr, socket_spec)
 
     def receive(self, max_datagrams: int) -> list[Datagram]:
         if self._pending_error is not None:
@@ -119,7 +123,7 @@ class PosixSocket:
         except OSError as error:
             if not batch:
                 raise
-            self._pending_error = error  # What was read before it is not lost.
+            self._pending_error = error  # The datagrams read before the error are not lost.
         return batch
 
     @property
@@ -132,7 +136,7 @@ class PosixSocket:
         self._pending_error = error
 
     def _read_into(self, batch: list[Datagram], max_datagrams: int) -> None:
-        """Read until there is nothing more, which raises BlockingIOError, or enough."""
+        """Read until there is nothing more, which raises BlockingIOError, or enough was read."""
         read = self._read_with_control if self._control.expects_anything else self._read_plain
         for _ in range(max_datagrams):
             read(batch)
@@ -141,18 +145,18 @@ class PosixSocket:
 
     def _read_plain(self, batch: list[Datagram]) -> None:
         data, address = self._sock.recvfrom(READ_BYTES)
-        self._add(batch, data, self.sources[address], NOTHING)
+        self._add(batch, data, self.endpoints[address], NOTHING)
 
     def _read_with_control(self, batch: list[Datagram]) -> None:
         if sys.platform != "win32":  # Where the socket module has no recvmsg.
             data, control, _flags, address = self._sock.recvmsg(READ_BYTES, CONTROL_BYTES)
-            source = self.sources[address]
+            source = self.endpoints[address]
             self._add(batch, data, source, self._control.decode(control) if control else NOTHING)
 
     def _add(
         self, batch: list[Datagram], data: bytes, source: Endpoint | Rejection, arrival: Arrival
     ) -> None:
-        """Add what one read gave: a datagram, or several of one size that came in one unit."""
+        """Add the result of one read: a datagram, or several of one size, sent as one unit."""
         interface, size = self.spec.interface, arrival.segment_size
         parts = [data]
         if size is not None and size < len(data):

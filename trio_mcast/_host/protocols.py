@@ -1,6 +1,6 @@
-"""What the library needs of a machine, as protocols.
+"""The protocols of a machine: its sockets, pollers and interfaces.
 
-`SystemHost` is the real one; receivers and senders know only these protocols.
+Receivers and senders know only these protocols. `SystemHost` is the real machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .._values.interface import Interface
 
 
 class Rejection(enum.Enum):
-    """Why a datagram that was read is not delivered."""
+    """The reason why a datagram that was read is not delivered."""
 
     EXCLUDED_SOURCE = "excluded_source"
     OTHER_SOURCE = "other_source"
@@ -36,20 +36,21 @@ class McastSocket(Protocol):
     local_endpoint: Endpoint
     receive_buffer_granted: int
     send_buffer_granted: int
-    # What `receive` has given so far: datagrams, and bytes of payload; and what it has held back.
+    # The datagrams and bytes of payload that `receive` has returned so far, and the datagrams that
+    # were held back.
     received: int
     received_bytes: int
     rejected: Counter[Rejection]
 
     def receive(self, max_datagrams: int) -> list[Datagram]:
-        """What has arrived, up to so many datagrams; empty if nothing has. OSError if refused."""
+        """Return what has arrived, up to so many datagrams; maybe none. OSError if refused."""
 
-    def revise(self, spec: SocketSpec, options: Sequence[SocketOption]) -> None:
+    def revise(self, socket_spec: SocketSpec, options: Sequence[SocketOption]) -> None:
         """Carry out another plan from now on, which needs no other socket.
 
         Args:
-            spec: The plan: for the same interface and group, and bound alike.
-            options: What has to be set for it, in this order.
+            socket_spec: The plan: for the same interface and group, and bound alike.
+            options: The options to set for the plan, in this order.
 
         Raises:
             SocketSetupError: An option was refused; those before it are set.
@@ -59,23 +60,23 @@ class McastSocket(Protocol):
         """Send one datagram; BlockingIOError if there is no room for it now."""
 
     def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
-        """Send some of the datagrams from position ``start`` on; how many, at least one.
+        """Send some datagrams from position ``start`` on, and return how many, at least one.
 
-        BlockingIOError if there is no room now, another OSError if the first of them is refused.
+        BlockingIOError if there is no room now, another OSError if the first datagram is refused.
         """
 
     async def wait_writable(self) -> None:
         """Wait until there may be room to send. One task at a time."""
 
     def dropped(self) -> int | None:
-        """How many datagrams the system dropped for want of room; `None` if it does not tell."""
+        """Return how many datagrams were dropped for want of room; `None` if unknown."""
 
     def close(self) -> None:
-        """Close it; its memberships end. Idempotent."""
+        """Close the socket; its memberships end. Idempotent."""
 
 
 class Poller(Protocol):
-    """Waits for any of many sockets at once, and reads them."""
+    """Waits for any of many sockets at once, and reads the sockets."""
 
     def add(self, socket: McastSocket) -> None:
         """Watch a socket from now on."""
@@ -91,17 +92,17 @@ class Poller(Protocol):
         """
 
     def read(self, room: int) -> list[Datagram]:
-        """Read what the sockets have, in one pass that is fair to all, without waiting.
+        """Read from the sockets, in one pass that is fair to all, without waiting.
 
         Args:
-            room: How many datagrams there is room for. A unit may exceed it.
+            room: How many datagrams there is room for. A unit may exceed the room.
         """
 
     def interrupt(self) -> None:
-        """End a wait that is going on, without a further checkpoint. It may be at its end."""
+        """End a wait that is going on, or just ending, without a further checkpoint."""
 
     def close(self) -> None:
-        """Close it and wake who waits. Idempotent."""
+        """Close the poller and wake the waiting task. Idempotent."""
 
 
 class Shell(Protocol):
@@ -115,8 +116,8 @@ class Shell(Protocol):
         """Make a `McastSocket` of a socket that is set up and bound.
 
         Args:
-            sock: The socket; closed with what is made of it.
-            socket_spec: The plan that it carries out.
+            sock: The socket; closed with the object that is made.
+            socket_spec: The plan that the socket carries out.
             applied: The symbols of the options that were set, fallbacks included.
         """
 
@@ -124,17 +125,17 @@ class Shell(Protocol):
         """Return the interfaces of this machine, by index."""
 
     def routed_interface(self, group: Group, interfaces: Sequence[Interface]) -> Interface | None:
-        """Return the one of these interfaces to which the system routes a group, if any."""
+        """Return the interface, of some, to which the system routes a group, if any."""
 
     def open_poller(self, fail: Callable[[McastSocket, OSError], None]) -> Poller:
         """Open a poller; see `Host.open_poller`."""
 
     def watch(self, *, routes: bool) -> InterfaceWatcher:
-        """Open a watcher of the interfaces, and of the routes if told so."""
+        """Open a watcher of the interfaces, and with ``routes`` of the routes."""
 
 
 class InterfaceWatcher(Protocol):
-    """Notices when a machine's interfaces may have changed, from when it was made."""
+    """Notices when a machine's interfaces may have changed, from its making on."""
 
     async def wait(self) -> frozenset[int]:
         """Wait until something may have changed since the last wait ended: then look again.
@@ -143,17 +144,17 @@ class InterfaceWatcher(Protocol):
             The indexes of interfaces that were removed in the meantime, as far as the system told.
             A look may show another interface under the same index already.
 
-        A checkpoint. One task at a time. What has changed by the end of the wait shows in a look;
-        what changes later ends the next wait. If it is cancelled, the next wait ends for what this
-        one would have.
+        A checkpoint. One task at a time. A change before the end of the wait shows in a look; a
+        later change ends the next wait. After a cancelled wait, the next one ends for the same
+        changes.
 
         Raises:
-            trio.ClosedResourceError: It was closed, before or while waiting.
+            trio.ClosedResourceError: The watcher was closed, before or while waiting.
             SocketSetupError: The system refused to tell.
         """
 
     def close(self) -> None:
-        """Close it and wake who waits. Idempotent."""
+        """Close the watcher and wake the waiting task. Idempotent."""
 
 
 class Host(Protocol):
@@ -161,33 +162,35 @@ class Host(Protocol):
 
     @property
     def platform(self) -> Platform:
-        """Whose rules it follows."""
+        """The platform whose rules the machine follows."""
 
     def list_interfaces(self) -> list[Interface]:
-        """Its interfaces, by index."""
+        """Return the machine's interfaces, by index."""
 
     def default_interface(
         self, group: Group, among: Sequence[Interface] | None = None
     ) -> Interface | None:
-        """The interface to which it routes a group; `None` without a route. Sends nothing.
+        """Return the interface to which the machine routes a group; `None` without a route.
+
+        Nothing is sent.
 
         Args:
             group: The group.
-            among: Its interfaces, where the caller has just listed them.
+            among: The machine's interfaces, if the caller has just listed them.
         """
 
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
-        """A new watcher of its interfaces.
+        """Open a watcher of the machine's interfaces.
 
         Args:
-            routes: Whether it is to notice changes of the routes too.
+            routes: Whether to notice changes of the routes too.
 
         Raises:
-            SocketSetupError: It was refused.
+            SocketSetupError: The system refused.
             McastError: This platform's interfaces cannot be watched.
         """
 
-    def open_socket(self, spec: SocketSpec) -> McastSocket:
+    def open_socket(self, socket_spec: SocketSpec) -> McastSocket:
         """Carry out a plan for one socket, all or nothing.
 
         Raises:
@@ -195,12 +198,12 @@ class Host(Protocol):
         """
 
     def open_poller(self, fail: Callable[[McastSocket, OSError], None]) -> Poller:
-        """A new poller.
+        """Open a poller.
 
         Args:
-            fail: Called for a socket that the system refuses to read; it has to have the poller
+            fail: Called for a socket that the system refuses to read; has to have the poller
                 `remove` the socket.
 
         Raises:
-            SocketSetupError: It was refused.
+            SocketSetupError: The system refused.
         """

@@ -1,6 +1,6 @@
 """`SystemHost`: this machine. Opens a `SocketSpec` as a real socket, all or nothing.
 
-The one place that says which system has which shell.
+No other module says which system has which shell.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SystemHost:
     """The machine that this process runs on."""
 
     def __init__(self, shell: Shell | None = None) -> None:
-        """Take the shell to use; `None` for the one of the system that this runs on."""
+        """Take the shell to use; `None` for the shell of the system on which the process runs."""
         self._chosen_shell = shell
 
     @property
@@ -81,23 +81,24 @@ class SystemHost:
         except OSError as error:
             raise self._explain(error, step="watch interfaces") from error
 
-    def open_socket(self, spec: SocketSpec) -> McastSocket:
+    def open_socket(self, socket_spec: SocketSpec) -> McastSocket:
         shell, step = self._shell, Step()
         sock: socket.socket | None = None
         try:
-            sock = socket.socket(self.platform.sockaddr.number(spec.family), socket.SOCK_DGRAM)
+            family = self.platform.sockaddr.number(socket_spec.family)
+            sock = socket.socket(family, socket.SOCK_DGRAM)
             sock.setblocking(False)
-            if _is_switched_off(spec):
+            if _is_switched_off(socket_spec):
                 step.name = "MCAST_JOIN_GROUP"
                 raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-            applied = carry_out(sock, spec, step)
+            applied = carry_out(sock, socket_spec, step)
             step.name, step.detail = "socket", ""
-            return shell.wrap_socket(sock, spec, applied)
+            return shell.wrap_socket(sock, socket_spec, applied)
         except BaseException as error:
             if sock is not None:
                 sock.close()
             if isinstance(error, OSError):
-                raise step.explain(error, spec, self.platform.name) from error
+                raise step.explain(error, socket_spec, self.platform.name) from error
             raise
 
     def open_poller(self, fail: OnFailure) -> Poller:
@@ -109,16 +110,16 @@ class SystemHost:
             raise self._explain(error, step=step) from error
 
 
-def _is_switched_off(spec: SocketSpec) -> bool:
-    """Whether the interface discards what the socket is to receive.
+def _is_switched_off(socket_spec: SocketSpec) -> bool:
+    """Tell whether the interface discards all that the socket is to receive.
 
     Linux joins an IPv6 group on an interface where IPv6 is switched off like on any other, sends no
     report and delivers nothing, all without an error (measured on 6.18). Only this file tells;
-    where it does not exist, the join itself has to.
+    where there is no such file, the join itself has to.
     """
-    if spec.group is None or spec.family != "ipv6":
+    if socket_spec.group is None or socket_spec.family != "ipv6":
         return False
-    switch = Path("/proc/sys/net/ipv6/conf", spec.interface.name, "disable_ipv6")
+    switch = Path("/proc/sys/net/ipv6/conf", socket_spec.interface.name, "disable_ipv6")
     try:
         return switch.read_bytes().strip() != b"0"
     except OSError:

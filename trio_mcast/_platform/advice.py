@@ -1,125 +1,82 @@
-"""What to do about an error of the operating system, by step and number. Pure."""
+"""Advice on errors of the operating system, by step and number. Pure."""
 
 from __future__ import annotations
 
-import errno as _errno
+import errno
 import os
-import sys
-
-if sys.version_info < (3, 11):
-    # Trio depends on it there. Not every Python that types are checked on has it.
-    pass  # type: ignore[import-not-found,unused-ignore]
-import sys
-
-if sys.version_info < (3, 11):
-    # Trio depends on it there. Not every Python that types are checked on has it.
-    pass  # type: ignore[import-not-found,unused-ignore]
-import sys
-
-if sys.version_info < (3, 11):
-    # Trio depends on it there. Not every Python that types are checked on has it.
-    pass  # type: ignore[import-not-found,unused-ignore]
-import sys
-
-if sys.version_info < (3, 11):
-    # Trio depends on it there. Not every Python that types are checked on has it.
-    pass  # type: ignore[import-not-found,unused-ignore]
-import sys
-
-if sys.version_info < (3, 11):
-    # Trio depends on it there. Not every Python that types are checked on has it.
-    pass  # type: ignore[import-not-found,unused-ignore]
-import sys
-
-if sys.version_info < (3, 11):
-    # Trio depends on it there. Not every Python that types are checked on has it.
-    pass  # type: ignore[import-not-found,unused-ignore]
-import sys
-
-if sys.version_info < (3, 11):
-    # Trio depends on it there. Not every Python that types are checked on has it.
-    pass  # type: ignore[import-not-found,unused-ignore]
-import sys
 from typing import Final
 
 from .._values.errors import SocketSetupError
 from .model import PlatformName
 
-if sys.version_info < (3, 11):
-    # Trio depends on it there. Not every Python that types are checked on has it.
-    pass  # type: ignore[import-not-found,unused-ignore]
-
-
-# What to do about it, by (step, errno); a step of None serves every step. Sources: ip(7), ipv6(7),
-# udp(7), ip-sysctl.rst of the Linux kernel, and what was seen on Linux 6.18.
+# The advice for Linux, by (step, errno); a step of None serves every step. Taken from ip(7),
+# ipv6(7), udp(7), ip-sysctl.rst of the Linux kernel, and tests on Linux 6.18.
 _LINUX_ADVICE: dict[tuple[str | None, int], str] = {
-    (None, _errno.EMFILE): (
+    (None, errno.EMFILE): (
         "the process has used up its file descriptors, and each membership needs one: "
         "raise the limit (ulimit -n, resource.setrlimit, LimitNOFILE= in a systemd unit)"
     ),
-    (None, _errno.ENFILE): "the system's file table is full: raise the sysctl fs.file-max",
-    ("bind", _errno.EADDRINUSE): (
+    (None, errno.ENFILE): "the system's file table is full: raise the sysctl fs.file-max",
+    ("bind", errno.EADDRINUSE): (
         "another program is bound to this port and does not share it (it has not set "
         "SO_REUSEADDR): stop that program or use another port"
     ),
-    ("bind", _errno.EACCES): (
+    ("bind", errno.EACCES): (
         "this port needs a privilege: use a port from 1024 up, or lower the sysctl "
         "net.ipv4.ip_unprivileged_port_start"
     ),
-    ("bind", _errno.EADDRNOTAVAIL): (
+    ("bind", errno.EADDRNOTAVAIL): (
         "the address is not usable on that interface; a new IPv6 address is not until the system "
         "has checked that nobody else has it (about a second)"
     ),
-    ("bind", _errno.ENODEV): "the interface has gone",
-    ("MCAST_JOIN_GROUP", _errno.ENODEV): (
+    ("bind", errno.ENODEV): "the interface has gone",
+    ("MCAST_JOIN_GROUP", errno.ENODEV): (
         "the interface has gone, or this family is switched off on it "
         "(sysctl net.ipv6.conf.<interface>.disable_ipv6)"
     ),
-    ("MCAST_JOIN_SOURCE_GROUP", _errno.ENODEV): (
+    ("MCAST_JOIN_SOURCE_GROUP", errno.ENODEV): (
         "the interface has gone, or this family is switched off on it "
         "(sysctl net.ipv6.conf.<interface>.disable_ipv6)"
     ),
-    ("MCAST_JOIN_SOURCE_GROUP", _errno.ENOBUFS): (
+    ("MCAST_JOIN_SOURCE_GROUP", errno.ENOBUFS): (
         "the system takes fewer sources on one socket than is usual: raise the sysctl "
         "net.ipv4.igmp_max_msf (10 by default) or net.ipv6.mld_max_msf (64)"
     ),
-    ("MCAST_BLOCK_SOURCE", _errno.ENOBUFS): (
+    ("MCAST_BLOCK_SOURCE", errno.ENOBUFS): (
         "the system takes fewer sources on one socket than is usual: raise the sysctl "
         "net.ipv4.igmp_max_msf (10 by default) or net.ipv6.mld_max_msf (64)"
     ),
-    ("MCAST_JOIN_GROUP", _errno.ENOBUFS): (
+    ("MCAST_JOIN_GROUP", errno.ENOBUFS): (
         "the system is out of room for memberships: raise the sysctl "
         "net.ipv4.igmp_max_memberships or net.core.optmem_max"
     ),
-    ("MCAST_JOIN_GROUP", _errno.EINVAL): (
+    ("MCAST_JOIN_GROUP", errno.EINVAL): (
         "an interface with an mtu of less than 1,280 has no IPv6 (ip link set <interface> mtu 1280)"
     ),
-    ("socket", _errno.EAFNOSUPPORT): "this family is not available on this machine",
-    ("send", _errno.ENETUNREACH): (
+    ("socket", errno.EAFNOSUPPORT): "this family is not available on this machine",
+    ("send", errno.ENETUNREACH): (
         "the interface is down or has no route for it; for IPv6 groups over the loopback interface "
         "one must be added: ip -6 route add local ff00::/8 dev lo"
     ),
-    ("send", _errno.EMSGSIZE): "the datagram is larger than the path allows: send smaller ones",
-    ("send", _errno.EPERM): "a firewall of this machine refuses it: look at nft list ruleset",
-    ("send", _errno.EACCES): "it is a broadcast address, or a route of this machine prohibits it",
-    ("send", _errno.ENETDOWN): "the interface is down",
-    ("send", _errno.ENODEV): "the interface has gone",
+    ("send", errno.EMSGSIZE): "the datagram is larger than the path allows: send smaller ones",
+    ("send", errno.EPERM): "a firewall of this machine refuses it: look at nft list ruleset",
+    ("send", errno.EACCES): "it is a broadcast address, or a route of this machine prohibits it",
+    ("send", errno.ENETDOWN): "the interface is down",
+    ("send", errno.ENODEV): "the interface has gone",
     (
         "send",
-        _errno.EINVAL,
+        errno.EINVAL,
     ): "the address that it is to come from may have gone from that interface",
 }
-
 
 _NOT_ON_INTERFACE = (
     "the interface has gone, is not connected, or this family is switched off on it: look at "
     "ipconfig /all"
 )
 
-
-# The same for Windows, by (step, winerror): numbers of Windows Sockets, which Python gives as they
-# are or, some of them, as the errno of C, that can mean other things. Sources: Microsoft's "Windows
-# Sockets Error Codes" and its pages on bind, setsockopt and sendto.
+# The advice for Windows, by (step, winerror). The errno is no key: Python gives some numbers of
+# Windows Sockets unchanged and some as the errno of C, which can mean other things. Taken from
+# Microsoft's "Windows Sockets Error Codes" and its pages on bind, setsockopt and sendto.
 _WINDOWS_ADVICE: dict[tuple[str | None, int], str] = {
     (None, 10024): (
         "the process has used up its sockets, and each membership needs one: use fewer groups or "
@@ -152,25 +109,23 @@ _WINDOWS_ADVICE: dict[tuple[str | None, int], str] = {
     ("send", 10065): "there is no route for it on that interface, which may not be connected",
 }
 
-
-# The same for macOS and FreeBSD. Sources: their ip(4), sysctl(8) and in_mcast.c, and Apple's
-# technical note TN3179. What is said above without a word of Linux holds there, too.
+# The advice for macOS and FreeBSD. Taken from their ip(4), sysctl(8) and in_mcast.c, and Apple's
+# technical note TN3179. Advice above that does not name a part of Linux holds for them, too.
 _JOIN_STEPS = ("MCAST_JOIN_GROUP", "MCAST_JOIN_SOURCE_GROUP", "MCAST_BLOCK_SOURCE")
 
-
 _BSD_ADVICE: dict[tuple[str | None, int], str] = {
-    (None, _errno.EMFILE): (
+    (None, errno.EMFILE): (
         "the process has used up its file descriptors, and each membership needs one: "
         "raise the limit (ulimit -n, resource.setrlimit)"
     ),
-    (None, _errno.ENFILE): "the system's file table is full: raise the sysctl kern.maxfiles",
-    ("bind", _errno.EADDRINUSE): (
+    (None, errno.ENFILE): "the system's file table is full: raise the sysctl kern.maxfiles",
+    ("bind", errno.EADDRINUSE): (
         "another program is bound to this port and does not share it (it has not set "
         "SO_REUSEPORT): stop that program or use another port"
     ),
-    ("bind", _errno.EACCES): "this port needs a privilege: use a port from 1024 up",
+    ("bind", errno.EACCES): "this port needs a privilege: use a port from 1024 up",
     **{
-        (step, _errno.ENOSPC): (
+        (step, errno.ENOSPC): (
             "the system takes fewer sources than is usual: raise the sysctls "
             "net.inet.ip.mcast.maxsocksrc and maxgrpsrc, or those of net.inet6.ip6.mcast"
         )
@@ -179,27 +134,26 @@ _BSD_ADVICE: dict[tuple[str | None, int], str] = {
     **{
         (step, number): "the interface has gone, or cannot do multicast"
         for step in _JOIN_STEPS
-        for number in (_errno.ENODEV, _errno.ENXIO, _errno.EADDRNOTAVAIL)
+        for number in (errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL)
     },
     **{
-        (step, _errno.ENOBUFS): "not even room for one datagram: raise kern.ipc.maxsockbuf"
+        (step, errno.ENOBUFS): "not even room for one datagram: raise kern.ipc.maxsockbuf"
         for step in ("SO_RCVBUF", "SO_SNDBUF")
     },
-    ("send", _errno.ENETUNREACH): "there is no route for it on that interface (route add)",
-    ("send", _errno.EPERM): "a firewall of this machine refuses it: look at pfctl -sr",
-    ("send", _errno.EACCES): "a firewall of this machine refuses it: look at ipfw list",
-    ("send", _errno.ENOBUFS): "the interface's queue stayed full: send more slowly",
+    ("send", errno.ENETUNREACH): "there is no route for it on that interface (route add)",
+    ("send", errno.EPERM): "a firewall of this machine refuses it: look at pfctl -sr",
+    ("send", errno.EACCES): "a firewall of this machine refuses it: look at ipfw list",
+    ("send", errno.ENOBUFS): "the interface's queue stayed full: send more slowly",
     **{
         key: _LINUX_ADVICE[key]
         for key in [
-            ("bind", _errno.EADDRNOTAVAIL),
-            ("socket", _errno.EAFNOSUPPORT),
-            ("send", _errno.EMSGSIZE),
-            ("send", _errno.ENETDOWN),
+            ("bind", errno.EADDRNOTAVAIL),
+            ("socket", errno.EAFNOSUPPORT),
+            ("send", errno.EMSGSIZE),
+            ("send", errno.ENETDOWN),
         ]
     },
 }
-
 
 _ADVICE_OF: Final[dict[PlatformName, dict[tuple[str | None, int], str]]] = {
     "linux": _LINUX_ADVICE,
@@ -207,7 +161,7 @@ _ADVICE_OF: Final[dict[PlatformName, dict[tuple[str | None, int], str]]] = {
     "freebsd": _BSD_ADVICE,
     "darwin": {
         **_BSD_ADVICE,
-        ("send", _errno.EHOSTUNREACH): (
+        ("send", errno.EHOSTUNREACH): (
             "from macOS 15 on this mostly means that the program may not use the local network: "
             "allow it in System Settings > Privacy & Security > Local Network, for the program "
             "itself or the one that started it; else there is no route"
@@ -226,42 +180,42 @@ def explain_refusal(
     detail: str = "",
     advice: str | None = None,
 ) -> SocketSetupError:
-    """The `SocketSetupError` for an `OSError`: which step, where, why, and what to do about it.
+    """Return the `SocketSetupError` for an `OSError`: step, place, reason, and advice.
 
     Args:
-        error: What the system said.
-        step: What was refused.
-        group: The group in question, if it is about one.
-        interface: The interface in question, if it is about one.
+        error: The system's error.
+        step: The step that was refused.
+        group: The group in question, if any.
+        interface: The interface in question, if any.
         platform: The platform whose advice is given.
-        detail: What goes with the step.
-        advice: What to do about it, where that is known better than from the step and the error.
+        detail: An addition to the step.
+        advice: Better advice than step and error alone give.
     """
     number = error.errno
-    what = f"{step} {detail}".strip()
+    full_step = f"{step} {detail}".strip()
     where = "".join(
         [
             f" for group {group}" if group is not None and group not in detail else "",
             f" on interface {interface}" if interface is not None else "",
         ]
     )
-    symbol = _errno.errorcode.get(number or 0, str(number))
+    symbol = errno.errorcode.get(number or 0, str(number))
     reason = os.strerror(number) if number is not None else str(error)
-    known, key = _ADVICE_OF[platform], number or 0
-    on_windows: int | None = getattr(error, "winerror", None)
-    if on_windows is not None:
-        symbol = _errno.errorcode.get(on_windows, str(on_windows))
+    by_step, key = _ADVICE_OF[platform], number or 0
+    winerror: int | None = getattr(error, "winerror", None)
+    if winerror is not None:
+        symbol = errno.errorcode.get(winerror, str(winerror))
         reason = str(error.strerror)  # `os.strerror` knows the numbers of C only.
-        key = on_windows
-    advice = advice or known.get((step, key)) or known.get((None, key))
-    message = f"{what} failed{where}: {reason} ({symbol})"
+        key = winerror
+    advice = advice or by_step.get((step, key)) or by_step.get((None, key))
+    message = f"{full_step} failed{where}: {reason} ({symbol})"
     if advice:
         message += f"; {advice}"
     return SocketSetupError(number, message, step=step, group=group, interface=interface)
 
 
 def is_exhaustion(error: SocketSetupError) -> bool:
-    """Whether the process has run out of something, which no other membership would escape."""
-    if (error.step, error.errno) == ("socket", _errno.ENOBUFS):
-        return True  # What Windows says when it has no memory for a socket.
-    return error.errno in (_errno.EMFILE, _errno.ENFILE, _errno.ENOMEM)
+    """Tell whether the process ran out of a resource, so that no other membership would succeed."""
+    if (error.step, error.errno) == ("socket", errno.ENOBUFS):
+        return True  # The error of Windows when there is no memory for a socket.
+    return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)

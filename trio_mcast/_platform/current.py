@@ -25,7 +25,7 @@ def current_platform() -> Platform:
     """Return the platform on which this process runs.
 
     Raises:
-        McastError: The platform is none of the four that there are tables for.
+        McastError: There are no tables for the platform.
     """
     if sys.platform in ("linux", "android"):  # Android says so from Python 3.13 on.
         return LINUX if struct.calcsize("P") == 8 else LINUX_32
@@ -41,7 +41,7 @@ def current_platform() -> Platform:
 
 
 def platform_named(name: PlatformName | None) -> Platform:
-    """Return the platform of a name; `None` means the platform on which this process runs.
+    """Return the platform of a name; for `None`, the platform on which this process runs.
 
     Raises:
         ValueError: There is no platform of that name.

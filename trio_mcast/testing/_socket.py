@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import trio
 
 from .._host.apply_option import apply_option
-from .._host.endpoint_cache import source_cache
+from .._host.endpoint_cache import endpoint_cache
 from .._host.protocols import Rejection
 from .._plan.socket_spec import BindAddress, SocketSpec
 from .._platform.advice import explain_refusal
@@ -62,7 +62,7 @@ class VirtualSocket:
         state = kernel.state
         self._platform = state.platform
         self._control = ControlDecoder(state.platform, socket_spec.family, applied)
-        self._sources = source_cache(state.platform.sockaddr, socket_spec)
+        self._endpoints = endpoint_cache(state.platform.sockaddr, socket_spec)
         self.local_endpoint = Endpoint(self._local_host(), state.port)
         divisor = 2 if state.platform.doubles_buffers else 1
         self.receive_buffer_granted = state.buffers[0] // divisor
@@ -105,7 +105,9 @@ class VirtualSocket:
         packet, socket_spec = arrived.packet, self.spec
         messages = list(self._control_messages(arrived))
         control = self._control.decode(messages) if messages else NOTHING
-        source = self._sources[self._source_tuple(packet.source, packet.source_port, arrived.index)]
+        source = self._endpoints[
+            self._source_tuple(packet.source, packet.source_port, arrived.index)
+        ]
         if control.interface_index not in (None, socket_spec.interface.index):
             source = Rejection.OTHER_INTERFACE
         elif self._groups and control.destination not in (None, *self._groups):
@@ -184,7 +186,7 @@ class VirtualSocket:
                     platform=self._platform.name,
                 ) from error
         self.spec = socket_spec
-        self._sources = source_cache(self._platform.sockaddr, socket_spec)
+        self._endpoints = endpoint_cache(self._platform.sockaddr, socket_spec)
 
     def send(self, data: bytes, address: BindAddress) -> None:
         """Send one datagram. OSError if the system refuses."""

@@ -1,7 +1,7 @@
-"""What interfaces macOS and FreeBSD have. The only user of ifaddr.
+"""The interfaces of macOS and FreeBSD. The only user of ifaddr.
 
-ifaddr gives names and addresses; what else there is to know comes from `_bsd_interfaces`. Linux
-and Windows are asked for all of it at once: see `_linux_interfaces` and `_windows_interfaces`.
+ifaddr gives names and addresses; `link_facts` gives the remaining facts. Linux and Windows are
+asked for everything at once: see `linux.interfaces` and `windows.interfaces`.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ import ifaddr
 
 from ..._platform.bsd import without_embedded_scope
 from ..._values.interface import Interface
-from ..facts import InterfaceFacts
 
-if sys.platform != "win32":
-    from .link_facts import LinkFacts
+if not TYPE_CHECKING or sys.platform != "win32":
+    from .link_facts import InterfaceFacts, LinkFacts
 
 assert not TYPE_CHECKING or sys.platform != "win32"
 
-# An interface that is renamed or removed while they are read makes them be read again: one that was
-# renamed would be missing (379 of 2,000 times, measured with another thread that renames it every
-# millisecond). The bound is for one that is listed and can never be asked; it is arbitrary.
+# If an interface is renamed or removed while all are read, all are read again: a renamed one would
+# be missing (379 of 2,000 times, measured with another thread that renames it every millisecond).
+# The bound is for an interface that is listed and can never be asked; it is arbitrary.
 _ATTEMPTS = 3
 
-# What tells of an interface, by its name, what ifaddr does not.
+# A function from an interface's name to the facts that ifaddr does not give.
 FactsReader: TypeAlias = Callable[[str], InterfaceFacts]
 
 
@@ -42,7 +41,7 @@ def read_bsd_interfaces(
     """Return every interface, also those that are down or have no address, by index.
 
     Args:
-        facts_with: Gives, for any socket, what tells the rest.
+        facts_with: Makes the reader of facts, with any socket.
 
     Raises:
         OSError: The system refuses to tell.
@@ -58,7 +57,7 @@ def read_bsd_interfaces(
 def _read_once(
     query: socket.socket, facts_with: Callable[[socket.socket], FactsReader]
 ) -> tuple[list[Interface], bool]:
-    """The interfaces, and whether all whose names were read could be asked by them."""
+    """Return the interfaces, and whether every interface that was listed could be asked."""
     interfaces: list[Interface] = []
     adapters = list(ifaddr.get_adapters(include_unconfigured=True))
     read_facts = facts_with(query)

@@ -2,7 +2,7 @@
 
 getifaddrs(3) gives, for each interface, an entry of the family AF_LINK: the flags and a
 ``sockaddr_dl``. The MTU comes from an ioctl. The layout of the list of getifaddrs is the same on
-Linux, so walking the list is tested there; the bytes of the BSDs are decoded by `_platform._bsd`.
+Linux, so walking the list is tested there; the bytes of the BSDs are decoded by `_platform.bsd`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,24 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import attrs
 
-from ..._platform import bsd as _bsd
+from ..._platform import bsd
 from ..._values.errors import printable
-from ..facts import InterfaceFacts
 
 assert not TYPE_CHECKING or sys.platform != "win32"
+
+
+class InterfaceFacts(NamedTuple):
+    """The facts about one interface apart from name, index and addresses."""
+
+    link_address: str | None
+    mtu: int
+    is_up: bool
+    is_loopback: bool
+    is_multicast: bool
 
 
 class _Ifaddrs(ctypes.Structure):
@@ -109,9 +118,9 @@ class LinkFacts:
         """
         self._query = query
         self._links = {
-            entry.name: (entry.flags, _bsd.decode_sockaddr_dl(entry.sockaddr))
+            entry.name: (entry.flags, bsd.decode_sockaddr_dl(entry.sockaddr))
             for entry in (read_entries() if entries is None else entries)
-            if len(entry.sockaddr) >= _FAMILY_BYTES and entry.sockaddr[1] == _bsd.AF_LINK
+            if len(entry.sockaddr) >= _FAMILY_BYTES and entry.sockaddr[1] == bsd.AF_LINK
         }
 
     def read_facts(self, name: str) -> InterfaceFacts:
@@ -123,11 +132,11 @@ class LinkFacts:
         if name not in self._links:
             raise OSError(f"interface {printable(name)} was not there")
         flags, link = self._links[name]
-        answer = fcntl.ioctl(self._query, _bsd.SIOCGIFMTU, _bsd.mtu_request(name))
+        answer = fcntl.ioctl(self._query, bsd.SIOCGIFMTU, bsd.mtu_request(name))
         return InterfaceFacts(
             link_address=link.text,
-            mtu=_bsd.mtu_in(answer),
-            is_up=bool(flags & _bsd.IFF_UP),
-            is_loopback=bool(flags & _bsd.IFF_LOOPBACK),
-            is_multicast=bool(flags & _bsd.IFF_MULTICAST),
+            mtu=bsd.mtu_in(answer),
+            is_up=bool(flags & bsd.IFF_UP),
+            is_loopback=bool(flags & bsd.IFF_LOOPBACK),
+            is_multicast=bool(flags & bsd.IFF_MULTICAST),
         )

@@ -14,11 +14,11 @@ from ..._values.interface import Interface
 from ..poller import OnFailure
 from ..portable_socket import PosixSocket
 from ..protocols import InterfaceWatcher, McastSocket, Poller
-from ..routes import interface_by_connecting
 
 if not TYPE_CHECKING or (sys.platform != "linux" and sys.platform != "win32"):
     from .interfaces import read_bsd_interfaces
     from .kqueue import KqueuePoller
+    from .routes import interface_by_connecting
     from .watch import RoutingSocketWatcher
 
 assert not TYPE_CHECKING or (sys.platform != "linux" and sys.platform != "win32")

@@ -1,8 +1,7 @@
-"""When interfaces change on macOS and FreeBSD: route(4) tells. Never run on either.
+"""The watcher of interfaces on macOS and FreeBSD: route(4) tells of changes. Never run on either.
 
-A routing socket gets every message, also those about routes, of which there are many and which say
-nothing of interfaces: they are passed over. FreeBSD announces that an interface has gone; macOS
-does not, there only the look shows it.
+A routing socket gets every message. Many are about routes and say nothing of interfaces: these are
+passed over. FreeBSD announces that an interface has gone; on macOS only the look shows that.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from ..._platform import bsd as _bsd
+from ..._platform import bsd
 from ..._platform.model import Platform
 from ..damped_watch import DampedWatcher
 
@@ -26,24 +25,24 @@ _ROOM_BYTES: Final = 262_144
 class RoutingSocketWatcher(DampedWatcher):
     """An `InterfaceWatcher` on macOS and FreeBSD."""
 
-    _message_bytes = _bsd.MESSAGE_BYTES
+    _message_bytes = bsd.MESSAGE_BYTES
 
     def __init__(self, platform: Platform, sock: socket.socket | None = None) -> None:
         """Watch from now on.
 
         Args:
-            platform: Which of the two it is.
+            platform: macOS or FreeBSD.
             sock: The routing socket; `None` to open one.
 
         Raises:
             OSError: The system refuses.
         """
         if sock is None:
-            sock = socket.socket(_bsd.AF_ROUTE, socket.SOCK_RAW, socket.AF_UNSPEC)
+            sock = socket.socket(bsd.AF_ROUTE, socket.SOCK_RAW, socket.AF_UNSPEC)
         try:
             sock.setblocking(False)
             numbers = platform.constants
-            # Neither is needed: with less room a message may be lost among others.
+            # Neither option is needed: with less room a message may be lost among others.
             for symbol, value in (("SO_RCVBUF", _ROOM_BYTES), ("SO_RERROR", 1)):
                 if symbol in numbers:
                     with suppress(OSError):
@@ -55,4 +54,4 @@ class RoutingSocketWatcher(DampedWatcher):
         super().__init__(sock, platform.name)
 
     def _removed_by(self, message: bytes) -> frozenset[int] | None:
-        return _bsd.removed_interfaces(message, announces=self._announces)
+        return bsd.removed_interfaces(message, announces=self._announces)

@@ -62,6 +62,7 @@ READS_BATCHES: Final = _recvmmsg is not None
 
 
 def address_of(buffer: bytearray | mmap.mmap) -> int:
+    """Return the place of a buffer in memory."""
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
 
@@ -156,7 +157,7 @@ class Buffers:
     def are_alike(self, count: int, size: int) -> bool:
         """Tell whether all datagrams have one size and no control data, as is common under load.
 
-        Then the headers are, byte for byte, the same as the last time.
+        In that case the headers are, byte for byte, the same as the last time.
         """
         key = (size, self._name_bytes)
         headers = self._alike.get(key)

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Final, cast, overload
 
 from ..._platform.advice import explain_refusal
 from ..._values.datagram import Datagram
-from ..poller import OnFailure, PassPoller
+from ..poller import OnFailure, PassPoller, Wait
 from ..protocols import McastSocket
-from ..waiting import Wait
 
 if not TYPE_CHECKING or sys.platform == "linux":
     from .fast_path import QUIET_SECONDS, LinuxSocket
@@ -23,23 +22,23 @@ if not TYPE_CHECKING or sys.platform == "linux":
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
-# How many sockets share an epoll file descriptor, and so are told to be ready at once: few, so that
-# each can have a fair share of a pass that is worth a batch.
+# How many sockets share an epoll file descriptor, and so can be found ready by one look: few, so
+# that each can have a fair share of a pass that is worth a batch.
 _CHUNK: Final = SOCKETS_AT_ONCE
 
-# How often one datagram is read of each of many sockets, while many have more, before those that do
-# are read by themselves. To read a few more of a socket by itself costs twice as much per datagram;
-# to read many, less. So where this is not enough, it is done only once the next so many times, and
-# then tried again. Both numbers are arbitrary.
+# How many rounds there are, in which one datagram is read of each of many sockets, before sockets
+# that still have more are read by themselves. To read a few more datagrams of a socket by itself
+# costs twice as much per datagram; to read many, less. So where all rounds were not enough, each of
+# the next so many reads has only one round, and then all are tried again. Both are arbitrary.
 _ROUNDS: Final = 16
 _ONCE_FOR: Final = 16
 
 
-class _Some(Sequence[LinuxSocket]):
-    """Some of the sockets that are known together, looked up only if they are asked for.
+class _Selection(Sequence[LinuxSocket]):
+    """A part of the sockets that are known together, looked up only when asked for.
 
-    They are those that there were at the look. What has become of them since does not matter here:
-    in one pass, the failure of one can have others closed, and their numbers can be others' then.
+    A selection holds sockets as they were at the look. In one pass, the failure of one socket can
+    have others closed, whose numbers other sockets may get then; that does not matter here.
     """
 
     def __init__(self, together: Together, numbers: list[int]) -> None:
@@ -62,22 +61,22 @@ class _Some(Sequence[LinuxSocket]):
 
 
 class _Chunk:
-    """Some of the sockets, and the epoll that watches them."""
+    """The sockets of one epoll."""
 
     def __init__(self) -> None:
         self.epoll = select.epoll()
         self.sockets: dict[int, LinuxSocket] = {}
-        # What is known of them, once many of them were ready; and whether they cannot be so.
+        # The facts about the sockets, once many were ready; and whether the sockets do not fit.
         self.together: Together | None = None
         self._unfit = False
-        # How many times more they are expected to have many datagrams each.
+        # How many times more the sockets are expected to have many datagrams each.
         self._many_each = 0
 
     def look(self, *, is_ready: bool) -> Sequence[LinuxSocket]:
-        """Those that can be read; or all, if any can and that is likely.
+        """Return the sockets that can be read; or all, if one can and all are likely to.
 
         Args:
-            is_ready: Whether it is known that any can.
+            is_ready: Whether a socket is known to be readable.
         """
         together = self.known_together
         if together is not None and together.all_expected:
@@ -95,115 +94,119 @@ class _Chunk:
         return [number for number, _ in self.epoll.poll(0, _CHUNK)]
 
     def _chosen(self, numbers: list[int]) -> Sequence[LinuxSocket]:
-        """Those of these file descriptors, so that they can be read together if they are many."""
+        """Return the sockets of some file descriptors, to be read together if they are many."""
         together = self.known_together
         if together is None or len(numbers) < FEWEST:
             return [self.sockets[number] for number in numbers]
-        return together.sockets if len(numbers) == len(self.sockets) else _Some(together, numbers)
+        if len(numbers) == len(self.sockets):
+            return together.sockets
+        return _Selection(together, numbers)
 
     @property
     def known_together(self) -> Together | None:
+        """The facts about the sockets, if there are any that still hold."""
         together = self.together
         return together if together is not None and together.is_whole else None
 
     def look_at_each(self) -> list[LinuxSocket]:
-        """Those that can be read."""
+        """Return the sockets that can be read."""
         sockets = self.sockets
         return [sockets[number] for number in self._look()]
 
     def read(
         self,
-        each: EachReader,
+        reader: EachReader,
         sockets: Sequence[LinuxSocket],
         room: int,
         batch: list[Datagram],
     ) -> Sequence[LinuxSocket]:
-        """Read of all, one datagram or unit from each at a time, while many have more.
+        """Read one datagram or unit from each socket at a time, while many sockets have more.
 
         Args:
-            each: What reads.
-            sockets: Some of them, which can be read.
-            room: How many datagrams there is room for. A unit may exceed it.
+            reader: The reader of many sockets at once.
+            sockets: Sockets of this chunk that can be read.
+            room: How many datagrams there is room for. A unit may exceed the room.
             batch: Where to put the datagrams.
 
         Returns:
-            Those that are to be read by themselves.
+            The sockets that are to be read by themselves.
         """
         failed: Sequence[LinuxSocket] = ()
-        for number in range(1 if self._many_each else _ROUNDS):
+        for round_number in range(1 if self._many_each else _ROUNDS):
             asked, before = min(len(sockets), room), len(batch)
-            found = self._read_one_of_each(each, sockets, room, batch)
-            if found is None:
-                if not each.usable:
+            read_result = self._read_one_of_each(reader, sockets, room, batch)
+            if read_result is None:
+                if not reader.usable:
                     self.part()
-                if not number:
+                if not round_number:
                     return sockets
-                if each.usable:
-                    return []  # There is no room for more: epoll will tell of them again.
+                if reader.usable:
+                    return []  # There is no room for more: epoll will tell of the sockets again.
                 break
-            failed, sockets = found, self._chosen(self._look())
+            failed, sockets = read_result, self._chosen(self._look())
             if failed or len(sockets) < FEWEST:
                 break
             given = len(batch) - before
             if given < asked // 2:
-                return []  # Most was rejected, or missing: others must not wait for it.
+                return []  # Most was rejected, or missing: other sockets must not wait for that.
             room -= max(asked, given)
         else:
             self._many_each = self._many_each - 1 if self._many_each else _ONCE_FOR
-        for item in sockets:
-            item.has_more()
+        for socket in sockets:
+            socket.has_more()
         return [*failed, *sockets]
 
     def _read_one_of_each(
         self,
-        each: EachReader,
+        reader: EachReader,
         sockets: Sequence[LinuxSocket],
         room: int,
         batch: list[Datagram],
     ) -> list[LinuxSocket] | None:
+        """Read one datagram, or unit, of each socket. Returns as `EachReader.read`."""
         together = self.known_together
         if together is not None and sockets is together.sockets:
-            return each.read_together(together, together.numbers, room, batch)
-        if together is not None and isinstance(sockets, _Some) and sockets.together is together:
-            return each.read_together(together, sockets.numbers, room, batch)
-        return each.read(sockets, room, batch)
+            return reader.read_together(together, together.numbers, room, batch)
+        if isinstance(sockets, _Selection) and sockets.together is together:
+            return reader.read_together(sockets.together, sockets.numbers, room, batch)
+        return reader.read(sockets, room, batch)
 
     def part(self) -> None:
-        """Before sockets come or go."""
+        """Forget the facts about the sockets. To call before sockets come or go."""
         if self.together is not None:
             self.together.part()
         self.together, self._unfit = None, False
 
 
 class EpollPoller(PassPoller):
-    """A `Poller` on epoll file descriptors, which can themselves be waited for.
+    """A `Poller` on epoll file descriptors, which Trio can wait for as for sockets.
 
     Decision: an epoll of epolls
     ============================
 
-    epoll goes on telling of a socket until it has looked at it once more and found nothing. With
-    one epoll for thousands of sockets that second look comes when all the others have been read,
-    and everything that belongs to the socket has to be fetched from memory again: measured with
-    4,000 sockets that have one datagram each, 370 ns a socket. So 128 sockets share an epoll, and
-    the epolls an outer one. Once the 128 have been read they are looked at again at once, which
-    costs 100 ns each, and tells which of them have more.
+    epoll goes on telling of a socket until a second look at the socket finds nothing. With one
+    epoll for thousands of sockets the second look comes when all other sockets have been read, and
+    everything that belongs to the socket has to be fetched from memory again: measured with 4,000
+    sockets that have one datagram each, 370 ns a socket. So 128 sockets share an epoll, and the
+    epolls an outer one. Once the 128 have been read, a second look follows at once. The look costs
+    100 ns a socket, and tells which sockets have more.
 
-    While there is only one socket, that is waited for itself, and while there are no more than 128,
-    their epoll: a quiet datagram then arrives some system calls sooner.
+    While there is only one socket, the task waits for the socket itself, and while there are no
+    more than 128, for the sockets' epoll: a quiet datagram then arrives some system calls sooner.
     """
 
     def __init__(self, fail: OnFailure) -> None:
         super().__init__(fail)
-        # Sockets that were read since are busy, and read in a way that pays off for these only.
+        # Sockets read since this time are busy; the way they are read pays off for busy ones only.
         self._busy_since = self._pass_ended = -math.inf
         self._outer = select.epoll()
         self._chunks: dict[int, _Chunk] = {}
         self._chunk_of: dict[int, _Chunk] = {}
-        # All there are, if there is no more than one.
+        # All sockets, if there is no more than one.
         self._alone: list[McastSocket] | None = []
-        # The one that was looked at last.
+        # The chunk of the last look.
         self._current: _Chunk | None = None
-        self._each = EachReader()
+        self._reader = EachReader()
         self._wait = Wait()
 
     def _watch(self, socket: McastSocket) -> None:
@@ -253,7 +256,7 @@ class EpollPoller(PassPoller):
     def _find_alone(self) -> list[McastSocket] | None:
         if len(self._chunk_of) > 1:
             return None
-        return [item for chunk in self._chunks.values() for item in chunk.sockets.values()]
+        return [socket for chunk in self._chunks.values() for socket in chunk.sockets.values()]
 
     def _drop(self, chunk: _Chunk) -> None:
         number = chunk.epoll.fileno()
@@ -276,15 +279,15 @@ class EpollPoller(PassPoller):
             if not events:
                 return []
             self._current = self._chunks[events[0][0]]
-        if not self._each.usable:
+        if not self._reader.usable:
             return list(self._current.look_at_each())
         return self._current.look(is_ready=len(self._chunks) > 1)
 
     def _begin_pass(self, ready: Sequence[McastSocket], *, waited: bool) -> None:
         now = time.perf_counter()
         if now - self._pass_ended >= QUIET_SECONDS:
-            # Quiet sockets are read the short way. One that is alone, and was not waited for, has
-            # been filled in the meantime, if there is anything at all.
+            # Quiet sockets are read the short way. A socket that is alone, and was not waited for,
+            # has been filled in the meantime, if it has anything at all.
             self._busy_since = now if waited or len(ready) > 1 else -math.inf
 
     def read(self, room: int) -> list[Datagram]:
@@ -298,17 +301,17 @@ class EpollPoller(PassPoller):
         chunk = self._current
         if len(ready) < FEWEST or chunk is None:
             return ready
-        return chunk.read(self._each, cast("Sequence[LinuxSocket]", ready), room, batch)
+        return chunk.read(self._reader, cast("Sequence[LinuxSocket]", ready), room, batch)
 
     def _receive_from(self, socket: McastSocket, max_datagrams: int) -> list[Datagram]:
         assert isinstance(socket, LinuxSocket)
         return socket.receive(max_datagrams, self._busy_since)
 
     async def wait_ready(self) -> Sequence[McastSocket]:
-        return await self._wait.until_found(self._what_tells, self.likely_ready)
+        return await self._wait.until_found(self._choose_descriptor, self.likely_ready)
 
-    def _what_tells(self) -> int | None:
-        """The file descriptor that can be read when any socket can; `None` once closed."""
+    def _choose_descriptor(self) -> int | None:
+        """Return the file descriptor that can be read when any socket can; `None` once closed."""
         if self._outer.closed:
             return None
         if len(self._chunks) != 1:
@@ -326,5 +329,5 @@ class EpollPoller(PassPoller):
             self._chunks.clear()
             self._chunk_of.clear()
             self._alone = []
-            self._each.close()
+            self._reader.close()
             super().close()

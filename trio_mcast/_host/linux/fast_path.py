@@ -6,17 +6,17 @@ Decision: what makes reading fast
 The kernel's own work per datagram is some 1,000 ns; what Python adds has to be small beside it.
 
 * ``recvmmsg`` reads up to 256 datagrams in one call, into buffers that are made once and serve
-  every socket of the thread: reading is synchronous, and what was read is copied out before
-  anything is read again.
-* If all of a batch have one size, as they mostly do, one comparison of the headers tells so, and
-  the payloads are unpacked by precompiled `struct.Struct`. The datagrams are then made by `map`
+  every socket of the thread: reading is synchronous, and payloads are copied out before the next
+  read.
+* If all datagrams of a batch have one size, as is common, one comparison of the headers tells so,
+  and the payloads are unpacked by precompiled `struct.Struct`. The datagrams are then made by `map`
   over C functions: no line of Python runs per datagram.
-* A source's bytes are the key of a cache of endpoints. If all of a batch come from one source, it
-  is looked up once.
+* A source's bytes are the key of a cache of endpoints. If a whole batch comes from one source, the
+  source is looked up once.
 * ``UDP_GRO`` lets datagrams that were sent as one unit arrive as one unit, which costs the kernel a
   fraction; the unit is cut up here.
-* The call is made with the interpreter locked (`ctypes.PyDLL`): it never waits (``MSG_DONTWAIT``),
-  and unlocking would cost more than it gives.
+* The call is made with the interpreter locked (`ctypes.PyDLL`): the call never waits
+  (``MSG_DONTWAIT``), and unlocking would cost more than it gives.
 * Setting up for a batch makes the first read cost more (4.7 us against 1.8 us for ``recvmsg``), so
   a socket that has been quiet is read by one ``recvmsg`` first.
 
@@ -63,8 +63,8 @@ assert not TYPE_CHECKING or sys.platform == "linux"
 # some half a millisecond if they are datagrams.
 _READS_AT_ONCE: Final = 512
 
-# What a read brings is not known before. So the first one reads one datagram or unit, the next ones
-# up to 64, and twice as many each time while there is more: then what comes is of one kind, mostly.
+# Nobody knows before a read whether it brings datagrams or units. So the first read takes one, the
+# next ones up to 64, and twice as many each time while there is more: mostly all are of one kind.
 _SLOTS_AT_FIRST: Final = 1
 _SLOTS_THEN: Final = 64
 
@@ -77,20 +77,20 @@ _SLOTS_FOR_LARGE: Final = 16
 # 30 us, so a socket that is read in one pass after the other is busy.
 QUIET_SECONDS: Final = 100e-6
 
-# So many are looked at together, whether they are alike: that costs less than to look at two.
+# With so many datagrams, one comparison of all headers costs less than a look at each.
 _MANY_ALIKE: Final = 2
 
 _REJECTIONS: Final = frozenset(Rejection)
 
 
 class Counts(Protocol):
-    """Counts for several sockets until somebody asks."""
+    """Keeps the counts of several sockets until somebody asks."""
 
     def settle(self) -> None:
-        """Add to the counts of each socket what is its own."""
+        """Add to each socket's counts."""
 
     def part(self) -> None:
-        """Do that, and count for them no longer."""
+        """Add to each socket's counts, and count for the sockets no longer."""
 
 
 class LinuxSocket(SendingSocket):
@@ -110,24 +110,28 @@ class LinuxSocket(SendingSocket):
     )
 
     def __init__(
-        self, sock: socket.socket, spec: SocketSpec, platform: Platform, applied: frozenset[str]
+        self,
+        sock: socket.socket,
+        socket_spec: SocketSpec,
+        platform: Platform,
+        applied: frozenset[str],
     ) -> None:
-        # What has counted for it, if it is read together with others.
+        # Keeps the counts of this socket while the socket is read together with others.
         self.together: Counts | None = None
-        super().__init__(sock, spec, platform, applied)
+        super().__init__(sock, socket_spec, platform, applied)
         self.number = sock.fileno()
         self._buffers = thread_buffers()
         self._reads_batches = READS_BATCHES
         self._last_read = -math.inf
-        self._constants = (spec.group, spec.interface, None, None)
-        # How many datagrams each of those that were read last had in it: more than one for units.
+        self._constants = (socket_spec.group, socket_spec.interface, None, None)
+        # How many datagrams each read message had last: more than one for units.
         self._per_read = 1
         # How many slots of the buffers to read into.
         self._slots = _SLOTS_AT_FIRST
 
-    def revise(self, spec: SocketSpec, options: Sequence[SocketOption]) -> None:
-        super().revise(spec, options)
-        self._constants = (spec.group, spec.interface, None, None)
+    def revise(self, socket_spec: SocketSpec, options: Sequence[SocketOption]) -> None:
+        super().revise(socket_spec, options)
+        self._constants = (socket_spec.group, socket_spec.interface, None, None)
         if self.together is not None:
             self.together.part()
 
@@ -154,7 +158,7 @@ class LinuxSocket(SendingSocket):
         self._received_bytes = count
 
     def count(self, datagrams: int, size: int) -> None:
-        """Count what was received, without a look at what others have counted for it."""
+        """Add to the socket's own counts, without asking `together` to settle."""
         self._received += datagrams
         self._received_bytes += size
 
@@ -165,7 +169,7 @@ class LinuxSocket(SendingSocket):
             now = time.perf_counter()
             was_quiet = self._last_read < now - QUIET_SECONDS
         else:
-            # Later than all that was read in passes before, and one object for all sockets.
+            # Later than every read of earlier passes, and one object for all sockets.
             now = busy_since
             was_quiet = self._last_read < now
         self._last_read = now
@@ -173,16 +177,16 @@ class LinuxSocket(SendingSocket):
             return self._receive_one()
         batch = super().receive(max_datagrams)
         if self.has_failed and self.together is not None:
-            self.together.part()  # Read with others, it would not raise what it has to.
+            self.together.part()  # Read with others, this socket would not raise its error.
         return batch
 
     def _receive_one(self) -> list[Datagram]:
-        """What the next read gives: the short way, for which every call counts."""
+        """Read one datagram or unit the short way, in which every call counts."""
         try:
             data, control, _flags, address = self._sock.recvmsg(READ_BYTES, CONTROL_BYTES)
         except (BlockingIOError, InterruptedError):
             return []
-        source = self.sources[address]
+        source = self.endpoints[address]
         if not control and not isinstance(source, Rejection):
             self._per_read = 1
             self._slots = _SLOTS_THEN
@@ -197,11 +201,11 @@ class LinuxSocket(SendingSocket):
 
     @property
     def _taken(self) -> int:
-        """How many datagrams were taken from the system, rejected ones included."""
+        """The count of datagrams taken from the system, rejected ones included."""
         return self.received + self.rejected.total()
 
     def has_more(self) -> None:
-        """It was read, and there is more: it is not quiet, however long ago that was."""
+        """Note that there is more to read: the socket is not quiet, however long that lasts."""
         self._last_read = math.inf
 
     def _read_into(self, batch: list[Datagram], max_datagrams: int) -> None:
@@ -233,28 +237,28 @@ class LinuxSocket(SendingSocket):
                 return
 
     def _expect(self, per_read: int, bytes_per_read: int) -> None:
-        """Prepare for more like what was read last."""
+        """Prepare for more datagrams or units like the last ones."""
         self._per_read = max(1, per_read)
         most = BATCH // (1 + bytes_per_read // _SLOT_BYTES_WANTED)
         self._slots = max(_SLOTS_FOR_LARGE, min(most, max(_SLOTS_THEN, 2 * self._slots)))
 
     def _decode(self, batch: list[Datagram], count: int) -> tuple[int, int]:
-        """Make datagrams of what was read last.
+        """Make datagrams of the last read.
 
         Returns:
-            How many datagrams that was, and how many bytes. Rejected ones count, too: else a flood
-            of them would never let others have their turn.
+            The numbers of datagrams and of bytes. Rejected datagrams count, too: else a flood of
+            them would never let other sockets have their turn.
         """
         buffers = self._buffers
         size = buffers.first_size()
-        # Many of one size and nothing special are the common case when it matters.
+        # Many of one size and without control data: the common case under load.
         alike = count >= _MANY_ALIKE and buffers.are_alike(count, size)
         sources = self._sources_of(count)
-        if alike and not self.sources.may_reject:
+        if alike and not self.endpoints.may_reject:
             payloads, total = buffers.payloads_alike(count, size), count * size
         else:
             controls, sizes = buffers.control_lengths(count), buffers.sizes(count)
-            rejects = self.sources.may_reject and not _REJECTIONS.isdisjoint(sources)
+            rejects = self.endpoints.may_reject and not _REJECTIONS.isdisjoint(sources)
             if any(controls) or rejects:
                 before = self._taken
                 self._add_each(batch, sizes, sources, controls)
@@ -276,11 +280,11 @@ class LinuxSocket(SendingSocket):
         batch.extend(map(make_datagram, fields))
 
     def _sources_of(self, count: int) -> Sequence[Endpoint | Rejection]:
-        """The sources of what was read last."""
-        name = self._buffers.same_name(count)
-        if name is not None:
-            return [self.sources[name]] * count
-        return [self.sources[name] for name in self._buffers.each_name(count)]
+        """Return the sources of the last read."""
+        name_of_all = self._buffers.same_name(count)
+        if name_of_all is not None:
+            return [self.endpoints[name_of_all]] * count
+        return [self.endpoints[name] for name in self._buffers.each_name(count)]
 
     def _add_each(
         self,
@@ -289,12 +293,12 @@ class LinuxSocket(SendingSocket):
         sources: Sequence[Endpoint | Rejection],
         controls: Sequence[int],
     ) -> None:
-        """The slower way, for units, ancillary data and rejected sources."""
+        """Add datagrams the slower way, for units, ancillary data and rejected sources."""
         data = self._buffers.data
         control, arrival = b"", NOTHING
         for slot, (size, source, length) in enumerate(zip(sizes, sources, controls, strict=True)):
             last, control = control, self._buffers.control(slot, length)
-            if control != last:  # Units mostly tell what the one before them told.
+            if control != last:  # Mostly a unit has the control data of the one before.
                 arrival = self._control.decode(split_control(control)) if control else NOTHING
             start = slot * SLOT_BYTES
             if self._is_unit(source, arrival):
@@ -303,8 +307,8 @@ class LinuxSocket(SendingSocket):
                 super()._add(batch, data[start : start + size], source, arrival)
 
     def take_slot(self, batch: list[Datagram], slot: int, size: int, control_length: int) -> None:
-        """Make datagrams of what was read into one slot of the buffers for this socket."""
-        source = self.sources[self._buffers.name(slot)]
+        """Make datagrams of one slot of the buffers, which was read from this socket."""
+        source = self.endpoints[self._buffers.name(slot)]
         control = self._buffers.control(slot, control_length)
         arrival = self._control.decode(split_control(control)) if control else NOTHING
         start = slot * SLOT_BYTES
@@ -319,7 +323,7 @@ class LinuxSocket(SendingSocket):
             super()._add(batch, data, source, arrival)
 
     def _is_unit(self, source: Endpoint | Rejection, arrival: Arrival) -> bool:
-        """Whether to take all of what came at once as a unit of datagrams."""
+        """Tell whether to add all that one read gave as one unit of datagrams."""
         return (
             arrival.segment_size is not None
             and not isinstance(source, Rejection)
@@ -335,13 +339,13 @@ class LinuxSocket(SendingSocket):
         source: Endpoint | Rejection,
         arrival: Arrival,
     ) -> None:
-        """A unit of many datagrams, cut up without a line of Python for each."""
+        """Add a unit of many datagrams, cut up without a line of Python for each."""
         size = arrival.segment_size
         assert size is not None
-        whole, rest = divmod(end - start, size)
+        whole, remainder = divmod(end - start, size)
         parts: Sequence[bytes] = unit_layout(whole, size).unpack_from(data, start) if whole else ()
-        if rest:
-            parts = (*parts, data[end - rest : end])
+        if remainder:
+            parts = (*parts, data[end - remainder : end])
         constants = (self.spec.group, self.spec.interface, arrival.ttl, arrival.timestamp_ns)
         self._extend(batch, parts, repeat(source), constants)
         self.count(len(parts), end - start)

@@ -29,12 +29,12 @@ FEWEST: Final = 8
 # Between the file descriptors of sockets that are known together. Arbitrary: most lie side by side.
 _LONGEST_SPAN: Final = 4_096
 
-# The ttl and the timestamp of what has none.
+# The ttl and the timestamp of datagrams that have none.
 _NONE: Final = repeat(None)
 
 _NOTHING_THERE: Final = frozenset({-errno.EAGAIN, -errno.EINTR})
 
-_sources_of: Final = attrgetter("sources")
+_endpoints_of: Final = attrgetter("endpoints")
 
 
 def _copy_of(text: str | None) -> str | None:
@@ -42,26 +42,29 @@ def _copy_of(text: str | None) -> str | None:
 
 
 class Together:
-    """What is known of sockets that share an epoll, by file descriptor.
+    """The facts about the sockets of one epoll that a read needs, by file descriptor.
 
-    It is kept together, so that nothing of a socket itself has to be fetched from memory for a
-    datagram. So is what they have received, until somebody asks for it.
+    The facts stand side by side, so that nothing of a socket itself has to be fetched from memory
+    for a datagram. The counts of received datagrams stand here too, until somebody asks for them.
 
     Attributes:
-        sockets: All of them.
-        numbers: Their file descriptors, as an array of C's ints.
-        all_expected: Whether each had something when they were looked at last: so it may be again.
-        is_whole: Whether it still holds.
-        unsettled: How many reads have not been counted for each socket yet.
+        sockets: All the sockets.
+        numbers: The sockets' file descriptors, as an array of C's ints.
+        name_bytes: The length of a socket address of the sockets' family.
+        endpoints: The cache of decoded source addresses, which all the sockets share.
+        interface: The sockets' interface.
+        all_expected: Whether each socket had something at the last look, and so may have again.
+        is_whole: Whether the facts still hold.
+        unsettled: The number of reads that have not been counted for each socket yet.
     """
 
     def __init__(self, by_number: dict[int, LinuxSocket]) -> None:
-        """Take sockets that `fit`."""
+        """Take sockets that `fit`, by file descriptor."""
         self.sockets = list(by_number.values())
         first = self.sockets[0]
         self.numbers = memoryview(array("i", by_number))
         self.name_bytes = first.name_bytes
-        self.sources = first.sources
+        self.endpoints = first.endpoints
         self.interface = first.spec.interface
         self.all_expected = False
         self.is_whole = True
@@ -69,41 +72,43 @@ class Together:
         self._by_number = dict(by_number)
         self._base = min(by_number)
         span = max(by_number) - self._base + 1
-        # Copies, which lie side by side in memory: each is touched for a datagram, and a processor
-        # fetches in advance what comes next (measured: 4 per cent less per datagram).
-        self._all_groups = [_copy_of(item.spec.group) for item in self.sockets]
+        # Copies, which lie side by side in memory: a datagram touches one, and a processor fetches
+        # the next ones in advance (measured: 4 per cent less per datagram).
+        self._all_groups = [_copy_of(socket.spec.group) for socket in self.sockets]
         self._groups: list[str | None] = [None] * span
-        # How many datagrams each socket had, and all of them; all of one size.
+        # How many datagrams each socket had by itself, and how many every socket had; all datagrams
+        # have one size.
         self._reads = array("Q", bytes(8 * span))
         self._all_reads = 0
         self._size = 0
-        for (number, item), group in zip(by_number.items(), self._all_groups, strict=True):
+        for (number, socket), group in zip(by_number.items(), self._all_groups, strict=True):
             self._groups[number - self._base] = group
-            item.together = self
+            socket.together = self
 
     @staticmethod
     def fit(by_number: dict[int, LinuxSocket]) -> bool:
-        """Whether they have one family and one interface, and decode alike and reject nothing.
+        """Tell whether sockets have one family and interface, decode alike and reject nothing.
 
-        And none has an error to tell, which it does only when it is read by itself.
+        None of the sockets may have an error to raise: only a socket that is read by itself does.
         """
         if len(by_number) < FEWEST or max(by_number) - min(by_number) > _LONGEST_SPAN:
             return False
         sockets = list(by_number.values())
-        kinds = {(item.name_bytes, id(item.sources)) for item in sockets}
+        kinds = {(socket.name_bytes, id(socket.endpoints)) for socket in sockets}
         interface = sockets[0].spec.interface
         return (
             len(kinds) == 1
-            and not sockets[0].sources.may_reject
-            and all(item.spec.interface == interface for item in sockets)
-            and not any(item.has_failed for item in sockets)
+            and not sockets[0].endpoints.may_reject
+            and all(socket.spec.interface == interface for socket in sockets)
+            and not any(socket.has_failed for socket in sockets)
         )
 
     def sockets_of(self, numbers: Iterable[int]) -> list[LinuxSocket]:
+        """Return the sockets of some file descriptors."""
         return [self._by_number[number] for number in numbers]
 
     def count(self, numbers: memoryview, size: int) -> Sequence[str | None]:
-        """Count a datagram of one size for each; their groups."""
+        """Count a datagram of one size for each of some sockets, and return the sockets' groups."""
         if size != self._size:
             self.settle()
             self._size = size
@@ -118,35 +123,35 @@ class Together:
         return [groups[place] for place in places]
 
     def settle(self) -> None:
-        """Have each socket count its own."""
+        """Add to each socket's counts."""
         if self.unsettled:
             reads, of_all, size = self._reads, self._all_reads, self._size
             self._reads, self._all_reads = array("Q", bytes(8 * len(reads))), 0
             self.unsettled = 0
-            for number, item in self._by_number.items():
+            for number, socket in self._by_number.items():
                 count = of_all + reads[number - self._base]
-                item.count(count, count * size)
+                socket.count(count, count * size)
 
     def part(self) -> None:
-        """End it: each socket is by itself again."""
+        """Let each socket be by itself again."""
         self.is_whole = False
         self.settle()
-        for item in self.sockets:
-            item.together = None
+        for socket in self.sockets:
+            socket.together = None
 
 
 class EachReader:
-    """Reads from many sockets at once, where the system lets it.
+    """Reads from many sockets at once, where the system allows that.
 
     Attributes:
-        usable: Whether it lets it, as far as is known.
+        usable: Whether the system allows that, as far as is known.
     """
 
     def __init__(self) -> None:
         self.usable = READS_BATCHES
         self._buffers = thread_buffers()
         self._ring: Ring | None = None
-        # How many datagrams each of those that were read last had in it: more than one for units.
+        # How many datagrams each read message had last: more than one for units.
         self._per_read = 1
 
     def read(
@@ -156,32 +161,32 @@ class EachReader:
 
         Args:
             sockets: The sockets.
-            room: How many datagrams there is room for. A unit may exceed it.
+            room: How many datagrams there is room for. A unit may exceed the room.
             batch: Where to put the datagrams.
 
         Returns:
-            Those that have an error to tell, when they are read by themselves; `None` if nothing
-            was read, so that all have to be.
+            The sockets that have an error to raise when read by themselves; `None` if nothing was
+            read, so that every socket has to be read by itself.
         """
         count = min(len(sockets), SOCKETS_AT_ONCE, room // self._per_read)
         ring = self._open_ring() if count >= FEWEST else None
         if ring is None:
             return None
-        if any(item.has_failed for item in sockets):
+        if any(socket.has_failed for socket in sockets):
             return None
         family = sockets[0].name_bytes
-        chosen = [item for item in sockets[:count] if item.name_bytes == family]
-        numbers = memoryview(array("i", [item.number for item in chosen]))
+        chosen = [socket for socket in sockets[:count] if socket.name_bytes == family]
+        numbers = memoryview(array("i", [socket.number for socket in chosen]))
         return self._take(chosen, ring.read(numbers, family), batch)
 
     def read_together(
         self, together: Together, numbers: memoryview, room: int, batch: list[Datagram]
     ) -> list[LinuxSocket] | None:
-        """Do the same with sockets that are known together.
+        """Read one datagram, or unit, of each of some sockets that are known together.
 
         Args:
-            together: What is known of them.
-            numbers: The file descriptors of those to read.
+            together: The facts about the sockets.
+            numbers: The file descriptors of the sockets to read.
             room: As for `read`.
             batch: As for `read`.
 
@@ -200,20 +205,20 @@ class EachReader:
             together.all_expected &= min(sizes) >= 0
             return self._take(together.sockets_of(numbers), sizes, batch)
         self._per_read = 1
-        name, sources = buffers.same_name(count), together.sources
+        name_of_all, endpoints = buffers.same_name(count), together.endpoints
         self._extend(
             batch,
             buffers.payloads_alike(count, size),
-            repeat(sources[name])
-            if name is not None
-            else [sources[each] for each in buffers.each_name(count)],
+            repeat(endpoints[name_of_all])
+            if name_of_all is not None
+            else [endpoints[name] for name in buffers.each_name(count)],
             together.count(numbers, size),
             repeat(together.interface),
         )
         return []
 
     def _open_ring(self) -> Ring | None:
-        """The ring, made when it is needed first; `None` if the system refuses."""
+        """Return the ring, made when first needed; `None` if the system refuses."""
         if self._ring is None and self.usable:
             try:
                 self._ring = Ring(self._buffers)
@@ -226,7 +231,7 @@ class EachReader:
     def _take(
         self, sockets: Sequence[LinuxSocket], sizes: Sequence[int], batch: list[Datagram]
     ) -> list[LinuxSocket]:
-        """Make datagrams of what was read last; which sockets have an error to tell."""
+        """Make datagrams of the last read, and return the sockets that have an error to raise."""
         slots = [slot for slot, size in enumerate(sizes) if size >= 0]
         before = len(batch)
         if slots:
@@ -234,10 +239,10 @@ class EachReader:
             self._per_read = max(1, (len(batch) - before) // len(slots))
         failed: list[LinuxSocket] = []
         if len(slots) < len(sizes):
-            for item, size in zip(sockets, sizes, strict=True):
+            for socket, size in zip(sockets, sizes, strict=True):
                 if size < 0 and size not in _NOTHING_THERE:
-                    item.fail_next(OSError(-size, os.strerror(-size)))
-                    failed.append(item)
+                    socket.fail_next(OSError(-size, os.strerror(-size)))
+                    failed.append(socket)
         return failed
 
     def _decode(
@@ -247,27 +252,27 @@ class EachReader:
         slots: Sequence[int],
         batch: list[Datagram],
     ) -> None:
-        """Make datagrams of what was read into these slots."""
+        """Make datagrams of some slots of the buffers."""
         buffers, chosen = self._buffers, [sockets[slot] for slot in slots]
-        sources = chosen[0].sources
+        endpoints = chosen[0].endpoints
         lengths = buffers.control_lengths(len(sizes))
         if (
-            sources.may_reject
+            endpoints.may_reject
             or any(lengths[slot] for slot in slots)
-            or not all(map(is_, map(_sources_of, chosen), repeat(sources)))
+            or not all(map(is_, map(_endpoints_of, chosen), repeat(endpoints)))
         ):
             # The slower way, for units, ancillary data and rejected sources.
             for slot in slots:
                 sockets[slot].take_slot(batch, slot, sizes[slot], lengths[slot])
             return
-        for item, slot in zip(chosen, slots, strict=True):
-            item.count(1, sizes[slot])
-        specs = [item.spec for item in chosen]
+        for socket, slot in zip(chosen, slots, strict=True):
+            socket.count(1, sizes[slot])
+        specs = [socket.spec for socket in chosen]
         names = list(buffers.each_name(len(sizes)))
         self._extend(
             batch,
             buffers.payloads(slots, sizes),
-            [sources[names[slot]] for slot in slots],
+            [endpoints[names[slot]] for slot in slots],
             [spec.group for spec in specs],
             [spec.interface for spec in specs],
         )
@@ -285,7 +290,7 @@ class EachReader:
         batch.extend(map(make_datagram, fields))
 
     def close(self) -> None:
-        """Close it. Idempotent."""
+        """Close the ring. Idempotent."""
         self.usable = False
         if self._ring is not None:
             self._ring.close()

@@ -54,12 +54,16 @@ class SendingSocket(PosixSocket):
     __slots__ = ("_largest_segment", "_sends_batches", "_sends_segments", "name_bytes")
 
     def __init__(
-        self, sock: socket.socket, spec: SocketSpec, platform: Platform, applied: frozenset[str]
+        self,
+        sock: socket.socket,
+        socket_spec: SocketSpec,
+        platform: Platform,
+        applied: frozenset[str],
     ) -> None:
-        super().__init__(sock, spec, platform, applied)
-        self.name_bytes = 16 if spec.family == "ipv4" else 28
-        headers = 28 if spec.family == "ipv4" else 48  # IP and UDP
-        self._largest_segment = spec.interface.mtu - headers
+        super().__init__(sock, socket_spec, platform, applied)
+        self.name_bytes = 16 if socket_spec.family == "ipv4" else 28
+        headers = 28 if socket_spec.family == "ipv4" else 48  # IP and UDP
+        self._largest_segment = socket_spec.interface.mtu - headers
         self._sends_batches = _sendmmsg is not None
         self._sends_segments = True
 

@@ -9,21 +9,21 @@ destination (IP_PKTINFO), and one that was sent neither to the group nor, where 
 to the address of the bind is rejected. Python's socket module
 has no ``recvmsg`` on Windows; WSARecvMsg is called through ctypes.
 
-The arrival interface is looked at only if the interface has no address to bind to. Otherwise the
-bind and the membership keep other interfaces' datagrams out; and nobody says which interface
+The arrival interface is checked only if the interface has no address to bind to. Otherwise the
+bind and the membership keep other interfaces' datagrams out; and nobody documents which interface
 Windows names for a datagram that this machine has sent itself.
 
 Decision: a task for each socket
 ================================
 
-There is nothing on Windows that stands for many sockets and can itself be waited for, as an epoll
-file descriptor does. So the poller has a small task for each socket, which waits in Trio until that
-one is readable, says so, and waits anew once it was read. A datagram then costs the same however
+Nothing on Windows stands for many sockets and can itself be waited for, as an epoll file descriptor
+can. So the poller has a small task for each socket, which waits in Trio until the socket is
+readable, says so, and waits anew once the socket was read. A datagram then costs the same however
 many sockets there are. (Measured under Wine 8 with 100 sockets of which one has a datagram now and
 then: 1.2 to 2.0 ms for each; 30 to 37 ms if each call of `WindowsPoller.wait` begins to wait for
-all of them. With one socket both take 0.9 to 1.9 ms.) The tasks read nothing, so that nothing is
-lost with them, and run nobody else's code; they are Trio's system tasks, and end when their socket
-is removed or the poller closed.
+all sockets. With one socket both take 0.9 to 1.9 ms.) The tasks read nothing, so that nothing is
+lost with a task, and run nobody else's code; they are Trio's system tasks, and end when their
+socket is removed or the poller closed.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ if sys.platform == "win32":
 
 _NAME_BYTES: Final = 28  # A sockaddr_in6.
 
-# How many sockets `WindowsPoller.wait` returns at once, as on Linux; those behind them come first
-# the next time.
+# How many sockets `WindowsPoller.wait` returns at once, as on Linux; later ones come first the next
+# time.
 _READY_AT_ONCE: Final = 64
 
 
 class _Buffers:
-    """What the sockets of one thread read into: reading is synchronous, so one set serves all."""
+    """The buffers for all sockets of one thread: reading is synchronous, so one set serves all."""
 
     def __init__(self) -> None:
         self._data = ctypes.create_string_buffer(READ_BYTES)
@@ -95,7 +95,7 @@ class _Buffers:
         self._arguments = (ctypes.addressof(self._message), ctypes.addressof(self._got))
 
     def read(self, receive: Callable[..., int], number: int) -> tuple[bytes, bytes, bytes]:
-        """One datagram: its payload, its source's sockaddr, its control messages.
+        """Read a datagram: return the payload, the source's sockaddr, the control messages.
 
         BlockingIOError if there is none, another OSError if reading is refused.
         """
@@ -120,7 +120,7 @@ _of_thread: Final = threading.local()
 
 
 def _thread_buffers() -> _Buffers:
-    """The buffers of this thread, in which a socket is opened and read."""
+    """Return the buffers of this thread, in which a socket is opened and read."""
     if not hasattr(_of_thread, "buffers"):
         _of_thread.buffers = _Buffers()
     buffers: _Buffers = _of_thread.buffers
@@ -131,9 +131,13 @@ class WindowsSocket(PosixSocket):
     """A `McastSocket` on Windows."""
 
     def __init__(
-        self, sock: socket.socket, spec: SocketSpec, platform: Platform, applied: frozenset[str]
+        self,
+        sock: socket.socket,
+        socket_spec: SocketSpec,
+        platform: Platform,
+        applied: frozenset[str],
     ) -> None:
-        super().__init__(sock, spec, platform, applied)
+        super().__init__(sock, socket_spec, platform, applied)
         pointer = control(
             sock.fileno(),
             SIO_GET_EXTENSION_FUNCTION_POINTER,
@@ -142,17 +146,17 @@ class WindowsSocket(PosixSocket):
         )
         self._receive_message = ReceiveMessage(struct.unpack("P", pointer)[0])
         for code in (SIO_UDP_CONNRESET, SIO_UDP_NETRESET):
-            with suppress(OSError):  # What it switches off is passed over in any case.
+            with suppress(OSError):  # The errors to be switched off are passed over in any case.
                 control(sock.fileno(), code, bytes(4))
         self._buffers = _thread_buffers()
         tells = bool(applied & {"IP_PKTINFO", "IPV6_PKTINFO"})
-        bound_to = ip_address(spec.bind[0])
+        bound_to = ip_address(socket_spec.bind[0])
         self._checks_interface = tells and bound_to.is_unspecified
-        # What is delivered, by destination, and as sent to which group; empty: everything.
+        # The destinations to deliver, and the group that each counts as; empty: every destination.
         self._groups: dict[bytes | None, str | None] = {}
-        if tells and spec.group is not None:
-            self._groups[ip_address(spec.group).packed] = spec.group
-        if tells and spec.accepts_unicast:
+        if tells and socket_spec.group is not None:
+            self._groups[ip_address(socket_spec.group).packed] = socket_spec.group
+        if tells and socket_spec.accepts_unicast:
             self._groups[bound_to.packed] = None
 
     def _read_into(self, batch: list[Datagram], max_datagrams: int) -> None:
@@ -165,7 +169,7 @@ class WindowsSocket(PosixSocket):
                     continue  # Tells of a datagram that was sent from here.
                 raise
             arrival = self._control.decode(split_control(ancillary)) if ancillary else NOTHING
-            self._add(batch, data, self.sources[name], arrival)
+            self._add(batch, data, self.endpoints[name], arrival)
             if len(batch) >= max_datagrams:
                 break
 
@@ -190,7 +194,7 @@ class WindowsSocket(PosixSocket):
         try:
             self._sock.sendto(data, address)
         except OSError as error:
-            # What Windows says to a datagram over the loopback interface that nobody receives.
+            # The error for a datagram over the loopback interface that nobody receives.
             if error.errno != errno.ENETUNREACH or not self.spec.interface.is_loopback:
                 raise
 
@@ -201,7 +205,7 @@ class WindowsSocket(PosixSocket):
 
 @attrs.define(eq=False)
 class _Watch:
-    """A socket that is watched, and how to tell its task to end or to wait anew."""
+    """A socket that is watched, with the means to have its task end or wait anew."""
 
     socket: WindowsSocket
     scope: trio.CancelScope = attrs.Factory(trio.CancelScope)
@@ -214,8 +218,8 @@ class WindowsPoller(PassPoller):
     def __init__(self, fail: OnFailure) -> None:
         super().__init__(fail)
         self._watches: dict[McastSocket, _Watch] = {}
-        # The sockets that can be read, in the order in which that was noticed; and those of them
-        # that the last wait has returned.
+        # The sockets that can be read, in the order in which that was noticed; and the sockets that
+        # the last wait has returned.
         self._ready: dict[McastSocket, _Watch] = {}
         self._returned: dict[McastSocket, _Watch] = {}
         self._wake = trio.Event()
@@ -256,8 +260,8 @@ class WindowsPoller(PassPoller):
         while not self._closed:
             if self._ready and waited:
                 self._returned = dict(list(self._ready.items())[:_READY_AT_ONCE])
-                for known in self._returned:
-                    del self._ready[known]
+                for returned in self._returned:
+                    del self._ready[returned]
                 return list(self._returned)
             if self._ready:
                 await trio.lowlevel.checkpoint()
@@ -274,20 +278,20 @@ class WindowsPoller(PassPoller):
         self._wake.set()
 
     def _take_back(self) -> None:
-        """Sort what the last wait has returned: can still be read, or has to be waited for."""
+        """Sort the sockets of the last wait: still readable, or to be waited for."""
         if not self._returned:
             return
         returned, self._returned = self._returned, {}
-        readable, _, _ = select.select([item.socket for item in returned.values()], [], [], 0)
-        for known, watch in returned.items():
-            if known in readable:
-                self._ready[known] = watch
+        readable, _, _ = select.select([watch.socket for watch in returned.values()], [], [], 0)
+        for watched, watch in returned.items():
+            if watched in readable:
+                self._ready[watched] = watch
             else:
                 watch.was_read.set()
 
     def close(self) -> None:
         self._closed = True
-        for known in list(self._watches):
-            self.remove(known)
+        for watched in list(self._watches):
+            self.remove(watched)
         super().close()
         self._wake.set()

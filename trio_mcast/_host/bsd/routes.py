@@ -1,6 +1,7 @@
-"""The interface to which a system routes a group, asked without sending anything: the portable way.
+"""The interface to which macOS or FreeBSD routes a group, asked without sending anything.
 
-A UDP socket is connected, and its local address looked at. Linux has a better way (`linux.routes`).
+A UDP socket is connected, and the socket's local address looked at. The way is portable; Linux has
+a better one (`linux.routes`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-from .._values.addresses import Group
-from .._values.interface import Interface
+from ..._values.addresses import Group
+from ..._values.interface import Interface
 
-# The port that is connected to. Nothing is sent, but it must not be 0; 9 is the one whose service
-# would discard what comes.
+# The port to connect to. Nothing is sent, but the port must not be 0; the service of port 9 would
+# discard what comes.
 _DISCARD_PORT = 9
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL})
 
@@ -22,7 +23,7 @@ _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAI
 def interface_by_connecting(group: Group, interfaces: Sequence[Interface]) -> Interface | None:
     """Return the interface to which this machine routes a group; `None` without a route.
 
-    It is the first one with the address that would be sent from.
+    The interface is the first one with the address that would be sent from.
     """
     family = socket.AF_INET if group.family == "ipv4" else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as query:
@@ -32,9 +33,9 @@ def interface_by_connecting(group: Group, interfaces: Sequence[Interface]) -> In
             if error.errno in _NO_ROUTE:
                 return None
             raise
-        host, _port, *rest = query.getsockname()
+        host, _port, *flow_and_scope = query.getsockname()
     local = ip_address(str(host).partition("%")[0])
-    index = int(rest[1]) if rest else 0  # The scope of a link-local address.
+    index = int(flow_and_scope[1]) if flow_and_scope else 0  # The scope of a link-local address.
     return next(
         (
             interface
