@@ -21,8 +21,6 @@ import attrs
 from ..._platform import bsd
 from ..._values.errors import printable
 
-assert not TYPE_CHECKING or sys.platform != "win32"
-
 
 class InterfaceFacts(NamedTuple):
     """The facts about one interface apart from name, index and addresses."""
@@ -32,6 +30,9 @@ class InterfaceFacts(NamedTuple):
     is_up: bool
     is_loopback: bool
     is_multicast: bool
+
+
+assert not TYPE_CHECKING or sys.platform != "win32"
 
 
 class _Ifaddrs(ctypes.Structure):
