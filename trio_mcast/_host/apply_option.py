@@ -1,4 +1,4 @@
-"""Setting one socket option, with the patience that some systems need."""
+"""Setting a socket option, with the patience that some systems need."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PASSING_ERRORS: Final = frozenset({errno.ENOMEM, errno.ENOEXEC})
 
 
 class TakesOptions(Protocol):
-    """A socket, or an object that stands for one."""
+    """A socket, or a stand-in for a socket."""
 
     def setsockopt(self, level: int, number: int, value: int | bytes, /) -> None:
         """Set an option. OSError if refused."""

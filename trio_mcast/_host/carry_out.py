@@ -18,7 +18,7 @@ from .apply_option import TakesOptions, apply_option
 
 
 class Settable(TakesOptions, Protocol):
-    """A socket on which a plan is carried out, or an object that stands for one."""
+    """A socket on which to carry out a plan, or a stand-in for a socket."""
 
     def bind(self, address: BindAddress, /) -> None:
         """Bind the socket. OSError if refused."""

@@ -78,7 +78,7 @@ class PassPoller:
     def likely_ready(self) -> Sequence[McastSocket]:
         """Return the sockets that can probably be read now, without waiting.
 
-        There are none where a look costs as much as a wait for sockets that can be read already.
+        Returns none where a look costs as much as a wait for sockets that can be read already.
         """
         return ()
 
@@ -164,7 +164,7 @@ class PassPoller:
         return batch
 
     def _try_receive(self, socket: McastSocket, max_datagrams: int) -> list[Datagram]:
-        """Read one socket, unless it was removed in this very pass."""
+        """Read one socket, unless removed in this very pass."""
         if socket in self._watched:
             try:
                 return self._receive_from(socket, max_datagrams)
@@ -179,7 +179,7 @@ class PassPoller:
 
 
 class Wait:
-    """The waiting of one task for a file descriptor, which is that of epoll or kqueue.
+    """The waiting of one task for a file descriptor, such as an epoll's or a kqueue's.
 
     Other tasks may have the waiting task choose another descriptor, or end the wait. A descriptor
     may be closed meanwhile, and its number given to something else. So the number is forgotten as

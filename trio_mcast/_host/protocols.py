@@ -30,7 +30,7 @@ class Rejection(enum.Enum):
 
 
 class McastSocket(Protocol):
-    """An open socket that carries out a `SocketSpec`. Its methods do not wait, except one."""
+    """An open socket that carries out a `SocketSpec`. Only `wait_writable` waits."""
 
     spec: SocketSpec
     local_endpoint: Endpoint

@@ -1,6 +1,6 @@
 """`SystemHost`: this machine. Opens a `SocketSpec` as a real socket, all or nothing.
 
-No other module says which system has which shell.
+The shell of each system is chosen here, and nowhere else.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ elif not TYPE_CHECKING:
 
 
 class SystemHost:
-    """The machine that this process runs on."""
+    """The machine on which the process runs."""
 
     def __init__(self, shell: Shell | None = None) -> None:
         """Take the shell to use; `None` for the shell of the system on which the process runs."""

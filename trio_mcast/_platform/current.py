@@ -1,4 +1,4 @@
-"""The platforms by name, and the one that this process runs on."""
+"""The platforms by name, and the platform on which the process runs."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAI
 def interface_by_connecting(group: Group, interfaces: Sequence[Interface]) -> Interface | None:
     """Return the interface to which this machine routes a group; `None` without a route.
 
-    The interface is the first one with the address that would be sent from.
+    The interface is the first with the address from which the machine would send.
     """
     family = socket.AF_INET if group.family == "ipv4" else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as query:

@@ -37,8 +37,8 @@ _ONCE_FOR: Final = 16
 class _Selection(Sequence[LinuxSocket]):
     """A part of the sockets that are known together, looked up only when asked for.
 
-    A selection holds sockets as they were at the look. In one pass, the failure of one socket can
-    have others closed, whose numbers other sockets may get then; that does not matter here.
+    A selection holds sockets as of the last look. Later in the pass, the failure of one socket can
+    have others closed, and new sockets may get their numbers; a selection takes no notice.
     """
 
     def __init__(self, together: Together, numbers: list[int]) -> None:

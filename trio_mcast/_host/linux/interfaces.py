@@ -4,11 +4,11 @@ Decision: not through ifaddr
 ============================
 
 ifaddr asks getifaddrs(3), and takes each name for UTF-8. In Linux a name is any bytes but white
-space, "/" and ":" (dev_valid_name in net/core/dev.c), and where one is no UTF-8, ifaddr raises
-`UnicodeDecodeError`: an interface that nobody uses then ends whoever looks. Netlink, which
-getifaddrs itself asks, gives the bytes. It also goes by index: a name that changes while the
-interfaces are read takes nothing away, and the label of an address, such as "eth0:1", is not taken
-for an interface. Like a socket, the list is that of the calling thread's network namespace.
+space, "/" and ":" (dev_valid_name in net/core/dev.c), and where a name is no UTF-8, ifaddr raises
+`UnicodeDecodeError`: an interface that nobody uses then ends every program that looks. Netlink,
+which getifaddrs itself asks, gives the bytes. Netlink also goes by index: a name that changes while
+the interfaces are read takes nothing away, and the label of an address, such as "eth0:1", is not
+taken for an interface. Like a socket, the list is that of the calling thread's network namespace.
 """
 
 from __future__ import annotations

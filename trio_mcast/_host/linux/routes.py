@@ -39,7 +39,7 @@ _RTA_OIF = 4
 
 
 def routed_interface(group: Group, interfaces: Sequence[Interface]) -> Interface | None:
-    """Return the interface, of some, to which this machine routes a group, if there is one."""
+    """Return the interface, of some, to which this machine routes a group, if any."""
     with open_netlink() as query:
         kind, route = ask(query, RTM_GETROUTE, _question(group))
     if kind != RTM_NEWROUTE:

@@ -90,7 +90,7 @@ class SendingSocket(PosixSocket):
     def _unit_at(self, datagrams: Sequence[bytes], start: int) -> Sequence[bytes]:
         """Return the datagrams from ``start`` on that can go as one unit.
 
-        All of a unit have one size, but for the last, which may be shorter.
+        The datagrams of a unit have one size; only the last may be shorter.
         """
         size = len(datagrams[start])
         limit = 1

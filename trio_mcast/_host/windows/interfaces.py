@@ -4,9 +4,9 @@ Decision: not through ifaddr
 ============================
 
 ifaddr asks the same function, GetAdaptersAddresses, and keeps only names and addresses of the
-answer. Flags, MTU, link address and state stand in the same answer. To get those, the function
-would have to be called a second time, and the two answers, between which interfaces come and go, be
-put together by name. One answer shows everything at one time.
+answer. Flags, MTU, link address and state stand in the same answer. To get these as well, a program
+would have to call the function a second time, and put the two answers, between which interfaces
+come and go, together by name. One answer shows everything at one time.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _ATTEMPTS: Final = 5
 def read_windows_interfaces() -> list[Interface]:
     """Return every interface of this machine with IPv4 or IPv6, by index. OSError if refused.
 
-    An interface that is disabled in Windows is not in the list; one that is not connected is in the
+    An interface that is disabled in Windows is not in the list. An unconnected interface is in the
     list, but not up.
     """
     size = ctypes.c_uint32(_FIRST_BYTES)
@@ -105,7 +105,7 @@ def _interface(adapter: ctypes.Structure) -> Interface:
 
 
 def best_interface(group: Group, interfaces: Sequence[Interface]) -> Interface | None:
-    """Return which of some interfaces this machine routes a group to; `None` without a route."""
+    """Return the interface, of some, to which this machine routes a group; `None` if none."""
     index = ctypes.c_uint32()
     error = get_best_interface(
         encode_sockaddr(WINDOWS.sockaddr, group.address), ctypes.byref(index)

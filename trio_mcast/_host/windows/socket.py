@@ -5,9 +5,9 @@ Decision: a datagram says where it was sent
 
 Windows binds no socket to a group's address. A receiver's socket is bound to its interface's
 address instead, where unicast to the port arrives as well. So every datagram is read with its
-destination (IP_PKTINFO), and one that was sent neither to the group nor, where unicast is accepted,
-to the address of the bind is rejected. Python's socket module
-has no ``recvmsg`` on Windows; WSARecvMsg is called through ctypes.
+destination (IP_PKTINFO), and rejected unless sent to the group or, where unicast is accepted, to
+the address of the bind. Python's socket module has no ``recvmsg`` on Windows; WSARecvMsg is called
+through ctypes.
 
 The arrival interface is checked only if the interface has no address to bind to. Otherwise the
 bind and the membership keep other interfaces' datagrams out; and nobody documents which interface
