@@ -43,7 +43,6 @@ NET_DOWN = OSError(errno.ENETDOWN, "Network is down")
 # Fewer than are read at once, and more.
 ROOM = pytest.mark.parametrize("room", [1, 3, read_many.FEWEST - 1, 1_000])
 
-
 # Without a ring, the sockets would be read another way.
 pytestmark = pytest.mark.usefixtures("ring")
 

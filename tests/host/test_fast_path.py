@@ -356,3 +356,10 @@ def test_ttl_and_timestamp_are_right_in_units_and_long_batches(
     assert stamps == sorted(stamps)
     assert before <= stamps[0] <= stamps[-1] <= after
     assert calls.counts["recvmmsg"] >= 3
+
+
+def test_each_thread_has_buffers_of_its_own() -> None:
+    async def other() -> object:
+        return await trio.to_thread.run_sync(buffers.thread_buffers)
+
+    assert trio.run(other) is not buffers.thread_buffers()

@@ -42,7 +42,6 @@ from trio_mcast._host.linux import epoll, fast_path, io_uring, read_many
 COUNT = 20
 GROUPS = groups_of("ipv4", COUNT)
 
-
 # Without a ring, the sockets would be read another way.
 pytestmark = pytest.mark.usefixtures("ring")
 

@@ -34,7 +34,6 @@ COUNT = 20
 GROUPS = groups_of("ipv4", COUNT)
 ROUNDS = epoll._ROUNDS
 
-
 # Without a ring, the sockets would be read another way.
 pytestmark = pytest.mark.usefixtures("ring")
 

@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import struct
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -103,3 +104,10 @@ def frames_before(sniffer: socket.socket, marker: bytes) -> list[bytes]:
         if frame.endswith(marker):
             return frames
         frames.append(frame)
+
+
+@pytest.fixture
+def sockets() -> Iterator[Sockets]:
+    """Give something that opens sockets."""
+    with ExitStack() as stack:
+        yield Sockets(stack)

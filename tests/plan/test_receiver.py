@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.interfaces import MACHINE
+from tests.support.platforms import EVERY_PLATFORM
 from trio_mcast import (
     AmbiguousInterfaceError,
     Interface,
@@ -30,8 +31,6 @@ from trio_mcast import (
 )
 from trio_mcast._platform.model import PlatformName
 
-NAMES: tuple[PlatformName, ...] = ("linux", "darwin", "freebsd", "windows")
-EVERY_PLATFORM = pytest.mark.parametrize("name", NAMES)
 PLANS = Path(__file__).parents[1] / "data" / "plans"
 
 FOUR, SIX = "239.1.2.3", "ff15::1:2:3"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import attrs
 import pytest
 
+from tests.support.platforms import EVERY_PLATFORM
 from trio_mcast._platform import options as layout
 from trio_mcast._platform.current import PLATFORMS
 from trio_mcast._platform.linux import LINUX_32
@@ -29,10 +30,8 @@ LOCALS: dict[Family, IPAddress] = {
     "ipv4": IPv4Address("10.0.0.1"),
     "ipv6": IPv6Address("2001:db8::1"),
 }
-NAMES: tuple[PlatformName, ...] = ("linux", "darwin", "freebsd", "windows")
 FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
 
-EVERY_PLATFORM = pytest.mark.parametrize("name", NAMES)
 EVERY_FAMILY = pytest.mark.parametrize("family", FAMILIES)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.support.headers import EVERY_PLATFORM, EVERY_TABLE, HEADERS, LINUX_32_TARGETS, TABLES
-from trio_mcast._host.windows import api
+from tests.support.headers import EVERY_TABLE, HEADERS, LINUX_32_TARGETS, TABLES
+from tests.support.platforms import EVERY_PLATFORM
+from trio_mcast._host.windows import api as _windows_api
 from trio_mcast._platform import bsd
 from trio_mcast._platform import options as layout
 from trio_mcast._platform.current import PLATFORMS, current_platform
@@ -136,12 +137,12 @@ def test_pktinfo_has_the_index_where_the_table_says(name: PlatformName) -> None:
 
 # The structures that the Windows modules read and write.
 WINDOWS_STRUCTURES = [
-    ("WSABUF", api.WsaBuf),
-    ("WSAMSG", api.WsaMsg),
-    ("SOCKET_ADDRESS", api.SocketAddress),
-    ("IP_ADAPTER_UNICAST_ADDRESS", api.UnicastAddress),
-    ("IP_ADAPTER_ADDRESSES", api.AdapterAddresses),
-    ("MIB_IPINTERFACE_ROW", api.IpInterfaceRow),
+    ("WSABUF", _windows_api.WsaBuf),
+    ("WSAMSG", _windows_api.WsaMsg),
+    ("SOCKET_ADDRESS", _windows_api.SocketAddress),
+    ("IP_ADAPTER_UNICAST_ADDRESS", _windows_api.UnicastAddress),
+    ("IP_ADAPTER_ADDRESSES", _windows_api.AdapterAddresses),
+    ("MIB_IPINTERFACE_ROW", _windows_api.IpInterfaceRow),
 ]
 
 

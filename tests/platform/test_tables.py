@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import trio_mcast
-from tests.support.headers import DATA, EVERY_PLATFORM, EVERY_TABLE, HEADERS, NAMES, TABLES
+from tests.support.headers import DATA, EVERY_TABLE, HEADERS, TABLES
+from tests.support.platforms import EVERY_PLATFORM, NAMES
 from trio_mcast import McastError
 from trio_mcast._platform import options as layout
 from trio_mcast._platform.current import PLATFORMS, current_platform, platform_named

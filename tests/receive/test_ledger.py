@@ -2,96 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from typing import Any, Literal, TypeAlias, cast
-
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from tests.support.books import GROUP, OTHER, Books
 from tests.support.interfaces import ETH0, ETH1
 from trio_mcast import (
-    Datagram,
     DatagramCounts,
-    Endpoint,
-    Interface,
     MembershipStatistics,
-    SocketSpec,
 )
-from trio_mcast._host.protocols import McastSocket, Rejection
-from trio_mcast._receive.ledger import ENDED_KEPT, Ledger
-from trio_mcast._receive.queue import DatagramQueue
-from trio_mcast._values.statistics import add_up
-
-SOURCE = Endpoint("10.0.0.9", 5000)
-GROUP, OTHER = "239.1.2.3", "ff05::1:2:3"
-Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
-OVERFLOWS: list[Overflow] = ["wait", "drop_oldest", "drop_newest"]
-
-
-@attrs.define(eq=False)
-class FakeSocket:
-    """A socket that reads and counts what it is told to."""
-
-    spec: SocketSpec
-    received: int = 0
-    received_bytes: int = 0
-    rejected: Counter[Rejection] = attrs.Factory(Counter)
-    # What the kernel counts: an unsigned integer of 32 bits, or nothing at all.
-    drops: int | None = 0
-
-    def dropped(self) -> int | None:
-        return self.drops
-
-    def drop(self, count: int) -> None:
-        assert self.drops is not None
-        self.drops = (self.drops + count) % 2**32
-
-    def read(self, count: int, size: int = 1) -> list[Datagram]:
-        self.received += count
-        self.received_bytes += count * size
-        group, interface = self.spec.group, self.spec.interface
-        return [Datagram(b"x" * size, SOURCE, group, interface) for _ in range(count)]
-
-
-class Books:
-    """A ledger with sockets that come and go, and a queue."""
-
-    def __init__(
-        self, max_buffered: int = 10_000, overflow: Overflow = "wait", **options: Any
-    ) -> None:
-        self.sockets: list[FakeSocket] = []
-        self.queue = DatagramQueue(max_buffered, overflow=overflow)
-        self.ledger = Ledger(
-            lambda: cast(Iterator[McastSocket], iter(self.sockets)), self.queue, **options
-        )
-
-    def open(
-        self, group: str | None = GROUP, interface: Interface = ETH0, drops: int | None = 0
-    ) -> FakeSocket:
-        spec = SocketSpec("ipv4", interface, group, (), ("", 5000), ())
-        self.sockets.append(FakeSocket(spec, drops=drops))
-        return self.sockets[-1]
-
-    def close(self, sock: FakeSocket) -> None:
-        self.ledger.keep_counts(cast(McastSocket, sock))
-        self.sockets.remove(sock)
-
-    def memberships(self) -> dict[tuple[str | None, str], MembershipStatistics]:
-        items = self.ledger.memberships()
-        found = {(item.group, item.interface.name): item for item in items}
-        assert len(found) == len(items), "each once"
-        return found
-
-    def only(self) -> MembershipStatistics:
-        (item,) = self.ledger.memberships()
-        return item
-
-    def total(self) -> DatagramCounts:
-        return add_up([*self.ledger.memberships(), self.ledger.earlier])
-
+from trio_mcast._host.protocols import Rejection
+from trio_mcast._receive.ledger import ENDED_KEPT
+from trio_mcast._receive.queue import Overflow
 
 # What is counted -------------------------------------------------------------------------------
 
@@ -334,115 +256,3 @@ def test_membership_that_has_a_socket_again_is_told_apart() -> None:
         visit(books, number)
         books.queue.get_nowait(), books.queue.get_nowait()
     assert books.memberships()[GROUP, "eth0"].delivered == 1
-
-
-# Whatever happens ------------------------------------------------------------------------------
-
-KEYS = [(group, interface) for group in (GROUP, OTHER, None) for interface in (ETH0, ETH1)]
-Step: TypeAlias = tuple[str, int, int]
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["open", "close", "read", "take", "drop", "reject", "look"]),
-        st.integers(0, len(KEYS) - 1),
-        st.integers(0, 5),
-    ),
-    max_size=60,
-)
-
-
-class Witness:
-    """Keeps count of what happens, datagram by datagram, in the plainest way."""
-
-    def __init__(self, books: Books) -> None:
-        self.books = books
-        self.counts: dict[str, Counter[tuple[str | None, str]]] = {}
-
-    def note(self, what: str, key: tuple[str | None, str], count: int) -> None:
-        self.counts.setdefault(what, Counter())[key] += count
-
-    def noted(self, what: str) -> Counter[tuple[str | None, str]]:
-        return +self.counts.get(what, Counter())
-
-    def do(self, step: Step) -> None:
-        what, place, count = step
-        books, (group, interface) = self.books, KEYS[place]
-        key = (group, interface.name)
-        if what == "open":
-            books.open(group, interface)
-        elif what == "take":
-            for item in self._taken(count):
-                self.note("delivered", (item.group, item.interface.name), 1)
-        elif what == "look":
-            books.memberships()
-        for sock in [
-            item for item in books.sockets if (item.spec.group, item.spec.interface) == KEYS[place]
-        ][:1]:
-            if what == "close":
-                books.close(sock)
-            elif what == "read" and count:
-                self.note("received", key, count)
-                self.note("received_bytes", key, 9 * count)
-                books.queue.put(sock.read(count, size=9))
-            elif what == "drop":
-                self.note("dropped_by_kernel", key, count)
-                sock.drop(count)
-            elif what == "reject":
-                self.note("rejected", key, count)
-                sock.rejected[Rejection.OWN] += count
-
-    def _taken(self, count: int) -> Iterator[Datagram]:
-        for _ in range(min(count, self.books.queue.waiting)):
-            yield self.books.queue.get_nowait()
-
-
-def assert_right(counts: DatagramCounts) -> None:
-    assert counts.received == counts.delivered + counts.waiting + counts.dropped_by_policy
-    fields = attrs.asdict(counts, filter=lambda field, value: isinstance(value, int))
-    assert min(fields.values()) >= 0
-
-
-WHATS = ["received", "received_bytes", "delivered", "dropped_by_kernel", "rejected"]
-EVERY_POLICY = pytest.mark.parametrize("overflow", OVERFLOWS)
-
-
-@EVERY_POLICY
-@given(steps=STEPS)
-def test_every_membership_is_counted_exactly_whatever_happens(
-    overflow: Overflow, steps: list[Step]
-) -> None:
-    books = Books(4 if overflow != "wait" else 1_000, overflow)
-    witness = Witness(books)
-    for step in steps:
-        witness.do(step)
-        found = books.memberships()
-        for what in WHATS:
-            counted = Counter({key: getattr(item, what) for key, item in found.items()})
-            assert +counted == witness.noted(what)
-        waiting = Counter(
-            (item.group, item.interface.name) for item in books.queue.waiting_datagrams()
-        )
-        assert {key: item.waiting for key, item in found.items() if item.waiting} == waiting
-        for counts in [*found.values(), books.total()]:
-            assert_right(counts)
-
-
-@EVERY_POLICY
-@given(steps=STEPS)
-def test_total_is_exact_though_memberships_are_told_apart_no_longer(
-    overflow: Overflow, steps: list[Step]
-) -> None:
-    books = Books(4 if overflow != "wait" else 1_000, overflow, ended_kept=1)
-    witness = Witness(books)
-    for step in steps:
-        witness.do(step)
-        for counts in [*books.ledger.memberships(), books.ledger.earlier, books.total()]:
-            assert_right(counts)
-        total, queue = books.total(), books.queue
-        for what in WHATS:
-            assert getattr(total, what) == witness.noted(what).total()
-        assert (total.received, total.delivered, total.waiting) == (
-            queue.received,
-            queue.delivered,
-            queue.waiting,
-        )
-        assert total.dropped_by_policy == queue.dropped.total()

@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 import pytest
@@ -35,6 +35,7 @@ from trio_mcast import (
     open_mcast_sender,
 )
 from trio_mcast._host.portable_socket import PosixSocket
+from trio_mcast._receive.queue import Overflow
 
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
@@ -42,7 +43,6 @@ if sys.platform != "linux":
 from trio_mcast._host.linux import fast_path
 
 Key: TypeAlias = tuple[str, str]
-Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
 EVERY_POLICY = pytest.mark.parametrize("overflow", ["wait", "drop_oldest", "drop_newest"])
 
 GROUP = group_of("ipv4")

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.platforms import NAMES
 from trio_mcast._platform.current import PLATFORMS
 from trio_mcast._platform.linux import LINUX_32
-from trio_mcast._platform.model import Platform, PlatformName
+from trio_mcast._platform.model import Platform
 
 DATA = Path(__file__).parents[1] / "data"
 
-NAMES: tuple[PlatformName, ...] = ("linux", "darwin", "freebsd", "windows")
 # The targets of the table for which `LINUX_32` stands.
 LINUX_32_TARGETS = ("x86-linux-gnu", "arm-linux-gnueabihf")
 
@@ -45,4 +45,3 @@ TABLES: dict[str, Platform] = {
     **dict.fromkeys(LINUX_32_TARGETS, LINUX_32),
 }
 EVERY_TABLE = pytest.mark.parametrize("target", TABLES)
-EVERY_PLATFORM = pytest.mark.parametrize("name", NAMES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import socket
 import sys
 from collections import Counter
@@ -12,13 +13,13 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from trio.testing import wait_all_tasks_blocked
 
 from tests.lab import Host
 from tests.lab.machine import LabMachine
-from tests.support.needs import require
 from tests.support.pollers import unexpected_failure
 from tests.support.traffic import PORT, Family, group_of
-from trio_mcast import Datagram
+from trio_mcast import Datagram, McastReceiver
 from trio_mcast._host.protocols import McastSocket
 from trio_mcast._receive.queue import DatagramQueue
 from trio_mcast._receive.reader import InterfaceReader
@@ -44,7 +45,11 @@ def _ring_problem() -> str | None:
 
 def require_ring() -> None:
     """Skip the calling test where there can be no ring, or fail it where the lab is required."""
-    require(_ring_problem())
+    problem = _ring_problem()
+    if problem is not None:
+        if os.environ.get("TRIO_MCAST_REQUIRE_LAB") == "1":
+            pytest.fail(f"TRIO_MCAST_REQUIRE_LAB is set, but {problem}", pytrace=False)
+        pytest.skip(problem)
 
 
 @pytest.fixture
@@ -117,3 +122,11 @@ def together_of(sock: McastSocket) -> bool:
     assert isinstance(sock, fast_path.LinuxSocket)
     together = sock.together
     return isinstance(together, read_many.Together) and together.all_expected
+
+
+async def expect(receiver: McastReceiver, sent: Counter[object]) -> None:
+    """Receive what was sent; when all is quiet, no more has come."""
+    datagrams = [await receiver.receive() for _ in range(sent.total())]
+    assert payloads_and_groups(datagrams) == sent
+    await wait_all_tasks_blocked()
+    assert receiver.statistics().waiting == 0

@@ -9,17 +9,17 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.support.interfaces import MACHINE
+from tests.support.platforms import NAMES
 from trio_mcast import Interface
 from trio_mcast._plan.blocked import SourceRule
 from trio_mcast._plan.receiver import plan_request
 from trio_mcast._plan.socket_spec import MembershipPlan
 from trio_mcast._plan.wanted import ReceiveRequest
 from trio_mcast._platform.current import platform_named
-from trio_mcast._platform.model import Platform, PlatformName
+from trio_mcast._platform.model import Platform
 from trio_mcast._values.addresses import parse_groups
 from trio_mcast._values.interface import InterfaceSelector
 
-NAMES: tuple[PlatformName, ...] = ("linux", "darwin", "freebsd", "windows")
 PLATFORMS = [*map(platform_named, NAMES)]
 LINUX = platform_named("linux")
 

@@ -67,6 +67,13 @@ def family_of(address: str) -> Family:
     return "ipv6" if ":" in address else "ipv4"
 
 
+def add_sources(host: Host, family: Family, count: int, lan: int = 1) -> list[str]:
+    """Give a host more addresses on a LAN, to send from."""
+    addresses = [address_of(family, number, lan) for number in range(21, 21 + count)]
+    host.address(BOTH[lan - 1], add=with_prefix(addresses))
+    return addresses
+
+
 # --- The library on a lab host ---------------------------------------------------------------
 
 

@@ -65,6 +65,13 @@ async def two_on_lan(
         yield Lan(network, lan, a, b)
 
 
+def add_second_lan(lan: Lan) -> None:
+    """Connect both hosts by another switch, as eth1."""
+    other = lan.network.switch("lan1")
+    lan.a.plug("eth1", other, "10.0.1.1/24", "fd00:1::1/64")
+    lan.b.plug("eth1", other, "10.0.1.2/24", "fd00:1::2/64")
+
+
 def option(host: VirtualHost, symbol: str, value: int | bytes, family: Family) -> SocketOption:
     return layout.option(host.platform, symbol, value, "as the test says", family=family)
 

@@ -1,0 +1,54 @@
+"""The pages of the documentation show each example, the README two, and explain each name."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import trio_mcast
+import trio_mcast.testing
+from trio_mcast._host.protocols import Rejection
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+EXAMPLES = DOCS / "examples"
+
+
+def test_every_example_is_run_by_a_test() -> None:
+    tests = Path(__file__).with_name("test_examples.py").read_text()
+    missing = [path.name for path in EXAMPLES.glob("*.py") if f'"{path.name}"' not in tests]
+    assert missing == []
+
+
+def test_every_example_is_shown_on_a_page() -> None:
+    pages = "".join(path.read_text() for path in DOCS.rglob("*.rst"))
+    missing = [path.name for path in EXAMPLES.glob("*.py") if f"/{path.name}\n" not in pages]
+    assert missing == []
+
+
+def test_page_on_losses_explains_every_reason_to_reject() -> None:
+    page = (DOCS / "howto" / "losses.rst").read_text()
+    explained = re.findall(r'^``"(\w+)"``$', page, re.MULTILINE)
+    assert sorted(explained) == sorted(item.value for item in Rejection)
+
+
+def test_pages_have_no_python_that_is_not_an_example() -> None:
+    found = [path.name for path in DOCS.rglob("*.rst") if "code-block:: python" in path.read_text()]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", ["receiver.py", "sender.py"])
+def test_readme_shows_the_program_as_it_is(name: str) -> None:
+    program = (EXAMPLES / name).read_text()
+    indented = textwrap.indent(program, "    ")
+    assert f".. code-block:: python\n\n{indented}" in (ROOT / "README.rst").read_text()
+
+
+@pytest.mark.parametrize("name", [*trio_mcast.__all__, *trio_mcast.testing.__all__])
+def test_reference_has_every_public_name(name: str) -> None:
+    reference = (DOCS / "reference.rst").read_text()
+    directive = rf"^\.\. auto(class|exception|function):: {name}(\(\))?$"
+    assert len(re.findall(directive, reference, re.MULTILINE)) == 1

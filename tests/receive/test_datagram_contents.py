@@ -1,0 +1,159 @@
+"""On real kernels: what comes with a datagram, how large it can be, and what finds no room."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+
+import pytest
+import trio
+
+from tests.lab.fixtures import TwoHosts
+from tests.support.traffic import (
+    FAMILIES,
+    Family,
+    delivered,
+    group_of,
+    member,
+    receive,
+    receiver_on,
+    sender_on,
+)
+
+if sys.platform != "linux":
+    pytest.skip("the lab is for Linux only", allow_module_level=True)
+
+
+# --- What comes with a datagram ----------------------------------------------------------------
+
+
+@FAMILIES
+@pytest.mark.parametrize("ttl", [1, 7, 255])
+async def test_ttl_arrives(two_hosts: TwoHosts, family: Family, ttl: int) -> None:
+    group = group_of(family)
+    async with (
+        receiver_on(two_hosts, two_hosts.a, group, receive_ttl=True) as receiver,
+        sender_on(two_hosts.b, group, interfaces="eth0", ttl=ttl) as sender,
+    ):
+        await sender.send(b"hello")
+        datagram = await receive(receiver)
+        assert (datagram.ttl, datagram.timestamp_ns) == (ttl, None)
+
+
+@FAMILIES
+async def test_ttl_zero_stays_on_the_machine(two_hosts: TwoHosts, family: Family) -> None:
+    group = group_of(family)
+    async with (
+        receiver_on(two_hosts, two_hosts.a, group, receive_ttl=True) as there,
+        receiver_on(two_hosts, two_hosts.b, group, receive_ttl=True) as here,
+        sender_on(two_hosts.b, group, interfaces="eth0", ttl=0) as sender,
+        sender_on(two_hosts.b, group, interfaces="eth0") as marking,
+    ):
+        await sender.send(b"hello")
+        assert [(item.data, item.ttl) for item in await delivered(here, marking)] == [(b"hello", 0)]
+        assert await delivered(there, marking) == []
+
+
+@FAMILIES
+async def test_timestamps_are_the_kernels_and_increase(two_hosts: TwoHosts, family: Family) -> None:
+    group = group_of(family)
+    async with (
+        receiver_on(two_hosts, two_hosts.a, group, receive_timestamp=True) as receiver,
+        sender_on(two_hosts.b, group, interfaces="eth0") as sender,
+    ):
+        times = [time.time_ns()]
+        for _ in range(20):
+            await sender.send(b"hello")
+            datagram = await receive(receiver)
+            assert datagram.ttl is None
+            assert datagram.timestamp_ns is not None
+            times += [datagram.timestamp_ns, time.time_ns()]
+    assert times == sorted(times)
+
+
+# linux/in.h, linux/in6.h
+TRAFFIC_CLASS_OPTIONS = {
+    "ipv4": (socket.IPPROTO_IP, 13, 1),  # IP_RECVTOS, IP_TOS
+    "ipv6": (socket.IPPROTO_IPV6, 66, 67),  # IPV6_RECVTCLASS, IPV6_TCLASS
+}
+
+
+@FAMILIES
+async def test_traffic_class_arrives(two_hosts: TwoHosts, family: Family) -> None:
+    group, expedited = group_of(family), 46 << 2
+    level, option, kind = TRAFFIC_CLASS_OPTIONS[family]
+    async with (
+        receiver_on(two_hosts, two_hosts.b, group),
+        sender_on(two_hosts.a, group, interfaces="eth0", traffic_class=expedited) as sender,
+        sender_on(two_hosts.a, group, interfaces="eth0") as ordinary,
+    ):
+        with member(two_hosts.b, group, "eth0") as program:
+            program.setsockopt(level, option, 1)
+            for one, expected in ((sender, expedited), (ordinary, 0)):
+                await one.send(b"hello")
+                _, ((_, kind_there, value),), _, _ = program.recvmsg(100, 100)
+                assert (kind_there, value[0]) == (kind, expected)
+
+
+# --- Sizes and buffers -----------------------------------------------------------------------
+
+
+@FAMILIES
+async def test_datagrams_of_every_size_arrive_whole(two_hosts: TwoHosts, family: Family) -> None:
+    group = group_of(family)
+    fits = 1500 - (28 if family == "ipv4" else 48)  # Headers of IP and UDP.
+    payloads = [os.urandom(size) for size in (0, 1, fits, fits + 1, 9000, 65_507)]
+    async with (
+        receiver_on(two_hosts, two_hosts.a, group, receive_ttl=True) as with_control,
+        receiver_on(two_hosts, two_hosts.a, group) as plain,
+        sender_on(two_hosts.b, group, interfaces="eth0") as sender,
+    ):
+        await sender.send_batch(payloads)
+        for receiver in (with_control, plain):
+            assert [item.data for item in await delivered(receiver, sender)] == payloads
+
+
+@FAMILIES
+async def test_datagrams_dropped_for_want_of_room_are_counted(
+    two_hosts: TwoHosts, family: Family
+) -> None:
+    group, sent = group_of(family), 300
+    options = {"receive_buffer_size": 4096, "max_buffered": 1}
+    async with (
+        receiver_on(two_hosts, two_hosts.a, group) as witness,
+        receiver_on(two_hosts, two_hosts.a, group, **options) as receiver,
+        sender_on(two_hosts.b, group, interfaces="eth0") as sender,
+    ):
+        await sender.send_batch([b"%d" % number for number in range(sent)])
+        with trio.fail_after(5):
+            for _ in range(sent):
+                await witness.receive()
+            dropped = receiver.statistics().dropped_by_kernel
+            assert dropped is not None
+            assert 0 < dropped < sent
+            for _ in range(sent - dropped):
+                await receiver.receive()
+        assert await delivered(receiver, sender) == []
+        statistics = receiver.statistics()
+        assert (statistics.dropped_by_kernel, statistics.waiting) == (dropped, 0)
+        assert statistics.received == statistics.delivered == sent - dropped + 1  # The marker.
+        assert witness.statistics().dropped_by_kernel == 0
+
+
+@FAMILIES
+@pytest.mark.parametrize(("asked", "clamped"), [(100_000, False), (2**30 - 1, True)])
+async def test_buffers_asked_for_and_granted_are_told(
+    two_hosts: TwoHosts, family: Family, asked: int, clamped: bool
+) -> None:
+    group = group_of(family)
+    async with (
+        receiver_on(two_hosts, two_hosts.a, group, receive_buffer_size=asked) as receiver,
+        sender_on(two_hosts.b, group, interfaces="eth0", send_buffer_size=asked) as sender,
+    ):
+        received, sent = receiver.statistics(), sender.statistics()
+        assert received.receive_buffer_asked == sent.send_buffer_asked == asked
+        assert (received.receive_buffer_granted < asked) == clamped
+        assert (sent.send_buffer_granted < asked) == clamped
+        assert min(received.receive_buffer_granted, sent.send_buffer_granted) >= 100_000
