@@ -20,29 +20,36 @@ from tests.lab.sockets import (
     SIOCGIFINDEX,
     Sockets,
 )
+from tests.support.needs import needs_program
 
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
+
+pytestmark = pytest.mark.once
 
 
 # --- Hosts -----------------------------------------------------------------------------------
 
 
+@needs_program("ping")
 @pytest.mark.parametrize("address", ["10.0.1.2", "fd00:1::2"])
 def test_hosts_reach_each_other_at_once(two_hosts: TwoHosts, address: str) -> None:
     two_hosts.a.run("ping", "-c1", "-W2", address)
 
 
+@needs_program("ping")
 def test_hosts_reach_each_other_by_link_local_address(two_hosts: TwoHosts) -> None:
     address = two_hosts.b.link_local("eth0")
     two_hosts.a.run("ping", "-c1", "-W2", f"{address}%eth0")
 
 
+@needs_program("ping")
 def test_hosts_on_two_lans_reach_each_other_on_both(two_lans: TwoLans) -> None:
     for address in ("10.0.1.2", "10.0.2.2", "fd00:1::2", "fd00:2::2"):
         two_lans.a.run("ping", "-c1", "-W2", address)
 
 
+@needs_program("ping")
 def test_host_without_interface_has_loopback(lab: Lab) -> None:
     lab.host("a").run("ping", "-c1", "-W2", "127.0.0.1")
 
@@ -64,6 +71,7 @@ def test_interface_has_the_mtu_asked_for(lab: Lab, mtu: int) -> None:
     assert f"mtu {mtu}" in a.run("ip", "link", "show", "dev", "eth0").stdout
 
 
+@needs_program("ping")
 def test_unplugged_interface_is_gone_and_can_be_plugged_again(two_hosts: TwoHosts) -> None:
     a = two_hosts.a
     index = a.index("eth0")
@@ -76,6 +84,7 @@ def test_unplugged_interface_is_gone_and_can_be_plugged_again(two_hosts: TwoHost
     a.run("ping", "-c1", "-W2", "fd00:1::2")
 
 
+@needs_program("ping")
 def test_interface_that_was_down_comes_back_as_it_was(two_hosts: TwoHosts) -> None:
     a = two_hosts.a
     before = a.run("ip", "-brief", "address", "show", "dev", "eth0").stdout.split()
@@ -88,6 +97,7 @@ def test_interface_that_was_down_comes_back_as_it_was(two_hosts: TwoHosts) -> No
     a.run("ping", "-c1", "-W2", "fd00:1::2")
 
 
+@needs_program("ping")
 def test_address_is_added_and_removed(two_hosts: TwoHosts) -> None:
     a, b = two_hosts.a, two_hosts.b
     b.address("eth0", add=["10.0.1.22/24", "fd00:1::22/64"], remove=["10.0.1.2/24", "fd00:1::2/64"])
@@ -182,7 +192,6 @@ def is_running(pid: int) -> bool:
 
 
 def test_closed_lab_leaves_nothing_over(sockets: Sockets) -> None:
-    require_lab("smcrouted")
     # The first lab of a process may open files that stay open, such as those of imported modules.
     Lab().close()
     files = os.listdir("/proc/self/fd")

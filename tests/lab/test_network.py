@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.lab import Host, Lab, Subscription, Switch
-from tests.lab.fixtures import TwoHosts, require_lab
+from tests.lab.fixtures import TwoHosts
 from tests.lab.sockets import (
     MCAST_BLOCK_SOURCE,
     MCAST_JOIN_GROUP,
@@ -18,9 +18,12 @@ from tests.lab.sockets import (
     is_ipv6,
     join,
 )
+from tests.support.needs import needs_program
 
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
+
+pytestmark = pytest.mark.once
 
 FAMILIES = pytest.mark.parametrize("group", ["239.1.2.3", "ff05::1:2:3"])
 
@@ -140,12 +143,12 @@ async def test_wait_for_async_returns_what_it_waited_for(
 # --- Routers ---------------------------------------------------------------------------------
 
 
+@needs_program("smcrouted")
 @pytest.mark.parametrize("when", ["before start", "after start"])
 @FAMILIES
 def test_router_passes_on_what_has_ttl_left(
     lab: Lab, sockets: Sockets, group: str, when: str
 ) -> None:
-    require_lab("smcrouted")
     lan1, lan2 = lab.switch("lan1"), lab.switch("lan2")
     a, b, router = lab.host("a"), lab.host("b"), lab.router("router")
     a.plug("eth0", lan1, "10.0.1.1/24", "fd00:1::1/64")
@@ -167,6 +170,7 @@ def test_router_passes_on_what_has_ttl_left(
     assert receiver.recv(100) == b"ttl 2"
 
 
+@needs_program("ping")
 def test_router_passes_on_unicast(lab: Lab) -> None:
     lan1, lan2 = lab.switch("lan1"), lab.switch("lan2")
     router = lab.router("router")

@@ -6,7 +6,7 @@ import errno
 import logging
 import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Literal
 
 import pytest
@@ -16,6 +16,7 @@ import trio.testing
 from tests.lab import Host
 from tests.lab.machine import on
 from tests.support.traffic import plain_sender
+from tests.support.ways_to_receive import EVERY_CALL, Call
 from trio_mcast import (
     Datagram,
     McastReceiver,
@@ -274,23 +275,7 @@ def _has_rmem_max(host: Host) -> bool:
     return True
 
 
-Call = Callable[[McastReceiver], Awaitable[object]]
-
-
-async def _nowait(receiver: McastReceiver) -> object:
-    return receiver.receive_nowait()
-
-
-CALLS: dict[str, Call] = {
-    "receive": lambda receiver: receiver.receive(),
-    "receive_nowait": _nowait,
-    "receive_batch": lambda receiver: receiver.receive_batch(),
-    "async for": lambda receiver: receiver.__anext__(),
-    "batches": lambda receiver: anext(receiver.batches()),
-}
-
-
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@EVERY_CALL
 async def test_every_call_after_closing_gives_closed_resource_error(
     call: Call, host: Host, sender: McastSender
 ) -> None:

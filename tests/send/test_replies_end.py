@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -15,7 +14,8 @@ from tests.lab import Host
 from tests.lab.machine import on
 from tests.support.askers import GROUP, answer_all, counted, reply_to, wait_until_counted
 from tests.support.traffic import PORT, TIMEOUT_SECONDS
-from trio_mcast import Datagram, DatagramReceiver, McastSender, open_mcast_sender
+from tests.support.ways_to_receive import EVERY_CALL, Call
+from trio_mcast import Datagram, McastSender, open_mcast_sender
 from trio_mcast._host.portable_socket import PosixSocket
 from trio_mcast._host.protocols import McastSocket
 from trio_mcast._plan.socket_spec import BindAddress
@@ -70,23 +70,8 @@ async def test_socket_that_cannot_be_read_can_still_be_sent_from(
 
 # Closing ---------------------------------------------------------------------------------------
 
-Call = Callable[[DatagramReceiver], Awaitable[object]]
 
-
-async def _nowait(replies: DatagramReceiver) -> object:
-    return replies.receive_nowait()
-
-
-CALLS: dict[str, Call] = {
-    "receive": lambda replies: replies.receive(),
-    "receive_nowait": _nowait,
-    "receive_batch": lambda replies: replies.receive_batch(),
-    "async for": lambda replies: replies.__anext__(),
-    "batches": lambda replies: anext(replies.batches()),
-}
-
-
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@EVERY_CALL
 async def test_replies_are_closed_with_the_sender(
     call: Call, host: Host, asker: McastSender
 ) -> None:
