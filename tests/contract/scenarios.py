@@ -271,8 +271,8 @@ def _open_plain(
     where_bound = bind_wildcard(family, port)
     if bound is not None:
         where_bound = bind_address(ip_address(bound), port, here.index)
-    spec = SocketSpec(family, here, None, (), where_bound, tuple(options))
-    return machine.open_socket(spec)
+    socket_spec = SocketSpec(family, here, None, (), where_bound, tuple(options))
+    return machine.open_socket(socket_spec)
 
 
 class _Run:

@@ -80,7 +80,7 @@ def refuse_to_read(monkeypatch: pytest.MonkeyPatch, groups: Sequence[str]) -> li
     def receive(sock: PosixSocket, *arguments: Any) -> list[Datagram]:
         assert sock.fileno() >= 0, "it is closed"
         read.append(sock)
-        if sock.spec.group in groups:
+        if sock.socket_spec.group in groups:
             raise NET_DOWN
         return list(real(sock, *arguments))
 

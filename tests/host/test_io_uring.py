@@ -269,7 +269,7 @@ async def test_membership_of_a_socket_that_fails_has_failed_and_others_go_on(
         ) as receiver:
             await wait_all_tasks_blocked()
             failing = next(
-                sock for sock in receiver._intake._sockets() if sock.spec.group == GROUPS[3]
+                sock for sock in receiver._intake._sockets() if sock.socket_spec.group == GROUPS[3]
             )
             assert isinstance(failing, fast_path.LinuxSocket)
             number = failing.number

@@ -127,7 +127,7 @@ def test_child_of_a_fork_reads_into_buffers_of_its_own(host: Host) -> None:
             assert own.headers_address != thread_buffers.headers_address
             sockets = open_sockets(children, host, GROUPS)
             here = new_reader(children, host, sockets)
-            assert poller_of(here)._each._buffers is own
+            assert poller_of(here)._reader._buffers is own
             sent = send_each(sender, GROUPS, b"child!")
             assert payloads_and_groups(read_now(here)) == sent
             assert own.payloads(range(COUNT), [6] * COUNT) == [b"child!"] * COUNT

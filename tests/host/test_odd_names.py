@@ -358,8 +358,8 @@ def test_demo_prints_where_only_ascii_can_be(name: str, lab: Lab) -> None:
 
 
 def test_name_goes_to_the_system_as_the_very_bytes() -> None:
-    (spec,) = McastReceiverSpec("ff02::1:3", 5000, interfaces=LATIN1).plan([CAFE], "linux")
-    (option,) = [option for option in spec.options if option.symbol == "SO_BINDTODEVICE"]
+    (socket_spec,) = McastReceiverSpec("ff02::1:3", 5000, interfaces=LATIN1).plan([CAFE], "linux")
+    (option,) = [option for option in socket_spec.options if option.symbol == "SO_BINDTODEVICE"]
     assert option.value == b"caf\xe9\0"
     assert bsd.mtu_request(LATIN1)[:5] == b"caf\xe9\0"
 

@@ -108,10 +108,10 @@ class FakeHost(SystemHost):
     def __init__(self, name: PlatformName) -> None:
         super().__init__(bsd_shell(name))
 
-    def open_socket(self, spec: SocketSpec) -> McastSocket:
+    def open_socket(self, socket_spec: SocketSpec) -> McastSocket:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(socket, "socket", FakeSocket)
-            return super().open_socket(spec)
+            return super().open_socket(socket_spec)
 
 
 def bsd_shell(name: PlatformName) -> Shell:
@@ -146,18 +146,18 @@ def test_options_are_set_in_the_order_of_the_plan_and_the_bind_comes_last(
     name: PlatformName,
     opened: list[FakeSocket],
 ) -> None:
-    specs = plan(name)
-    for spec in specs:
-        found = FakeHost(name).open_socket(spec)
+    socket_specs = plan(name)
+    for socket_spec in socket_specs:
+        found = FakeHost(name).open_socket(socket_spec)
         assert type(found) is PosixSocket
         made = opened[-1]
-        assert made.family == PLATFORMS[name].sockaddr.number(spec.family)
+        assert made.family == PLATFORMS[name].sockaddr.number(socket_spec.family)
         expected: list[tuple[str, Any]] = [
-            ("setsockopt", (item.level, item.number, item.value)) for item in spec.options
+            ("setsockopt", (item.level, item.number, item.value)) for item in socket_spec.options
         ]
-        assert made.calls == [*expected, ("bind", spec.bind)]
-        assert found.local_endpoint.port == spec.bind[1]
-    assert len(opened) == len(specs)
+        assert made.calls == [*expected, ("bind", socket_spec.bind)]
+        assert found.local_endpoint.port == socket_spec.bind[1]
+    assert len(opened) == len(socket_specs)
 
 
 # What these systems refuse ---------------------------------------------------------------------
@@ -175,15 +175,15 @@ JOINS = {80, 82}  # MCAST_JOIN_GROUP and MCAST_JOIN_SOURCE_GROUP on both
 def test_join_that_fails_in_passing_is_tried_once_more(
     error: int, sources: list[str] | None, opened: list[FakeSocket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (spec,) = receivers("darwin", sources=sources)
+    (socket_spec,) = receivers("darwin", sources=sources)
     refuse(monkeypatch, lambda number, _, times: error if number in JOINS and times == 1 else None)
-    FakeHost("darwin").open_socket(spec)
+    FakeHost("darwin").open_socket(socket_spec)
     joins = [call for call in opened[0].calls if call[0] == "setsockopt" and call[1][1] in JOINS]
     assert len(joins) == 2
     assert joins[0] == joins[1]
     refuse(monkeypatch, lambda number, _, times: error if number in JOINS and times <= 2 else None)
     with pytest.raises(SocketSetupError) as caught:
-        FakeHost("darwin").open_socket(spec)
+        FakeHost("darwin").open_socket(socket_spec)
     assert caught.value.errno == error
     assert caught.value.step.startswith("MCAST_JOIN_")
     assert opened[1].is_closed
@@ -193,10 +193,10 @@ def test_join_that_fails_in_passing_is_tried_once_more(
 def test_join_that_fails_for_good_is_not_tried_again(
     name: PlatformName, opened: list[FakeSocket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (spec,) = receivers(name)
+    (socket_spec,) = receivers(name)
     refuse(monkeypatch, lambda number, _, times: errno.ENXIO if number in JOINS else None)
     with pytest.raises(SocketSetupError, match="the interface has gone") as caught:
-        FakeHost(name).open_socket(spec)
+        FakeHost(name).open_socket(socket_spec)
     assert caught.value.errno == errno.ENXIO
     tried = Counter(call[1][1] for call in opened[0].calls)
     assert tried[80] == 1
@@ -215,9 +215,9 @@ def test_excluded_source_is_rejected_whatever_becomes_of_the_block(
     blocks = (MCAST_BLOCK_SOURCE,)
     refuse(monkeypatch, lambda number, _, times: errno.ENOMEM if number in blocks else None)
     first, both = ["10.0.0.8"], ["10.0.0.8", "10.0.0.9"]
-    (spec,) = receivers(name, excluded_sources=first, receive_ttl=True)
+    (socket_spec,) = receivers(name, excluded_sources=first, receive_ttl=True)
     (more,) = receivers(name, excluded_sources=both, receive_ttl=True)
-    sock = FakeHost(name).open_socket(spec)
+    sock = FakeHost(name).open_socket(socket_spec)
     sources = [("10.0.0.7", 1), ("10.0.0.8", 1), ("10.0.0.9", 1)]
     opened[0].waiting = [(b"", [], source) for source in sources]
     heard = [datagram.source.host for datagram in sock.receive(9)]
@@ -267,26 +267,26 @@ def test_buffer_above_the_maximum_is_asked_for_again_with_less(
     opened: list[FakeSocket],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (spec,) = receivers(name, receive_buffer_size=asked)
+    (socket_spec,) = receivers(name, receive_buffer_size=asked)
     refuse(monkeypatch, at_most(limit))
     if granted is None:
         with pytest.raises(SocketSetupError, match=r"raise kern\.ipc\.maxsockbuf") as caught:
-            FakeHost(name).open_socket(spec)
+            FakeHost(name).open_socket(socket_spec)
         assert (caught.value.errno, caught.value.step) == (errno.ENOBUFS, "SO_RCVBUF")
         return
-    assert FakeHost(name).open_socket(spec).receive_buffer_granted == granted
+    assert FakeHost(name).open_socket(socket_spec).receive_buffer_granted == granted
 
 
 @EACH_BSD
 def test_buffer_that_is_refused_for_another_reason_is_not_asked_for_again(
     name: PlatformName, opened: list[FakeSocket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (spec,) = receivers(name)
+    (socket_spec,) = receivers(name)
     # First the room, then something else.
     errors = iter([errno.ENOBUFS, errno.EINVAL])
     refuse(monkeypatch, lambda number, *_: next(errors) if number == SO_RCVBUF else None)
     with pytest.raises(SocketSetupError) as caught:
-        FakeHost(name).open_socket(spec)
+        FakeHost(name).open_socket(socket_spec)
     assert caught.value.errno == errno.EINVAL
 
 
@@ -300,8 +300,8 @@ TTL_TYPES = {"darwin": 24, "freebsd": 65}
 def test_ttl_and_timestamp_of_their_layout_are_read(
     name: PlatformName, opened: list[FakeSocket]
 ) -> None:
-    (spec,) = receivers(name, receive_ttl=True, receive_timestamp=True)
-    found = FakeHost(name).open_socket(spec)
+    (socket_spec,) = receivers(name, receive_ttl=True, receive_timestamp=True)
+    found = FakeHost(name).open_socket(socket_spec)
     control: Control = [(65_535, 2, TIMEVALS[name]), (0, TTL_TYPES[name], b"\x05")]
     opened[0].waiting += [(b"a", control, ("10.0.0.9", 4000)), (b"b", [], ("10.0.0.9", 4000))]
     first, second = found.receive(10)
@@ -331,12 +331,12 @@ def test_replies_to_a_socket_without_address_come_from_its_interface_only(
     opened: list[FakeSocket],
 ) -> None:
     wanted = McastSenderSpec(group, 5000, interfaces="bare0", receive_replies=True)
-    (spec,) = wanted.plan(MACHINE, name)
-    found = FakeHost(name).open_socket(spec)
+    (socket_spec,) = wanted.plan(MACHINE, name)
+    found = FakeHost(name).open_socket(socket_spec)
     source = ("10.0.0.9", 4000) if group == FOUR else ("2001:db8::9", 4000, 0, 0)
-    for index in (spec.interface.index, spec.interface.index + 1):
+    for index in (socket_spec.interface.index, socket_spec.interface.index + 1):
         opened[0].waiting.append((b"%d" % index, control(index), source))
-    assert [item.data for item in found.receive(10)] == [b"%d" % spec.interface.index]
+    assert [item.data for item in found.receive(10)] == [b"%d" % socket_spec.interface.index]
     assert found.rejected == {Rejection.OTHER_INTERFACE: 1}
 
 
@@ -348,9 +348,7 @@ def test_replies_to_a_socket_without_address_come_from_its_interface_only(
 async def test_portable_way_works_on_linux(
     two_hosts: TwoHosts, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert sys.platform == "linux"
-    from trio_mcast._host.linux import fast_path
-
+    fast_path: Any = importlib.import_module("trio_mcast._host.linux.fast_path")
     # Reads and sends the portable way, as on the BSDs.
     names = ("_read_into", "_add", "send_batch")
     methods = {name: getattr(PosixSocket, name) for name in names}

@@ -129,10 +129,13 @@ def test_changed_socket_is_told_of_as_it_is_now(host: Host) -> None:
             send_each(sender, GROUPS, b"%d" % number)
             assert {item.interface.name for item in read_now(reader)} == {"lo"}
         assert together_of(sockets[0])
-        spec = sockets[3].spec
+        socket_spec = sockets[3].socket_spec
         for changed in sockets[3:5]:
             changed.revise(
-                attrs.evolve(changed.spec, interface=attrs.evolve(spec.interface, mtu=1234)), []
+                attrs.evolve(
+                    changed.socket_spec, interface=attrs.evolve(socket_spec.interface, mtu=1234)
+                ),
+                [],
             )
         assert not any(map(together_of, sockets))
         for number in range(2):
@@ -165,7 +168,7 @@ def test_counts_are_exact_whichever_socket_is_asked_and_when(host: Host, seed: i
             read_now(reader)
             unsettled += reads_unsettled(sockets)
             for sock in chance.sample(sockets, chance.choice([0, 0, 0, 1, 5])):
-                group = str(sock.spec.group)
+                group = str(sock.socket_spec.group)
                 if chance.random() < 0.5:
                     assert sock.received == counted[group]
                     assert sock.received_bytes == bytes_counted[group]
@@ -174,8 +177,10 @@ def test_counts_are_exact_whichever_socket_is_asked_and_when(host: Host, seed: i
                     assert sock.received == counted[group]
         assert unsettled
         poller_of(reader).close()
-        assert {str(sock.spec.group): sock.received for sock in sockets} == counted
-        assert {str(sock.spec.group): sock.received_bytes for sock in sockets} == bytes_counted
+        assert {str(sock.socket_spec.group): sock.received for sock in sockets} == counted
+        assert {
+            str(sock.socket_spec.group): sock.received_bytes for sock in sockets
+        } == bytes_counted
 
 
 def reads_unsettled(sockets: Sequence[McastSocket]) -> int:

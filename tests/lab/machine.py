@@ -41,9 +41,9 @@ class LabMachine(SystemHost):
         with self._host.inside():
             return super().watch(routes=routes)
 
-    def open_socket(self, spec: SocketSpec) -> McastSocket:
+    def open_socket(self, socket_spec: SocketSpec) -> McastSocket:
         with self._host.inside():
-            return super().open_socket(spec)
+            return super().open_socket(socket_spec)
 
     def open_poller(self, fail: OnFailure) -> Poller:
         with self._host.inside():

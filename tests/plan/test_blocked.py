@@ -66,9 +66,9 @@ def excluded(
     return [str(source) for source in excluded_for(request, rules, group, interface)]
 
 
-def blocks(spec: SocketSpec) -> set[bytes]:
+def blocks(socket_spec: SocketSpec) -> set[bytes]:
     """The source filters of a socket, as bytes."""
-    return {_bytes(item) for item in spec.options if item.symbol == "MCAST_BLOCK_SOURCE"}
+    return {_bytes(item) for item in socket_spec.options if item.symbol == "MCAST_BLOCK_SOURCE"}
 
 
 def _bytes(option: SocketOption) -> bytes:

@@ -123,27 +123,28 @@ def render_option(option: SocketOption, indent: str = "    ") -> list[str]:
     return lines
 
 
-def render_socket(spec: SocketSpec) -> list[str]:
-    sources = f" from {' '.join(spec.sources)}" if spec.sources else ""
-    what = spec.group or "(sending)"
-    if spec.accepts_unicast:
-        what = f"{spec.group} and unicast" if spec.group else "unicast"
-    title = f"{spec.family} {spec.interface.name} {what}{sources}"
+def render_socket(socket_spec: SocketSpec) -> list[str]:
+    sources = f" from {' '.join(socket_spec.sources)}" if socket_spec.sources else ""
+    what = socket_spec.group or "(sending)"
+    if socket_spec.accepts_unicast:
+        what = f"{socket_spec.group} and unicast" if socket_spec.group else "unicast"
+    title = f"{socket_spec.family} {socket_spec.interface.name} {what}{sources}"
     lines = ["", title]
-    early = [item for item in spec.options if not item.after_bind]
-    late = [item for item in spec.options if item.after_bind]
-    assert list(spec.options) == early + late  # The order of the tuple is the order of setting.
+    early = [item for item in socket_spec.options if not item.after_bind]
+    late = [item for item in socket_spec.options if item.after_bind]
+    # The order of the tuple is the order of setting.
+    assert list(socket_spec.options) == early + late
     for option in early:
         lines += render_option(option)
-    lines.append(f"{'    bind':36}{'':12}{spec.bind}")
+    lines.append(f"{'    bind':36}{'':12}{socket_spec.bind}")
     for option in late:
         lines += render_option(option)
-    if spec.peer is not None:
-        lines.append(f"{'    connect':36}{'':12}{spec.peer}")
-    if spec.rejected_sources:
-        lines.append(f"{'    reject':36}{'':12}{' '.join(sorted(spec.rejected_sources))}")
-    if spec.own_addresses:
-        lines.append(f"{'    reject own':36}{'':12}{' '.join(sorted(spec.own_addresses))}")
+    if socket_spec.peer is not None:
+        lines.append(f"{'    connect':36}{'':12}{socket_spec.peer}")
+    if socket_spec.rejected_sources:
+        lines.append(f"{'    reject':36}{'':12}{' '.join(sorted(socket_spec.rejected_sources))}")
+    if socket_spec.own_addresses:
+        lines.append(f"{'    reject own':36}{'':12}{' '.join(sorted(socket_spec.own_addresses))}")
     return lines
 
 

@@ -180,13 +180,13 @@ class Refusing(LabMachine):
     number = errno.EADDRINUSE
     at_socket: tuple[int, Callable[[], object]] | None = None
 
-    def open_socket(self, spec: SocketSpec) -> McastSocket:
+    def open_socket(self, socket_spec: SocketSpec) -> McastSocket:
         self.opened += 1
         if self.at_socket is not None and self.at_socket[0] == self.opened:
             self.at_socket[1]()
         if self.refuses == self.opened:
-            raise SocketSetupError(self.number, "refused", step="bind", group=spec.group)
-        return super().open_socket(spec)
+            raise SocketSetupError(self.number, "refused", step="bind", group=socket_spec.group)
+        return super().open_socket(socket_spec)
 
 
 @contextmanager

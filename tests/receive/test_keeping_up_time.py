@@ -36,11 +36,11 @@ class Refusing:
     def __getattr__(self, name: str) -> object:
         return getattr(self.host, name)
 
-    def open_socket(self, spec: SocketSpec) -> McastSocket:
+    def open_socket(self, socket_spec: SocketSpec) -> McastSocket:
         self.attempts.append(trio.current_time())
-        if spec.group in self.refuses:
-            raise refusal(errno.EADDRINUSE, "bind", spec.group)
-        return self.host.open_socket(spec)
+        if socket_spec.group in self.refuses:
+            raise refusal(errno.EADDRINUSE, "bind", socket_spec.group)
+        return self.host.open_socket(socket_spec)
 
     def list_interfaces(self) -> list[Interface]:
         self.looks.append(trio.current_time())

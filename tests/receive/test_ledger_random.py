@@ -60,7 +60,9 @@ class Witness:
         elif what == "look":
             books.memberships()
         for sock in [
-            item for item in books.sockets if (item.spec.group, item.spec.interface) == KEYS[place]
+            item
+            for item in books.sockets
+            if (item.socket_spec.group, item.socket_spec.interface) == KEYS[place]
         ][:1]:
             if what == "close":
                 books.close(sock)

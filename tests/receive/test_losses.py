@@ -260,7 +260,7 @@ async def test_counts_of_a_socket_that_failed_stay(
     real_receive: Callable[..., list[Datagram]] = fast_path.LinuxSocket.receive
 
     def receive(sock: PosixSocket, *arguments: Any) -> list[Datagram]:
-        if broken and sock.spec.group == GROUP:
+        if broken and sock.socket_spec.group == GROUP:
             raise OSError(errno.ENETDOWN, "Network is down")
         return real_receive(sock, *arguments)
 

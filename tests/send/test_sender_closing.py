@@ -47,12 +47,12 @@ class Reluctant(Machine):
         self.refusals = 0
         self.tried_at: list[float] = []
 
-    def open_socket(self, spec: SocketSpec) -> McastSocket:
+    def open_socket(self, socket_spec: SocketSpec) -> McastSocket:
         self.tried_at.append(trio.current_time())
         if self.refusals:
             self.refusals -= 1
             raise refused(errno.EADDRNOTAVAIL, "bind")
-        return super().open_socket(spec)
+        return super().open_socket(socket_spec)
 
 
 async def test_socket_that_is_refused_is_tried_again_after_growing_pauses(
@@ -131,11 +131,11 @@ async def test_refusal_to_watch_is_one_to_open_and_leaves_nothing_open(host: Hos
 @pytest.mark.parametrize("number", range(2))
 async def test_opening_that_fails_midway_leaves_nothing_open(number: int, host: Host) -> None:
     class Failing(Machine):
-        def open_socket(self, spec: SocketSpec) -> McastSocket:
-            opened.append(spec)
+        def open_socket(self, socket_spec: SocketSpec) -> McastSocket:
+            opened.append(socket_spec)
             if len(opened) > number:
                 raise refused(errno.EMFILE, "socket")
-            return super().open_socket(spec)
+            return super().open_socket(socket_spec)
 
     opened: list[SocketSpec] = []
     before = open_descriptors()

@@ -30,7 +30,7 @@ GROUP, OTHER = "239.1.2.3", "ff05::1:2:3"
 class FakeSocket:
     """A socket that reads and counts what a test says."""
 
-    spec: SocketSpec
+    socket_spec: SocketSpec
     received: int = 0
     received_bytes: int = 0
     rejected: Counter[Rejection] = attrs.Factory(Counter)
@@ -47,7 +47,7 @@ class FakeSocket:
     def read(self, count: int, size: int = 1) -> list[Datagram]:
         self.received += count
         self.received_bytes += count * size
-        group, interface = self.spec.group, self.spec.interface
+        group, interface = self.socket_spec.group, self.socket_spec.interface
         return [Datagram(b"x" * size, SOURCE, group, interface) for _ in range(count)]
 
 

@@ -78,7 +78,7 @@ def new_reader(
     poller = LabMachine(host).open_poller(unexpected_failure)
     # What else stopping does is to tell Trio, which need not be running here.
     stack.callback(poller.close)
-    reader = InterfaceReader(sockets[0].spec.interface, poller, DatagramQueue(max_buffered))
+    reader = InterfaceReader(sockets[0].socket_spec.interface, poller, DatagramQueue(max_buffered))
     for sock in sockets:
         reader.add(sock)
     return reader

@@ -145,7 +145,7 @@ async def test_what_was_refused_leaves_nothing_open() -> None:
 async def test_bind_of_another_family_is_refused(platform: str) -> None:
     async with two_on_lan(platform) as lan:
         interface = lan.b.list_interfaces()[1]
-        spec = SocketSpec("ipv4", interface, None, (), ("::", 5000, 0, 0), ())
+        socket_spec = SocketSpec("ipv4", interface, None, (), ("::", 5000, 0, 0), ())
         with pytest.raises(SocketSetupError) as caught:
-            lan.b.open_socket(spec)
+            lan.b.open_socket(socket_spec)
         assert caught.value.errno == errno.EAFNOSUPPORT

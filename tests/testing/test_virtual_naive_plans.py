@@ -152,7 +152,7 @@ async def test_blocked_source_comes_again_when_it_is_unblocked(platform: str, gr
         a = "10.0.0.1" if group == GROUP4 else "fd00::1"
         block = blocking(lan.b, 2, group, a)
         sock = open_plain(lan.b, ANY[group], joining(lan.b, 2, group), block)
-        sock.revise(sock.spec, [unblock_source(lan.b.platform, option) for option in block])
+        sock.revise(sock.socket_spec, [unblock_source(lan.b.platform, option) for option in block])
         send_from(lan.a, group, b"a")
         assert payloads(sock) == [b"a"]
 

@@ -348,7 +348,7 @@ async def test_plan_of_a_virtual_platform_is_that_of_the_planner() -> None:
         spec = McastReceiverSpec(GROUP4, PORT)
         (planned,) = spec.plan(lan.b.list_interfaces(), "windows")
         sock = lan.b.open_socket(planned)
-        assert sock.spec is planned
+        assert sock.socket_spec is planned
         assert sock.local_endpoint == ("10.0.0.2", PORT)
 
 

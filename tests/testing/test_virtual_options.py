@@ -233,10 +233,10 @@ async def test_revising_blocks_and_refuses() -> None:
     async with two_on_lan() as lan:
         sock = open_plain(lan.b, "0.0.0.0", joining(lan.b, 2, GROUP4))
         block = blocking(lan.b, 2, GROUP4, "10.0.0.1")
-        sock.revise(sock.spec, block)
+        sock.revise(sock.socket_spec, block)
         assert lan.events("joined") == [GROUP4]
         with pytest.raises(SocketSetupError, match="MCAST_BLOCK_SOURCE") as caught:
-            sock.revise(sock.spec, block)
+            sock.revise(sock.socket_spec, block)
         assert caught.value.errno == errno.EADDRNOTAVAIL
 
 
@@ -244,11 +244,11 @@ async def test_revising_passes_over_what_is_refused_and_not_required() -> None:
     async with two_on_lan("freebsd") as lan:
         sock = open_plain(lan.b, "0.0.0.0", joining(lan.b, 2, GROUP4))
         (block,) = blocking(lan.b, 2, GROUP4, "10.0.0.1")
-        sock.revise(sock.spec, [block])
+        sock.revise(sock.socket_spec, [block])
         optional = attrs.evolve(block, required=False)
-        revised = attrs.evolve(sock.spec, rejected_sources=frozenset(["10.0.0.1"]))
+        revised = attrs.evolve(sock.socket_spec, rejected_sources=frozenset(["10.0.0.1"]))
         sock.revise(revised, [optional])
-        assert sock.spec is revised
+        assert sock.socket_spec is revised
         send_from(lan.a, GROUP4, b"a")
         assert payloads(sock) == []
         assert sock.rejected == {Rejection.EXCLUDED_SOURCE: 1}

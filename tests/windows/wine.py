@@ -40,10 +40,10 @@ class WineMachine(SystemHost):
     that, but not for IPv6 and not for 127.0.0.1.
     """
 
-    def open_socket(self, spec: SocketSpec) -> McastSocket:
-        if spec.group is not None:
-            if spec.family == "ipv6":
-                spec = attrs.evolve(spec, bind=("::", spec.bind[1], 0, 0))
-            elif spec.interface.is_loopback:
-                spec = attrs.evolve(spec, bind=("0.0.0.0", spec.bind[1]))
-        return super().open_socket(spec)
+    def open_socket(self, socket_spec: SocketSpec) -> McastSocket:
+        if socket_spec.group is not None:
+            if socket_spec.family == "ipv6":
+                socket_spec = attrs.evolve(socket_spec, bind=("::", socket_spec.bind[1], 0, 0))
+            elif socket_spec.interface.is_loopback:
+                socket_spec = attrs.evolve(socket_spec, bind=("0.0.0.0", socket_spec.bind[1]))
+        return super().open_socket(socket_spec)

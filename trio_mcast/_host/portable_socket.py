@@ -49,7 +49,7 @@ class PosixSocket:
         "received_bytes",
         "rejected",
         "send_buffer_granted",
-        "spec",
+        "socket_spec",
     )
 
     def __init__(
@@ -67,7 +67,7 @@ class PosixSocket:
             platform: The platform on which the socket was opened.
             applied: The symbols of the options that were set, fallbacks included.
         """
-        self.spec = socket_spec
+        self.socket_spec = socket_spec
         self.received = 0
         self.received_bytes = 0
         self.rejected: Counter[Rejection] = Counter()
@@ -87,7 +87,7 @@ class PosixSocket:
 
     def _with_zone(self, host: str) -> str:
         address = without_zone(parse_address(host, "address"))
-        return host_with_zone(address, 1, lambda index: zone_of(self.spec.interface))
+        return host_with_zone(address, 1, lambda index: zone_of(self.socket_spec.interface))
 
     def _option(self, symbol: str) -> int:
         numbers = self._platform.constants
@@ -108,7 +108,7 @@ class PosixSocket:
                     interface=socket_spec.interface.name,
                     platform=self._platform.name,
                 ) from error
-        self.spec = socket_spec
+        self.socket_spec = socket_spec
         self.endpoints = endpoint_cache(self._platform.sockaddr, socket_spec)
 
     def receive(self, max_datagrams: int) -> list[Datagram]:
@@ -157,7 +157,7 @@ class PosixSocket:
         self, batch: list[Datagram], data: bytes, source: Endpoint | Rejection, arrival: Arrival
     ) -> None:
         """Add the result of one read: a datagram, or several of one size, sent as one unit."""
-        interface, size = self.spec.interface, arrival.segment_size
+        interface, size = self.socket_spec.interface, arrival.segment_size
         parts = [data]
         if size is not None and size < len(data):
             parts = [data[start : start + size] for start in range(0, len(data), size)]
@@ -168,7 +168,7 @@ class PosixSocket:
             return
         self.received += len(parts)
         self.received_bytes += len(data)
-        group, ttl, timestamp_ns = self.spec.group, arrival.ttl, arrival.timestamp_ns
+        group, ttl, timestamp_ns = self.socket_spec.group, arrival.ttl, arrival.timestamp_ns
         batch.extend(Datagram(part, source, group, interface, ttl, timestamp_ns) for part in parts)
 
     def send(self, data: bytes, address: BindAddress) -> None:

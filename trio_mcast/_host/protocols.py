@@ -32,7 +32,7 @@ class Rejection(enum.Enum):
 class McastSocket(Protocol):
     """An open socket that carries out a `SocketSpec`. Only `wait_writable` waits."""
 
-    spec: SocketSpec
+    socket_spec: SocketSpec
     local_endpoint: Endpoint
     receive_buffer_granted: int
     send_buffer_granted: int

@@ -78,8 +78,8 @@ class Intake:
         explained = explain_refusal(
             error,
             step="receive",
-            group=socket.spec.group,
-            interface=socket.spec.interface.name,
+            group=socket.socket_spec.group,
+            interface=socket.socket_spec.interface.name,
             platform=self._host.platform.name,
         )
         logger.warning("%s", explained)
@@ -95,11 +95,11 @@ class Intake:
         """
         if self._stopped:
             return
-        key = _key(socket.spec.interface)
+        key = _key(socket.socket_spec.interface)
         reader = self._readers.get(key)
         if reader is None:
             poller = self._host.open_poller(self._fail)
-            reader = InterfaceReader(socket.spec.interface, poller, self.queue)
+            reader = InterfaceReader(socket.socket_spec.interface, poller, self.queue)
             try:
                 reader.add(socket)
             except BaseException:
@@ -112,7 +112,7 @@ class Intake:
 
     def stop_socket(self, socket: McastSocket) -> None:
         """Read one socket no longer; the socket stays open."""
-        reader = self._readers.get(_key(socket.spec.interface))
+        reader = self._readers.get(_key(socket.socket_spec.interface))
         if reader is not None:
             reader.stop_socket(socket)
 
@@ -125,7 +125,7 @@ class Intake:
         """
         if drain:
             self._drain(socket)
-        key = _key(socket.spec.interface)
+        key = _key(socket.socket_spec.interface)
         reader = self._readers.get(key)
         if reader is not None and socket in reader.sockets:
             self._ledger.keep_counts(socket)

@@ -144,7 +144,7 @@ class Ledger:
         if drops is None:
             drops = self._drops[socket] = _KernelDrops()
         return _Tally(
-            socket.spec.interface,
+            socket.socket_spec.interface,
             socket.received,
             socket.received_bytes,
             drops.look(socket),
@@ -187,4 +187,4 @@ class Ledger:
 
 
 def _socket_key(socket: McastSocket) -> _Key:
-    return socket.spec.group, socket.spec.interface.name
+    return socket.socket_spec.group, socket.socket_spec.interface.name

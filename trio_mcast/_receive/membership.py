@@ -202,7 +202,7 @@ class LiveMembership:
         if interface is None or interface.name != before.name:
             return True
         fell_or_rose = _has_room_for_ipv6(before) != _has_room_for_ipv6(interface)
-        return fell_or_rose and any(socket.spec.family == "ipv6" for socket in self.sockets)
+        return fell_or_rose and any(socket.socket_spec.family == "ipv6" for socket in self.sockets)
 
     def describe(self) -> Membership:
         """Return the membership as a program sees it."""

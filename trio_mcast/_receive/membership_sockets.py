@@ -50,7 +50,7 @@ class MembershipSockets:
         """Close the sockets that the plan has no use for, and return what is still missing."""
         missing = {fixed_part(spec): spec for spec in membership.plan.sockets}
         for socket in list(membership.sockets):
-            part = fixed_part(socket.spec)
+            part = fixed_part(socket.socket_spec)
             socket_spec = missing.get(part)
             if socket_spec is not None:
                 with suppress(SocketSetupError):  # Then a new one will do, or tell why not.
@@ -120,7 +120,9 @@ class MembershipSockets:
     # Other sources
 
     def _revise(self, socket: McastSocket, socket_spec: SocketSpec) -> None:
-        socket.revise(socket_spec, source_changes(socket.spec, socket_spec, self._host.platform))
+        socket.revise(
+            socket_spec, source_changes(socket.socket_spec, socket_spec, self._host.platform)
+        )
 
     def change_sources(self, membership: LiveMembership, plan: MembershipPlan) -> None:
         """Carry out a plan that differs in the excluded sources only.
@@ -153,10 +155,10 @@ def _pairs(membership: LiveMembership) -> Iterator[tuple[McastSocket, SocketSpec
     """Yield the sockets of a membership, each with its part of the plan."""
     socket_specs = {fixed_part(spec): spec for spec in membership.plan.sockets}
     for socket in membership.sockets:
-        yield socket, socket_specs[fixed_part(socket.spec)]
+        yield socket, socket_specs[fixed_part(socket.socket_spec)]
 
 
 def can_change_to(membership: LiveMembership, plan: MembershipPlan) -> bool:
     """Tell whether `MembershipSockets.change_sources` can carry out a plan."""
     planned = {fixed_part(spec) for spec in plan.sockets}
-    return all(fixed_part(socket.spec) in planned for socket in membership.sockets)
+    return all(fixed_part(socket.socket_spec) in planned for socket in membership.sockets)

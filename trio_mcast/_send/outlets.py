@@ -57,12 +57,12 @@ class Refusing:
     """A stand-in for a socket: refuses every datagram.
 
     Attributes:
-        spec: The plan that the socket carries out, or did.
+        socket_spec: The plan that the socket carries out, or did.
         errno: The error number of the refusal.
         advice: The reason of the refusal, and what to do about it.
     """
 
-    spec: SocketSpec
+    socket_spec: SocketSpec
     errno: int
     advice: str
 
@@ -229,7 +229,7 @@ class Outlets:
         removed = self._follower.removed
         for socket_spec in ports:
             for socket in self._open:
-                before = socket.spec
+                before = socket.socket_spec
                 if before.interface.index not in removed and _is_alike(before, socket_spec):
                     outlets[socket_spec] = socket
                     if before.interface != socket_spec.interface:
@@ -284,7 +284,7 @@ class Outlets:
             for state in self._want_states
         }
         table = TargetTable(
-            tuple(outlet.spec for outlet in numbers),
+            tuple(outlet.socket_spec for outlet in numbers),
             tuple(numbered_groups),
             self.table.port,
             frozenset(number for outlet, number in numbers.items() if isinstance(outlet, Refusing)),

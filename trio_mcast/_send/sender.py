@@ -48,7 +48,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         """Send through the sockets that there are now."""
         self._targets.renew()
         self._transmitter.forget_unused(
-            {outlet.spec.interface.name for outlet in self._outlets.outlets}
+            {outlet.socket_spec.interface.name for outlet in self._outlets.outlets}
         )
 
     async def send(self, data: Buffer, *, to: Destination | None = None) -> None:
@@ -168,7 +168,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         An interface that has gone is not among them until it is back.
         """
         sockets = self._outlets.open_sockets
-        return tuple(dict.fromkeys(socket.spec.interface for socket in sockets))
+        return tuple(dict.fromkeys(socket.socket_spec.interface for socket in sockets))
 
     @property
     def local_endpoints(self) -> tuple[Endpoint, ...]:

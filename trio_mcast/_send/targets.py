@@ -61,7 +61,7 @@ class Targets:
     def _with_sockets(self, numbered_targets: Iterable[NumberedTarget]) -> tuple[Target, ...]:
         outlets = self._outlets.outlets
         return tuple(
-            (outlets[number], address, self._tally(outlets[number].spec.interface.name))
+            (outlets[number], address, self._tally(outlets[number].socket_spec.interface.name))
             for number, address in numbered_targets
         )
 
@@ -92,7 +92,7 @@ class Targets:
         return targets
 
     def _refusal_of(self, peer: Unreachable) -> Target:
-        socket_spec = self._outlets.outlets[peer.number].spec
+        socket_spec = self._outlets.outlets[peer.number].socket_spec
         outlet = Refusing(socket_spec, peer.errno, peer.reason)
         return outlet, peer.address, self._tally(socket_spec.interface.name)
 
@@ -115,8 +115,10 @@ class Targets:
         except ValueError:
             return None
         alike = [candidate for candidate in targets if candidate[1][:2] == address[:2]]
-        name = outlet.spec.interface.name
-        nearest = [candidate for candidate in alike if candidate[0].spec.interface.name == name]
+        name = outlet.socket_spec.interface.name
+        nearest = [
+            candidate for candidate in alike if candidate[0].socket_spec.interface.name == name
+        ]
         successor = next(iter(nearest + alike), None)
         # For a peer that cannot be reached, the same refusal was found again.
         return None if successor is None or successor[0] == outlet else successor

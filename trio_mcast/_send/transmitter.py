@@ -143,7 +143,7 @@ class Transmitter:
             step="send",
             detail=f"to {endpoint}",
             group=_group_of(address),
-            interface=outlet.spec.interface.name,
+            interface=outlet.socket_spec.interface.name,
             platform=self._platform,
             advice=outlet.advice if isinstance(outlet, Refusing) else None,
         )
@@ -160,7 +160,7 @@ class Transmitter:
     def note_recovered(self, targets: Iterable[Target]) -> None:
         """Take note that targets take datagrams; log those that had refused them."""
         for outlet, address, _ in targets:
-            group, interface = _group_of(address), outlet.spec.interface
+            group, interface = _group_of(address), outlet.socket_spec.interface
             if self.refused.pop((group, interface.name), None) is not None:
                 logger.info("datagrams to group %s go out on interface %s again", group, interface)
 

@@ -355,7 +355,7 @@ class VirtualHost:
         self._core.record(
             self.name,
             "refused",
-            interface=socket.spec.interface.name,
+            interface=socket.socket_spec.interface.name,
             destination=Endpoint(str(address[0]), address[1]),
             data=data,
             reason=errno.errorcode.get(error.errno or 0, str(error.errno)),

@@ -48,7 +48,7 @@ class VirtualSocket:
         send: Callable[[VirtualSocket, bytes, BindAddress], None],
         closed: Callable[[VirtualSocket], None],
     ) -> None:
-        self.spec = socket_spec
+        self.socket_spec = socket_spec
         self.received = 0
         self.received_bytes = 0
         self.rejected: Counter[Rejection] = Counter()
@@ -79,8 +79,8 @@ class VirtualSocket:
     def _local_host(self) -> str:
         address = self.kernel.state.address
         if address is None:
-            return "0.0.0.0" if self.spec.family == "ipv4" else "::"
-        return host_with_zone(address, 1, lambda index: zone_of(self.spec.interface))
+            return "0.0.0.0" if self.socket_spec.family == "ipv4" else "::"
+        return host_with_zone(address, 1, lambda index: zone_of(self.socket_spec.interface))
 
     @property
     def is_readable(self) -> bool:
@@ -102,7 +102,7 @@ class VirtualSocket:
         return batch
 
     def _add(self, batch: list[Datagram], arrived: Arrived) -> None:
-        packet, socket_spec = arrived.packet, self.spec
+        packet, socket_spec = arrived.packet, self.socket_spec
         messages = list(self._control_messages(arrived))
         control = self._control.decode(messages) if messages else NOTHING
         source = self._endpoints[
@@ -131,7 +131,7 @@ class VirtualSocket:
 
     def _source_tuple(self, source: IPAddress, port: int, index: int) -> tuple[object, ...]:
         """Return the tuple that the socket module would make of the source's address."""
-        if self.spec.family == "ipv4":
+        if self.socket_spec.family == "ipv4":
             return (str(source), port)
         if source.version == 4:
             return (f"::ffff:{source}", port, 0, 0)
@@ -141,7 +141,7 @@ class VirtualSocket:
         """Yield the ancillary data, as the platform would write them."""
         platform, applied = self._platform, self._applied
         numbers, packet = platform.constants, arrived.packet
-        family = self.spec.family
+        family = self.socket_spec.family
         if applied & {"IP_RECVTTL", "IPV6_RECVHOPLIMIT", "IPV6_HOPLIMIT"}:
             symbol = platform.ttl_control[family]
             one_byte = family == "ipv4" and platform.sockaddr.has_length
@@ -185,7 +185,7 @@ class VirtualSocket:
                     interface=socket_spec.interface.name,
                     platform=self._platform.name,
                 ) from error
-        self.spec = socket_spec
+        self.socket_spec = socket_spec
         self._endpoints = endpoint_cache(self._platform.sockaddr, socket_spec)
 
     def send(self, data: bytes, address: BindAddress) -> None:

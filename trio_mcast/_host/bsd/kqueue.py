@@ -48,8 +48,8 @@ class KqueuePoller(PassPoller):
             raise explain_refusal(
                 error,
                 step="kevent",
-                group=socket.spec.group,
-                interface=socket.spec.interface.name,
+                group=socket.socket_spec.group,
+                interface=socket.socket_spec.interface.name,
                 platform=self._platform,
             ) from error
         self._sockets[number] = socket

@@ -225,8 +225,8 @@ class EpollPoller(PassPoller):
             raise explain_refusal(
                 error,
                 step=step,
-                group=socket.spec.group,
-                interface=socket.spec.interface.name,
+                group=socket.socket_spec.group,
+                interface=socket.socket_spec.interface.name,
                 platform="linux",
             ) from error
         self._wait.choose_again()

@@ -327,7 +327,7 @@ class LinuxSocket(SendingSocket):
         return (
             arrival.segment_size is not None
             and not isinstance(source, Rejection)
-            and arrival.interface_index in (None, self.spec.interface.index)
+            and arrival.interface_index in (None, self.socket_spec.interface.index)
         )
 
     def _add_unit(
@@ -346,7 +346,8 @@ class LinuxSocket(SendingSocket):
         parts: Sequence[bytes] = unit_layout(whole, size).unpack_from(data, start) if whole else ()
         if remainder:
             parts = (*parts, data[end - remainder : end])
-        constants = (self.spec.group, self.spec.interface, arrival.ttl, arrival.timestamp_ns)
+        socket_spec = self.socket_spec
+        constants = (socket_spec.group, socket_spec.interface, arrival.ttl, arrival.timestamp_ns)
         self._extend(batch, parts, repeat(source), constants)
         self.count(len(parts), end - start)
 

@@ -65,7 +65,7 @@ class Together:
         self.numbers = memoryview(array("i", by_number))
         self.name_bytes = first.name_bytes
         self.endpoints = first.endpoints
-        self.interface = first.spec.interface
+        self.interface = first.socket_spec.interface
         self.all_expected = False
         self.is_whole = True
         self.unsettled = 0
@@ -74,7 +74,7 @@ class Together:
         span = max(by_number) - self._base + 1
         # Copies, which lie side by side in memory: a datagram touches one, and a processor fetches
         # the next ones in advance (measured: 4 per cent less per datagram).
-        self._all_groups = [_copy_of(socket.spec.group) for socket in self.sockets]
+        self._all_groups = [_copy_of(socket.socket_spec.group) for socket in self.sockets]
         self._groups: list[str | None] = [None] * span
         # How many datagrams each socket had by itself, and how many every socket had; all datagrams
         # have one size.
@@ -95,11 +95,11 @@ class Together:
             return False
         sockets = list(by_number.values())
         kinds = {(socket.name_bytes, id(socket.endpoints)) for socket in sockets}
-        interface = sockets[0].spec.interface
+        interface = sockets[0].socket_spec.interface
         return (
             len(kinds) == 1
             and not sockets[0].endpoints.may_reject
-            and all(socket.spec.interface == interface for socket in sockets)
+            and all(socket.socket_spec.interface == interface for socket in sockets)
             and not any(socket.has_failed for socket in sockets)
         )
 
@@ -267,14 +267,14 @@ class EachReader:
             return
         for socket, slot in zip(chosen, slots, strict=True):
             socket.count(1, sizes[slot])
-        specs = [socket.spec for socket in chosen]
+        socket_specs = [socket.socket_spec for socket in chosen]
         names = list(buffers.each_name(len(sizes)))
         self._extend(
             batch,
             buffers.payloads(slots, sizes),
             [endpoints[names[slot]] for slot in slots],
-            [spec.group for spec in specs],
-            [spec.interface for spec in specs],
+            [socket_spec.group for socket_spec in socket_specs],
+            [socket_spec.interface for socket_spec in socket_specs],
         )
 
     @staticmethod

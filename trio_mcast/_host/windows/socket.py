@@ -176,7 +176,7 @@ class WindowsSocket(PosixSocket):
     def _add(
         self, batch: list[Datagram], data: bytes, source: Endpoint | Rejection, arrival: Arrival
     ) -> None:
-        interface = self.spec.interface
+        interface = self.socket_spec.interface
         if self._checks_interface and arrival.interface_index != interface.index:
             source = Rejection.OTHER_INTERFACE
         elif self._groups and arrival.destination not in self._groups:
@@ -186,7 +186,7 @@ class WindowsSocket(PosixSocket):
             return
         self.received += 1
         self.received_bytes += len(data)
-        group = self._groups.get(arrival.destination, self.spec.group)
+        group = self._groups.get(arrival.destination, self.socket_spec.group)
         ttl, timestamp_ns = arrival.ttl, arrival.timestamp_ns
         batch.append(Datagram(data, source, group, interface, ttl, timestamp_ns))
 
@@ -195,7 +195,7 @@ class WindowsSocket(PosixSocket):
             self._sock.sendto(data, address)
         except OSError as error:
             # The error for a datagram over the loopback interface that nobody receives.
-            if error.errno != errno.ENETUNREACH or not self.spec.interface.is_loopback:
+            if error.errno != errno.ENETUNREACH or not self.socket_spec.interface.is_loopback:
                 raise
 
     def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
