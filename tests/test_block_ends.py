@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import signal
 import sys
 import weakref
+from functools import partial
 
 import pytest
 import trio
@@ -92,6 +94,49 @@ async def test_error_at_the_end_does_not_replace_the_exception(
     assert (raised in leaves(came_out)) == raises
     kinds = {type(leaf) for leaf in leaves(came_out)}
     assert kinds == ({BodyError, CrashError} if raises else {CrashError})
+
+
+async def test_group_of_what_failed_shows_it_and_can_be_copied(
+    on_virtual_host: VirtualHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised, crash = BodyError("body"), Crash(monkeypatch, in_receiver)
+
+    async def run_body() -> None:
+        crash.set()
+        with trio.CancelScope(shield=True):
+            await trio.testing.wait_all_tasks_blocked()
+        raise raised
+
+    came_out = await caught(lambda: in_receiver(run_body))
+    assert isinstance(came_out, BaseExceptionGroup)
+    assert "BodyError('body')" in repr(came_out)
+    assert "CrashError('a task')" in repr(came_out)
+    copied = copy.copy(came_out)
+    assert list(map(type, leaves(copied))) == [BodyError, CrashError]
+
+
+async def test_body_and_task_that_raise_the_very_same_exception_are_one_failure() -> None:
+    shared, both = CrashError("shared"), trio.Event()
+
+    async def run() -> None:
+        await both.wait()
+        raise shared
+
+    async def run_block(*, task_raises: bool, end_raises: bool) -> None:
+        def end() -> None:
+            if end_raises:
+                raise shared
+
+        async with running(run, end, name="a task"):
+            if task_raises:
+                both.set()
+            with trio.CancelScope(shield=True):
+                await trio.testing.wait_all_tasks_blocked()
+            raise shared
+
+    for task_raises, end_raises in ((False, True), (True, False), (True, True)):
+        came_out = await caught(partial(run_block, task_raises=task_raises, end_raises=end_raises))
+        assert came_out is shared
 
 
 def test_ctrl_c_during_the_end_comes_out_with_the_exception() -> None:

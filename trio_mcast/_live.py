@@ -148,13 +148,16 @@ def raise_together(failures: list[BaseException]) -> NoReturn:
     """Raise one exception as itself, several in a group.
 
     Args:
-        failures: At least one. The list is emptied: tracebacks refer to the frames that have it,
-            and it to the exceptions.
+        failures: At least one; the same one may stand there twice. The list is emptied: tracebacks
+            refer to the frames that have it, and it to the exceptions.
     """
-    error = failures[0]
-    if len(failures) > 1:
-        error = BaseExceptionGroup("a block failed in more than one way", failures)
+    different = list({id(failure): failure for failure in failures}.values())
     failures.clear()
+    error = different[0]
+    if len(different) > 1:
+        # The group keeps the list that it is given, and shows it.
+        error = BaseExceptionGroup("a block failed in more than one way", [*different])
+    different.clear()
     context = error.__context__
     try:
         raise error
