@@ -268,6 +268,14 @@ def test_by_zone_that_names_nothing_lists_the_interfaces(zone: str) -> None:
         by_zone(zone, MACHINE)
 
 
+def test_name_of_digits_counts_for_more_than_an_index() -> None:
+    two = Interface("2", 7, ipv6_addresses=(IPv6Interface("fe80::7/64"),))
+    for machine in ((*MACHINE, two), (two, *MACHINE)):
+        assert by_zone("2", machine) == two
+        assert select_interfaces(["fe80::7%2"], machine)[0].interface == two
+        assert by_zone("7", machine) == two
+
+
 # The value -------------------------------------------------------------------------------------
 
 

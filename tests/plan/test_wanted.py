@@ -355,3 +355,37 @@ def test_group_without_a_membership_is_refused(
     plans = plans_of(request_for(LINK, interfaces=["eth0", "eth9"], accept_unicast=True))
     with pytest.raises(ValueError, match=message):
         keys_of_groups(parse_groups(group), None if names is None else frozenset(names), plans)
+
+
+# Names that look like something else -------------------------------------------------------------
+
+# The name of one is the index of another, and the name of another is the address of one.
+DIGITS = Interface("7", 10, ipv4_addresses=(IPv4Interface("10.2.0.1/24"),))
+DOTTED = Interface("10.0.0.1", 11, ipv6_addresses=(IPv6Interface("fe80::b/64"),))
+CONFUSING = (*MACHINE, DIGITS, DOTTED)
+
+
+def test_zone_of_digits_means_the_interface_of_that_name() -> None:
+    plans = plans_of(request_for(LINK, interfaces=["eth0", "7"]), CONFUSING)
+    (group,) = parse_groups(f"{LINK}%7")
+    assert keys_of_groups([group], None, plans) == {group: [(LINK, "7")]}
+    (group,) = parse_groups(f"{LINK}%10")
+    assert keys_of_groups([group], None, plans) == {group: [(LINK, "7")]}
+
+
+@pytest.mark.parametrize("selector", ["10.0.0.1", 11, DOTTED])
+def test_name_like_an_address_serves_groups_of_both_families(
+    selector: InterfaceSelector,
+) -> None:
+    request = request_for(LINK, interfaces=[selector])
+    plans = plans_of(request, CONFUSING)
+    check_served(request, plans)
+    assert where(plans) == ["10.0.0.1"]
+    assert not request.is_over
+    assert request.leaving_groups(frozenset([LINK])).is_over
+
+
+def test_name_like_an_address_means_that_interface_only() -> None:
+    plans = plans_of(request_for(FOUR, interfaces=["eth0", "10.0.0.1"]), CONFUSING)
+    assert names_of_selected(["10.0.0.1"], plans) == {"10.0.0.1"}
+    assert names_of_selected([IPv4Address("10.0.0.1")], plans) == {"eth0"}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Interface
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.interfaces import ETH0, ETH1, MACHINE
-from trio_mcast import Endpoint, McastSenderSpec
+from trio_mcast import Endpoint, Interface, McastSenderSpec
 from trio_mcast._plan.sender import plan_sender
 from trio_mcast._platform.current import PLATFORMS
 from trio_mcast._send.destinations import Destination, checked_payloads
@@ -137,6 +137,27 @@ def test_open_socket_of_an_interface_is_preferred() -> None:
     assert leading(both, ["eth0"], to="ff05::9") == [(0, ("ff05::9", 5000, 0, 7))]
     assert leading(both, ["eth0"], 0, to="ff05::9") == [(1, ("ff05::9", 5000, 0, 7))]
     assert leading(both, ["eth0"], 0, 1, to="ff05::9")[0][1] == ("ff05::9", 5000, 0, 7)
+
+
+def test_zone_of_digits_means_the_interface_of_that_name() -> None:
+    # eth0 has the index 7, and another interface is called so.
+    called = Interface("7", 10, ipv6_addresses=(IPv6Interface("fe80::a/64"),))
+    request = McastSenderSpec("ff02::1", 5000, interfaces=["eth0", "7"])._request
+    plan = plan_sender(request, [*MACHINE, called], PLATFORMS["linux"])
+    with_it = TargetTable(plan.sockets, plan.numbered_groups, 5000, frozenset(), frozenset("7"))
+    without = TargetTable(
+        plan.sockets[:1], plan.numbered_groups[:1], 5000, frozenset(), frozenset("7")
+    )
+    for to in ("ff02::9%7", ("fe80::9%7", 5000), Endpoint("fe80::9%7", 5000)):
+        targets = with_it.targets_for(to)
+        assert not isinstance(targets, Unreachable)
+        assert [number for number, _ in targets] == [1]
+    # Not the interface with that index.
+    with pytest.raises(ValueError, match="7 is not an interface of this sender, which has eth0"):
+        without.targets_for("ff02::9%7")
+    refused = without.targets_for(Endpoint("fe80::9%7", 5000))
+    assert isinstance(refused, Unreachable)
+    assert refused.errno == errno.ENODEV
 
 
 def test_batch_may_be_empty_and_of_any_buffers() -> None:

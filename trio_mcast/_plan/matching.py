@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from .._values.addresses import Group
 from .._values.errors import printable
 from .._values.interface import Interface, InterfaceSelector
-from .selecting import means
+from .selecting import in_zone, means
 from .socket_spec import MembershipKey, MembershipPlan
 
 
@@ -22,7 +22,11 @@ def names_of_selected(
     interfaces = list(dict.fromkeys(plan.interface for plan in plans))
     names = set()
     for selector in selectors:
-        selected = [interface.name for interface in interfaces if means(selector, interface)]
+        # A name may look like the address of another interface, and counts for more.
+        selected = [interface.name for interface in interfaces if interface.name == selector]
+        selected = selected or [
+            interface.name for interface in interfaces if means(selector, interface)
+        ]
         if not selected:
             known = ", ".join(dict.fromkeys(map(str, interfaces))) or "none"
             text = selector.name if isinstance(selector, Interface) else str(selector)
@@ -48,11 +52,10 @@ def keys_of_groups(
     keys: dict[Group, list[MembershipKey]] = {}
     for group in groups:
         text = str(group.address)
-        keys[group] = [
-            (text, interface.name)
-            for interface in interfaces.get(text, ())
-            if group.zone in (None, interface.name, str(interface.index or ""))
-        ]
+        joined = interfaces.get(text, [])
+        if group.zone is not None:
+            joined = in_zone(group.zone, joined)
+        keys[group] = [(text, interface.name) for interface in joined]
         if not keys[group]:
             where = "" if names is None else f" on {', '.join(sorted(names))}"
             raise ValueError(printable(f"group {group} is not joined{where}"))

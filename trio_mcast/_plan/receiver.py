@@ -273,7 +273,9 @@ def check_served(request: ReceiveRequest, plans: Iterable[MembershipPlan]) -> No
     """
     if request.selectors is None:
         return
+    plans = list(plans)
     served = {plan.group for plan in plans}
+    called = {plan.interface.name for plan in plans}
     names = printable(", ".join(map(text_of, request.selectors)))
     for group in request.groups:
         if str(group.address) not in served:
@@ -283,7 +285,9 @@ def check_served(request: ReceiveRequest, plans: Iterable[MembershipPlan]) -> No
             )
     for selector in request.selectors:
         family = family_of_selector(selector)
-        if family is not None and all(group.family != family for group in request.groups):
+        if family is None or selector in called:  # The name of one may look like an address.
+            continue
+        if all(group.family != family for group in request.groups):
             label = FAMILY_LABEL[family]
             raise ValueError(
                 f"interfaces names the {label} address {printable(text_of(selector))}, but no "

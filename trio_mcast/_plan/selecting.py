@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import attrs
@@ -145,12 +145,27 @@ def _by_name(name: str, interfaces: Sequence[Interface]) -> Interface:
 
 def by_zone(zone: str, interfaces: Sequence[Interface]) -> Interface:
     """Return the interface that a zone means: a name, or an index in digits."""
-    for interface in interfaces:
-        if zone in (interface.name, str(interface.index)):
-            return interface
+    matches = in_zone(zone, interfaces)
+    if matches:
+        return matches[0]
     raise InterfaceNotFoundError(
         f"the zone {zone!r} names no interface; there are: {describe_interfaces(interfaces)}"
     )
+
+
+def in_zone(zone: str, interfaces: Iterable[Interface]) -> list[Interface]:
+    """Return those of some interfaces that a zone means.
+
+    A name may be digits, and then counts for more than another interface's index, as for the
+    system (RFC 4007 section 11.2 leaves that open).
+    """
+    named, numbered = [], []
+    for interface in interfaces:
+        if interface.name == zone:
+            named.append(interface)
+        elif str(interface.index or "") == zone:
+            numbered.append(interface)
+    return named or numbered
 
 
 def _by_address(address: IPAddress, interfaces: Sequence[Interface]) -> Selection:
@@ -174,6 +189,8 @@ def _by_address(address: IPAddress, interfaces: Sequence[Interface]) -> Selectio
 
 def family_of_selector(selector: InterfaceSelector) -> Family | None:
     """Return the family of a selector that is an address; `None` for another selector."""
+    if isinstance(selector, Interface):
+        return None  # Its name may look like an address.
     address = address_or_none(text_of(selector))
     return None if address is None else family_of(address)
 

@@ -115,11 +115,13 @@ class ReceiveRequest:
             return True
         if group.zone is not None:
             return (text, group.zone) in self.left
-        return self.selectors is not None and all(
-            (text, text_of(selector)) in self.left
-            for selector in self.selectors
+        names = [
+            text_of(selector)
+            for selector in self.selectors or ()
             if family_of_selector(selector) in (None, group.family)
-        )
+        ]
+        # Where there is none, a name looks like an address of the other family.
+        return bool(names) and all((text, name) in self.left for name in names)
 
     def is_unnamed(self, plan: MembershipPlan) -> bool:
         """Tell whether the user left the interface of a membership open, in selectors and zones."""

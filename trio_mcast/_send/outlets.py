@@ -148,7 +148,7 @@ class Outlets:
                 _WantState(want, plan.sockets[number], sockets[number], _port_of(sockets[number]))
                 for want, number in plan.wants
             ]
-            self._publish()
+            self._publish(interfaces)
         except BaseException:
             self.close()
             raise
@@ -217,7 +217,7 @@ class Outlets:
                 state.socket_spec, state.outlet = plan, outlets[plan]
                 if not isinstance(state.outlet, Refusing):
                     state.port = _port_of(state.outlet)
-        return self._publish()
+        return self._publish(interfaces)
 
     def _carry_out(self, ports: dict[SocketSpec, int]) -> dict[SocketSpec, Outlet]:
         """Return the socket of each plan: an open one that carries it out already, else a new one.
@@ -276,7 +276,7 @@ class Outlets:
         else:
             socket.close()
 
-    def _publish(self) -> bool:
+    def _publish(self, interfaces: Sequence[Interface]) -> bool:
         """Set `outlets` and `table` from the states of the wants; return whether they changed."""
         numbers: dict[Outlet, int] = {}
         numbered_groups = {
@@ -288,6 +288,7 @@ class Outlets:
             tuple(numbered_groups),
             self.table.port,
             frozenset(number for outlet, number in numbers.items() if isinstance(outlet, Refusing)),
+            frozenset(interface.name for interface in interfaces if interface.name.isdecimal()),
         )
         before = self.outlets, self.table
         self.outlets, self.table = tuple(numbers), table

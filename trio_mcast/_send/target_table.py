@@ -23,6 +23,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from .._plan.selecting import in_zone
 from .._plan.socket_spec import BindAddress, SocketSpec, bind_address
 from .._values.addresses import (
     FAMILY_LABEL,
@@ -75,12 +76,15 @@ class TargetTable:
         port: The port that groups are sent to unless the destination has another.
         gone: The numbers of the sockets that are not open now. Datagrams for them are not sent
             through other sockets instead: the user is to notice that nothing goes out there.
+        digit_names: The names of this machine's interfaces that look like an index. As a zone, they
+            mean the interface of that name.
     """
 
     sockets: tuple[SocketSpec, ...]
     numbered_groups: tuple[tuple[Group, int], ...]
     port: int
     gone: frozenset[int] = frozenset()
+    digit_names: frozenset[str] = frozenset()
 
     def everywhere(self) -> tuple[NumberedTarget, ...]:
         """Return the targets for every group on every interface."""
@@ -164,7 +168,10 @@ class TargetTable:
         return list(by_interface.values())
 
     def _in_zone(self, numbers: Sequence[int], zone: str) -> list[int]:
-        return [number for number in numbers if _is_zone_of(self.sockets[number].interface, zone)]
+        if zone in self.digit_names:
+            return [number for number in numbers if self.sockets[number].interface.name == zone]
+        meant = in_zone(zone, [self.sockets[number].interface for number in numbers])
+        return [number for number in numbers if self.sockets[number].interface in meant]
 
     def _lacks_family(self, family: Family) -> str:
         return f"none of this sender's groups is {FAMILY_LABEL[family]}"
@@ -208,10 +215,6 @@ def _refuse_peer(
     ):
         return errno.EACCES, "it is a broadcast address, to which a sender does not send"
     return None
-
-
-def _is_zone_of(interface: Interface, zone: str) -> bool:
-    return zone in (interface.name, str(interface.index))
 
 
 def _is_on_link(interface: Interface, address: IPAddress) -> bool:
