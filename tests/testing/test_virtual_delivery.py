@@ -201,6 +201,20 @@ async def test_accepted_unicast_comes_and_groups_that_others_joined_do_not(platf
 
 
 @EVERY_PLATFORM
+async def test_link_local_address_is_another_one_on_each_link(platform: str) -> None:
+    async with two_on_lan(platform) as lan:
+        other = lan.network.switch("other")
+        lan.a.plug("eth1", other, "fe80::1/64")
+        lan.b.plug("eth1", other, "fe80::2/64")
+        first, second = (open_plain(lan.b, "fe80::2", scope_id=index) for index in (2, 3))
+        out = open_plain(lan.a, "::", port=6000)
+        for index in (2, 3):
+            out.send(str(index).encode(), ("fe80::2", PORT, 0, index))
+        assert payloads(first) == [b"2"]
+        assert payloads(second) == [b"3"]
+
+
+@EVERY_PLATFORM
 @BOTH_GROUPS
 async def test_packet_information_tells_the_interface(platform: str, group: str) -> None:
     async with two_on_lan(platform) as lan:

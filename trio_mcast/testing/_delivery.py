@@ -144,12 +144,20 @@ def _windows_gets(
 # --- Unicast ------------------------------------------------------------------------------------
 
 
-def gets_unicast(sockets: Iterable[SocketState], packet: Packet, index: int) -> SocketState | None:
+def gets_unicast(
+    sockets: Iterable[SocketState], packet: Packet, index: int, *, is_loopback: bool
+) -> SocketState | None:
     """Return the one socket that gets a unicast datagram.
 
-    The most specific bind wins. Of equals, the last bind wins on Linux, macOS and FreeBSD, which
+    The most specific bind wins. A link-local address is another one on each link. Of equals, the last bind wins on Linux, macOS and FreeBSD, which
     put new sockets at the head of their lists; on Windows, where Microsoft calls the order
     undefined, here the first.
+
+    Args:
+        sockets: The sockets, bound to the datagram's port.
+        packet: The datagram.
+        index: The index of the interface of arrival.
+        is_loopback: Whether that is the loopback interface.
     """
     matches = [
         sock
@@ -157,6 +165,7 @@ def gets_unicast(sockets: Iterable[SocketState], packet: Packet, index: int) -> 
         if (sock.family == packet.family or (packet.family == "ipv4" and sock.takes_both_families))
         and sock.address in (None, packet.destination)
         and sock.device in (0, index)
+        and (is_loopback or sock.scope in (0, index))
         and sock.peer in (None, (packet.source, packet.source_port))
     ]
 

@@ -107,7 +107,7 @@ class Input:
             interface.drop(packet, "it is for another address")
             return
         sockets = self._sockets.at_port(packet.port)
-        state = gets_unicast(sockets, packet, interface.index)
+        state = gets_unicast(sockets, packet, interface.index, is_loopback=interface.is_loopback)
         if state is None:
             interface.drop(packet, f"nobody on this host has port {packet.port} at that address")
         else:

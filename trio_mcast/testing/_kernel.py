@@ -250,6 +250,7 @@ class KernelSocket:
             self._check_bindable(bare, scope_id)
         state.port = self._system.claim_port(state, bare, address[1])
         state.address = bare
+        state.scope = scope_id if bare is not None and bare.is_link_local else 0
 
     def connect(self, address: BindAddress, /) -> None:
         """Connect the socket to a peer: sends can still go anywhere, but only the peer is heard."""

@@ -19,6 +19,8 @@ class SocketState:
         family: The socket's family.
         number: The socket's place in the order in which the sockets of a host were made.
         address: The address of the bind; `None` for the wildcard.
+        scope: The index of the interface whose link a link-local address of the bind is on; 0 if
+            that was not said.
         port: The port of the bind; 0 before the bind.
         device: The index of the interface that the socket is restricted to; 0 for none.
         multicast_interface: The index of the interface that groups are sent to; 0 for none.
@@ -41,6 +43,7 @@ class SocketState:
     family: Family
     number: int
     address: IPAddress | None = None
+    scope: int = 0
     port: int = 0
     device: int = 0
     multicast_interface: int = 0
