@@ -25,7 +25,7 @@ from ._values.errors import (
     McastError,
     SocketSetupError,
 )
-from ._values.interface import Interface
+from ._values.interface import Interface, InterfaceAddress
 from ._values.statistics import (
     DatagramCounts,
     MembershipStatistics,
@@ -41,6 +41,7 @@ __all__ = [
     "DatagramReceiver",
     "Endpoint",
     "Interface",
+    "InterfaceAddress",
     "InterfaceChange",
     "InterfaceNotFoundError",
     "McastError",

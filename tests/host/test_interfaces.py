@@ -7,16 +7,19 @@ import json
 import socket
 import struct
 import sys
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, ip_interface
 from typing import Any
 
 import pytest
 
 from tests.lab import Host, Lab
+from tests.lab._polling import wait_until
 from tests.lab.fixtures import TwoLans
 from tests.lab.machine import on
 from trio_mcast import (
     Interface,
+    InterfaceAddress,
     InterfaceNotFoundError,
     default_interface,
     find_interfaces,
@@ -29,11 +32,27 @@ if sys.platform != "linux":
 from trio_mcast._host.linux import interfaces, netlink
 
 
+def state_by_ip_command(entry: Mapping[str, Any]) -> str:
+    for key, state in (("dadfailed", "failed"), ("deprecated", "deprecated")):
+        if entry.get(key):
+            return state
+    return "tentative" if entry.get("tentative") else "preferred"
+
+
 def interfaces_by_ip_command(host: Host) -> list[Interface]:
     found = []
     for item in json.loads(host.run("ip", "-json", "addr").stdout):
         addresses = [
             ip_interface(f"{entry['local']}/{entry['prefixlen']}") for entry in item["addr_info"]
+        ]
+        details: list[Any] = [
+            InterfaceAddress(
+                address,
+                entry["scope"] if entry["scope"] != "site" else "global",
+                state_by_ip_command(entry),  # type: ignore[arg-type]  # One of the states.
+                entry.get("temporary", False),
+            )
+            for address, entry in zip(addresses, item["addr_info"], strict=True)
         ]
         has_link_address = item["link_type"] == "ether"
         found.append(
@@ -48,6 +67,9 @@ def interfaces_by_ip_command(host: Host) -> list[Interface]:
                 is_up="UP" in item["flags"],
                 is_loopback="LOOPBACK" in item["flags"],
                 is_multicast="MULTICAST" in item["flags"],
+                address_details=tuple(details),
+                master=item.get("master"),
+                alternative_names=tuple(item.get("altnames", ())),
             )
         )
     return found
@@ -81,6 +103,147 @@ def test_address_with_a_label_belongs_to_its_interface(lab: Lab) -> None:
     with on(host):
         assert list_interfaces() == interfaces_by_ip_command(host)
         assert [item.name for item in find_interfaces(["10.0.0.2", "eth0"])] == ["eth0"]
+
+
+# What the `ip` command gives eth0, and the scope, the state and `temporary` of its address then.
+DETAILS = [
+    ("add 10.0.0.5/24", "global", "preferred", False),
+    ("add 169.254.7.7/16 scope link", "link", "preferred", False),
+    ("add 169.254.7.7/16", "global", "preferred", False),
+    ("add 10.9.9.9/32 scope host", "host", "preferred", False),
+    ("add 10.9.9.9/32 scope site", "global", "preferred", False),
+    ("add 10.0.0.5/24 valid_lft 100 preferred_lft 0", "global", "deprecated", False),
+    ("add 2001:db8::5/64 nodad", "global", "preferred", False),
+    ("add 2001:db8::5/64 nodad valid_lft 100 preferred_lft 0", "global", "deprecated", False),
+    ("add fe80::5/64 nodad", "link", "preferred", False),
+]
+
+
+@pytest.mark.parametrize(("command", "scope", "state", "temporary"), DETAILS)
+def test_address_has_a_scope_and_a_state(
+    command: str, scope: str, state: str, temporary: bool, lab: Lab
+) -> None:
+    host = lab.host("a")
+    host.plug("eth0", lab.switch("lan"), link_local=False)
+    host.run("ip", "address", *command.split(), "dev", "eth0")
+    with on(host):
+        assert list_interfaces() == interfaces_by_ip_command(host)
+        (detail,) = find_interfaces("eth0")[0].address_details
+    assert str(detail.address) == command.split()[1]
+    assert (detail.scope, detail.state, detail.temporary) == (scope, state, temporary)
+
+
+def until_detail(host: Host, satisfied: Callable[[InterfaceAddress], bool]) -> InterfaceAddress:
+    def look() -> list[InterfaceAddress]:
+        with on(host):
+            return list(filter(satisfied, find_interfaces("eth0")[0].address_details))
+
+    (detail,) = wait_until(look, bool, "such an address")
+    with on(host):
+        assert list_interfaces() == interfaces_by_ip_command(host)
+    return detail
+
+
+def test_address_is_tentative_until_nobody_else_has_it(lab: Lab) -> None:
+    host = lab.host("a")
+    host.plug("eth0", lab.switch("lan"), link_local=False)
+    host.namespace.set_parameters(
+        {"ipv6/conf/eth0/accept_dad": "1", "ipv6/conf/eth0/dad_transmits": "1"}
+    )
+    host.run("ip", "address", "add", "2001:db8::5/64", "dev", "eth0")
+    with on(host):
+        assert [each.state for each in find_interfaces("eth0")[0].address_details] == ["tentative"]
+    until_detail(host, lambda detail: detail.state == "preferred")
+
+
+def test_address_that_another_host_has_is_failed(lab: Lab) -> None:
+    host, other, lan = lab.host("a"), lab.host("b"), lab.switch("lan")
+    host.plug("eth0", lan, link_local=False)
+    other.plug("eth0", lan, "2001:db8::5/64")
+    host.namespace.set_parameters(
+        {"ipv6/conf/eth0/accept_dad": "1", "ipv6/conf/eth0/dad_transmits": "1"}
+    )
+    host.run("ip", "address", "add", "2001:db8::5/64", "dev", "eth0")
+    until_detail(host, lambda detail: detail.state == "failed")
+
+
+def test_address_made_for_privacy_is_temporary(lab: Lab) -> None:
+    host = lab.host("a")
+    host.plug("eth0", lab.switch("lan"), link_local=False)
+    host.namespace.set_parameters({"ipv6/conf/eth0/use_tempaddr": "2"})
+    host.run(
+        *["ip", "address", "add", "2001:db8::5/64", "dev", "eth0", "mngtmpaddr", "nodad"],
+        *["valid_lft", "10000", "preferred_lft", "9000"],
+    )
+    detail = until_detail(host, lambda each: each.temporary and each.state == "preferred")
+    assert detail.address.network == ip_interface("2001:db8::/64").network
+
+
+def test_interface_has_a_master(lab: Lab) -> None:
+    host = lab.host("a")
+    host.plug("eth0", lab.switch("lan"))
+    host.run(*["ip", "link", "add", "br0", "type", "bridge"])
+    with on(host):
+        assert find_interfaces("eth0")[0].master is None
+    host.run(*["ip", "link", "set", "eth0", "master", "br0"])
+    with on(host):
+        assert list_interfaces() == interfaces_by_ip_command(host)
+        assert find_interfaces("eth0")[0].master == "br0"
+        assert find_interfaces("br0")[0].master is None
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def link(index: int, name: bytes, *, master: int = 0, kind: bytes = b"") -> bytes:
+    attributes = attribute(3, name + b"\0")
+    if master:
+        attributes += attribute(10, struct.pack("=I", master))
+    if kind:
+        attributes += attribute(18, attribute(4, kind + b"\0"))
+    return struct.pack("=BxHiII", 0, 1, index, 0x1003, 0) + attributes
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (b"bridge", "one0"),
+        (b"bond", "one0"),
+        (b"team", "one0"),
+        (b"openvswitch", "one0"),
+        (b"", "one0"),  # The virtual function below a netvsc: its master has no kind.
+        (b"vrf", None),
+    ],
+)
+def test_master_is_what_takes_the_packets(kind: bytes, expected: str | None) -> None:
+    links = [link(4, b"eth0", master=7, kind=kind), link(7, b"one0")]
+    port, master = interfaces.interfaces_in(links, [])
+    assert (port.name, port.master) == ("eth0", expected)
+    assert (master.name, master.master) == ("one0", None)
+
+
+def test_optimistic_address_can_be_used_and_is_not_the_best() -> None:
+    address = struct.pack("=BBBBI", socket.AF_INET6, 64, 0x44, 0, 4) + attribute(
+        1, bytes(15) + b"9"
+    )
+    (eth0,) = interfaces.interfaces_in([link(4, b"eth0")], [address])
+    assert [detail.state for detail in eth0.address_details] == ["deprecated"]
+
+
+def test_alternative_names_mean_the_interface(lab: Lab) -> None:
+    host = lab.host("a")
+    host.plug("eth0", lab.switch("lan"), "10.0.0.1/24", "fd00::1/64")
+    for name in ("enp0s31f6", "a-name-that-is-longer-than-15-bytes"):
+        host.run("ip", "link", "property", "add", "dev", "eth0", "altname", name)
+    with on(host):
+        assert list_interfaces() == interfaces_by_ip_command(host)
+        (eth0,) = find_interfaces("eth0")
+        assert eth0.alternative_names == ("enp0s31f6", "a-name-that-is-longer-than-15-bytes")
+        for name in eth0.alternative_names:
+            assert find_interfaces(name) == [eth0]
+            assert find_interfaces(f"fd00::1%{name}") == [eth0]
+            assert default_interface(f"ff02::1%{name}") == eth0
 
 
 def test_interface_renamed_while_they_are_read_is_whole(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.interfaces import ETH0, ETH1, LO, MACHINE
-from trio_mcast import Interface, InterfaceChange
+from trio_mcast import Interface, InterfaceAddress, InterfaceChange
 from trio_mcast._interfaces import interface_changes
 
 DOWN = attrs.evolve(ETH0, is_up=False)
@@ -65,6 +65,9 @@ EVERY_FIELD: dict[str, Any] = {
     "is_up": False,
     "is_loopback": True,
     "is_multicast": False,
+    "address_details": (InterfaceAddress(IPv4Interface("10.0.0.1/24"), state="deprecated"),),
+    "master": "br0",
+    "alternative_names": ("enp1s0",),
 }
 
 

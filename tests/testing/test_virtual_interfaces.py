@@ -292,3 +292,90 @@ async def test_receiver_joins_leaves_and_blocks_while_it_runs(platform: str) -> 
             assert [item.group for item in await drain(receiver)] == expected
         assert lan.switch.members(GROUP4) == []
         assert lan.switch.members(other) == ["b/eth0"]
+
+
+# What Linux tells of an interface and its addresses ----------------------------------------------
+
+
+async def test_linux_tells_the_details_of_addresses() -> None:
+    async with two_on_lan("linux") as lan:
+        eth0 = lan.b.interface("eth0")
+        eth0.add_address("169.254.1.1/16")
+        eth0.add_address("10.9.9.9/32", scope="host", state="deprecated")
+        eth0.add_address("2001:db8::1/64", state="tentative", temporary=True)
+        details = [
+            (str(detail.address), detail.scope, detail.state, detail.temporary)
+            for detail in eth0.value.address_details
+        ]
+    assert details == [
+        ("10.0.0.2/24", "global", "preferred", False),
+        ("169.254.1.1/16", "link", "preferred", False),
+        ("10.9.9.9/32", "host", "deprecated", False),
+        ("fd00::2/64", "global", "preferred", False),
+        ("fe80::2/64", "link", "preferred", False),
+        ("2001:db8::1/64", "global", "tentative", True),
+    ]
+
+
+@pytest.mark.parametrize("platform", ["darwin", "freebsd", "windows"])
+async def test_other_systems_tell_no_details(platform: str) -> None:
+    async with two_on_lan(platform) as lan:
+        eth0 = lan.b.interface("eth0")
+        details = [
+            (str(detail.address), detail.scope, detail.state)
+            for detail in eth0.value.address_details
+        ]
+        with pytest.raises(ValueError, match="only Linux"):
+            eth0.add_address("10.9.9.9/32", state="deprecated")
+        with pytest.raises(ValueError, match="only Linux"):
+            eth0.change_address("10.0.0.2/24", "deprecated")
+        with pytest.raises(ValueError, match="only Linux"):
+            eth0.set_master("br0")
+        with pytest.raises(ValueError, match="only Linux"):
+            lan.b.plug("eth1", lan.switch, alternative_names=["enp1s0"])
+        assert lan.b.interface("eth0").value.ipv4_addresses == eth0.value.ipv4_addresses
+    assert details == [
+        ("10.0.0.2/24", "global", None),
+        ("fd00::2/64", "global", None),
+        ("fe80::2/64", "link", None),
+    ]
+
+
+async def test_change_of_a_state_or_master_is_told() -> None:
+    async with two_on_lan("linux") as lan:
+        eth0 = lan.b.interface("eth0")
+        with lan.b:
+            async with watch_interfaces() as changes:
+                eth0.change_address("10.0.0.2/24", "deprecated")
+                change = await changes.receive()
+                assert change.after is not None
+                assert change.after.address_details[0].state == "deprecated"
+                eth0.set_master("br0")
+                change = await changes.receive()
+                assert change.after is not None
+                assert change.before is not None
+                assert (change.before.master, change.after.master) == (None, "br0")
+
+
+async def test_alternative_names_mean_the_interface() -> None:
+    async with two_on_lan("linux") as lan:
+        eth1 = lan.b.plug("eth1", lan.switch, "10.0.0.3/24", alternative_names=["enp1s0"])
+        with lan.b:
+            assert find_interfaces("enp1s0") == [eth1.value]
+        async with receiving(lan.b, GROUP4, interfaces="enp1s0") as receiver:
+            assert [each.interface.name for each in receiver.memberships] == ["eth1"]
+            await receiver.leave(GROUP4, interfaces="enp1s0")
+            assert receiver.memberships == ()
+
+
+async def test_address_cannot_be_bound_to_before_it_is_usable() -> None:
+    async with two_on_lan("linux") as lan:
+        eth0 = lan.b.interface("eth0")
+        eth0.add_address("2001:db8::1/64", state="tentative")
+        with lan.b, pytest.raises(SocketSetupError) as caught:
+            async with sending(lan.b, "ff05::1", interfaces="2001:db8::1"):
+                pass
+        assert caught.value.errno == errno.EADDRNOTAVAIL
+        eth0.change_address("2001:db8::1/64", "preferred")
+        async with sending(lan.b, "ff05::1", interfaces="2001:db8::1") as sender:
+            assert sender.local_endpoints[0].host == "2001:db8::1"

@@ -112,7 +112,7 @@ def _select_one(selector: InterfaceSelector, interfaces: Sequence[Interface]) ->
         )
     if isinstance(selector, str):
         for interface in interfaces:
-            if selector == interface.name:
+            if selector == interface.name or selector in interface.alternative_names:
                 return Selection(interface)
         for interface in interfaces:
             if selector and selector == interface.description:
@@ -136,7 +136,7 @@ def address_or_none(text: str) -> IPAddress | None:
 
 def _by_name(name: str, interfaces: Sequence[Interface]) -> Interface:
     for interface in interfaces:
-        if interface.name == name:
+        if interface.name == name or name in interface.alternative_names:
             return interface
     raise InterfaceNotFoundError(
         f"no interface is called {name!r}; there are: {describe_interfaces(interfaces)}"
@@ -161,7 +161,7 @@ def in_zone(zone: str, interfaces: Iterable[Interface]) -> list[Interface]:
     """
     named, numbered = [], []
     for interface in interfaces:
-        if interface.name == zone:
+        if interface.name == zone or zone in interface.alternative_names:
             named.append(interface)
         elif str(interface.index or "") == zone:
             numbered.append(interface)
@@ -217,9 +217,10 @@ def means(selector: InterfaceSelector, interface: Interface) -> bool:
 
 def names_of(interface: Interface) -> tuple[str, ...]:
     """Return every text that can stand for an interface in a selector or a zone."""
-    names = [interface.name, interface.description, str(interface.index or "")]
+    names = [interface.name, *interface.alternative_names]
+    names += [interface.description, str(interface.index or "")]
     ipv4 = map(str, interface.addresses("ipv4"))
     ipv6 = [str(address) for address in interface.addresses("ipv6")]
-    zones = (interface.name, interface.index)
+    zones = (interface.name, *interface.alternative_names, interface.index)
     zoned = [f"{address}%{zone}" for address in ipv6 for zone in zones]
     return tuple(filter(None, (*names, *ipv6, *ipv4, *zoned)))

@@ -4,12 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import attrs
 
 from .addresses import FAMILY_LABEL, Family, IPAddress
 from .errors import printable
+
+AddressScope: TypeAlias = Literal["global", "link", "host"]
+AddressState: TypeAlias = Literal["preferred", "tentative", "failed", "deprecated"]
+
+
+@attrs.frozen
+class InterfaceAddress:
+    """An address of an interface, and its standing with the system.
+
+    Attributes:
+        address: The address with its network.
+        scope: How far the address is valid: ``"global"`` beyond the link, ``"link"`` on the link
+            only, ``"host"`` on this machine only. Linux keeps a scope for each address, whatever
+            the address: so 169.254.1.1 may be ``"global"``. On other systems the address decides.
+        state: ``"preferred"``; ``"tentative"``, while the system makes sure that nobody else has
+            the address, which cannot be used until then; ``"failed"``, if somebody else has it;
+            ``"deprecated"``, if another address is to be used instead, where there is one. An
+            optimistic address (RFC 4429) is ``"deprecated"`` until it has been made sure of.
+            `None` where the system does not tell: on other systems than Linux.
+        temporary: Whether it is a temporary IPv6 address (RFC 8981), which the system replaces by
+            another from time to time. `False` where the system does not tell.
+    """
+
+    address: IPv4Interface | IPv6Interface
+    scope: AddressScope = "global"
+    state: AddressState | None = None
+    temporary: bool = False
+
+
+def assumed_details(
+    addresses: Iterable[IPv4Interface | IPv6Interface],
+) -> tuple[InterfaceAddress, ...]:
+    """Return addresses with the scope that each has by its bits: all there is to tell elsewhere."""
+    return tuple(InterfaceAddress(address, assumed_scope(address)) for address in addresses)
+
+
+def assumed_scope(address: IPv4Address | IPv6Address) -> AddressScope:
+    """Return the scope that an address has by its bits."""
+    bare = _without_network(address)
+    if bare.is_loopback:
+        return "host"
+    return "link" if bare.is_link_local else "global"
+
+
+def _without_network(address: IPv4Address | IPv6Address) -> IPAddress:
+    packed = address.packed
+    return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
 
 
 @attrs.frozen
@@ -30,6 +77,14 @@ class Interface:
         is_loopback: Whether it is the loopback interface.
         is_multicast: Whether the system marks it as capable of multicast. Linux does not mark its
             loopback interface, though IPv4 multicast works there.
+        address_details: Its addresses as `InterfaceAddress` values, with scope and state: IPv4
+            addresses first, each family in the order of the two attributes above.
+        master: The name of the interface of which it is a port, and which takes what arrives on
+            it: a bridge, bond or team, or ``"ovs-system"`` for Open vSwitch. `None` if there is
+            none, for a member of a VRF, which takes what arrives itself, and where the system does
+            not tell: on other systems than Linux.
+        alternative_names: Other names that the system knows it by, such as ``"enp0s31f6"``; each
+            selects the interface as its name does. Linux only.
     """
 
     name: str
@@ -42,6 +97,9 @@ class Interface:
     is_up: bool = True
     is_loopback: bool = False
     is_multicast: bool = True
+    address_details: tuple[InterfaceAddress, ...] = ()
+    master: str | None = None
+    alternative_names: tuple[str, ...] = ()
 
     def addresses(self, family: Family) -> tuple[IPAddress, ...]:
         """Its addresses of one family, without networks and zones, in the system's order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Final
@@ -19,7 +19,8 @@ from .._values.interface import Interface
 from ._core import Core
 from ._frames import Frame, Packet, Query, Report, SourceFilter, is_all_hosts
 from ._input import Input, record_packet
-from ._interface import AddressWithPrefix, VirtualInterface, parse_interface_address
+from ._interface import VirtualInterface
+from ._interface_address import AddressWithPrefix, parse_interface_address
 from ._kernel import KernelSocket
 from ._output import Output, leaves_host
 from ._poller import VirtualPoller, VirtualWatcher
@@ -74,6 +75,7 @@ class VirtualHost:
             None,
             mtu=self._rules.loopback_mtu,
             is_multicast=self._rules.loopback_is_multicast,
+            is_linux=platform.name == "linux",
         )
         self._interfaces: dict[str, VirtualInterface] = {loopback.name: loopback}
         self._input = Input(core, name, platform, self._sockets, self._interfaces)
@@ -107,6 +109,8 @@ class VirtualHost:
         *addresses: AddressWithPrefix,
         mtu: int = 1500,
         gateway: str | None = None,
+        master: str | None = None,
+        alternative_names: Iterable[str] = (),
     ) -> VirtualInterface:
         """Plug an interface into a switch: from now on the host has the interface, which is up.
 
@@ -119,6 +123,8 @@ class VirtualHost:
                 whole.
             gateway: The address of a router through which the host reaches all other networks.
                 Linux and the BSDs then send groups that way, too, where no interface is named.
+            master: As for `VirtualInterface.set_master`.
+            alternative_names: Other names of the interface. Linux only.
 
         Returns:
             The interface.
@@ -126,7 +132,7 @@ class VirtualHost:
         Raises:
             TypeError: The switch or an address is none.
             ValueError: The name or an address is taken, an address is none that an interface can
-                have, or the switch is of another network.
+                have, the switch is of another network, or what is Linux's is given to another.
             RuntimeError: The network has ended.
         """
         self._core.enter()
@@ -140,7 +146,9 @@ class VirtualHost:
             self._new_index(),
             switch,
             mtu=mtu,
-            forgets_ipv6=self._platform.name == "linux",
+            is_linux=self._platform.name == "linux",
+            master=master,
+            alternative_names=alternative_names,
         )
         connect(self._core, interface, switch, addresses)
         self._interfaces[name] = interface
@@ -247,7 +255,7 @@ class VirtualHost:
     def index_with(self, address: IPAddress) -> int | None:
         """Return the index of the interface that has an address. For the host's sockets."""
         for interface in self._interfaces.values():
-            if interface.has(address) and (interface.is_up or address.version == 4):
+            if interface.has_usable(address) and (interface.is_up or address.version == 4):
                 return interface.index
         return None
 

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_interface
-from typing import Protocol, TypeAlias
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from typing import Protocol
+
+import attrs
 
 from .._values.addresses import Endpoint, Family, IPAddress, family_of
 from .._values.errors import printable
-from .._values.interface import Interface
+from .._values.interface import (
+    AddressScope,
+    AddressState,
+    Interface,
+    InterfaceAddress,
+    assumed_scope,
+)
 from ._core import Core
 from ._frames import Frame, Packet
-
-# The forms in which users may give an interface an address.
-AddressWithPrefix: TypeAlias = str | IPv4Interface | IPv6Interface
+from ._interface_address import (
+    AddressWithPrefix,
+    bare_address,
+    check_among,
+    parse_interface_address,
+)
 
 
 class Owner(Protocol):
@@ -70,7 +81,9 @@ class VirtualInterface:
         *,
         mtu: int = 1500,
         is_multicast: bool = True,
-        forgets_ipv6: bool = False,
+        is_linux: bool = False,
+        master: str | None = None,
+        alternative_names: Iterable[str] = (),
     ) -> None:
         self.name = name
         self.index = index
@@ -80,10 +93,14 @@ class VirtualInterface:
         self._link = link
         self._mtu = mtu
         self._is_multicast = is_multicast
-        self._forgets_ipv6 = forgets_ipv6
+        self._is_linux = is_linux
+        self._master = master
+        self._alternative_names = tuple(alternative_names)
+        if not is_linux and (master or self._alternative_names):
+            raise ValueError(f"{self}: only Linux tells masters and alternative names")
         self._is_up = True
         self._is_there = True
-        self._addresses: list[IPv4Interface | IPv6Interface] = []
+        self._details: list[InterfaceAddress] = []
         self._value: Interface | None = None
 
     def __repr__(self) -> str:
@@ -112,12 +129,13 @@ class VirtualInterface:
         """The `trio_mcast.Interface` of the interface's present state."""
         if self._value is None:
             low = self.number & 0xFFFF
+            addresses = self.networks
             self._value = Interface(
                 name=self.name,
                 index=self.index,
                 description=self.name,
-                ipv4_addresses=tuple(a for a in self._addresses if isinstance(a, IPv4Interface)),
-                ipv6_addresses=tuple(a for a in self._addresses if isinstance(a, IPv6Interface)),
+                ipv4_addresses=tuple(a for a in addresses if isinstance(a, IPv4Interface)),
+                ipv6_addresses=tuple(a for a in addresses if isinstance(a, IPv6Interface)),
                 link_address=None
                 if self.is_loopback
                 else f"02:00:00:00:{low >> 8:02x}:{low & 0xFF:02x}",
@@ -125,6 +143,11 @@ class VirtualInterface:
                 is_up=self._is_up,
                 is_loopback=self.is_loopback,
                 is_multicast=self._is_multicast,
+                address_details=tuple(
+                    sorted(self._details, key=lambda detail: detail.address.version)
+                ),
+                master=self._master,
+                alternative_names=self._alternative_names,
             )
         return self._value
 
@@ -140,46 +163,118 @@ class VirtualInterface:
         """Tell whether an address is in one of the interface's networks."""
         return any(
             address in own_address.network
-            for own_address in self._addresses
+            for own_address in self.networks
             if own_address.version == address.version
         )
 
     @property
     def networks(self) -> tuple[IPv4Interface | IPv6Interface, ...]:
         """The interface's addresses with prefix lengths, in the order in which they were added."""
-        return tuple(self._addresses)
+        return tuple(detail.address for detail in self._details)
 
     def set_addresses(self, addresses: Iterable[IPv4Interface | IPv6Interface]) -> None:
         """Give the interface the first addresses. For the network only."""
         for address in addresses:
-            self._append(address)
+            self._append(InterfaceAddress(address, assumed_scope(address), self._usual_state))
         self._value = None
 
-    def _append(self, address: IPv4Interface | IPv6Interface) -> None:
-        bare = _bare(address)
-        if any(_bare(own_address) == bare for own_address in self._addresses):
+    @property
+    def _usual_state(self) -> AddressState | None:
+        return "preferred" if self._is_linux else None
+
+    def _append(self, detail: InterfaceAddress) -> None:
+        bare = bare_address(detail.address)
+        if any(bare_address(own_address) == bare for own_address in self.networks):
             raise ValueError(f"{self} has the address {bare} already")
         if self._link is not None:
             self._link.check_address(bare, str(self))
-        self._addresses.append(address)
+        self._details.append(detail)
 
-    def add_address(self, address: AddressWithPrefix) -> None:
+    def add_address(
+        self,
+        address: AddressWithPrefix,
+        *,
+        scope: AddressScope | None = None,
+        state: AddressState | None = None,
+        temporary: bool = False,
+    ) -> None:
         """Give the interface one address more, after all others.
+
+        On a host that is not Linux, an address has no scope but its own, no state, and is never
+        temporary, because these systems do not tell.
 
         Args:
             address: The address with a prefix length, such as ``"10.0.0.1/24"`` or
                 ``"fe80::1/64"``.
+            scope: The scope; `None` for that which the address has by itself.
+            state: The state; `None` for ``"preferred"``. While an address is ``"tentative"`` or
+                ``"failed"``, no socket can be bound to it.
+            temporary: Whether it is a temporary IPv6 address.
 
         Raises:
             TypeError: The address is not text and no interface address of `ipaddress`.
-            ValueError: The text is not an interface address, or the address is taken on this
-                switch.
+            ValueError: The text is not an interface address, the address is taken on this switch,
+                or the scope, state or ``temporary`` is not possible.
             RuntimeError: The network has ended, or the interface is unplugged.
         """
         parsed = parse_interface_address(address)
+        check_among(scope, AddressScope, "scope")
+        check_among(state, AddressState, "state")
+        if not self._is_linux and (scope or state or temporary):
+            raise ValueError(f"{self}: only Linux has scope, state and temporary addresses")
+        if temporary and parsed.version == 4:
+            raise ValueError(f"{parsed} is not IPv6, and only IPv6 has temporary addresses")
         self._check_there()
-        self._append(parsed)
+        self._append(
+            InterfaceAddress(
+                parsed, scope or assumed_scope(parsed), state or self._usual_state, temporary
+            )
+        )
         self._changed("addressed", f"has {parsed}")
+
+    def change_address(self, address: AddressWithPrefix, state: AddressState) -> None:
+        """Give an address another state, on a Linux host.
+
+        Args:
+            address: The address; a prefix length makes no difference.
+            state: The new state.
+
+        Raises:
+            ValueError: The interface does not have the address, there is no such state, or the
+                host is not Linux.
+            RuntimeError: The network has ended, or the interface is unplugged.
+        """
+        self._check_there()
+        check_among(state, AddressState, "state")
+        if not self._is_linux:
+            raise ValueError(f"{self}: only Linux tells the state of an address")
+        bare = bare_address(ip_interface(address))
+        if not self.has(bare):
+            raise ValueError(f"{self} does not have the address {bare}")
+        self._details = [
+            attrs.evolve(detail, state=state) if bare_address(detail.address) == bare else detail
+            for detail in self._details
+        ]
+        self._changed("addressed", f"{bare} is {state}")
+
+    def set_master(self, master: str | None) -> None:
+        """Make the interface a port of a bridge, or none again, on a Linux host.
+
+        A port gives what arrives to its master. The virtual network has no bridges inside a host:
+        so nothing that arrives reaches the host, as if the bridge had no address.
+
+        Args:
+            master: The bridge's name, which need not be that of an interface; `None` for none.
+
+        Raises:
+            ValueError: The host is not Linux.
+            RuntimeError: The network has ended, or the interface is unplugged.
+        """
+        self._check_there()
+        if not self._is_linux:
+            raise ValueError(f"{self}: only Linux tells the master of an interface")
+        self._master = master
+        self._changed("addressed", f"belongs to {master}" if master else "belongs to no other")
 
     def remove_address(self, address: AddressWithPrefix) -> None:
         """Take an address from the interface.
@@ -192,11 +287,11 @@ class VirtualInterface:
             RuntimeError: The network has ended, or the interface is unplugged.
         """
         self._check_there()
-        bare = _bare(ip_interface(address))
-        remaining = [own_address for own_address in self._addresses if _bare(own_address) != bare]
-        if len(remaining) == len(self._addresses):
+        bare = bare_address(ip_interface(address))
+        remaining = [detail for detail in self._details if bare_address(detail.address) != bare]
+        if len(remaining) == len(self._details):
             raise ValueError(f"{self} does not have the address {bare}")
-        self._addresses = remaining
+        self._details = remaining
         self._changed("addressed", f"no longer has {bare}")
 
     def take_down(self) -> None:
@@ -211,12 +306,12 @@ class VirtualInterface:
         self._check_there()
         if self._is_up:
             self._is_up = False
-            if self._forgets_ipv6:
+            if self._is_linux:
                 # addrconf_ifdown in net/ipv6/addrconf.c; link-local addresses are made again.
-                self._addresses = [
-                    address
-                    for address in self._addresses
-                    if address.version == 4 or address.is_link_local
+                self._details = [
+                    detail
+                    for detail in self._details
+                    if detail.address.version == 4 or detail.address.is_link_local
                 ]
             if self._link is not None:
                 self._link.forget_port(self)
@@ -254,7 +349,18 @@ class VirtualInterface:
 
     def receive(self, frame: Frame) -> None:
         """Take a frame from the cable."""
-        self._owner.receive(self, frame)
+        if self._master is None:
+            self._owner.receive(self, frame)
+        elif isinstance(frame, Packet):
+            self.drop(frame, f"the interface is a port of {self._master}")
+
+    def has_usable(self, address: IPAddress) -> bool:
+        """Tell whether the interface has an address that a socket can be bound to."""
+        return any(
+            bare_address(detail.address) == address
+            for detail in self._details
+            if detail.state not in ("tentative", "failed")
+        )
 
     def drop(self, packet: Packet, reason: str) -> None:
         """Record that a datagram goes no further than this interface."""
@@ -283,34 +389,3 @@ class VirtualInterface:
             reason=reason,
         )
         self._owner.interface_changed(self)
-
-
-def parse_interface_address(value: AddressWithPrefix) -> IPv4Interface | IPv6Interface:
-    """Parse an address with a prefix length.
-
-    Raises:
-        TypeError: The value is not text and no interface address.
-        ValueError: The text is no interface address, or an interface cannot have the address.
-    """
-    if not isinstance(value, (str, IPv4Interface, IPv6Interface)):
-        raise TypeError(
-            "an interface's address must be a str, IPv4Interface or IPv6Interface, "
-            f"not {type(value).__name__}: {value!r}"
-        )
-    try:
-        parsed = ip_interface(value)
-    except ValueError:
-        raise ValueError(
-            f"{value!r} is not an interface address, such as '10.0.0.1/24' or 'fe80::1/64'"
-        ) from None
-    if isinstance(value, str) and "/" not in value:
-        raise ValueError(f"{value!r} has no prefix length: write it as in '{value}/24'")
-    if parsed.ip.is_multicast or parsed.ip.is_unspecified:
-        raise ValueError(f"{str(value)!r} is not an address that an interface can have")
-    if isinstance(parsed, IPv6Interface) and parsed.scope_id is not None:
-        raise ValueError(f"{str(value)!r} has a zone, which its interface is already")
-    return parsed
-
-
-def _bare(address: IPv4Interface | IPv6Interface) -> IPAddress:
-    return IPv6Address(address.packed) if address.version == 6 else address.ip

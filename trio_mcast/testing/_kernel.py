@@ -6,7 +6,7 @@ import errno
 from collections import deque
 from collections.abc import Callable
 from ipaddress import IPv4Address
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -17,6 +17,9 @@ from ._frames import ANY_SOURCE, NO_SOURCE, Packet, SourceFilter, multicast_scop
 from ._options import refuse
 from ._rules import buffer_charge
 from ._state import SocketState
+
+# The options with which Linux lets a socket be bound to an address that cannot be used (yet).
+_EARLY_BIND: Final = frozenset({"IP_FREEBIND", "IPV6_FREEBIND"})
 
 
 class System(Protocol):
@@ -272,7 +275,7 @@ class KernelSocket:
         if address.is_multicast:
             if not state.platform.binds_to_group:
                 raise refuse(errno.EADDRNOTAVAIL)
-        elif system.index_with(address) is None:
+        elif not state.flags & _EARLY_BIND and system.index_with(address) is None:
             raise refuse(errno.EADDRNOTAVAIL)
 
     # --- The receive buffer

@@ -9,7 +9,8 @@ import attrs
 from .._values.addresses import AddressLike, Endpoint, IPAddress, parse_group
 from ._core import Core
 from ._frames import Frame, Packet, Query, Report, is_routable
-from ._interface import AddressWithPrefix, VirtualInterface, parse_interface_address
+from ._interface import VirtualInterface
+from ._interface_address import AddressWithPrefix, parse_interface_address
 from ._snooping import MembershipTable
 from ._switch import VirtualSwitch
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import ifaddr
 
 from ..._platform.bsd import without_embedded_scope
-from ..._values.interface import Interface
+from ..._values.interface import Interface, assumed_details
 
 if not TYPE_CHECKING or sys.platform != "win32":
     from .link_facts import InterfaceFacts, LinkFacts
@@ -78,6 +78,7 @@ def _read_interface(adapter: ifaddr.Adapter, read_facts: FactsReader) -> Interfa
         description=adapter.nice_name,
         ipv4_addresses=ipv4,
         ipv6_addresses=ipv6,
+        address_details=assumed_details((*ipv4, *ipv6)),
         **facts._asdict(),
     )
 

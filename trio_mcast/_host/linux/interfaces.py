@@ -16,10 +16,11 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import TYPE_CHECKING, Final
 
-from ..._values.interface import Interface
+from ..._values.interface import AddressScope, AddressState, Interface, InterfaceAddress
 
 if not TYPE_CHECKING or sys.platform == "linux":
     from .netlink import (
@@ -30,6 +31,7 @@ if not TYPE_CHECKING or sys.platform == "linux":
         dump,
         open_netlink,
         read_attributes,
+        read_list,
     )
 
 assert not TYPE_CHECKING or sys.platform == "linux"
@@ -38,11 +40,26 @@ assert not TYPE_CHECKING or sys.platform == "linux"
 _IFLA_ADDRESS: Final = 1
 _IFLA_IFNAME: Final = 3
 _IFLA_MTU: Final = 4
-_OF_LINKS: Final = frozenset({_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU})
+_IFLA_MASTER: Final = 10
+_IFLA_LINKINFO: Final = 18
+_IFLA_INFO_SLAVE_KIND: Final = 4
+_IFLA_PROP_LIST: Final = 52
+_IFLA_ALT_IFNAME: Final = 53
+_OF_LINKS: Final = frozenset(
+    {_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_PROP_LIST}
+)
 # linux/if_addr.h
 _IFA_ADDRESS: Final = 1
 _IFA_LOCAL: Final = 2  # Where there is one, IFA_ADDRESS is the other end's.
 _OF_ADDRESSES: Final = frozenset({_IFA_ADDRESS, _IFA_LOCAL})
+# The flags of an address that count here are among the first eight, which need no IFA_FLAGS.
+_IFA_F_TEMPORARY: Final = 0x01  # Of IPv6; of IPv4 it means another address of the same network.
+_IFA_F_OPTIMISTIC: Final = 0x04
+_IFA_F_DADFAILED: Final = 0x08
+_IFA_F_DEPRECATED: Final = 0x20
+_IFA_F_TENTATIVE: Final = 0x40
+# linux/rtnetlink.h
+_RT_SCOPE_LINK: Final = 253
 # linux/if.h, and linux/if_arp.h: the hardware type whose address is six bytes of Ethernet.
 _IFF_UP: Final = 0x1
 _IFF_LOOPBACK: Final = 0x8
@@ -66,38 +83,104 @@ def read_linux_interfaces() -> list[Interface]:
             addresses, addresses_whole = dump(query, RTM_GETADDR)
             if links_whole and addresses_whole:
                 break
-    ipv4: dict[int, list[IPv4Interface]] = {}
-    ipv6: dict[int, list[IPv6Interface]] = {}
+    return interfaces_in(links, addresses)
+
+
+def interfaces_in(links: Iterable[bytes], addresses: Iterable[bytes]) -> list[Interface]:
+    """Return the interfaces that the messages of both lists tell of, by index."""
+    by_index: dict[int, list[InterfaceAddress]] = {}
     for message in addresses:
-        family, prefix, _flags, _scope, index = ADDRESS.unpack_from(message)
+        family, prefix, flags, scope, index = ADDRESS.unpack_from(message)
         attributes = read_attributes(message, ADDRESS.size, _OF_ADDRESSES)
         packed = attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS)
-        if packed is not None and family == socket.AF_INET:
-            ipv4.setdefault(index, []).append(IPv4Interface((packed, prefix)))
-        elif packed is not None and family == socket.AF_INET6:
-            ipv6.setdefault(index, []).append(IPv6Interface((packed, prefix)))
-    interfaces = [_interface(message, ipv4, ipv6) for message in links]
-    return sorted(interfaces, key=lambda interface: interface.index)
+        if packed is None or family not in (socket.AF_INET, socket.AF_INET6):
+            continue
+        is_ipv6 = family == socket.AF_INET6
+        by_index.setdefault(index, []).append(
+            InterfaceAddress(
+                IPv6Interface((packed, prefix)) if is_ipv6 else IPv4Interface((packed, prefix)),
+                _scope(scope),
+                _state(flags),
+                temporary=is_ipv6 and bool(flags & _IFA_F_TEMPORARY),
+            )
+        )
+    links_by_index = {LINK.unpack_from(message)[2]: message for message in links}
+    attributes_by_index = {
+        index: read_attributes(message, LINK.size, _OF_LINKS)
+        for index, message in links_by_index.items()
+    }
+    names = {
+        index: _text(attributes[_IFLA_IFNAME]) for index, attributes in attributes_by_index.items()
+    }
+    return [
+        _interface(
+            links_by_index[index], attributes_by_index[index], names, by_index.get(index, ())
+        )
+        for index in sorted(names)
+    ]
+
+
+def _scope(number: int) -> AddressScope:
+    # Between that of the link and the whole world there are numbers for the administrator to use.
+    if number < _RT_SCOPE_LINK:
+        return "global"
+    return "link" if number == _RT_SCOPE_LINK else "host"
+
+
+def _state(flags: int) -> AddressState:
+    if flags & _IFA_F_DADFAILED:
+        return "failed"
+    if flags & _IFA_F_DEPRECATED or (flags & _IFA_F_OPTIMISTIC and flags & _IFA_F_TENTATIVE):
+        return "deprecated"
+    return "tentative" if flags & _IFA_F_TENTATIVE else "preferred"
+
+
+def _master(attributes: Mapping[int, bytes], names: Mapping[int, str]) -> str | None:
+    """Return the name of the master that takes what arrives on an interface.
+
+    Masters of every kind have a handler that takes the packets of their ports, but for a VRF: what
+    arrives on a member is the member's, and only routed in another table.
+    """
+    index = attributes.get(_IFLA_MASTER)
+    if index is None:
+        return None
+    kinds = read_list(attributes.get(_IFLA_LINKINFO, b""), _IFLA_INFO_SLAVE_KIND)
+    if any(_text(kind) == "vrf" for kind in kinds):
+        return None
+    return names.get(int.from_bytes(index, sys.byteorder))
+
+
+def _text(value: bytes) -> str:
+    return os.fsdecode(value.partition(b"\0")[0])
 
 
 def _interface(
     message: bytes,
-    ipv4: dict[int, list[IPv4Interface]],
-    ipv6: dict[int, list[IPv6Interface]],
+    attributes: Mapping[int, bytes],
+    names: Mapping[int, str],
+    addresses: Iterable[InterfaceAddress],
 ) -> Interface:
     _family, hardware, index, flags, _changed = LINK.unpack_from(message)
-    attributes = read_attributes(message, LINK.size, _OF_LINKS)
-    name = os.fsdecode(attributes[_IFLA_IFNAME].partition(b"\0")[0])
+    name = names[index]
+    details = tuple(sorted(addresses, key=lambda detail: detail.address.version))
+    alternative_names = read_list(attributes.get(_IFLA_PROP_LIST, b""), _IFLA_ALT_IFNAME)
     link_address = attributes.get(_IFLA_ADDRESS) if hardware == _ARPHRD_ETHER else None
     return Interface(
         name=name,
         index=index,
         description=name,
-        ipv4_addresses=tuple(ipv4.get(index, ())),
-        ipv6_addresses=tuple(ipv6.get(index, ())),
+        ipv4_addresses=tuple(
+            detail.address for detail in details if isinstance(detail.address, IPv4Interface)
+        ),
+        ipv6_addresses=tuple(
+            detail.address for detail in details if isinstance(detail.address, IPv6Interface)
+        ),
         link_address=None if link_address is None else link_address.hex(":"),
         mtu=int.from_bytes(attributes.get(_IFLA_MTU, b""), sys.byteorder),
         is_up=bool(flags & _IFF_UP),
         is_loopback=bool(flags & _IFF_LOOPBACK),
         is_multicast=bool(flags & _IFF_MULTICAST),
+        address_details=details,
+        master=_master(attributes, names),
+        alternative_names=tuple(map(_text, alternative_names)),
     )

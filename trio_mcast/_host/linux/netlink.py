@@ -19,6 +19,7 @@ _NLM_F_DUMP: Final = 0x300
 _NLM_F_DUMP_INTR: Final = 0x10
 _NLMSG_ERROR: Final = 2
 _NLMSG_DONE: Final = 3
+_NLA_TYPE_MASK: Final = 0x3FFF  # The type of an attribute without its two flags.
 
 # linux/rtnetlink.h: the types of messages.
 RTM_NEWLINK: Final = 16
@@ -107,10 +108,22 @@ def read_attributes(message: bytes, start: int, wanted: frozenset[int]) -> dict[
     """
     attributes: dict[int, bytes] = {}
     position = start
-    # A link has some 40 attributes, and the wanted ones are among the first.
     while len(attributes) < len(wanted) and position + ATTRIBUTE.size <= len(message):
         size, kind = ATTRIBUTE.unpack_from(message, position)
+        kind &= _NLA_TYPE_MASK
         if kind in wanted:
             attributes[kind] = message[position + ATTRIBUTE.size : position + size]
         position += max(ATTRIBUTE.size, (size + 3) & ~3)
     return attributes
+
+
+def read_list(value: bytes, wanted: int) -> list[bytes]:
+    """Return the values of all attributes of one type in an attribute that is a list of them."""
+    values = []
+    position = 0
+    while position + ATTRIBUTE.size <= len(value):
+        size, kind = ATTRIBUTE.unpack_from(value, position)
+        if kind & _NLA_TYPE_MASK == wanted:
+            values.append(value[position + ATTRIBUTE.size : position + size])
+        position += max(ATTRIBUTE.size, (size + 3) & ~3)
+    return values

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..._platform.windows import WINDOWS
 from ..._values.addresses import Group, decode_sockaddr, encode_sockaddr
-from ..._values.interface import Interface
+from ..._values.interface import Interface, assumed_details
 from .api import (
     AF_UNSPEC,
     ERROR_BUFFER_OVERFLOW,
@@ -96,6 +96,7 @@ def _interface(adapter: ctypes.Structure) -> Interface:
         description=adapter.Description,
         ipv4_addresses=tuple(ipv4),
         ipv6_addresses=tuple(ipv6),
+        address_details=assumed_details((*ipv4, *ipv6)),
         link_address=link_address.hex(":") if len(link_address) == 6 else None,
         mtu=adapter.Mtu,
         is_up=adapter.OperStatus == IF_OPER_STATUS_UP,

@@ -1,0 +1,49 @@
+"""Addresses as tests give them to virtual interfaces."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_interface
+from typing import TypeAlias, get_args
+
+from .._values.addresses import IPAddress
+
+# The forms in which users may give an interface an address.
+AddressWithPrefix: TypeAlias = str | IPv4Interface | IPv6Interface
+
+
+def check_among(value: str | None, values: object, what: str) -> None:
+    """Raise ValueError for a value that is none of a Literal's."""
+    if value is not None and value not in get_args(values):
+        raise ValueError(f"{what} must be one of {get_args(values)}, not {value!r}")
+
+
+def parse_interface_address(value: AddressWithPrefix) -> IPv4Interface | IPv6Interface:
+    """Parse an address with a prefix length.
+
+    Raises:
+        TypeError: The value is not text and no interface address.
+        ValueError: The text is no interface address, or an interface cannot have the address.
+    """
+    if not isinstance(value, (str, IPv4Interface, IPv6Interface)):
+        raise TypeError(
+            "an interface's address must be a str, IPv4Interface or IPv6Interface, "
+            f"not {type(value).__name__}: {value!r}"
+        )
+    try:
+        parsed = ip_interface(value)
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is not an interface address, such as '10.0.0.1/24' or 'fe80::1/64'"
+        ) from None
+    if isinstance(value, str) and "/" not in value:
+        raise ValueError(f"{value!r} has no prefix length: write it as in '{value}/24'")
+    if parsed.ip.is_multicast or parsed.ip.is_unspecified:
+        raise ValueError(f"{str(value)!r} is not an address that an interface can have")
+    if isinstance(parsed, IPv6Interface) and parsed.scope_id is not None:
+        raise ValueError(f"{str(value)!r} has a zone, which its interface is already")
+    return parsed
+
+
+def bare_address(address: IPv4Interface | IPv6Interface) -> IPAddress:
+    """Return an address without its network."""
+    return IPv6Address(address.packed) if address.version == 6 else address.ip
