@@ -32,7 +32,7 @@ if sys.platform != "linux":
 from trio_mcast._host.linux import interfaces, netlink
 
 
-def state_by_ip_command(entry: Mapping[str, Any]) -> str:
+def state_by_ip_command(entry: Mapping[str, Any]) -> Any:
     for key, state in (("dadfailed", "failed"), ("deprecated", "deprecated")):
         if entry.get(key):
             return state
@@ -48,8 +48,8 @@ def interfaces_by_ip_command(host: Host) -> list[Interface]:
         details: list[Any] = [
             InterfaceAddress(
                 address,
-                entry["scope"] if entry["scope"] != "site" else "global",
-                state_by_ip_command(entry),  # type: ignore[arg-type]  # One of the states.
+                entry["scope"] if entry["scope"] != "site" else "link",
+                state_by_ip_command(entry),
                 entry.get("temporary", False),
             )
             for address, entry in zip(addresses, item["addr_info"], strict=True)
@@ -111,7 +111,7 @@ DETAILS = [
     ("add 169.254.7.7/16 scope link", "link", "preferred", False),
     ("add 169.254.7.7/16", "global", "preferred", False),
     ("add 10.9.9.9/32 scope host", "host", "preferred", False),
-    ("add 10.9.9.9/32 scope site", "global", "preferred", False),
+    ("add 10.9.9.9/32 scope site", "link", "preferred", False),
     ("add 10.0.0.5/24 valid_lft 100 preferred_lft 0", "global", "deprecated", False),
     ("add 2001:db8::5/64 nodad", "global", "preferred", False),
     ("add 2001:db8::5/64 nodad valid_lft 100 preferred_lft 0", "global", "deprecated", False),
@@ -224,9 +224,8 @@ def test_master_is_what_takes_the_packets(kind: bytes, expected: str | None) -> 
 
 
 def test_optimistic_address_can_be_used_and_is_not_the_best() -> None:
-    address = struct.pack("=BBBBI", socket.AF_INET6, 64, 0x44, 0, 4) + attribute(
-        1, bytes(15) + b"9"
-    )
+    address = struct.pack("=BBBBI", socket.AF_INET6, 64, 0x44, 0, 4)
+    address += attribute(1, bytes(15) + b"9")
     (eth0,) = interfaces.interfaces_in([link(4, b"eth0")], [address])
     assert [detail.state for detail in eth0.address_details] == ["deprecated"]
 

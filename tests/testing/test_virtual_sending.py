@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 from contextlib import AsyncExitStack
+from ipaddress import ip_address
 
 import pytest
 
 from trio_mcast import Endpoint, SocketSetupError, open_mcast_sender
-from trio_mcast._plan.socket_spec import BindAddress
+from trio_mcast._plan.socket_spec import BindAddress, bind_address
 from trio_mcast._platform.options import multicast_interface
-from trio_mcast.testing import TraceEvent, VirtualHost
+from trio_mcast._values.addresses import family_of
+from trio_mcast.testing import TraceEvent, VirtualHost, VirtualNetwork
 
 from ..support.virtual_hosts import (
     GROUP4,
@@ -21,6 +23,8 @@ from ..support.virtual_hosts import (
     open_plain,
     option,
     payloads,
+    receiving,
+    sending,
     two_on_lan,
 )
 
@@ -189,3 +193,40 @@ async def test_refusal_is_explained_to_whoever_sends_outside_of_the_hosts_block(
             with pytest.raises(SocketSetupError) as caught:
                 await sender.send(b"hello", to=Endpoint("fd99::1", PORT))
         assert caught.value.errno == errno.ENETUNREACH
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ("239.1.2.3", "10.0.0.5"),
+        ("224.0.0.251", "169.254.1.1"),
+        ("ff0e::5", "2001:db8:3::5"),
+        ("ff02::5", "fe80::5"),
+    ],
+)
+async def test_plain_socket_of_linux_chooses_by_scope_and_state(group: str, expected: str) -> None:
+    async with VirtualNetwork() as network:
+        lan = network.switch("lan")
+        a, b = network.host("a"), network.host("b")
+        b.plug("eth0", lan, "10.0.0.9/24", "fe80::9/64")
+        eth0 = a.plug("eth0", lan)
+        eth0.add_address("10.9.9.9/32", scope="host")
+        eth0.add_address("169.254.1.1/16")
+        eth0.add_address("10.0.0.5/24")
+        eth0.add_address("2001:db8:1::5/64", state="tentative")
+        eth0.add_address("2001:db8:2::5/64", state="deprecated")
+        eth0.add_address("2001:db8:3::5/64")
+        eth0.add_address("fe80::5/64")
+        wildcard = "::" if ":" in group else "0.0.0.0"
+        out = multicast_interface(a.platform, family_of(ip_address(group)), eth0.index)
+        plain = open_plain(a, wildcard, out, port=0)
+        async with (
+            receiving(b, group, interfaces="eth0") as receiver,
+            sending(a, group, interfaces="eth0") as sender,
+        ):
+            plain.send(b"plain", bind_address(ip_address(group), PORT, eth0.index))
+            await sender.send(b"sender")
+            datagrams = [await receiver.receive() for _ in range(2)]
+        plain.close()
+    hosts = {each.data: each.source.host.partition("%")[0] for each in datagrams}
+    assert hosts == {b"plain": expected, b"sender": expected}

@@ -15,7 +15,6 @@ from .._values.addresses import (
     Group,
     IPAddress,
     family_of,
-    is_link_scoped,
     parse_address,
     without_zone,
 )
@@ -25,6 +24,7 @@ from .pairs import pair_groups
 from .selecting import Selection, by_zone, is_candidate, select_interfaces
 from .sender_socket import plan_sender_socket
 from .socket_spec import SocketSpec
+from .source_address import choose_source
 from .wanted import SendRequest
 
 # Asks the system for the interface to which it routes a group; `None` if to none.
@@ -259,10 +259,7 @@ def _source_for(
 ) -> IPAddress | None:
     """Return the address to send from to a group; `None` if the interface has none.
 
-    The address is chosen here, not by the system: left to itself Linux may send with another
-    interface's address, over the loopback interface even with 0.0.0.0 (measured on 6.18). An IPv6
-    group of link-local scope gets a link-local source and a wider group a wider source, as RFC 6724
-    has it. The ``last`` address is kept if it is still there and fits as well as any.
+    The ``last`` address is kept if it is still there and fits as well as any.
     """
     addresses = selection.interface.addresses(group.family)
     if source_address is not None and family_of(source_address) == group.family:
@@ -280,8 +277,4 @@ def _source_for(
                 f"interface {selection.interface} does not have the address {selection.address} now"
             )
         return selection.address
-    if group.family == "ipv6":
-        link_scoped = is_link_scoped(group.address)
-        fitting = [address for address in addresses if address.is_link_local == link_scoped]
-        addresses = tuple(fitting) or addresses
-    return last if last in addresses else next(iter(addresses), None)
+    return choose_source(selection.interface, group, last)

@@ -69,8 +69,8 @@ class Interface:
             interface, but cannot be printed. ``str()`` of the interface can: it escapes them.
         index: The system's number for it, from 1.
         description: A name for people; the same as ``name`` where the system has no other.
-        ipv4_addresses: Its IPv4 addresses with their networks; the first is the one senders use.
-        ipv6_addresses: Its IPv6 addresses with their networks.
+        ipv4_addresses: Its IPv4 addresses with their networks, in the system's order.
+        ipv6_addresses: Its IPv6 addresses with their networks, in the system's order.
         link_address: Its hardware address as ``"02:00:00:00:00:01"``, or `None` if it has none.
         mtu: The largest packet it takes, in bytes, IP header included; 0 if unknown.
         is_up: Whether it is switched on.

@@ -354,13 +354,14 @@ class VirtualInterface:
         elif isinstance(frame, Packet):
             self.drop(frame, f"the interface is a port of {self._master}")
 
+    def detail_of(self, address: IPAddress) -> InterfaceAddress:
+        """Return the standing of one of the interface's addresses."""
+        return next(each for each in self._details if bare_address(each.address) == address)
+
     def has_usable(self, address: IPAddress) -> bool:
         """Tell whether the interface has an address that a socket can be bound to."""
-        return any(
-            bare_address(detail.address) == address
-            for detail in self._details
-            if detail.state not in ("tentative", "failed")
-        )
+        unusable = ("tentative", "failed")
+        return self.has(address) and self.detail_of(address).state not in unusable
 
     def drop(self, packet: Packet, reason: str) -> None:
         """Record that a datagram goes no further than this interface."""

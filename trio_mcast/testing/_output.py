@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from ipaddress import IPv4Network
 
 from .._plan.socket_spec import BindAddress
 from .._platform.model import PlatformName
@@ -14,6 +15,7 @@ from ._options import refuse
 from ._state import SocketState
 
 _LIMITED_BROADCAST = "255.255.255.255"
+_LOCAL_GROUPS = IPv4Network("224.0.0.0/24")
 
 
 class Output:
@@ -129,21 +131,44 @@ class Output:
     ) -> IPAddress:
         """Return the address to send from, for a socket that is not bound to an address."""
         family = family_of(destination)
-        addresses = interface.addresses(family)
         if family == "ipv6":  # RFC 6724: of the destination's scope, if there is one.
             narrow = (
                 is_link_scoped(destination)
                 if destination.is_multicast
                 else destination.is_link_local
             )
+            usable = filter(interface.has_usable, interface.addresses(family))
+            # Rules 2, 3 and 7: scope, deprecated addresses, temporary ones.
+            addresses = sorted(
+                usable,
+                key=lambda address: (
+                    address.is_link_local != narrow,
+                    interface.detail_of(address).state == "deprecated",
+                    not interface.detail_of(address).temporary,
+                ),
+            )
             if not addresses:
                 raise refuse(errno.EADDRNOTAVAIL)
-            in_scope = (address for address in addresses if address.is_link_local == narrow)
-            return next(in_scope, addresses[0])
-        # inet_select_addr of Linux takes another interface's address, or none at all.
+            return addresses[0]
+        if state.platform.name == "linux" and destination.is_multicast:
+            return self._by_scope(interface, destination)
+        addresses = list(interface.addresses(family))
         for other_interface in self._interfaces[1:]:
             addresses += other_interface.addresses(family)
         return addresses[0] if addresses else parse_address("0.0.0.0", "address")
+
+    def _by_scope(self, interface: VirtualInterface, destination: IPAddress) -> IPAddress:
+        """Choose as inet_select_addr of Linux does, which may take another interface's address."""
+        narrow = destination in _LOCAL_GROUPS
+        for address in interface.addresses("ipv4"):
+            scope = interface.detail_of(address).scope
+            if scope == "global" or (scope == "link" and narrow) or interface.is_loopback:
+                return address
+        for other_interface in self._interfaces[1:]:
+            for address in other_interface.addresses("ipv4"):
+                if other_interface.detail_of(address).scope == "global":
+                    return address
+        return parse_address("0.0.0.0", "address")
 
     # --- Unicast
 

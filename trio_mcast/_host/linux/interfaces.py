@@ -99,7 +99,7 @@ def interfaces_in(links: Iterable[bytes], addresses: Iterable[bytes]) -> list[In
         by_index.setdefault(index, []).append(
             InterfaceAddress(
                 IPv6Interface((packed, prefix)) if is_ipv6 else IPv4Interface((packed, prefix)),
-                _scope(scope),
+                _scope(scope, is_ipv6),
                 _state(flags),
                 temporary=is_ipv6 and bool(flags & _IFA_F_TEMPORARY),
             )
@@ -120,11 +120,13 @@ def interfaces_in(links: Iterable[bytes], addresses: Iterable[bytes]) -> list[In
     ]
 
 
-def _scope(number: int) -> AddressScope:
-    # Between that of the link and the whole world there are numbers for the administrator to use.
-    if number < _RT_SCOPE_LINK:
+def _scope(number: int, is_ipv6: bool) -> AddressScope:
+    # Between the whole world, 0, and the link there are numbers that an administrator may give to
+    # IPv4 addresses. Linux does not use such an address beyond the link by itself (inet_select_addr
+    # in net/ipv4/devinet.c). IPv6 has the site-local addresses there, which routers do forward.
+    if not number or (is_ipv6 and number < _RT_SCOPE_LINK):
         return "global"
-    return "link" if number == _RT_SCOPE_LINK else "host"
+    return "link" if number <= _RT_SCOPE_LINK else "host"
 
 
 def _state(flags: int) -> AddressState:

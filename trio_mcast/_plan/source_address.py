@@ -1,0 +1,78 @@
+"""The address that a sender sends from where none was named. Pure.
+
+Decision: the address that a plain socket would have
+====================================================
+
+A sender binds its sockets to an address: left to itself Linux may send with another interface's
+address, over the loopback interface even with 0.0.0.0 (measured on 6.18). So the address is chosen
+here, among those of the interface, and as Linux chooses for a socket that is bound to none: for
+IPv4 by scope (inet_select_addr in net/ipv4/devinet.c), for IPv6 by RFC 6724 section 5
+(ipv6_get_saddr_eval in net/ipv6/addrconf.c). Of addresses that are alike, the first counts.
+
+Two things differ. Linux asks the sysctl use_tempaddr whether a temporary address is better than
+another; here it is, as in the RFC. And where the only address of the right scope is tentative,
+Linux takes one of another scope for that second; here it is waited for.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final, TypeAlias
+
+from .._values.addresses import Group, IPAddress, is_link_scoped
+from .._values.interface import AddressScope, Interface, InterfaceAddress, assumed_scope
+
+# The less, the better.
+_Rank: TypeAlias = tuple[int, ...]
+
+# Groups that Linux takes for those of the link; others that only stay on it are wide for IPv4.
+_GROUPS_OF_LINK: Final = IPv4Network("224.0.0.0/24")
+# In the table of RFC 6724 section 2.1, groups have the label of the whole world. Unique local
+# addresses, 6to4 and Teredo have others.
+_OTHER_LABELS: Final = tuple(map(IPv6Network, ("fc00::/7", "2002::/16", "2001::/32")))
+
+
+def choose_source(
+    interface: Interface, group: Group, last: IPAddress | None = None
+) -> IPAddress | None:
+    """Return the address of an interface to send to a group from; `None` if there is none.
+
+    Args:
+        interface: The interface.
+        group: The group.
+        last: The address that was sent from before. It is kept if it is as good as any.
+    """
+    details = {detail.address.packed: detail for detail in interface.address_details}
+    on_link = is_link_scoped(group.address) or group.address in _GROUPS_OF_LINK
+    rank_of = _rank_ipv4 if group.family == "ipv4" else _rank_ipv6
+    ranks: dict[IPAddress, _Rank] = {
+        address: rank_of(address, details.get(address.packed), on_link)
+        for address in interface.addresses(group.family)
+        if not address.is_multicast
+    }
+    best = min(ranks.values(), default=None)
+    if last is not None and best is not None and ranks.get(last) == best:
+        return last
+    return next((address for address, rank in ranks.items() if rank == best), None)
+
+
+def _scope(address: IPAddress, detail: InterfaceAddress | None) -> AddressScope:
+    return assumed_scope(address) if detail is None else detail.scope
+
+
+def _rank_ipv4(address: IPAddress, detail: InterfaceAddress | None, on_link: bool) -> _Rank:
+    # Linux ignores what else it knows of an IPv4 address: also a deprecated one is used.
+    order = {"global": 0, "link": 0 if on_link else 1, "host": 2}
+    return (order[_scope(address, detail)],)
+
+
+def _rank_ipv6(address: IPAddress, detail: InterfaceAddress | None, on_link: bool) -> _Rank:
+    state = None if detail is None else detail.state
+    return (
+        int(state == "failed"),
+        int((_scope(address, detail) == "global") is on_link),
+        int(state == "tentative"),
+        int(state == "deprecated"),
+        int(any(address in network for network in _OTHER_LABELS)),
+        int(detail is None or not detail.temporary),
+    )
