@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any
 
+import attrs
 import pytest
 
 from tests.support.interfaces import BARE, ETH0, ETH1, LO, MACHINE
-from trio_mcast import Interface, McastReceiverSpec, SocketSpec
+from trio_mcast import Interface, InterfaceAddress, McastReceiverSpec, SocketSpec
 from trio_mcast._host.endpoint_cache import endpoint_cache
 from trio_mcast._host.protocols import Rejection
 from trio_mcast._plan.receiver import plan_request
@@ -151,6 +152,28 @@ def test_own_addresses_are_rejected_but_on_loopback() -> None:
     assert either.own_addresses == frozenset()
 
 
+def test_own_link_local_addresses_are_those_of_the_interface() -> None:
+    docker0 = Interface("docker0", 11, ipv6_addresses=(IPv6Interface("fe80::d/64"),))
+    spec = McastReceiverSpec(
+        SIX, 5000, interfaces=["eth1", "docker0"], accept_unicast=True, loopback=False
+    )
+    sockets = spec.plan((*MACHINE, docker0), "linux")
+    assert len(sockets) == 4
+    for socket_spec in sockets:
+        wide = {"127.0.0.1", "::1", "10.0.0.1", "10.0.9.1", "10.1.0.1", "2001:db8::1"}
+        local = {"eth1": "fe80::1", "docker0": "fe80::d"}[socket_spec.interface.name]
+        assert socket_spec.own_addresses == {*wide, local}
+
+
+def test_address_that_another_machine_has_is_not_own() -> None:
+    details = (InterfaceAddress(IPv6Interface("fe80::1/64"), "link", "failed"),)
+    eth1 = attrs.evolve(ETH1, address_details=details)
+    (socket_spec,) = McastReceiverSpec(SIX, 5000, interfaces="eth1", loopback=False).plan(
+        [eth1], "linux"
+    )
+    assert socket_spec.own_addresses == {"10.1.0.1"}
+
+
 # Who is let through ----------------------------------------------------------------------------
 
 
@@ -171,6 +194,14 @@ def test_excluded_sources_and_own_addresses_are_not_let_through() -> None:
     assert verdict(socket, "10.1.0.7") == Endpoint("10.1.0.7", 4000)
     assert verdict(socket, "10.1.0.8") is Rejection.EXCLUDED_SOURCE
     assert verdict(socket, "10.1.0.1") is Rejection.OWN
+
+
+def test_link_local_address_on_another_link_is_not_own() -> None:
+    (_, socket_spec) = unicast_sockets(SIX, interfaces="eth0", loopback=False)
+    cache = endpoint_cache(PLATFORMS["linux"].sockaddr, socket_spec)
+    assert cache["fe80::1", 4000, 0, 7] is Rejection.OWN
+    assert cache["fe80::1", 4000, 0, 8] == Endpoint("fe80::1%8", 4000)
+    assert cache["2001:db8::1", 4000, 0, 0] is Rejection.OWN
 
 
 def test_sources_of_a_group_are_left_to_the_system() -> None:

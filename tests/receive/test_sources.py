@@ -243,3 +243,27 @@ async def test_own_datagrams_that_come_back_over_the_wire_follow_loopback_too(
         received = await delivered(receiver, marking)
         assert [item.data for item in received] == ([b"hello"] if loopback else [])
         assert receiver.statistics().rejected == (not loopback)
+
+
+@pytest.mark.parametrize("loopback", [True, False])
+async def test_neighbour_with_an_address_that_is_own_on_another_link_is_heard(
+    lab: Lab, loopback: bool
+) -> None:
+    lan, group = lab.switch("lan", flood=True), "ff02::1:3"
+    a, b = lab.host("a"), lab.host("b")
+    a.plug("eth0", lan)
+    a.plug("docker0", lab.switch("lan2"), "fe80::1/64", link_local=False)
+    b.plug("eth0", lan, "fe80::1/64", link_local=False)
+    with on(a):
+        async with (
+            open_mcast_receiver(group, PORT, interfaces="eth0", loopback=loopback) as receiver,
+            sender_on(a, group, interfaces="eth0") as own,
+            sender_on(b, group, interfaces="eth0") as router,
+        ):
+            await own.send(b"own")
+            await router.send(b"from the router")
+            if loopback:
+                assert (await receive(receiver)).data == b"own"
+            datagram = await receive(receiver)
+            assert (datagram.data, datagram.source.host) == (b"from the router", "fe80::1%eth0")
+            assert receiver.statistics().rejected == (not loopback)

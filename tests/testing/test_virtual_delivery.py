@@ -227,3 +227,17 @@ async def test_packet_information_tells_the_interface(platform: str, group: str)
             send_from(lan.a, group, name.encode(), interface=name)
         assert payloads(sock) == [b"eth1"]
         assert sock.rejected == {Rejection.OTHER_INTERFACE: 1}
+
+
+async def test_neighbour_with_an_address_that_is_own_on_another_link_is_heard() -> None:
+    async with two_on_lan() as lan:
+        lan.a.plug("docker0", lan.network.switch("lan2"), "fe80::2/64")
+        async with (
+            receiving(lan.a, "ff02::5", interfaces="eth0", loopback=False) as receiver,
+            sending(lan.a, "ff02::5", interfaces="eth0") as own,
+            sending(lan.b, "ff02::5", interfaces="eth0") as router,
+        ):
+            await own.send(b"own")
+            await router.send(b"from the router")
+            datagram = await receiver.receive()
+        assert (datagram.data, datagram.source.host) == (b"from the router", "fe80::2%eth0")

@@ -47,7 +47,8 @@ class EndpointCache(dict["bytes | tuple[object, ...]", "Endpoint | Rejection"]):
             layout: The form in which the system writes socket addresses.
             zone: The interface's zone in addresses, and the interface's index.
             excluded: The sources to reject.
-            machine_addresses: This machine's addresses, to reject as well.
+            machine_addresses: This machine's addresses, to reject as well. Link-local ones mean
+                this machine on the interface's link only.
             only: The only sources not to reject; none for any.
         """
         super().__init__()
@@ -65,11 +66,11 @@ class EndpointCache(dict["bytes | tuple[object, ...]", "Endpoint | Rejection"]):
             endpoint = decode_sockaddr(self._layout, address, self._zone_name)
         else:
             endpoint = self._from_tuple(address)
-        bare = endpoint.host.partition("%")[0]
+        bare, _, zone = endpoint.host.partition("%")
         verdict: Endpoint | Rejection = endpoint
         if bare in self._excluded:
             verdict = Rejection.EXCLUDED_SOURCE
-        elif bare in self._machine_addresses:
+        elif bare in self._machine_addresses and zone in ("", self._zone):
             verdict = Rejection.OWN
         elif self._only and bare not in self._only:
             verdict = Rejection.OTHER_SOURCE

@@ -59,7 +59,7 @@ from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, family_of
 from .._values.errors import printable
-from .._values.interface import Interface, all_addresses
+from .._values.interface import Interface, addresses_on_any_link, own_addresses_on
 from .blocked import SourceRule, excluded_for
 from .common_options import LOOPBACK_PURPOSE, reading_options, sharing_options
 from .pairs import Pairing, pair_groups
@@ -91,7 +91,7 @@ def plan_membership(
         selection: The interface.
         request: The request that the membership comes of.
         excluded_sources: The sources to leave out, of either family.
-        own_addresses: All of this machine's addresses, as text.
+        own_addresses: The addresses that mean this machine on the interface's link, as text.
         platform: The platform to plan for.
     """
     interface, family = selection.interface, group.family
@@ -236,13 +236,18 @@ def _plan_all(
 ) -> Iterator[MembershipPlan]:
     """Plan every membership that a request comes to, also those that were left since."""
     interfaces, platform = machine
-    own_addresses = all_addresses(interfaces)
+    on_any_link = frozenset() if request.loopback else addresses_on_any_link(interfaces)
+    own_addresses: dict[str, frozenset[str]] = {}
     for group, selection in pairing.pairs:
         text, interface = str(group.address), selection.interface
         plan = known.get((text, interface.name))
         if plan is None:
             excluded = excluded_for(request, rules, text, interface)
-            plan = plan_membership(group, selection, request, excluded, own_addresses, platform)
+            own = own_addresses.get(interface.name)
+            if own is None:
+                own = own_addresses_on(interface, on_any_link)
+                own_addresses[interface.name] = own
+            plan = plan_membership(group, selection, request, excluded, own, platform)
         yield plan
     for group, interface in pairing.missing:
         text = str(group.address)

@@ -31,6 +31,8 @@ class SocketSpec:
             datagrams are discarded after reading and counted as rejected.
         own_addresses: This machine's addresses, where its own datagrams are not wanted and the
             system does not filter them: their datagrams are discarded and counted in the same way.
+            Of link-local IPv6 addresses only those of the interface, as another machine may have
+            those of another.
         accepts_unicast: Whether the socket receives unicast to the address that it is bound to,
             delivered with a group of `None`. Without a ``group``, the socket receives nothing else.
             With a ``group``, as on Windows, it receives unicast besides: there the system gives

@@ -17,7 +17,7 @@ from .._platform import options as layout
 from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import Family, Group, IPAddress, family_of
-from .._values.interface import Interface, all_addresses
+from .._values.interface import Interface, addresses_on_any_link, own_addresses_on
 from .common_options import reading_options, sharing_options
 from .selecting import Selection
 from .socket_spec import MembershipPlan, SocketSpec, bind_address
@@ -47,11 +47,11 @@ def plan_unicast(
     for group, selection in pairs:
         interface = selection.interface
         families.setdefault(interface.name, {}).setdefault(group.family, interface)
-    own_addresses = all_addresses(interfaces) if not request.loopback else frozenset()
+    on_any_link = frozenset() if request.loopback else addresses_on_any_link(interfaces)
     plans = []
     for by_family in families.values():
         sockets = tuple(
-            _plan_socket(interface, address, request, excluded_sources, own_addresses, platform)
+            _plan_socket(interface, address, request, excluded_sources, on_any_link, platform)
             for family, interface in by_family.items()
             for address in dict.fromkeys(interface.addresses(family))
         )
@@ -77,10 +77,13 @@ def _plan_socket(
     address: IPAddress,
     request: ReceiveRequest,
     excluded_sources: Iterable[IPAddress],
-    own_addresses: frozenset[str],
+    on_any_link: frozenset[str],
     platform: Platform,
 ) -> SocketSpec:
     family = family_of(address)
+    own_addresses: frozenset[str] = frozenset()
+    if not request.loopback and not interface.is_loopback:
+        own_addresses = own_addresses_on(interface, on_any_link)
     return SocketSpec(
         family,
         interface,
@@ -89,7 +92,7 @@ def _plan_socket(
         bind_address(address, request.port, interface.index if address.is_link_local else 0),
         tuple(_options(family, request, platform)),
         frozenset(_texts(excluded_sources, [family])),
-        frozenset() if interface.is_loopback else own_addresses,
+        own_addresses,
         accepts_unicast=True,
     )
 

@@ -39,7 +39,7 @@ import trio
 from .._follow import Backoff
 from .._plan.socket_spec import MembershipKey, MembershipPlan, key_of
 from .._plan.wanted import ReceiveRequest
-from .._values.interface import Interface, all_addresses
+from .._values.interface import Interface, addresses_on_any_link
 from .membership import Event, LiveMembership
 from .memberships import Memberships
 
@@ -127,7 +127,7 @@ class KeepingUp:
     ) -> dict[int, dict[MembershipKey, MembershipPlan]]:
         """Return the plans that rest on nothing that has changed, by number of the request."""
         memberships = self._memberships
-        addresses_changed = all_addresses(interfaces) != memberships.addresses
+        addresses_changed = addresses_on_any_link(interfaces) != memberships.addresses
         known: dict[int, dict[MembershipKey, MembershipPlan]] = {
             request.number: {}
             for request in memberships.requests

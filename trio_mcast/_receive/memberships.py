@@ -18,7 +18,7 @@ from .._plan.receiver import plan_request
 from .._plan.socket_spec import MembershipKey, MembershipPlan
 from .._plan.wanted import ReceiveRequest
 from .._values.errors import SocketSetupError
-from .._values.interface import Interface, all_addresses
+from .._values.interface import Interface, addresses_on_any_link
 from .intake import Intake
 from .membership import Event, LiveMembership
 from .membership_sockets import AT_ONCE, MembershipSockets
@@ -92,7 +92,7 @@ class Memberships:
             # A change since the last look concerns the other memberships as well.
             self.plans_are_old = True
         if all_planned or not self.live:
-            self.addresses = all_addresses(interfaces)
+            self.addresses = addresses_on_any_link(interfaces)
         self.interfaces = interfaces
 
     async def plan(

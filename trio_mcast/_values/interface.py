@@ -132,11 +132,39 @@ def describe_interfaces(interfaces: Iterable[Interface]) -> str:
     return ", ".join(parts) or "none"
 
 
-def all_addresses(interfaces: Iterable[Interface]) -> frozenset[str]:
-    """This machine's addresses, as text."""
+def addresses_on_any_link(interfaces: Iterable[Interface]) -> frozenset[str]:
+    """Return this machine's addresses that mean the machine on any link, as text.
+
+    A link-local IPv6 address does so on the link of its interface only: elsewhere another machine
+    may have it, often a router that is called fe80::1.
+    """
     return frozenset(
         str(address)
-        for item in interfaces
+        for interface in interfaces
         for family in FAMILY_LABEL
-        for address in item.addresses(family)
+        for address in _own_addresses(interface, family)
+        if not _counts_on_its_link(address)
     )
+
+
+def own_addresses_on(interface: Interface, on_any_link: frozenset[str]) -> frozenset[str]:
+    """Return the addresses, as text, that mean this machine on the link of an interface.
+
+    Args:
+        interface: The interface.
+        on_any_link: This machine's addresses, as `addresses_on_any_link` has them.
+    """
+    addresses = _own_addresses(interface, "ipv6")
+    return on_any_link.union(str(address) for address in addresses if _counts_on_its_link(address))
+
+
+def _counts_on_its_link(address: IPAddress) -> bool:
+    return address.version == 6 and address.is_link_local
+
+
+def _own_addresses(interface: Interface, family: Family) -> list[IPAddress]:
+    failed = {
+        detail.address.packed for detail in interface.address_details if detail.state == "failed"
+    }
+    # One that has failed is another machine's, and never where a datagram of this one comes from.
+    return [address for address in interface.addresses(family) if address.packed not in failed]
