@@ -104,7 +104,8 @@ def find_interfaces(selector: InterfaceSelectors | None) -> list[Interface]:
 
     Args:
         selector: A name, an index, an address, an `Interface`, or an iterable of these; `None` for
-            every interface that is up, capable of multicast and not loopback.
+            every interface that is up, capable of multicast, not loopback, and not a port of a
+            bridge, bond or team.
 
     Returns:
         A list of `Interface` values in the order of the selectors, each once.

@@ -47,8 +47,8 @@ def open_mcast_receiver(
         port: The UDP port, 1 to 65535. It is shared with programs that share it too.
         interfaces: Where to join: an interface's name (or description), index, address or
             `Interface`, or an iterable of these. An address stands for its interface, and for the
-            groups of its family. Default: every interface that is up, capable of multicast and not
-            loopback.
+            groups of its family. Default: every interface that is up, capable of multicast, not
+            loopback, and not a port of a bridge, bond or team.
         sources: Receive from these addresses only (source-specific multicast, an INCLUDE filter of
             RFC 3376 and RFC 3810). Any number: sources beyond the kernel's limit for one socket are
             spread over more sockets. Each family of the groups needs a source of that family.

@@ -49,6 +49,7 @@ ETH1 = Interface(
 ETH2 = Interface("eth2", 4, "", (IPv4Interface("192.168.0.1/24"),))
 OFF = Interface("off0", 5, is_up=False)
 TUNNEL = Interface("tun0", 6, is_multicast=False)
+BRIDGED = Interface("veth0", 7, master="br0")
 MACHINE = (LO, ETH0, ETH1, ETH2, OFF, TUNNEL)
 
 
@@ -186,10 +187,17 @@ def test_no_selector_means_the_candidates() -> None:
 
 @pytest.mark.parametrize(
     ("interface", "expected"),
-    [(ETH0, True), (ETH2, True), (LO, False), (OFF, False), (TUNNEL, False)],
+    [
+        (ETH0, True),
+        (ETH2, True),
+        (LO, False),
+        (OFF, False),
+        (TUNNEL, False),
+        (BRIDGED, False),
+    ],
     ids=str,
 )
-def test_is_candidate_wants_up_multicast_and_not_loopback(
+def test_is_candidate_wants_up_multicast_not_loopback_and_no_port(
     interface: Interface, expected: bool
 ) -> None:
     assert is_candidate(interface) is expected

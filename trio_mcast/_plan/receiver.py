@@ -63,7 +63,7 @@ from .._values.interface import Interface, addresses_on_any_link, own_addresses_
 from .blocked import SourceRule, excluded_for
 from .common_options import LOOPBACK_PURPOSE, reading_options, sharing_options
 from .pairs import Pairing, pair_groups
-from .selecting import Selection, family_of_selector, text_of
+from .selecting import Selection, family_of_selector, is_port, text_of
 from .socket_spec import (
     BindAddress,
     MembershipKey,
@@ -243,6 +243,9 @@ def _plan_all(
         plan = known.get((text, interface.name))
         if plan is None:
             excluded = excluded_for(request, rules, text, interface)
+            if is_port(interface):
+                yield _plan_without_sockets(group, interface, request, excluded)
+                continue
             own = own_addresses.get(interface.name)
             if own is None:
                 own = own_addresses_on(interface, on_any_link)
@@ -250,18 +253,27 @@ def _plan_all(
             plan = plan_membership(group, selection, request, excluded, own, platform)
         yield plan
     for group, interface in pairing.missing:
-        text = str(group.address)
-        excluded = excluded_for(request, rules, text, interface)
-        yield MembershipPlan(
-            text,
-            interface,
-            _texts(request.sources, group.family),
-            _texts(excluded, group.family),
-            (),
-        )
+        excluded = excluded_for(request, rules, str(group.address), interface)
+        yield _plan_without_sockets(group, interface, request, excluded)
     if request.accepts_unicast:
         for excluded, pairs in _by_exclusion(request, rules, pairing).items():
             yield from plan_unicast(pairs, request, excluded, *machine)
+
+
+def _plan_without_sockets(
+    group: Group,
+    interface: Interface,
+    request: ReceiveRequest,
+    excluded_sources: Sequence[IPAddress],
+) -> MembershipPlan:
+    """Return the plan of a membership that can only wait for its interface."""
+    return MembershipPlan(
+        str(group.address),
+        interface,
+        _texts(request.sources, group.family),
+        _texts(excluded_sources, group.family),
+        (),
+    )
 
 
 def check_served(request: ReceiveRequest, plans: Iterable[MembershipPlan]) -> None:
@@ -310,6 +322,8 @@ def _by_exclusion(
     """Sort the pairs of a group and an interface by the sources whose unicast is left out there."""
     pairs: dict[tuple[IPAddress, ...], list[tuple[Group, Selection]]] = {}
     for group, selection in pairing.pairs:
+        if is_port(selection.interface):
+            continue
         excluded = excluded_for(request, rules, None, selection.interface)
         pairs.setdefault(excluded, []).append((group, selection))
     return pairs

@@ -39,8 +39,17 @@ class Selection:
 
 
 def is_candidate(interface: Interface) -> bool:
-    """Tell whether an interface is used where the user names none: up, multicast, not loopback."""
-    return interface.is_up and interface.is_multicast and not interface.is_loopback
+    """Tell whether an interface is used where the user names none.
+
+    It is up, capable of multicast, not loopback, and no port of another interface.
+    """
+    fit = interface.is_up and interface.is_multicast and not interface.is_loopback
+    return fit and not is_port(interface)
+
+
+def is_port(interface: Interface) -> bool:
+    """Tell whether an interface is a port, such as of a bridge: its master takes what arrives."""
+    return interface.master is not None
 
 
 def parse_selectors(value: InterfaceSelectors | None) -> tuple[InterfaceSelector, ...] | None:

@@ -21,7 +21,7 @@ from .._values.addresses import (
 from .._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError
 from .._values.interface import Interface, describe_interfaces
 from .pairs import pair_groups
-from .selecting import Selection, by_zone, is_candidate, select_interfaces
+from .selecting import Selection, by_zone, is_candidate, is_port, select_interfaces
 from .sender_socket import plan_sender_socket
 from .socket_spec import SocketSpec
 from .source_address import choose_source
@@ -233,6 +233,7 @@ def _select_for(
     again = [
         interface for interface in interfaces if last is not None and interface.name == last.name
     ]
+    stays = bool(again) and not is_port(again[0])
     if want.address is not None:
         if again and without_zone(want.address) in again[0].addresses(want.group.family):
             interfaces = again
@@ -241,7 +242,7 @@ def _select_for(
     if routed is not None:
         return Selection(routed)
     candidates = [interface for interface in interfaces if is_candidate(interface)]
-    if len(candidates) != 1 and again:
+    if len(candidates) != 1 and stays:
         return Selection(again[0])
     if len(candidates) > 1:
         raise AmbiguousInterfaceError(

@@ -81,12 +81,13 @@ class Joining:
             for plan in plans:
                 membership = joining[key_of(plan)] = LiveMembership.from_plan(plan, request)
                 memberships.set_up(membership)
-                error = membership.error
+                error = membership.error if membership.state == "failed" else None
                 if error is not None and (all_or_nothing or is_exhaustion(error)):
                     raise error
                 await memberships.give_way()
             of_groups = [joining[key] for key in joining if key[0] is not None]
-            errors = [membership.error for membership in of_groups]
+            failed = [membership for membership in of_groups if membership.state == "failed"]
+            errors = [membership.error for membership in failed]
             causes = tuple(error for error in errors if error is not None)
             if causes and len(causes) == len(of_groups):
                 raise all_failed("no group could be joined anywhere", causes)

@@ -30,13 +30,14 @@ Other tasks have their turn after each 32 memberships, and one change is made at
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 import attrs
 import trio
 
 from .._follow import Backoff
+from .._plan.selecting import is_port
 from .._plan.socket_spec import MembershipKey, MembershipPlan, key_of
 from .._plan.wanted import ReceiveRequest
 from .._values.interface import Interface, addresses_on_any_link
@@ -89,7 +90,7 @@ class KeepingUp:
             await self._close_lost(interfaces)
             wanted = await self._plan_all(interfaces)
             memberships.take_interfaces(interfaces, all_planned=True)
-            await self._let_go(wanted)
+            await self._let_go(wanted, [*filter(is_port, interfaces)])
             await self._forget_gone(interfaces)
             for key, (plan, request) in wanted.items():
                 self._keep_up(key, plan, request, now)
@@ -142,15 +143,19 @@ class KeepingUp:
                 plans[key] = membership.plan
         return known
 
-    async def _let_go(self, wanted: _Wanted) -> None:
+    async def _let_go(self, wanted: _Wanted, ports: Collection[Interface]) -> None:
         """Let go of the memberships that the interfaces call for no longer."""
+        names_of_ports = {interface.name for interface in ports}
         unwanted = []
         for key, membership in self._memberships.live.items():
             if key in wanted:
                 continue
             if membership.is_unnamed and membership.plan.group is not None:
-                # The interface has gone, or is down: then the kernel keeps the membership.
-                self._memberships.sockets.happen(membership, Event.UNWANTED)
+                # The interface has gone, or is down: then the kernel keeps the membership. Or it is
+                # a port now, on which nothing is received.
+                lost = membership.plan.interface.name in names_of_ports
+                event = Event.LOST if lost else Event.UNWANTED
+                self._memberships.sockets.happen(membership, event)
                 if not membership.sockets:
                     membership.plan = attrs.evolve(membership.plan, sockets=())  # To save memory.
                 membership.log()

@@ -11,7 +11,8 @@ sends it has a bug.
 
 * ``"joined"``: the sockets are open, and the interface is up.
 * ``"waiting"``: nothing is to be done until something changes about the interface. There may be
-  sockets: Linux keeps what was joined on an interface while that is down.
+  sockets: Linux keeps what was joined on an interface while that is down. On a port of a bridge,
+  bond or team there are none, as all that arrives goes to the master.
 * ``"failed"``: the system refused something. It is tried again after a pause, which gets longer
   each time, and at once when something changes about the interface.
 * ``"left"``: the end. The sockets are closed, and nothing happens any more. A program never sees
@@ -26,6 +27,7 @@ is why nothing of the past has to be remembered to set a membership right.
 from __future__ import annotations
 
 import enum
+import errno
 import logging
 import math
 from collections.abc import Mapping
@@ -36,9 +38,10 @@ import trio
 
 from .._follow import Backoff
 from .._host.protocols import McastSocket
+from .._plan.selecting import is_port
 from .._plan.socket_spec import MembershipPlan
 from .._plan.wanted import ReceiveRequest
-from .._values.errors import SocketSetupError
+from .._values.errors import SocketSetupError, printable
 from .._values.interface import Interface
 
 logger = logging.getLogger("trio_mcast")
@@ -64,11 +67,11 @@ class Membership:
             not exist has the index 0, and what it was named by as its name.
         sources: The only sources that are received, as text; empty for any source.
         excluded_sources: The sources that are left out.
-        state: ``"joined"``; or ``"waiting"`` while the interface does not exist or is down; or
-            ``"failed"`` if the system refused it. The last two become ``"joined"`` by themselves as
-            soon as that is possible, unless the receiver was opened with
-            ``follow_interfaces=False``.
-        error: Why it failed; else `None`.
+        state: ``"joined"``; or ``"waiting"`` while the interface does not exist, is down, or is a
+            port of a bridge, bond or team; or ``"failed"`` if the system refused it. The last two
+            become ``"joined"`` by themselves as soon as that is possible, unless the receiver was
+            opened with ``follow_interfaces=False``.
+        error: Why it failed, or what to do where the interface is a port; else `None`.
     """
 
     group: str | None
@@ -83,8 +86,8 @@ class Event(enum.Enum):
     """Something that happens to a membership."""
 
     COMPLETE = "there is a socket for all that the plan has, and the interface is up"
-    NO_INTERFACE = "there is nothing else to open, as the interface is down or does not exist"
-    LOST = "the system has ended what was joined: the interface has gone, or is another one"
+    NO_INTERFACE = "there is nothing else to open: the interface is down, no more, or a port"
+    LOST = "what was joined has ended: the interface has gone, is another one, or is a port"
     UNWANTED = "the plans have it no longer, as the interface that nobody named is not fit now"
     REFUSED = "the system refused a socket of a group, which is received whole or not at all"
     PARTLY_REFUSED = "the system refused a socket for unicast; other addresses may have theirs"
@@ -190,7 +193,8 @@ class LiveMembership:
     def settle(self) -> None:
         """Take the state of a membership whose plan is carried out."""
         complete = self.sockets and self.plan.interface.is_up
-        self.happen(Event.COMPLETE if complete else Event.NO_INTERFACE)
+        error = _port_error(self.plan) if is_port(self.plan.interface) else None
+        self.happen(Event.COMPLETE if complete else Event.NO_INTERFACE, error)
 
     def has_lost(self, interface: Interface | None) -> bool:
         """Tell whether the system has ended what was joined.
@@ -234,6 +238,24 @@ class LiveMembership:
 
     def _loggable(self) -> tuple[State, str]:
         return self.state, str(self.error or "")
+
+
+def _port_error(plan: MembershipPlan) -> SocketSetupError:
+    """Return the error that says why nothing is received on a port, and what to name instead."""
+    interface, master = plan.interface, printable(str(plan.interface.master))
+    # All bridges of Open vSwitch share this one, which is no interface to receive on.
+    if master == "ovs-system":
+        advice = "name the internal port of its Open vSwitch bridge, mostly called as the bridge"
+    else:
+        advice = f"name {master!r} instead"
+    return SocketSetupError(
+        errno.EBUSY,
+        f"group {plan.group} waits: interface {interface} is a port of {master}, which takes all "
+        f"that arrives there; {advice}, or take {interface} out",
+        step="MCAST_JOIN_GROUP",
+        group=plan.group,
+        interface=interface.name,
+    )
 
 
 def _has_room_for_ipv6(interface: Interface) -> bool:
