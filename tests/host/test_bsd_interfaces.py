@@ -216,6 +216,43 @@ def test_facts_come_from_links_and_the_mtu_from_the_ioctl(monkeypatch: pytest.Mo
     assert asked == [(0xC0206933, name) for name in (b"en0", b"lo0", b"gif0")]
 
 
+@pytest.mark.parametrize("number", [errno.ENODEV, errno.ENXIO])
+def test_interface_that_is_gone_is_left_out(number: int, host: Host) -> None:
+    host.run("ip", "link", "add", "br0", "type", "bridge")
+
+    def facts_of(name: str) -> InterfaceFacts:
+        if name == "br0":
+            raise OSError(number, "gone")
+        return FACTS
+
+    with host.inside():
+        read = interfaces.read_bsd_interfaces(lambda query: facts_of)
+    assert [interface.name for interface in read] == ["lo"]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.EMFILE])
+def test_refused_question_about_an_interface_is_no_answer(number: int, host: Host) -> None:
+    def refuse(name: str) -> InterfaceFacts:
+        raise OSError(number, "refused")
+
+    with host.inside(), pytest.raises(OSError, match="refused"):
+        interfaces.read_bsd_interfaces(lambda query: refuse)
+
+
+def test_mtu_that_the_system_refuses_to_tell_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = [errno.EPERM, errno.ENXIO]
+
+    def refuse(query: object, request: int, argument: bytes) -> bytes:
+        raise OSError(numbers.pop(0), "refused")
+
+    monkeypatch.setattr(fcntl, "ioctl", refuse)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as query:
+        facts = link_facts.LinkFacts(query, ENTRIES)
+        assert facts.read_facts("en0") == ("02:00:00:00:00:ff", 0, True, False, True)
+        with pytest.raises(OSError, match="refused"):
+            facts.read_facts("en0")
+
+
 def test_first_byte_of_an_address_is_its_length() -> None:
     assert all(
         link_facts.bsd_sockaddr_bytes(item.sockaddr[:2]) == len(item.sockaddr) for item in ENTRIES

@@ -18,7 +18,7 @@ from ..._platform.bsd import without_embedded_scope
 from ..._values.interface import Interface, assumed_details
 
 if not TYPE_CHECKING or sys.platform != "win32":
-    from .link_facts import InterfaceFacts, LinkFacts
+    from .link_facts import INTERFACE_GONE, InterfaceFacts, LinkFacts
 
 assert not TYPE_CHECKING or sys.platform != "win32"
 
@@ -64,7 +64,10 @@ def _read_once(
     for adapter in adapters:
         try:
             interfaces.append(_read_interface(adapter, read_facts))
-        except OSError:
+        except OSError as error:
+            # `socket.if_nametoindex` gives no number (Python up to 3.13): it knows no such name.
+            if error.errno is not None and error.errno not in INTERFACE_GONE:
+                raise
             continue  # It was removed or renamed between the two looks.
     return interfaces, len(interfaces) == len(adapters)
 

@@ -8,6 +8,7 @@ Linux, so walking the list is tested there; the bytes of the BSDs are decoded by
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -20,6 +21,10 @@ import attrs
 
 from ..._platform import bsd
 from ..._values.errors import printable
+
+# The errors that mean that there is no such interface. Any other is a refusal, which says nothing
+# of the interface.
+INTERFACE_GONE: Final = frozenset({errno.ENODEV, errno.ENXIO})
 
 
 class InterfaceFacts(NamedTuple):
@@ -128,16 +133,24 @@ class LinkFacts:
         """Return the facts of one interface.
 
         Raises:
-            OSError: There is no interface of that name.
+            OSError: There is no interface of that name: ENODEV or ENXIO.
         """
         if name not in self._links:
-            raise OSError(f"interface {printable(name)} was not there")
+            raise OSError(errno.ENXIO, f"interface {printable(name)} was not there")
         flags, link = self._links[name]
-        answer = fcntl.ioctl(self._query, bsd.SIOCGIFMTU, bsd.mtu_request(name))
         return InterfaceFacts(
             link_address=link.text,
-            mtu=bsd.mtu_in(answer),
+            mtu=self._read_mtu(name),
             is_up=bool(flags & bsd.IFF_UP),
             is_loopback=bool(flags & bsd.IFF_LOOPBACK),
             is_multicast=bool(flags & bsd.IFF_MULTICAST),
         )
+
+    def _read_mtu(self, name: str) -> int:
+        """Return the MTU of an interface; 0 if the system refuses to tell, as a sandbox may."""
+        try:
+            return bsd.mtu_in(fcntl.ioctl(self._query, bsd.SIOCGIFMTU, bsd.mtu_request(name)))
+        except OSError as error:
+            if error.errno in INTERFACE_GONE:
+                raise
+            return 0
