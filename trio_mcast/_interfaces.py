@@ -202,12 +202,14 @@ async def _watch_interfaces() -> AsyncIterator[trio.abc.ReceiveChannel[Interface
 
 class _InterfaceChanges(Closeable, trio.abc.ReceiveChannel[InterfaceChange]):
     def __init__(self, host: Host, follower: Follower) -> None:
+        super().__init__()
         self._host = host
         self._follower = follower
         self._last = host.list_interfaces()
         # What the last look has shown and nobody has taken yet.
         self._pending: deque[InterfaceChange] = deque()
-        self._closed = False
+        # Whether closing has begun; and whether it has come to its end.
+        self._closed = self._ended = False
         # One task at a time waits and looks; the others then find what it has left.
         self._turn = trio.StrictFIFOLock()
 
@@ -231,9 +233,12 @@ class _InterfaceChanges(Closeable, trio.abc.ReceiveChannel[InterfaceChange]):
             raise trio.ClosedResourceError("watching the interfaces has ended")
 
     def close(self) -> None:
-        self._closed = True
-        self._pending.clear()
-        self._follower.close()
+        if not self._ended:
+            self._check_run()
+            self._closed = True
+            self._pending.clear()
+            self._follower.close()
+            self._ended = True
 
     async def aclose(self) -> None:
         self.close()

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABCMeta, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
@@ -46,6 +46,7 @@ class OpenedOnly(ABCMeta):
 
 
 @asynccontextmanager
+@trio.lowlevel.enable_ki_protection  # Else Ctrl-C could leave the shielded task without an end.
 async def running(
     run: Callable[[], Awaitable[object]], stop: Callable[[], object], *, name: str
 ) -> AsyncIterator[None]:
@@ -84,7 +85,8 @@ async def running(
                 stop()
             except BaseException as error:
                 failures.append(error)
-            task_scope.cancel()
+            finally:
+                task_scope.cancel()
     except BaseException as error:
         # The task raises nothing: this is Ctrl-C during the wait for its end.
         failures += getattr(error, "exceptions", [error])
@@ -129,6 +131,27 @@ class Closeable(trio.abc.AsyncResource):
     cancelled.
     """
 
+    def __init__(self) -> None:
+        self._run_token = trio.lowlevel.current_trio_token()
+
+    def _check_run(self) -> None:
+        """Raise an error, before anything is done, if this is not the run that it was opened in.
+
+        In another thread nothing can be woken or cancelled: a task that waits would wait for ever.
+
+        Raises:
+            RuntimeError: This is another thread, or another run of Trio.
+        """
+        try:
+            is_same = trio.lowlevel.current_trio_token() is self._run_token
+        except RuntimeError:
+            is_same = False
+        if not is_same:
+            raise RuntimeError(
+                "this is closed in the thread, and the run of Trio, in which it was opened: from "
+                "another thread use trio.from_thread.run_sync"
+            )
+
     @abstractmethod
     def close(self) -> None:
         """Close it, at once. Idempotent."""
@@ -142,6 +165,22 @@ class Closeable(trio.abc.AsyncResource):
         at_end(self.close).__exit__(kind, error, traceback)
         if error is None:
             await trio.lowlevel.checkpoint()
+
+
+def call_each(calls: Iterable[Callable[[], object]]) -> None:
+    """Call each function, also after one has raised; then raise what has failed.
+
+    Args:
+        calls: The steps of closing something. Each has to be one that can be repeated.
+    """
+    failures: list[BaseException] = []
+    for call in calls:
+        try:
+            call()
+        except BaseException as error:
+            failures.append(error)
+    if failures:
+        raise_together(failures)
 
 
 def raise_together(failures: list[BaseException]) -> NoReturn:

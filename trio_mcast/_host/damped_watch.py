@@ -35,10 +35,12 @@ from __future__ import annotations
 import errno
 import math
 import socket
+from functools import partial
 from typing import Final
 
 import trio
 
+from .._live import call_each
 from .._platform.advice import explain_refusal
 from .._platform.model import PlatformName
 
@@ -118,6 +120,5 @@ class DampedWatcher:
 
     def close(self) -> None:
         if self._socket.fileno() >= 0:
-            trio.lowlevel.notify_closing(self._socket)
-            self._socket.close()
-            self._closed.set()
+            notify = partial(trio.lowlevel.notify_closing, self._socket)
+            call_each((notify, self._socket.close, self._closed.set))

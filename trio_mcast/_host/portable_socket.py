@@ -6,10 +6,12 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import trio
 
+from .._live import call_each
 from .._plan.socket_spec import BindAddress, SocketSpec
 from .._platform.advice import explain_refusal
 from .._platform.control import NOTHING, Arrival, ControlDecoder
@@ -191,5 +193,4 @@ class PosixSocket:
 
     def close(self) -> None:
         if self._sock.fileno() >= 0:
-            trio.lowlevel.notify_closing(self._sock)
-            self._sock.close()
+            call_each((partial(trio.lowlevel.notify_closing, self._sock), self._sock.close))

@@ -23,7 +23,10 @@ class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=O
     """
 
     def __init__(self, intake: Intake) -> None:
+        super().__init__()
         self._intake = intake
+        # Whether closing has come to its end. If a step fails, the next call has to go on.
+        self._ended = False
 
     async def receive(self) -> Datagram:
         """Wait for the next datagram.
@@ -85,8 +88,17 @@ class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=O
 
         Datagrams that were read and not received are discarded. A sender whose replies are closed
         goes on sending.
+
+        If a step fails, the others are done all the same; another call does what is left.
+
+        Raises:
+            RuntimeError: This is not the thread, or not the run of Trio, of the opening. Then
+                nothing has been closed: use `trio.from_thread.run_sync`.
         """
-        self._intake.stop()
+        if not self._ended:
+            self._check_run()
+            self._intake.stop()
+            self._ended = True
 
     async def aclose(self) -> None:
         """`close`, then a checkpoint.

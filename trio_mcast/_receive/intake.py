@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeAlias
 
 import trio
 
 from .._host.protocols import Host, McastSocket
+from .._live import call_each
 from .._platform.advice import explain_refusal
 from .._values.errors import SocketSetupError
 from .._values.interface import Interface
@@ -46,6 +48,8 @@ class Intake:
         self._tasks = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._stopped = False
+        # What is about to be closed or could not be: the end of everything tries once more.
+        self._unclosed: list[McastSocket | InterfaceReader] = []
         self._on_failure: OnFailure | None = None
         self._sockets_failed = 0
         self._ledger = Ledger(self._sockets, queue)
@@ -123,17 +127,26 @@ class Intake:
             socket: The socket.
             drain: Whether datagrams that have come already are put into the queue.
         """
-        if drain:
-            self._drain(socket)
+        self._unclosed.append(socket)
+        steps = [partial(self._stop_reading, socket), partial(self._close_unclosed, socket)]
+        call_each([partial(self._drain, socket), *steps] if drain else steps)
+
+    def _stop_reading(self, socket: McastSocket) -> None:
         key = _key(socket.socket_spec.interface)
         reader = self._readers.get(key)
         if reader is not None and socket in reader.sockets:
-            self._ledger.keep_counts(socket)
-            reader.close_socket(socket)
-            if not reader.sockets:
-                del self._readers[key]
-                reader.close()
-        socket.close()  # Also if no reader had taken it.
+            steps = [
+                partial(self._ledger.keep_counts, socket),
+                partial(reader.close_socket, socket),
+            ]
+            if len(reader.sockets) == 1:
+                self._unclosed.append(self._readers.pop(key))
+                steps.append(partial(self._close_unclosed, reader))
+            call_each(steps)
+
+    def _close_unclosed(self, unclosed: McastSocket | InterfaceReader) -> None:
+        unclosed.close()
+        self._unclosed.remove(unclosed)
 
     def _drain(self, socket: McastSocket) -> None:
         before, end = -1, _taken(socket) + _MOST_DRAINED
@@ -163,18 +176,18 @@ class Intake:
     def stop(self) -> None:
         """Read nothing any more, and end `run` and the queue; the sockets stay open. Idempotent."""
         self._stopped = True
-        if self._last_statistics is None:
-            self._last_statistics = self.statistics()
-        self._tasks.cancel()
-        for reader in self._readers.values():
-            reader.stop()
-        self.queue.close()
+        stops = [reader.stop for reader in self._readers.values()]
+        # What ends the tasks comes first, and the counts before the pollers have gone.
+        call_each([self._tasks.cancel, self._keep_statistics, *stops, self.queue.close])
+
+    def _keep_statistics(self) -> None:
+        self._last_statistics = self.statistics()
 
     def close(self) -> None:
         """Stop, and close the sockets. Idempotent."""
-        self.stop()
-        for reader in self._readers.values():
-            reader.close()
+        closes = [reader.close for reader in self._readers.values()]
+        unclosed = [partial(self._close_unclosed, unclosed) for unclosed in self._unclosed]
+        call_each([self.stop, *closes, *unclosed])
 
 
 def _taken(socket: McastSocket) -> int:

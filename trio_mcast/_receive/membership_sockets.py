@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 
 import trio
 
 from .._host.protocols import Host, McastSocket
+from .._live import call_each, raise_together
 from .._plan.blocked import fixed_part, source_changes
 from .._plan.socket_spec import MembershipPlan, SocketSpec
 from .._values.errors import SocketSetupError
@@ -102,16 +104,22 @@ class MembershipSockets:
         closing = [
             membership for membership in memberships if membership.happen(event).closes_sockets
         ]
+        failures: list[BaseException] = []
         for number, membership in enumerate(closing, start=1):
-            self.close(membership)
+            try:
+                self.close(membership)
+            except BaseException as error:
+                failures.append(error)
             if number % AT_ONCE == 0:
                 await trio.lowlevel.cancel_shielded_checkpoint()
+        if failures:
+            raise_together(failures)
 
     def close(self, membership: LiveMembership) -> None:
         """Close the sockets of a membership; datagrams that have come already are delivered."""
-        for socket in membership.sockets:
-            self._intake.close_socket(socket)
+        sockets = membership.sockets.copy()
         membership.sockets.clear()
+        call_each([partial(self._intake.close_socket, socket) for socket in sockets])
 
     def close_unreadable(self, socket: McastSocket) -> None:
         """Close a socket that the system refuses to read."""

@@ -369,8 +369,8 @@ class DatagramQueue:
         self._lists.clear()
         self.full = False
         self._room_made.unpark_all()
-        if self._borrowed is not None:
-            self._borrowed.interrupt()
         while self._consumers:
             task, _ = self._consumers.popitem(last=False)
             trio.lowlevel.reschedule(task)
+        if self._borrowed is not None:
+            self._borrowed.interrupt()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from contextlib import suppress
+from functools import partial
 
 import trio
 
 from .._host.protocols import McastSocket, Poller
+from .._live import call_each
 from .._values.datagram import Datagram
 from .._values.interface import Interface
 from .queue import DatagramQueue
@@ -55,11 +57,10 @@ class InterfaceReader:
             self._poller.remove(socket)
 
     def close_socket(self, socket: McastSocket) -> None:
-        """Close one socket."""
+        """Close one socket. If that fails, the reader has done with the socket all the same."""
         if socket in self.sockets:
-            self.stop_socket(socket)
-            del self.sockets[socket]
-            socket.close()
+            steps = (partial(self.stop_socket, socket), partial(self.sockets.pop, socket))
+            call_each((*steps, socket.close))
 
     async def run(self) -> None:
         """Read what arrives, in batches, and feed the queue, until stopped or closed."""
@@ -107,13 +108,14 @@ class InterfaceReader:
     def stop(self) -> None:
         """Read nothing any more, and end `run`; the sockets stay open. Idempotent."""
         self._stopped = True
-        self._running.cancel()  # It may be waiting for room.
-        self._poller.close()
         self.sockets = dict.fromkeys(self.sockets, False)
+        # It may be waiting for room.
+        call_each((self._running.cancel, self._poller.close))
 
     def close(self) -> None:
         """Stop, and close the sockets. Idempotent."""
-        self.stop()
-        for socket in self.sockets:
-            socket.close()
-        self.sockets.clear()
+        call_each((self.stop, *(partial(self._close_one, socket) for socket in self.sockets)))
+
+    def _close_one(self, socket: McastSocket) -> None:
+        socket.close()
+        del self.sockets[socket]

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import trio
 
-from .._live import raise_together
+from .._live import call_each, raise_together
 from .._plan.selecting import parse_selectors
 from .._plan.wanted import ReceiveRequest
 from .._values.addresses import AddressLike, parse_groups, parse_sources
@@ -48,7 +48,6 @@ class McastReceiver(DatagramReceiver):
         self._keeping_up = KeepingUp(memberships)
         self._blocking = Blocking(memberships)
         self._tasks = trio.CancelScope()
-        self._last_statistics: ReceiverStatistics | None = None
 
     async def _run(self) -> None:
         """Read the interfaces and follow them, until the receiver is closed."""
@@ -101,7 +100,7 @@ class McastReceiver(DatagramReceiver):
         excluded_sources: AddressLike | Iterable[AddressLike] | None,
     ) -> int:
         """Join, and return the number of the request."""
-        self._check_open()
+        self._memberships.check_open()
         opening = self._request
         request = opening.another(
             self._memberships.next_number(),
@@ -140,7 +139,7 @@ class McastReceiver(DatagramReceiver):
         Cancellation:
             A checkpoint. If leaving is cancelled, nothing has been left.
         """
-        self._check_open()
+        self._memberships.check_open()
         parsed, selectors = parse_groups(groups), parse_selectors(interfaces)
         await trio.lowlevel.checkpoint()
         await self._joining.leave(parsed, selectors)
@@ -262,7 +261,7 @@ class McastReceiver(DatagramReceiver):
         groups: AddressLike | Iterable[AddressLike] | None,
         interfaces: InterfaceSelectors | None,
     ) -> None:
-        self._check_open()
+        self._memberships.check_open()
         if not isinstance(source, (str, IPv4Address, IPv6Address)):
             raise TypeError(f"source must be one address, not {type(source).__name__}: {source!r}")
         (address,) = parse_sources(source, "source") or ()
@@ -295,20 +294,21 @@ class McastReceiver(DatagramReceiver):
 
         After closing, the call returns the counts at the end.
         """
-        return self._last_statistics or self._intake.statistics()
-
-    def _check_open(self) -> None:
-        if self._last_statistics is not None:
-            raise trio.ClosedResourceError("this receiver was closed")
+        return self._intake.statistics()
 
     def close(self) -> None:
         """Leave every group and close every socket, at once. Idempotent, and not a checkpoint.
 
         The kernel sends an IGMP or MLD report for each group that nobody else on this machine has
         joined. Datagrams that were read and not received are discarded.
+
+        If a step fails, the others are done all the same; another call does what is left.
+
+        Raises:
+            RuntimeError: This is not the thread, or not the run of Trio, of the opening. Then
+                nothing has been closed: use `trio.from_thread.run_sync`.
         """
-        if self._last_statistics is None:
-            self._last_statistics = self.statistics()
-            self._memberships.close()
-            self._tasks.cancel()
-            self._intake.close()
+        if not self._ended:
+            self._check_run()
+            call_each((self._tasks.cancel, self._memberships.close, self._intake.close))
+            self._ended = True

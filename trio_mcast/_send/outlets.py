@@ -37,6 +37,7 @@ import trio
 
 from .._follow import Backoff, Follower
 from .._host.protocols import Host, InterfaceWatcher, McastSocket
+from .._live import call_each
 from .._plan.sender import Absence, RouteLookup, SenderWant, plan_sender, replan_sender
 from .._plan.socket_spec import BindAddress, SocketSpec
 from .._plan.wanted import SendRequest
@@ -270,11 +271,11 @@ class Outlets:
         return socket
 
     def _close_socket(self, socket: McastSocket) -> None:
-        self._open.remove(socket)
         if self.replies is not None:
             self.replies.close_socket(socket)
         else:
             socket.close()
+        self._open.remove(socket)  # Not if that has failed: the next look tries again.
 
     def _publish(self, interfaces: Sequence[Interface]) -> bool:
         """Set `outlets` and `table` from the states of the wants; return whether they changed."""
@@ -296,11 +297,9 @@ class Outlets:
 
     def close(self) -> None:
         """Close everything, and end `follow`. Idempotent."""
-        self._follower.close()
-        if self.replies is not None:
-            self.replies.close()
-        for socket in self._open:
-            socket.close()
+        replies = [] if self.replies is None else [self.replies.close]
+        sockets = [socket.close for socket in self._open]
+        call_each([self._follower.close, *replies, *sockets])
 
 
 def _new_watcher(host: Host, *, routes: bool) -> InterfaceWatcher | None:

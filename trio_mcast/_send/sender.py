@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import trio
 
-from .._live import Closeable, OpenedOnly
+from .._live import Closeable, OpenedOnly, call_each
 from .._receive.datagram_receiver import DatagramReceiver
 from .._values.addresses import Endpoint
 from .._values.interface import Interface
@@ -27,6 +27,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
     """
 
     def __init__(self, outlets: Outlets, *, send_buffer_asked: int | None) -> None:
+        super().__init__()
         self._outlets = outlets
         self._send_buffer_asked = send_buffer_asked
         self._tasks = trio.CancelScope()
@@ -34,6 +35,8 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         platform = outlets.host.platform.name
         self._transmitter = Transmitter(self._targets, platform, self._check_open)
         self._last_statistics: SenderStatistics | None = None
+        # Whether closing has begun; and whether it has come to its end.
+        self._closed = self._ended = False
 
     async def _run(self) -> None:
         """Follow the interfaces and read replies, until closed."""
@@ -197,15 +200,26 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         )
 
     def _check_open(self) -> None:
-        if self._last_statistics is not None:
+        if self._closed:
             raise trio.ClosedResourceError("this sender was closed")
 
     def close(self) -> None:
-        """Close every socket, at once. Idempotent, and not a checkpoint."""
-        if self._last_statistics is None:
-            self._last_statistics = self.statistics()
-            self._tasks.cancel()
-            self._outlets.close()
+        """Close every socket, at once. Idempotent, and not a checkpoint.
+
+        If a step fails, the others are done all the same; another call does what is left.
+
+        Raises:
+            RuntimeError: This is not the thread, or not the run of Trio, of the opening. Then
+                nothing has been closed: use `trio.from_thread.run_sync`.
+        """
+        if not self._ended:
+            self._check_run()
+            self._closed = True
+            call_each((self._tasks.cancel, self._keep_statistics, self._outlets.close))
+            self._ended = True
+
+    def _keep_statistics(self) -> None:
+        self._last_statistics = self.statistics()
 
     async def aclose(self) -> None:
         """`close`, then a checkpoint.

@@ -12,6 +12,7 @@ from .._host.carry_out import Step, carry_out
 from .._host.current import host_variable
 from .._host.poller import OnFailure
 from .._host.protocols import Host, InterfaceWatcher, McastSocket, Poller
+from .._live import call_each
 from .._plan.socket_spec import BindAddress, SocketSpec
 from .._platform.model import Platform
 from .._values.addresses import Endpoint, Group, IPAddress, is_link_scoped, parse_address
@@ -381,9 +382,9 @@ class VirtualHost:
     # --- Closing
 
     def _close_socket(self, socket: VirtualSocket) -> None:
-        self._opened.pop(socket, None)
         if self._core.is_open:
             self._core.enter()
+        self._opened.pop(socket, None)
         self._remove(socket.kernel)
 
     def _remove(self, kernel: KernelSocket) -> None:
@@ -392,9 +393,6 @@ class VirtualHost:
 
     def shut_down(self) -> None:
         """Close everything that is open on the host. For the network only."""
-        for watcher in list(self._watchers):
-            watcher.close()
-        for poller in list(self._pollers):
-            poller.close()
-        for opened in list(self._opened):
-            opened.close()
+        watchers = [watcher.close for watcher in self._watchers]
+        pollers = [poller.close for poller in self._pollers]
+        call_each([*watchers, *pollers, *(opened.close for opened in self._opened)])

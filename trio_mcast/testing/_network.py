@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import NoReturn
 
@@ -13,7 +14,7 @@ import trio
 from .._host.current import host_variable
 from .._host.poller import OnFailure
 from .._host.protocols import InterfaceWatcher, McastSocket, Poller
-from .._live import running
+from .._live import call_each, running
 from .._plan.socket_spec import SocketSpec
 from .._platform.current import platform_named
 from .._platform.model import Platform, PlatformName
@@ -87,13 +88,16 @@ class VirtualNetwork:
         before = host_variable.get()
 
         def end() -> None:
-            host_variable.set(before)
             core.is_open = False
-            trio.lowlevel.remove_instrument(core.turns)
-            for part in self._parts.values():
-                if isinstance(part, VirtualHost):
-                    part.shut_down()
-            core.scheduler.end()
+            hosts = [part for part in self._parts.values() if isinstance(part, VirtualHost)]
+            call_each(
+                [
+                    partial(host_variable.set, before),
+                    partial(trio.lowlevel.remove_instrument, core.turns),
+                    *(host.shut_down for host in hosts),
+                    core.scheduler.end,
+                ]
+            )
 
         host_variable.set(_NoHost())
         trio.lowlevel.add_instrument(core.turns)

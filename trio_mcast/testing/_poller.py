@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import trio
 
 from .._host.poller import OnFailure, PassPoller
 from .._host.protocols import McastSocket
+from .._live import call_each
 from ._core import Core
 from ._socket import VirtualSocket
 
@@ -72,13 +74,9 @@ class VirtualPoller(PassPoller):
 
     def close(self) -> None:
         """Close the poller and wake whoever waits. Idempotent."""
-        if not self._closed:
-            self._closed = True
-            self._wake.set()
-            for socket in list(self._sockets):
-                self.remove(socket)
-            super().close()
-            self._on_close(self)
+        self._closed = True
+        removals = [partial(self.remove, socket) for socket in self._sockets]
+        call_each([self._wake.set, *removals, super().close, partial(self._on_close, self)])
 
 
 class VirtualWatcher:
@@ -118,7 +116,5 @@ class VirtualWatcher:
 
     def close(self) -> None:
         """Close the watcher and wake whoever waits. Idempotent."""
-        if not self._closed:
-            self._closed = True
-            self._changed.set()
-            self._on_close(self)
+        self._closed = True
+        call_each((self._changed.set, partial(self._on_close, self)))

@@ -226,6 +226,6 @@ class VirtualSocket:
     def close(self) -> None:
         """Close the socket; all memberships end. Idempotent."""
         if not self._closed:
-            self._closed = True
             self.watchers.clear()
             self._on_close(self)
+            self._closed = True

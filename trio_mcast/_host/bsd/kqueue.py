@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from ..._live import call_each
 from ..._platform.advice import explain_refusal
 from ..._platform.model import PlatformName
 from ..poller import OnFailure, PassPoller, Wait
@@ -87,8 +88,6 @@ class KqueuePoller(PassPoller):
         return next(iter(self._sockets)) if alone else self._kqueue.fileno()
 
     def close(self) -> None:
-        if not self._kqueue.closed:
-            self._wait.choose_again()
-            self._kqueue.close()
-            self._sockets.clear()
-            super().close()
+        call_each((self._wait.choose_again, self._kqueue.close))
+        self._sockets.clear()
+        super().close()

@@ -8,8 +8,10 @@ import sys
 import time
 from array import array
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast, overload
 
+from ..._live import call_each
 from ..._platform.advice import explain_refusal
 from ..._values.datagram import Datagram
 from ..poller import OnFailure, PassPoller, Wait
@@ -234,7 +236,7 @@ class EpollPoller(PassPoller):
         self._chunks[chunk.epoll.fileno()] = chunk
         chunk.sockets[number] = socket
         self._chunk_of[number] = chunk
-        self._alone = self._find_alone()
+        self._look_if_alone()
 
     def _with_room(self) -> _Chunk | None:
         chunks = reversed(self._chunks.values())
@@ -245,13 +247,13 @@ class EpollPoller(PassPoller):
         number = socket.fileno()
         chunk = self._chunk_of.pop(number, None)
         if chunk is not None:
-            self._wait.choose_again()
-            chunk.part()
             del chunk.sockets[number]
-            chunk.epoll.unregister(number)
-            if not chunk.sockets:
-                self._drop(chunk)
-            self._alone = self._find_alone()
+            unregister = partial(chunk.epoll.unregister, number)
+            drop = () if chunk.sockets else (partial(self._drop, chunk),)
+            call_each((self._wait.choose_again, chunk.part, unregister, *drop, self._look_if_alone))
+
+    def _look_if_alone(self) -> None:
+        self._alone = self._find_alone()
 
     def _find_alone(self) -> list[McastSocket] | None:
         if len(self._chunk_of) > 1:
@@ -261,10 +263,9 @@ class EpollPoller(PassPoller):
     def _drop(self, chunk: _Chunk) -> None:
         number = chunk.epoll.fileno()
         del self._chunks[number]
-        self._outer.unregister(number)
         if self._current is chunk:
             self._current = None
-        chunk.epoll.close()
+        call_each((partial(self._outer.unregister, number), chunk.epoll.close))
 
     def interrupt(self) -> None:
         self._wait.interrupt()
@@ -320,14 +321,11 @@ class EpollPoller(PassPoller):
         return next(iter(chunk.sockets)) if len(chunk.sockets) == 1 else chunk.epoll.fileno()
 
     def close(self) -> None:
-        if not self._outer.closed:
-            self._wait.choose_again()
-            self._outer.close()
-            for chunk in self._chunks.values():
-                chunk.part()
-                chunk.epoll.close()
-            self._chunks.clear()
-            self._chunk_of.clear()
-            self._alone = []
-            self._reader.close()
-            super().close()
+        steps = [
+            step for chunk in self._chunks.values() for step in (chunk.part, chunk.epoll.close)
+        ]
+        call_each([self._wait.choose_again, self._outer.close, *steps, self._reader.close])
+        self._chunks.clear()
+        self._chunk_of.clear()
+        self._alone = []
+        super().close()

@@ -36,6 +36,7 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ..._live import call_each
 from ..._plan.socket_spec import SocketSpec
 from ..._platform.control import NOTHING, Arrival, split_control
 from ..._platform.model import Platform
@@ -355,7 +356,6 @@ class LinuxSocket(SendingSocket):
         return read_drops(self._sock, self._platform)
 
     def close(self) -> None:
-        if self.together is not None:
-            self.together.part()
-        super().close()
+        part = () if self.together is None else (self.together.part,)
+        call_each((*part, super().close))
         self.number = -1

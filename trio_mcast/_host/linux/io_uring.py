@@ -29,6 +29,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from ..._live import call_each
+
 if not TYPE_CHECKING or sys.platform == "linux":
     from .buffers import MMSGHDR, Buffers
 
@@ -199,9 +201,8 @@ class Ring:
     def close(self) -> None:
         """Close the ring. Idempotent."""
         self._words = self._sockets = memoryview(b"")
-        for mapped in self._maps:
-            mapped.close()
+        number, self._number = self._number, -1
+        if number >= 0:
+            os.close(number)
+        call_each([mapped.close for mapped in self._maps])
         self._maps.clear()
-        if self._number >= 0:
-            os.close(self._number)
-            self._number = -1

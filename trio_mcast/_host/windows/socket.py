@@ -37,12 +37,14 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
 
+from ..._live import call_each
 from ..._plan.socket_spec import BindAddress, SocketSpec
 from ..._platform.control import NOTHING, Arrival, split_control
 from ..._platform.model import Platform
@@ -291,7 +293,5 @@ class WindowsPoller(PassPoller):
 
     def close(self) -> None:
         self._closed = True
-        for watched in list(self._watches):
-            self.remove(watched)
-        super().close()
-        self._wake.set()
+        removals = [partial(self.remove, watched) for watched in self._watches]
+        call_each([self._wake.set, *removals, super().close])

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from ..._live import call_each
 from ..._platform.advice import explain_refusal
 from ..._values.interface import Interface
 from .api import AF_UNSPEC, MIB_DELETE_INSTANCE, IpInterfaceRow
@@ -114,10 +115,7 @@ class WindowsWatcher:
             raise trio.ClosedResourceError("this watcher was closed")
 
     def close(self) -> None:
-        if not self._closed.is_set():
-            self._closed.set()
-            self._noticed.set()
-            self._notifications.cancel()
+        call_each((self._closed.set, self._noticed.set, self._notifications.cancel))
 
 
 class _Notifications:
