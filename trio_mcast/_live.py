@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 if sys.version_info < (3, 11):
     # Trio depends on it there. Not every Python that types are checked on has it.
@@ -46,7 +47,7 @@ class OpenedOnly(ABCMeta):
 
 
 @asynccontextmanager
-@trio.lowlevel.enable_ki_protection  # Else Ctrl-C could leave the shielded task without an end.
+@enable_ki_protection  # Else Ctrl-C could leave the shielded task without an end.
 async def running(
     run: Callable[[], Awaitable[object]], stop: Callable[[], object], *, name: str
 ) -> AsyncIterator[None]:
@@ -63,6 +64,7 @@ async def running(
     crashes: list[BaseException] = []
     body_scope, task_scope = trio.CancelScope(), trio.CancelScope(shield=True)
 
+    @enable_ki_protection
     async def run_task() -> None:
         try:
             with task_scope:

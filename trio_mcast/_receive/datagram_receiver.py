@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from .._live import Closeable, OpenedOnly
 from .._values.addresses import parse_int
@@ -83,6 +84,7 @@ class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=O
         """
         return _Batches(self)
 
+    @enable_ki_protection
     def close(self) -> None:
         """Stop receiving, at once. Idempotent, and not a checkpoint.
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeAlias
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from .._host.protocols import Host, McastSocket
 from .._live import call_each
@@ -59,6 +60,7 @@ class Intake:
         """Yield all sockets that are open."""
         return (socket for reader in self._readers.values() for socket in reader.sockets)
 
+    @enable_ki_protection
     async def run(self, on_failure: OnFailure) -> None:
         """Read, with a task for each interface, until stopped or closed.
 
@@ -91,6 +93,7 @@ class Intake:
         assert self._on_failure is not None
         self._on_failure(socket, explained)
 
+    @enable_ki_protection
     def add(self, socket: McastSocket) -> None:
         """Take over a socket: read from now on, and close it in the end.
 
@@ -114,12 +117,14 @@ class Intake:
         else:
             reader.add(socket)
 
+    @enable_ki_protection
     def stop_socket(self, socket: McastSocket) -> None:
         """Read one socket no longer; the socket stays open."""
         reader = self._readers.get(_key(socket.socket_spec.interface))
         if reader is not None:
             reader.stop_socket(socket)
 
+    @enable_ki_protection
     def close_socket(self, socket: McastSocket, *, drain: bool = True) -> None:
         """Close one socket; the counts of the socket are kept.
 
@@ -173,6 +178,7 @@ class Intake:
             sockets_failed=self._sockets_failed,
         )
 
+    @enable_ki_protection
     def stop(self) -> None:
         """Read nothing any more, and end `run` and the queue; the sockets stay open. Idempotent."""
         self._stopped = True
@@ -183,6 +189,7 @@ class Intake:
     def _keep_statistics(self) -> None:
         self._last_statistics = self.statistics()
 
+    @enable_ki_protection
     def close(self) -> None:
         """Stop, and close the sockets. Idempotent."""
         closes = [reader.close for reader in self._readers.values()]

@@ -35,6 +35,7 @@ from typing import TypeAlias
 
 import attrs
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from .._follow import Backoff
 from .._plan.selecting import is_port
@@ -63,6 +64,7 @@ class KeepingUp:
         # Unnamed interfaces that have gone, in the order of their going.
         self._gone: list[str] = []
 
+    @enable_ki_protection
     async def follow(self) -> None:
         """Keep the memberships up until the receiver is closed."""
         backoff = Backoff(_LOOK_AGAIN_SECONDS, _LOOK_AGAIN_SECONDS)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from .._host.protocols import McastSocket, Poller
 from .._live import call_each
@@ -45,23 +46,27 @@ class InterfaceReader:
         self._expects_more = False
         self._pass_ended = -math.inf
 
+    @enable_ki_protection
     def add(self, socket: McastSocket) -> None:
         """Take over a socket, which is closed with the reader."""
         self._poller.add(socket)
         self.sockets[socket] = True
 
+    @enable_ki_protection
     def stop_socket(self, socket: McastSocket) -> None:
         """Read one socket no longer; the socket stays open."""
         if self.sockets.get(socket):
             self.sockets[socket] = False
             self._poller.remove(socket)
 
+    @enable_ki_protection
     def close_socket(self, socket: McastSocket) -> None:
         """Close one socket. If that fails, the reader has done with the socket all the same."""
         if socket in self.sockets:
             steps = (partial(self.stop_socket, socket), partial(self.sockets.pop, socket))
             call_each((*steps, socket.close))
 
+    @enable_ki_protection
     async def run(self) -> None:
         """Read what arrives, in batches, and feed the queue, until stopped or closed."""
         queue = self._queue
@@ -79,6 +84,7 @@ class InterfaceReader:
         """End the wait in `read`."""
         self._poller.interrupt()
 
+    @enable_ki_protection
     async def read(self) -> list[Datagram]:
         """Wait until something can be read, and read in one pass.
 
@@ -105,6 +111,7 @@ class InterfaceReader:
                 self._queue.close()  # The machine itself has gone: nothing can come any more.
             raise
 
+    @enable_ki_protection
     def stop(self) -> None:
         """Read nothing any more, and end `run`; the sockets stay open. Idempotent."""
         self._stopped = True
@@ -112,6 +119,7 @@ class InterfaceReader:
         # It may be waiting for room.
         call_each((self._running.cancel, self._poller.close))
 
+    @enable_ki_protection
     def close(self) -> None:
         """Stop, and close the sockets. Idempotent."""
         call_each((self.stop, *(partial(self._close_one, socket) for socket in self.sockets)))

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from .._live import call_each, raise_together
 from .._plan.selecting import parse_selectors
@@ -49,6 +50,7 @@ class McastReceiver(DatagramReceiver):
         self._blocking = Blocking(memberships)
         self._tasks = trio.CancelScope()
 
+    @enable_ki_protection
     async def _run(self) -> None:
         """Read the interfaces and follow them, until the receiver is closed."""
         with self._tasks:
@@ -296,6 +298,7 @@ class McastReceiver(DatagramReceiver):
         """
         return self._intake.statistics()
 
+    @enable_ki_protection
     def close(self) -> None:
         """Leave every group and close every socket, at once. Idempotent, and not a checkpoint.
 

@@ -34,6 +34,7 @@ from typing import NoReturn, TypeAlias
 
 import attrs
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from .._follow import Backoff, Follower
 from .._host.protocols import Host, InterfaceWatcher, McastSocket
@@ -162,6 +163,7 @@ class Outlets:
         """The sockets that are open, in the order of the groups and interfaces."""
         return tuple(outlet for outlet in self.outlets if not isinstance(outlet, Refusing))
 
+    @enable_ki_protection
     async def follow(self, changed: Callable[[], None]) -> None:
         """Keep the sockets in step with the interfaces, until closed.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from trio.lowlevel import enable_ki_protection
+
 from .._host.protocols import Host, McastSocket
 from .._plan.common_options import DEFAULT_RECEIVE_BUFFER_BYTES
 from .._receive.datagram_receiver import DatagramReceiver
@@ -27,6 +29,7 @@ class Replies:
         self._intake = Intake(host, queue, buffer_asked=DEFAULT_RECEIVE_BUFFER_BYTES)
         self.receiver = DatagramReceiver._create(self._intake)
 
+    @enable_ki_protection
     async def run(self) -> None:
         """Read the sockets, until closed."""
         await self._intake.run(self._on_failure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from .._live import Closeable, OpenedOnly, call_each
 from .._receive.datagram_receiver import DatagramReceiver
@@ -38,6 +39,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         # Whether closing has begun; and whether it has come to its end.
         self._closed = self._ended = False
 
+    @enable_ki_protection
     async def _run(self) -> None:
         """Follow the interfaces and read replies, until closed."""
         replies = self._outlets.replies
@@ -203,6 +205,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         if self._closed:
             raise trio.ClosedResourceError("this sender was closed")
 
+    @enable_ki_protection
     def close(self) -> None:
         """Close every socket, at once. Idempotent, and not a checkpoint.
 

@@ -1,0 +1,112 @@
+"""Ctrl-C at any line of queue, reader and channel gives KeyboardInterrupt, and nothing else."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from tests.support.blocks import GROUP, INTERFACE, leaves, new_host
+from trio_mcast import open_mcast_receiver, open_mcast_sender
+from trio_mcast._receive import datagram_receiver, intake, queue, reader
+from trio_mcast._receive.queue import Overflow
+from trio_mcast.testing import VirtualNetwork
+
+FILES = {module.__file__ for module in (queue, reader, datagram_receiver, intake)}
+
+
+class Interrupting:
+    """Interrupts like a signal, at one line of the files, or as soon after it as Trio lets it.
+
+    Attributes:
+        lines: The lines that have been run, each with its file.
+        interrupted: Whether the interrupt has come.
+    """
+
+    def __init__(self, at_line: int) -> None:
+        self.lines: list[tuple[str, int]] = []
+        self.interrupted = False
+        self._at_line = at_line
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        if frame.f_code.co_filename not in FILES:
+            return None
+        if event == "line":
+            self.lines.append((frame.f_code.co_filename, frame.f_lineno))
+            if len(self.lines) == self._at_line:
+                self.interrupted = True
+                # Trio's own handler, as the signal would call it. Raises unless protected.
+                handler = signal.getsignal(signal.SIGINT)
+                assert callable(handler)
+                handler(signal.SIGINT, frame)
+        return self._trace
+
+    @contextmanager
+    def tracing(self) -> Iterator[None]:
+        sys.settrace(self._trace)
+        try:
+            yield
+        finally:
+            sys.settrace(None)
+
+
+async def receive_in_every_way(overflow: Overflow, interrupting: Interrupting) -> None:
+    """Receive with several tasks from two interfaces, borrowed and handed over, one and many."""
+    async with VirtualNetwork() as network:
+        host = new_host(network)
+        lan = network.switch("other lan")
+        host.plug("virtual1", lan, "10.0.1.1/24")
+        with host, interrupting.tracing():
+            names = [INTERFACE, "virtual1"]
+            async with (
+                open_mcast_receiver(
+                    GROUP, 5000, interfaces=names, max_buffered=4, overflow=overflow
+                ) as receiver,
+                open_mcast_sender(GROUP, 5000, interfaces=names) as sender,
+                trio.open_nursery() as nursery,
+            ):
+                for _ in range(3):
+                    nursery.start_soon(receiver.receive)
+                with trio.move_on_after(0):
+                    await receiver.receive()
+                await trio.testing.wait_all_tasks_blocked()
+                await sender.send_batch([b"1", b"2", b"3", b"4", b"5"])
+                await receiver.receive_batch(2)
+                await sender.send_batch([b"6", b"7", b"8", b"9"])
+                await trio.testing.wait_all_tasks_blocked()
+                await receiver.receive()
+                receiver.receive_nowait()
+                await receiver.leave(GROUP, interfaces="virtual1")
+                receiver.statistics()
+
+
+@pytest.mark.parametrize("overflow", ["wait", "drop_oldest"])
+def test_ctrl_c_at_each_line_gives_keyboard_interrupt_only(overflow: Overflow) -> None:
+    counting = Interrupting(0)
+    trio.run(receive_in_every_way, overflow, counting)
+    numbered = [*enumerate(counting.lines, 1)]
+    first, last = ({where: n for n, where in some} for some in (reversed(numbered), numbered))
+    assert len(first) > 150
+    lines = {*first.values(), *(last.values() if overflow == "wait" else ())}
+    for line in sorted(lines):
+        interrupting = Interrupting(line)
+        error = None
+        try:
+            trio.run(with_timeout, overflow, interrupting)
+        except BaseException as raised:
+            error = raised
+        assert interrupting.interrupted == (error is not None), f"line event {line}"
+        # In a group where a task of the test itself was interrupted, as Trio does.
+        assert {type(leaf) for leaf in leaves(error)} <= {KeyboardInterrupt}, f"line event {line}"
+
+
+async def with_timeout(overflow: Overflow, interrupting: Interrupting) -> None:
+    with trio.fail_after(2):
+        await receive_in_every_way(overflow, interrupting)
