@@ -72,6 +72,8 @@ class Follower:
         self.stale = False
         self.removed: frozenset[int] = frozenset()
         self._watcher = watcher
+        # Whether the watcher has raised something: the next wait does without it.
+        self._watch_failed = False
         # The wait that goes on, or the last one.
         self._waiting = trio.CancelScope()
 
@@ -86,11 +88,22 @@ class Follower:
 
         Raises:
             trio.ClosedResourceError: The follower was closed, before or while waiting.
-            SocketSetupError: The system refused to tell.
+            SocketSetupError: The system refused to tell. After this, or any other error, the next
+                wait ends at once: what the error has kept back shows in a look.
         """
         assert self._watcher is not None
+        if self._watch_failed:
+            await trio.lowlevel.checkpoint()
+            self._watch_failed = False
+            return
         with trio.CancelScope(deadline=-math.inf if self.stale else due) as self._waiting:
-            self.removed |= await self._watcher.wait()
+            try:
+                self.removed |= await self._watcher.wait()
+            except trio.ClosedResourceError:
+                raise
+            except Exception:
+                self.stale = self._watch_failed = True
+                raise
             self.stale = True
 
     def hurry(self, due: float) -> None:
@@ -119,32 +132,38 @@ class Follower:
         Without a watcher, it returns at once: nothing is followed.
 
         Args:
-            look: Looks, and brings things in line. A `SocketSetupError` has the look tried again
-                after a pause; trio.ClosedResourceError ends the following.
+            look: Looks, and brings things in line. After an error the look is tried again after a
+                pause; trio.ClosedResourceError ends the following.
             due: Gives the time of the next look if nothing changes; asked before each wait.
             backoff: The pauses after looks that were refused.
-            complaint: The text to log, with ``%s`` for a refusal. Each refusal is logged once until
-                a look succeeds.
+            complaint: The text to log, with ``%s`` for an error. Each is logged once until a wait
+                and a look succeed; one that is no refusal of the system, with its traceback.
         """
         if self._watcher is None:
             return
         logged = ""
         while True:
+            watches = not self._watch_failed
             try:
                 await self.wait(due())
                 await look()
             except trio.ClosedResourceError:
                 return
-            except SocketSetupError as error:
-                if str(error) != logged:
-                    logged = str(error)
-                    logger.warning(complaint, error)
+            except Exception as error:  # Also of a dependency: nothing of the world ends this.
+                if repr(error) != logged:
+                    logged = repr(error)
+                    if isinstance(error, SocketSetupError):
+                        logger.warning(complaint, error)
+                    else:
+                        unexpected = f"an error while following the interfaces: {error!r}"
+                        logger.error(complaint, unexpected, exc_info=error)
                 self.stale = True
                 await trio.sleep(backoff.next_pause())
             else:
                 self.looked()
-                logged = ""
-                backoff.reset()
+                if watches:
+                    logged = ""
+                    backoff.reset()
 
     def close(self) -> None:
         """Close the watcher, and end `wait` and `follow`. Idempotent."""

@@ -170,7 +170,7 @@ def watch_interfaces() -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[In
 
     Raises:
         SocketSetupError: The system refused. On entering, nothing stays open then. When receiving,
-            nothing is lost: the next call looks again.
+            nothing is lost: after this, or any other error, the next call looks again.
         trio.ClosedResourceError: When receiving: the block was left or the channel was closed,
             before or while waiting.
 

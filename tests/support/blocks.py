@@ -17,8 +17,8 @@ from trio_mcast import (
     open_mcast_sender,
     watch_interfaces,
 )
+from trio_mcast._follow import Follower
 from trio_mcast.testing import VirtualHost, VirtualNetwork
-from trio_mcast.testing._poller import VirtualWatcher
 from trio_mcast.testing._scheduler import Scheduler
 
 if sys.version_info < (3, 11):
@@ -140,10 +140,10 @@ class Crash:
         self.error = CrashError("a task")
         self._now = trio.Event()
         # The network around the test has its task already.
-        owner, name = (Scheduler, "run") if block is in_network else (VirtualWatcher, "wait")
+        owner, name = (Scheduler, "run") if block is in_network else (Follower, "follow")
         monkeypatch.setattr(owner, name, self._fail)
 
-    async def _fail(self) -> None:
+    async def _fail(self, *args: object, **options: object) -> None:
         await self._now.wait()
         raise self.error
 

@@ -89,15 +89,19 @@ class KeepingUp:
             same = interfaces == memberships.interfaces and not memberships.follower.removed
             if same and not memberships.plans_are_old and self._due() > now:
                 return
+            memberships.plans_are_old = True  # Until all is carried out, whatever goes wrong.
             await self._close_lost(interfaces)
+            memberships.follower.removed = frozenset()  # What is joined from now on is not lost.
             wanted = await self._plan_all(interfaces)
             memberships.take_interfaces(interfaces, all_planned=True)
+            memberships.plans_are_old = True
             await self._let_go(wanted, [*filter(is_port, interfaces)])
             await self._forget_gone(interfaces)
             for key, (plan, request) in wanted.items():
                 self._keep_up(key, plan, request, now)
                 await memberships.give_way()
             memberships.put_in_order()
+            memberships.plans_are_old = False
 
     async def _close_lost(self, interfaces: Sequence[Interface]) -> None:
         """Close the sockets of memberships that the system has ended."""

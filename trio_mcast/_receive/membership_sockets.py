@@ -39,7 +39,7 @@ class MembershipSockets:
         try:
             refusal = self._open_missing(membership, self._keep_what_serves(membership))
         except BaseException:
-            self.close(membership)
+            self.happen(membership, Event.LOST)  # Not refused, but something is wrong.
             raise
         if refusal is None:
             membership.settle()
