@@ -9,9 +9,9 @@ from typing import Protocol
 
 import attrs
 
-from .._plan.socket_spec import BindAddress, SocketSpec
+from .._plan.socket_spec import BindAddress, SocketSpec, leaving_option
 from .._platform.advice import explain_refusal
-from .._platform.model import PlatformName
+from .._platform.model import Platform, PlatformName
 from .._platform.options import SocketOption
 from .._values.errors import SocketSetupError
 from .apply_option import TakesOptions, apply_option
@@ -76,7 +76,17 @@ def carry_out(sock: Settable, socket_spec: SocketSpec, step: Step) -> frozenset[
     return frozenset(applied)
 
 
-def _set_option(sock: Settable, option: SocketOption) -> str | None:
+def leave_group(sock: TakesOptions, socket_spec: SocketSpec, platform: Platform) -> None:
+    """End the membership of a socket that is about to be closed, as far as the system lets it.
+
+    The interface may have gone, and the membership with it.
+    """
+    option = leaving_option(socket_spec, platform)
+    if option is not None:
+        _set_option(sock, option)
+
+
+def _set_option(sock: TakesOptions, option: SocketOption) -> str | None:
     """Set an option, or its fallback if refused, and return the symbol of the option set.
 
     `None` if all were refused and none is required.

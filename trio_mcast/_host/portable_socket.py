@@ -21,6 +21,7 @@ from .._values.addresses import Endpoint, host_with_zone, parse_address, without
 from .._values.datagram import Datagram
 from .._values.interface import zone_of
 from .apply_option import apply_option
+from .carry_out import leave_group
 from .endpoint_cache import endpoint_cache
 from .protocols import Rejection
 
@@ -193,4 +194,10 @@ class PosixSocket:
 
     def close(self) -> None:
         if self._sock.fileno() >= 0:
-            call_each((partial(trio.lowlevel.notify_closing, self._sock), self._sock.close))
+            call_each(
+                (
+                    partial(trio.lowlevel.notify_closing, self._sock),
+                    partial(leave_group, self._sock, self.socket_spec, self._platform),
+                    self._sock.close,
+                )
+            )

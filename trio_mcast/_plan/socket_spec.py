@@ -6,7 +6,8 @@ from typing import TypeAlias
 
 import attrs
 
-from .._platform.options import SocketOption
+from .._platform.model import Platform
+from .._platform.options import SocketOption, leave_group
 from .._values.addresses import Family, IPAddress, family_of
 from .._values.interface import Interface
 
@@ -70,6 +71,22 @@ class MembershipPlan:
     sources: tuple[str, ...]
     excluded_sources: tuple[str, ...]
     sockets: tuple[SocketSpec, ...]
+
+
+# The beginnings of the symbols of joins.
+_JOINS = ("MCAST_JOIN_", "IP_ADD_", "IPV6_JOIN_")
+
+
+def leaving_option(socket_spec: SocketSpec, platform: Platform) -> SocketOption | None:
+    """Return the option to set before a socket is closed; `None` for one that has joined nothing.
+
+    Closing does not end a membership while another process has the socket too: a child that was
+    forked keeps it (measured on Linux 6.18).
+    """
+    for option in socket_spec.options:
+        if option.symbol.startswith(_JOINS):
+            return leave_group(platform, option)
+    return None
 
 
 def bind_address(address: IPAddress, port: int, scope_id: int) -> BindAddress:

@@ -37,6 +37,7 @@ DARWIN: Final = Platform(
         "IPV6_RECVPKTINFO": 61,
         "IPV6_BOUND_IF": 125,
         "MCAST_JOIN_GROUP": 80,
+        "MCAST_LEAVE_GROUP": 81,
         "MCAST_JOIN_SOURCE_GROUP": 82,
         "MCAST_UNBLOCK_SOURCE": 85,
         "MCAST_BLOCK_SOURCE": 84,

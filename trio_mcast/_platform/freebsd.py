@@ -37,6 +37,7 @@ FREEBSD: Final = Platform(
         "IPV6_HOPLIMIT": 47,
         "IPV6_TCLASS": 61,
         "MCAST_JOIN_GROUP": 80,
+        "MCAST_LEAVE_GROUP": 81,
         "MCAST_JOIN_SOURCE_GROUP": 82,
         "MCAST_UNBLOCK_SOURCE": 85,
         "MCAST_BLOCK_SOURCE": 84,

@@ -46,6 +46,7 @@ LINUX: Final = Platform(
         "UDP_SEGMENT": 103,
         "UDP_GRO": 104,
         "MCAST_JOIN_GROUP": 42,
+        "MCAST_LEAVE_GROUP": 45,
         "MCAST_BLOCK_SOURCE": 43,
         "MCAST_JOIN_SOURCE_GROUP": 46,
         "MCAST_UNBLOCK_SOURCE": 44,

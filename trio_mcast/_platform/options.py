@@ -164,6 +164,31 @@ def unblock_source(platform: Platform, block: SocketOption) -> SocketOption:
     )
 
 
+def leave_group(platform: Platform, join: SocketOption) -> SocketOption:
+    """Return the option that ends a membership, with all its sources (RFC 3678, section 4.1).
+
+    Args:
+        platform: The platform of the option.
+        join: A `join_group` or `join_source` of the membership.
+    """
+    symbol, value, fallback = "MCAST_LEAVE_GROUP", join.value, None
+    assert isinstance(value, bytes)
+    if join.fallback is not None:
+        fallback = leave_group(platform, join.fallback)
+    if join.symbol == "IPV6_JOIN_GROUP":
+        symbol = "IPV6_LEAVE_GROUP"
+    elif join.symbol.startswith("IP_ADD_"):
+        # struct ip_mreq: the group and the interface, which a struct ip_mreq_source ends with.
+        symbol, value = "IP_DROP_MEMBERSHIP", value[:4] + value[-4:]
+    else:
+        # A struct group_source_req begins as a struct group_req.
+        value = value[: platform.group_request.group_req_size]
+    number = platform.constants[symbol]
+    return SocketOption(
+        symbol, join.level, number, value, False, "leave the group", fallback, required=False
+    )
+
+
 def _source_option(
     platform: Platform,
     symbols: tuple[str, str],

@@ -224,10 +224,16 @@ class KernelSocket:
 
     def _leave(self, value: int | bytes) -> None:
         state = self.state
-        index, group = decode.group_request(state.platform, state.family, value)
-        if (group, index) not in state.memberships:
+        self._leave_joined(*decode.group_request(state.platform, state.family, value))
+
+    def _leave_joined(self, index: int, group: IPAddress) -> None:
+        if (group, index) not in self.state.memberships:
             raise refuse(errno.EADDRNOTAVAIL)
         self._change(group, index, None)
+
+    def _leave_older(self, value: int | bytes) -> None:
+        index, address, group, _ = decode.older_request(self.state.family, value, with_source=False)
+        self._leave_joined(index or self._index_at(address), group)
 
     def _change(self, group: IPAddress, index: int, after: SourceFilter | None) -> None:
         before = self.state.memberships.get((group, index))
@@ -335,6 +341,8 @@ _SETTERS: dict[str, Callable[[KernelSocket, int | bytes], None]] = {
     ),
     "IP_ADD_MEMBERSHIP": KernelSocket._join_older,
     "IPV6_JOIN_GROUP": KernelSocket._join_older,
+    "IP_DROP_MEMBERSHIP": KernelSocket._leave_older,
+    "IPV6_LEAVE_GROUP": KernelSocket._leave_older,
     "IP_ADD_SOURCE_MEMBERSHIP": lambda sock, value: sock._join_source(
         sock._older_source_request(value)
     ),
