@@ -42,11 +42,11 @@ class PosixSocket:
     __slots__ = (
         "__weakref__",
         "_control",
+        "_local_endpoint",
         "_pending_error",
         "_platform",
         "_sock",
         "endpoints",
-        "local_endpoint",
         "receive_buffer_granted",
         "received",
         "received_bytes",
@@ -79,14 +79,25 @@ class PosixSocket:
         self.endpoints = endpoint_cache(platform.sockaddr, socket_spec)
         self._control = ControlDecoder(platform, socket_spec.family, applied)
         self._pending_error: OSError | None = None
-        host, port, *_ = sock.getsockname()
-        self.local_endpoint = Endpoint(self._with_zone(str(host)), int(port))
+        self._local_endpoint = self._ask_local_endpoint()
         divisor = 2 if platform.doubles_buffers else 1
         self.receive_buffer_granted = self._option("SO_RCVBUF") // divisor
         self.send_buffer_granted = self._option("SO_SNDBUF") // divisor
 
     def fileno(self) -> int:
         return self._sock.fileno()
+
+    @property
+    def local_endpoint(self) -> Endpoint:
+        # Linux may take the port away from a socket that is open (``ss --kill``), and gives it
+        # another when it sends again.
+        if self._sock.fileno() >= 0:
+            self._local_endpoint = self._ask_local_endpoint()
+        return self._local_endpoint
+
+    def _ask_local_endpoint(self) -> Endpoint:
+        host, port, *_ = self._sock.getsockname()
+        return Endpoint(self._with_zone(str(host)), int(port))
 
     def _with_zone(self, host: str) -> str:
         address = without_zone(parse_address(host, "address"))

@@ -33,7 +33,6 @@ class McastSocket(Protocol):
     """An open socket that carries out a `SocketSpec`. Only `wait_writable` waits."""
 
     socket_spec: SocketSpec
-    local_endpoint: Endpoint
     receive_buffer_granted: int
     send_buffer_granted: int
     # The datagrams and bytes of payload that `receive` has returned so far, and the datagrams that
@@ -41,6 +40,10 @@ class McastSocket(Protocol):
     received: int
     received_bytes: int
     rejected: Counter[Rejection]
+
+    @property
+    def local_endpoint(self) -> Endpoint:
+        """The address and port that the socket has now; of a closed one, those that it had."""
 
     def receive(self, max_datagrams: int) -> list[Datagram]:
         """Return what has arrived, up to so many datagrams; maybe none. OSError if refused."""

@@ -14,6 +14,9 @@ a change, in which order, and whether one was lost.
   then its datagrams would come from another interface's address.
 * Whatever cannot be had stands among the sockets as something that refuses: so a send needs no
   question about what is there, and what goes nowhere is counted like any refusal.
+* A socket that the system refuses to read is replaced after a pause: the error may have passed, and
+  Linux takes the port away from a socket that it has aborted (``ss --kill``). Until then it can
+  still be sent from.
 * Routes are watched only where they matter, that is without ``interfaces``: on a router they change
   all the time.
 
@@ -129,7 +132,7 @@ class Outlets:
         """
         self.outlets: tuple[Outlet, ...] = ()
         self.table = TargetTable((), (), request.port)
-        self.replies = Replies(host) if request.receive_replies else None
+        self.replies = Replies(host, self._replace) if request.receive_replies else None
         self.host = host
         self._request = request
         self._follower = Follower(None)
@@ -140,6 +143,10 @@ class Outlets:
         self._refused = False
         self._retry_at = math.inf
         self._backoff = _new_backoff()
+        # The sockets that the system refuses to read: each is replaced after a pause.
+        self._unreadable: set[McastSocket] = set()
+        self._unreadable_backoff = _new_backoff()
+        self._last_unreadable = -math.inf
         try:
             # Before the first look: what changes after it is then noticed, too.
             self._follower = Follower(_new_watcher(host, routes=request.selectors is None))
@@ -182,6 +189,16 @@ class Outlets:
             complaint="a sender does not see how the interfaces change: %s",
         )
 
+    def _replace(self, socket: McastSocket) -> None:
+        """Have a socket that the system refuses to read replaced after a pause."""
+        now = trio.current_time()
+        if now - self._last_unreadable > 2 * _LONGEST_PAUSE_SECONDS:
+            self._unreadable_backoff.reset()
+        self._last_unreadable = now
+        self._unreadable.add(socket)
+        self._retry_at = min(self._retry_at, now + self._unreadable_backoff.next_pause())
+        self._follower.hurry(self._retry_at)
+
     def _look(self) -> bool:
         """Open and close sockets as the interfaces and routes now require.
 
@@ -219,7 +236,7 @@ class Outlets:
             else:
                 state.socket_spec, state.outlet = plan, outlets[plan]
                 if not isinstance(state.outlet, Refusing):
-                    state.port = _port_of(state.outlet)
+                    state.port = _port_of(state.outlet) or state.port
         return self._publish(interfaces)
 
     def _carry_out(self, ports: dict[SocketSpec, int]) -> dict[SocketSpec, Outlet]:
@@ -233,7 +250,9 @@ class Outlets:
         for socket_spec in ports:
             for socket in self._open:
                 before = socket.socket_spec
-                if before.interface.index not in removed and _is_alike(before, socket_spec):
+                if socket in self._unreadable or before.interface.index in removed:
+                    continue
+                if _is_alike(before, socket_spec):
                     outlets[socket_spec] = socket
                     if before.interface != socket_spec.interface:
                         socket.revise(attrs.evolve(before, interface=socket_spec.interface), ())
@@ -273,6 +292,7 @@ class Outlets:
         return socket
 
     def _close_socket(self, socket: McastSocket) -> None:
+        self._unreadable.discard(socket)
         if self.replies is not None:
             self.replies.close_socket(socket)
         else:

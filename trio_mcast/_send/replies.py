@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from trio.lowlevel import enable_ki_protection
 
 from .._host.protocols import Host, McastSocket
@@ -24,9 +26,17 @@ class Replies:
         receiver: The object from which the user takes the replies.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, unreadable: Callable[[McastSocket], None]) -> None:
+        """Read nothing yet.
+
+        Args:
+            host: The machine that the sockets are on.
+            unreadable: Called for a socket that the system refuses to read, and that is read no
+                longer.
+        """
         queue = DatagramQueue(_MAX_BUFFERED_REPLIES, "this sender, or its replies,")
         self._intake = Intake(host, queue, buffer_asked=DEFAULT_RECEIVE_BUFFER_BYTES)
+        self._unreadable = unreadable
         self.receiver = DatagramReceiver._create(self._intake)
 
     @enable_ki_protection
@@ -35,8 +45,9 @@ class Replies:
         await self._intake.run(self._on_failure)
 
     def _on_failure(self, socket: McastSocket, error: SocketSetupError) -> None:
-        # A socket that cannot be read any more can still be sent from, so it stays open.
+        # It can still be sent from, so it stays open until there is another.
         self._intake.stop_socket(socket)
+        self._unreadable(socket)
 
     def add(self, socket: McastSocket) -> None:
         """Take over a socket of the sender: read the socket from now on, and close it in the end.

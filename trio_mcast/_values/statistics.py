@@ -137,8 +137,8 @@ class ReceiverStatistics(DatagramCounts):
             the smallest of all sockets, in the same unit as asked (Linux reports twice as much, for
             bookkeeping). Less than asked means that a limit of the system applies
             (``net.core.rmem_max``).
-        sockets_failed: The number of sockets that the system refused to read, and that are no
-            longer read; each was logged.
+        sockets_failed: The number of sockets that the system refused to read; each was logged.
+            Another is opened in its place after a pause.
     """
 
     memberships: tuple[MembershipStatistics, ...] = ()
