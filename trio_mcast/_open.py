@@ -64,9 +64,10 @@ def open_mcast_receiver(
             recognised by their source address, except on the loopback interface, which always
             delivers.
         follow_interfaces: Whether to keep the memberships up as interfaces come and go: one that
-            appears and is meant by ``interfaces`` is joined, one that vanishes is waited for, one
-            that is made again is joined again, and a join that was refused is tried again, first
-            after 0.1 seconds and then after twice as long each time, up to 30 seconds.
+            appears and is meant by ``interfaces`` is joined, one that vanishes is waited for if it
+            was named and forgotten if not, one that is made again is joined again, and a join that
+            was refused is tried again, first after 0.1 seconds and then after twice as long each
+            time, up to 30 seconds.
             `McastReceiver.memberships` has the state of each; each change is logged once, on the
             logger ``trio_mcast``. A task of its own does this. When off, memberships stay as they
             were opened, and one whose interface vanishes is lost.

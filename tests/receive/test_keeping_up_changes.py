@@ -192,3 +192,18 @@ async def test_socket_that_cannot_be_read_is_replaced(
             assert await net.heard(receiver) == ["eth0"]
             assert await settled_tasks() == with_it
             assert receiver.statistics().sockets_failed == 1
+
+
+async def test_membership_that_waits_delivers_nothing(net: ChangingLan) -> None:
+    """An interface that nobody named is up, and not fit: its multicast flag was taken away."""
+    net.plug()
+    net.plug(number=11, name="eth1")
+    with on(net.a), nothing_left_over():
+        async with open_mcast_receiver(net.group, PORT) as receiver:
+            assert await net.heard(receiver) == ["eth0", "eth1"]
+            ip(net.a, "link set eth1 multicast off")
+            await until_memberships(receiver, "eth0 joined", "eth1 waiting")
+            assert await net.heard(receiver) == ["eth0"]
+            ip(net.a, "link set eth1 multicast on")
+            await until_memberships(receiver, "eth0 joined", "eth1 joined")
+            assert await net.heard(receiver) == ["eth0", "eth1"]

@@ -22,7 +22,7 @@ REFUSAL = SocketSetupError(98, "refused", step="bind", group="239.1.2.3", interf
 SOCKET = cast(McastSocket, object())
 
 REFUSALS = {Event.REFUSED, Event.PARTLY_REFUSED, Event.UNREADABLE}
-OTHERS = [Event.COMPLETE, Event.NO_INTERFACE, Event.LOST, Event.UNWANTED]
+OTHERS = [Event.COMPLETE, Event.NO_INTERFACE, Event.LOST, Event.UNWANTED, Event.UNFIT]
 # An event that leads to each state.
 LEADS_TO: dict[State, Event] = {
     "joined": Event.COMPLETE,

@@ -248,7 +248,7 @@ async def test_receiver_follows_interfaces_as_they_come_and_go(platform: str) ->
     ):
         lan.b.interface("eth0").unplug()
         await wait_all_tasks_blocked()
-        assert {item.state for item in receiver.memberships} == {"waiting"}
+        assert receiver.memberships == ()
         await sender.send(b"to nobody")
         lan.b.plug("en7", lan.switch, "10.0.0.7/24", "fd00::7/64")
         await wait_all_tasks_blocked()

@@ -143,6 +143,13 @@ class ReceiveRequest:
         names = [*self._zones(plan), *self._selectors_of(plan.interface)]
         return bool(names) and all((plan.group, name) in self.left for name in names)
 
+    def groups_everywhere(self) -> frozenset[str]:
+        """Return the groups that are wanted on each interface that is fit, as text."""
+        if self.selectors is not None:
+            return frozenset()
+        wanted = frozenset(str(group.address) for group in self.groups if group.zone is None)
+        return wanted - self.left_groups
+
     def leaving(self, plans: Iterable[MembershipPlan]) -> ReceiveRequest:
         """Return the request after memberships were left.
 

@@ -136,14 +136,21 @@ class Joining:
             memberships.check_open()
             plans = memberships.plans()
             names = None if selectors is None else names_of_selected(selectors, plans)
-            everywhere: set[str] = set()
+            everywhere = set() if names is not None else self._asked_everywhere(groups)
             keys: list[MembershipKey] = []
+            groups = [group for group in groups if str(group) not in everywhere]
             for group, keys_of_group in keys_of_groups(groups, names, plans).items():
                 if names is None and group.zone is None:
                     everywhere.add(str(group.address))
                 else:
                     keys += keys_of_group
             await self._leave(frozenset(everywhere), keys)
+
+    def _asked_everywhere(self, groups: Iterable[Group]) -> set[str]:
+        """Return the groups, as text, that are asked for on whatever interfaces there are."""
+        requests = self._memberships.requests
+        asked = {group for request in requests for group in request.groups_everywhere()}
+        return asked.intersection(map(str, groups))
 
     async def _leave(self, everywhere: frozenset[str], keys: Iterable[MembershipKey]) -> None:
         """Leave groups everywhere, now and later, and some other memberships."""

@@ -21,8 +21,9 @@ Other tasks have their turn after each 32 memberships, and one change is made at
   tell either: an interface that was removed and made again between two looks can be the same in all
   that the list says, but the kernel has forgotten what was joined on it. On Linux the messages tell
   which indexes were removed.
-* An interface that is missing is waited for where it was named. One that nobody named is remembered
-  as waiting when it goes, of which the last 64 are kept.
+* An interface that is missing is waited for where it was named. One that nobody named is forgotten
+  when it has gone, with its memberships: machines that run containers see new ones every minute.
+  While it is there and down, its memberships wait.
 * A join that is refused is tried again, after 0.1 seconds at first and up to 30 seconds. A change
   of its interface is answered at once.
 """
@@ -30,7 +31,7 @@ Other tasks have their turn after each 32 memberships, and one change is made at
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -38,7 +39,6 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from .._follow import Backoff
-from .._plan.selecting import is_port
 from .._plan.socket_spec import MembershipKey, MembershipPlan, key_of
 from .._plan.wanted import ReceiveRequest
 from .._values.interface import Interface, addresses_on_any_link
@@ -47,10 +47,6 @@ from .memberships import Memberships
 
 # After a look that was refused, the next one comes so much later. Arbitrary.
 _LOOK_AGAIN_SECONDS = 1.0
-
-# Memberships on interfaces that nobody named stay, waiting, when their interface has gone; but only
-# on the last so many: machines that run containers see new ones every minute. Arbitrary.
-_REMEMBERED_INTERFACES = 64
 
 # The plans of all memberships that there should be, each with the request that it comes of.
 _Wanted: TypeAlias = "Mapping[MembershipKey, tuple[MembershipPlan, ReceiveRequest]]"
@@ -61,8 +57,6 @@ class KeepingUp:
 
     def __init__(self, memberships: Memberships) -> None:
         self._memberships = memberships
-        # Unnamed interfaces that have gone, in the order of their going.
-        self._gone: list[str] = []
 
     @enable_ki_protection
     async def follow(self) -> None:
@@ -95,8 +89,7 @@ class KeepingUp:
             wanted = await self._plan_all(interfaces)
             memberships.take_interfaces(interfaces, all_planned=True)
             memberships.plans_are_old = True
-            await self._let_go(wanted, [*filter(is_port, interfaces)])
-            await self._forget_gone(interfaces)
+            await self._let_go(wanted, interfaces)
             for key, (plan, request) in wanted.items():
                 self._keep_up(key, plan, request, now)
                 await memberships.give_way()
@@ -149,35 +142,28 @@ class KeepingUp:
                 plans[key] = membership.plan
         return known
 
-    async def _let_go(self, wanted: _Wanted, ports: Collection[Interface]) -> None:
+    async def _let_go(self, wanted: _Wanted, interfaces: Sequence[Interface]) -> None:
         """Let go of the memberships that the interfaces call for no longer."""
-        names_of_ports = {interface.name for interface in ports}
+        by_name = {interface.name: interface for interface in interfaces}
         unwanted = []
         for key, membership in self._memberships.live.items():
             if key in wanted:
                 continue
-            if membership.is_unnamed and membership.plan.group is not None:
-                # The interface has gone, or is down: then the kernel keeps the membership. Or it is
-                # a port now, on which nothing is received.
-                lost = membership.plan.interface.name in names_of_ports
-                event = Event.LOST if lost else Event.UNWANTED
-                self._memberships.sockets.happen(membership, event)
-                if not membership.sockets:
-                    membership.plan = attrs.evolve(membership.plan, sockets=())  # To save memory.
-                membership.log()
-            else:
+            interface = by_name.get(membership.plan.interface.name)
+            if not membership.is_unnamed or membership.plan.group is None or interface is None:
                 unwanted.append(key)
+                continue
+            # While the interface is down, the kernel keeps the membership.
+            event = Event.UNFIT if interface.is_up else Event.UNWANTED
+            self._memberships.sockets.happen(membership, event)
+            if not membership.sockets:
+                membership.plan = attrs.evolve(membership.plan, sockets=())  # To save memory.
+            membership.log()
+        forgotten = [self._memberships.live[key] for key in unwanted]
         await self._memberships.remove(unwanted)
-
-    async def _forget_gone(self, interfaces: Sequence[Interface]) -> None:
-        """Forget memberships on unnamed interfaces that have gone, except the last interfaces."""
-        live = self._memberships.live
-        waiting = {name for (_, name), membership in live.items() if membership.is_unnamed}
-        waiting -= {interface.name for interface in interfaces}
-        gone = [*(name for name in self._gone if name in waiting), *sorted(waiting)]
-        self._gone = list(dict.fromkeys(gone))[-_REMEMBERED_INTERFACES:]
-        forgotten = waiting.difference(self._gone)
-        await self._memberships.remove([key for key in live if key[1] in forgotten])
+        for membership in forgotten:
+            if membership.is_unnamed and membership.plan.group is not None:
+                membership.log()
 
     def _keep_up(
         self, key: MembershipKey, plan: MembershipPlan, request: ReceiveRequest, now: float

@@ -11,8 +11,8 @@ sends it has a bug.
 
 * ``"joined"``: the sockets are open, and the interface is up.
 * ``"waiting"``: nothing is to be done until something changes about the interface. There may be
-  sockets: Linux keeps what was joined on an interface while that is down. On a port of a bridge,
-  bond or team there are none, as all that arrives goes to the master.
+  sockets only while that is down, when nothing can come: Linux keeps what was joined. On a port of
+  a bridge, bond or team there are none, as all that arrives goes to the master.
 * ``"failed"``: the system refused something. It is tried again after a pause, which gets longer
   each time, and at once when something changes about the interface.
 * ``"left"``: the end. The sockets are closed, and nothing happens any more. A program never sees
@@ -67,10 +67,11 @@ class Membership:
             not exist has the index 0, and what it was named by as its name.
         sources: The only sources that are received, as text; empty for any source.
         excluded_sources: The sources that are left out.
-        state: ``"joined"``; or ``"waiting"`` while the interface does not exist, is down, or is a
-            port of a bridge, bond or team; or ``"failed"`` if the system refused it. The last two
-            become ``"joined"`` by themselves as soon as that is possible, unless the receiver was
-            opened with ``follow_interfaces=False``.
+        state: ``"joined"``; or ``"waiting"`` while the interface does not exist, is down, is a port of
+            a bridge, bond or team, or is not fit where none was named: then nothing is delivered; or
+            ``"failed"`` if the system refused it. The last two become ``"joined"`` by themselves as
+            soon as that is possible, unless the receiver was opened with
+            ``follow_interfaces=False``.
         error: Why it failed, or what to do where the interface is a port; else `None`.
     """
 
@@ -88,7 +89,8 @@ class Event(enum.Enum):
     COMPLETE = "there is a socket for all that the plan has, and the interface is up"
     NO_INTERFACE = "there is nothing else to open: the interface is down, no more, or a port"
     LOST = "what was joined has ended: the interface has gone, is another one, or is a port"
-    UNWANTED = "the plans have it no longer, as the interface that nobody named is not fit now"
+    UNWANTED = "the plans have it no longer, as the interface that nobody named is down"
+    UNFIT = "the plans have it no longer, as the interface that nobody named is up and not fit now"
     REFUSED = "the system refused a socket of a group, which is received whole or not at all"
     PARTLY_REFUSED = "the system refused a socket for unicast; other addresses may have theirs"
     UNREADABLE = "the system refuses to read one of the sockets"
@@ -119,6 +121,7 @@ _WHILE_IT_LASTS: Final[Mapping[Event, Transition]] = {
     Event.NO_INTERFACE: Transition("waiting"),
     Event.LOST: Transition("waiting", closes_sockets=True),
     Event.UNWANTED: Transition("waiting"),
+    Event.UNFIT: Transition("waiting", closes_sockets=True),
     Event.REFUSED: Transition("failed", closes_sockets=True, retries=True),
     Event.PARTLY_REFUSED: Transition("failed", retries=True),
     Event.UNREADABLE: Transition("failed", closes_sockets=True, retries=True),

@@ -129,8 +129,8 @@ class McastReceiver(DatagramReceiver):
         Args:
             groups: One group or several. A zone narrows a group to that interface.
             interfaces: The interfaces to leave the groups on. Default: wherever a group is joined,
-                waiting or failed; then the group is not joined on interfaces that come later,
-                either.
+                waiting, failed, or asked for without an interface being there; then the group is
+                not joined on interfaces that come later, either.
 
         Raises:
             TypeError: An argument is of the wrong type.
