@@ -88,7 +88,9 @@ def open_mcast_receiver(
             ``max_buffered``, datagrams are taken one by one, and the bound is exact. Without
             ``"wait"`` the bound is always exact.
         receive_buffer_size: The receive buffer to ask for, per socket, in bytes; what was granted
-            is in `McastReceiver.statistics`. Default: 1 MiB.
+            is in `McastReceiver.statistics`. On Linux, a program with CAP_NET_ADMIN is granted this
+            size also above the system's limit (``net.core.rmem_max``). Default: 1 MiB, within that
+            limit.
 
     Returns:
         An asynchronous context manager that gives a `McastReceiver`.

@@ -34,8 +34,10 @@ def reading_options(
     units = layout.receive_units(platform)
     if units is not None and request.receive_units:
         yield units
-    size = request.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES
-    yield layout.option(platform, "SO_RCVBUF", size, "room for bursts")
+    if request.receive_buffer_size is None:
+        yield layout.option(platform, "SO_RCVBUF", DEFAULT_RECEIVE_BUFFER_BYTES, "room for bursts")
+    else:
+        yield layout.receive_buffer(platform, request.receive_buffer_size)
 
 
 LOOPBACK_PURPOSE = "whether datagrams sent from this machine are delivered on it"

@@ -20,6 +20,7 @@ LINUX: Final = Platform(
         "SO_SNDBUF": 7,
         "SO_RCVBUF": 8,
         "SO_BINDTODEVICE": 25,
+        "SO_RCVBUFFORCE": 33,
         "SO_TIMESTAMPNS": 35,
         "SO_MEMINFO": 55,
         "SCM_TIMESTAMPNS": 35,

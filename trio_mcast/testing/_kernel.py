@@ -100,6 +100,9 @@ class KernelSocket:
             wanted = rules.largest_buffer
         self.state.buffers[which] = max(wanted, rules.smallest_buffers[which])
 
+    def _force_buffer(self, value: int | bytes) -> None:
+        raise refuse(errno.EPERM)  # The programs of virtual hosts have no CAP_NET_ADMIN.
+
     def _set_ttl(self, value: int | bytes) -> None:
         number = decode.as_int(value)
         if not -1 <= number <= 255:
@@ -317,6 +320,7 @@ _SETTERS: dict[str, Callable[[KernelSocket, int | bytes], None]] = {
     "SO_REUSEADDR": lambda sock, value: sock._set_flag("reuse_address", value),
     "SO_REUSEPORT": lambda sock, value: sock._set_flag("reuse_port", value),
     "SO_RCVBUF": lambda sock, value: sock._set_buffer(0, value),
+    "SO_RCVBUFFORCE": KernelSocket._force_buffer,
     "SO_SNDBUF": lambda sock, value: sock._set_buffer(1, value),
     "SO_BINDTODEVICE": KernelSocket._bind_to_device,
     "IPV6_BOUND_IF": KernelSocket._bind_to_index,
