@@ -64,7 +64,7 @@ async def test_receive_buffer_of_linux_holds_so_many(buffer: int, size: int, fit
         assert sock.dropped() == 60 - fit
 
 
-async def test_statistics_have_what_the_kernel_dropped() -> None:
+async def test_statistics_have_what_the_kernel_dropped(caplog: pytest.LogCaptureFixture) -> None:
     async with (
         two_on_lan() as lan,
         receiving(lan.b, max_buffered=1, receive_buffer_size=2_000) as receiver,
@@ -81,3 +81,4 @@ async def test_statistics_have_what_the_kernel_dropped() -> None:
         assert dropped is not None
         assert dropped > 0
         assert got + dropped == 100
+        assert len([it for it in caplog.messages if "the system has dropped" in it]) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeAlias
@@ -26,6 +27,11 @@ logger = logging.getLogger("trio_mcast")
 # then: a receive buffer of 1 MiB holds some 2,700 of the smallest. A socket that has a larger
 # buffer, and more in it, loses the remainder.
 _MOST_DRAINED = 8_192
+
+# Looking for drops of the kernel where nobody has asked: at most so often, and at so many sockets,
+# each of which takes 1 to 2 us. Arbitrary.
+_LOOK_FOR_DROPS_SECONDS = 1.0
+_LOOKED_AT = 256
 
 OnFailure: TypeAlias = Callable[[McastSocket, SocketSetupError], None]
 
@@ -53,7 +59,11 @@ class Intake:
         self._unclosed: list[McastSocket | InterfaceReader] = []
         self._on_failure: OnFailure | None = None
         self._sockets_failed = 0
-        self._ledger = Ledger(self._sockets, queue)
+        self._ledger = Ledger(self._sockets, queue, on_first_drop=self._log_drop)
+        # The time from which drops may be looked for again, and the number of the next socket.
+        self._look_from = -math.inf
+        self._look_at = 0
+        queue.on_full = self.look_for_drops
         self._last_statistics: ReceiverStatistics | None = None
 
     def _sockets(self) -> Iterator[McastSocket]:
@@ -92,6 +102,30 @@ class Intake:
         self._sockets_failed += 1
         assert self._on_failure is not None
         self._on_failure(socket, explained)
+
+    def _log_drop(self, socket: McastSocket, count: int) -> None:
+        group, interface = socket.socket_spec.group, socket.socket_spec.interface
+        logger.warning(
+            "%s on interface %s: the system has dropped %d datagrams so far, as the receive buffer "
+            "was full (%d bytes asked for, %d granted): take them sooner, or make the buffer "
+            "larger (receive_buffer_size, and the sysctl net.core.rmem_max)",
+            "unicast" if group is None else f"group {group}",
+            interface,
+            count,
+            self._buffer_asked,
+            socket.receive_buffer_granted,
+        )
+
+    def look_for_drops(self) -> None:
+        """See whether the kernel has dropped datagrams, of some of the sockets in turn."""
+        now = trio.current_time()
+        if now < self._look_from:
+            return
+        self._look_from = now + _LOOK_FOR_DROPS_SECONDS
+        sockets = list(self._sockets())
+        start = self._look_at if self._look_at < len(sockets) else 0
+        self._look_at = start + _LOOKED_AT
+        self._ledger.look_for_drops(sockets[start : start + _LOOKED_AT])
 
     @enable_ki_protection
     def add(self, socket: McastSocket) -> None:

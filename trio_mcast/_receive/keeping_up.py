@@ -79,6 +79,7 @@ class KeepingUp:
         memberships = self._memberships
         async with memberships.turn:
             memberships.check_open()
+            memberships.sockets.look_for_drops()
             interfaces, now = memberships.list_interfaces(), trio.current_time()
             same = interfaces == memberships.interfaces and not memberships.follower.removed
             if same and not memberships.plans_are_old and self._due() > now:

@@ -70,9 +70,14 @@ class _Tally:
 
 
 class _KernelDrops:
-    """The kernel's drops on one socket, across the wraps of the kernel's count."""
+    """The kernel's drops on one socket, across the wraps of the kernel's count.
+
+    Attributes:
+        noticed: Whether somebody has seen that there are some.
+    """
 
     def __init__(self) -> None:
+        self.noticed = False
         self._seen = 0  # The kernel's count of a new socket.
         self._total: int | None = None
 
@@ -94,6 +99,7 @@ class Ledger:
         queue: DatagramQueue,
         *,
         ended_kept: int = ENDED_KEPT,
+        on_first_drop: Callable[[McastSocket, int], None] = lambda socket, count: None,
     ) -> None:
         """Begin to count.
 
@@ -101,10 +107,14 @@ class Ledger:
             open_sockets: Gives all sockets that are open, each once.
             queue: The queue that all datagrams of these sockets go to.
             ended_kept: The number of memberships that have ended and are told apart.
+            on_first_drop: Called once for each membership when it is seen that the kernel has
+                dropped datagrams, with their number.
         """
         self._open_sockets = open_sockets
         self._queue = queue
         self._drops: dict[McastSocket, _KernelDrops] = {}
+        self._on_first_drop = on_first_drop
+        self._dropping: set[_Key] = set()
         # The counts of sockets that are closed; the membership that ended last stands last.
         self._ended: dict[_Key, _Tally] = {}
         self._ended_kept = self._fold_above = ended_kept
@@ -138,16 +148,37 @@ class Ledger:
             waiting = self._waiting()
         return tuple(self._settle(key, tally, waiting[key]) for key, tally in tallies.items())
 
-    def _read(self, socket: McastSocket) -> _Tally:
-        """Return the counts of a socket that is open."""
+    def look_for_drops(self, sockets: Iterable[McastSocket]) -> None:
+        """See whether the kernel has dropped datagrams of some of the open sockets."""
+        for socket in sockets:
+            self._dropped(socket)
+
+    def _dropped(self, socket: McastSocket) -> int | None:
+        """Return how many datagrams of an open socket the kernel has dropped."""
         drops = self._drops.get(socket)
         if drops is None:
             drops = self._drops[socket] = _KernelDrops()
+        count = drops.look(socket)
+        if count and not drops.noticed:
+            drops.noticed = True
+            self._note_first_drop(socket, count)
+        return count
+
+    def _note_first_drop(self, socket: McastSocket, count: int) -> None:
+        key = _socket_key(socket)
+        if key not in self._dropping:
+            if len(self._dropping) >= ENDED_KEPT:  # Of those, most have ended long ago.
+                self._dropping.clear()
+            self._dropping.add(key)
+            self._on_first_drop(socket, count)
+
+    def _read(self, socket: McastSocket) -> _Tally:
+        """Return the counts of a socket that is open."""
         return _Tally(
             socket.socket_spec.interface,
             socket.received,
             socket.received_bytes,
-            drops.look(socket),
+            self._dropped(socket),
             Counter({reason.value: count for reason, count in socket.rejected.items()}),
         )
 

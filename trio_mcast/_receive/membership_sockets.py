@@ -125,6 +125,10 @@ class MembershipSockets:
         """Close a socket that the system refuses to read."""
         self._intake.close_socket(socket, drain=False)
 
+    def look_for_drops(self) -> None:
+        """See whether the kernel has dropped datagrams, of some of the sockets in turn."""
+        self._intake.look_for_drops()
+
     # Other sources
 
     def _revise(self, socket: McastSocket, socket_spec: SocketSpec) -> None:

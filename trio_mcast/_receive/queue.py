@@ -55,7 +55,7 @@ the next one. So the queue stays `full` until it has drained to half of the boun
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from operator import attrgetter
 from typing import Final, Literal, Protocol, TypeAlias, get_args
@@ -101,6 +101,7 @@ class DatagramQueue:
         dropped: The number that the overflow policy dropped, by group and name of the interface.
         full: Whether so many wait that the overflow policy applies, as it then does until half of
             ``max_buffered`` has been taken.
+        on_full: Called whenever the queue becomes `full`.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class DatagramQueue:
         self.delivered = 0
         self.dropped: Counter[tuple[str | None, str]] = Counter()
         self.full = False
+        self.on_full: Callable[[], None] = lambda: None
         self._max_buffered = max_buffered
         self._half = max_buffered // 2
         self._owner = owner
@@ -198,7 +200,9 @@ class DatagramQueue:
     def _apply_policy(self) -> None:
         excess = self.waiting - self._max_buffered
         if excess >= 0:
-            self.full = True
+            if not self.full:
+                self.full = True
+                self.on_full()
             if excess and self._overflow == "drop_oldest":
                 self._drop_oldest(excess)
             elif excess and self._overflow == "drop_newest":
