@@ -27,19 +27,27 @@ def forger(host: Host, interface: str = "eth0") -> Iterator[socket.socket]:
         yield sock
 
 
-def forged(source: str, source_port: int, group: str, port: int, data: bytes) -> bytes:
-    """Make an Ethernet frame with a UDP datagram to a group, from whichever source."""
+def forged(
+    source: str, source_port: int, group: str, port: int, data: bytes, *, wrong: bool = False
+) -> bytes:
+    """Make an Ethernet frame with a UDP datagram to a group, from whichever source.
+
+    With ``wrong``, the checksum of the datagram is.
+    """
     sender, receiver = ip_address(source), ip_address(group)
     udp = struct.pack("!HHHH", source_port, port, 8 + len(data), 0) + data
     pseudo = sender.packed + receiver.packed + struct.pack("!II", len(udp), _UDP)
-    udp = udp[:6] + struct.pack("!H", _checksum(pseudo + udp) or 0xFFFF) + udp[8:]
+    checksum = _checksum(pseudo + udp) or 0xFFFF
+    if wrong:
+        checksum = checksum ^ 0x1234 or 0xFFFF
+    udp = udp[:6] + struct.pack("!H", checksum) + udp[8:]
     if isinstance(receiver, IPv6Address):
         header = struct.pack("!IHBB", 6 << 28, len(udp), _UDP, 1)
         return _ethernet(receiver, 0x86DD) + header + sender.packed + receiver.packed + udp
     header = struct.pack("!BBHIBB", 0x45, 0, 20 + len(udp), 0, 1, _UDP)
     addresses = sender.packed + receiver.packed
-    checksum = struct.pack("!H", _checksum(header + bytes(2) + addresses))
-    return _ethernet(receiver, 0x0800) + header + checksum + addresses + udp
+    of_header = struct.pack("!H", _checksum(header + bytes(2) + addresses))
+    return _ethernet(receiver, 0x0800) + header + of_header + addresses + udp
 
 
 def _ethernet(group: IPv4Address | IPv6Address, kind: int) -> bytes:

@@ -106,9 +106,9 @@ class Intake:
     def _log_drop(self, socket: McastSocket, count: int) -> None:
         group, interface = socket.socket_spec.group, socket.socket_spec.interface
         logger.warning(
-            "%s on interface %s: the system has dropped %d datagrams so far, as the receive buffer "
-            "was full (%d bytes asked for, %d granted): take them sooner, or make the buffer "
-            "larger (receive_buffer_size, and the sysctl net.core.rmem_max)",
+            "%s on interface %s: the system has dropped %d datagrams so far, mostly as the receive "
+            "buffer was full (%d bytes asked for, %d granted): take them sooner, or make the "
+            "buffer larger (receive_buffer_size, and the sysctl net.core.rmem_max)",
             "unicast" if group is None else f"group {group}",
             interface,
             count,
