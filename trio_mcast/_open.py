@@ -138,6 +138,7 @@ def open_mcast_sender(
     *,
     interfaces: InterfaceSelectors | None = None,
     ttl: int = 1,
+    unicast_ttl: int | None = None,
     loopback: bool = True,
     traffic_class: int | None = None,
     source_address: AddressLike | None = None,
@@ -168,6 +169,8 @@ def open_mcast_sender(
             without a route, the only candidate if there is exactly one.
         ttl: How far datagrams go, 0 to 255: 0 not beyond this machine, 1 (the default) not beyond
             the local network, more through as many routers less one. For IPv6, the hop limit.
+        unicast_ttl: The same for datagrams to one address, such as answers, 1 to 255: ``ttl`` does
+            not count for these. mDNS wants 255 (RFC 6762). Default: the system's, mostly 64.
         loopback: Whether datagrams are delivered on this machine too. The loopback interface always
             delivers.
         traffic_class: The IPv4 type of service or IPv6 traffic class, 0 to 255: six bits of DSCP,
@@ -209,6 +212,7 @@ def open_mcast_sender(
         port,
         interfaces=interfaces,
         ttl=ttl,
+        unicast_ttl=unicast_ttl,
         loopback=loopback,
         traffic_class=traffic_class,
         source_address=source_address,

@@ -75,6 +75,10 @@ def _ttl(value: int) -> int:
     return parse_int(value, "ttl", 0, 255)
 
 
+def _unicast_ttl(value: int | None) -> int | None:
+    return None if value is None else parse_int(value, "unicast_ttl", 1, 255)
+
+
 def _traffic_class(value: int | None) -> int | None:
     return None if value is None else parse_int(value, "traffic_class", 0, 255)
 
@@ -264,6 +268,7 @@ class McastSenderSpec(_Requests[SendRequest]):
         default=None, kw_only=True, converter=parse_selectors
     )
     ttl: int = attrs.field(default=1, kw_only=True, converter=_ttl)
+    unicast_ttl: int | None = attrs.field(default=None, kw_only=True, converter=_unicast_ttl)
     loopback: bool = _flag(True)
     traffic_class: int | None = attrs.field(default=None, kw_only=True, converter=_traffic_class)
     source_address: str | None = attrs.field(default=None, kw_only=True, converter=_source_address)
@@ -282,6 +287,7 @@ class McastSenderSpec(_Requests[SendRequest]):
             self.port,
             self.interfaces,
             ttl=self.ttl,
+            unicast_ttl=self.unicast_ttl,
             loopback=self.loopback,
             traffic_class=self.traffic_class,
             source_address=source_address,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from trio_mcast import Endpoint
@@ -156,6 +158,30 @@ async def test_sender_without_loopback_reaches_others_only(world: World, family:
         assert await data_of(world, there) == [b"hello"]
         # On Windows it is the receiver that decides.
         assert await data_of(world, here) == ([b"hello"] if world.platform == "windows" else [])
+
+
+@FAMILIES
+async def test_unicast_has_the_systems_ttl_or_the_one_asked_for(
+    world: World, family: Family
+) -> None:
+    group, usual = group_of(family), 128 if world.platform == "windows" else 64
+    options: dict[str, Any] = {
+        "accept_unicast": True,
+        "receive_ttl": True,
+        "interfaces": "eth0",
+    }
+    peer = Endpoint(address_of(family, "a"), PORT)
+    async with (
+        receiving(world, "a", group, **options) as receiver,
+        sending(world, "b", group, ttl=7) as ordinary,
+        sending(world, "b", group, unicast_ttl=255) as neighbour,
+    ):
+        for sender in (ordinary, neighbour):
+            await sender.send(b"to the group")
+            await sender.send(b"to one", to=peer)
+        datagrams = await all_of(world, receiver)
+        by_group = sorted((datagram.group is None, datagram.ttl) for datagram in datagrams)
+        assert by_group == [(False, 1), (False, 7), (True, usual), (True, 255)]
 
 
 @FAMILIES

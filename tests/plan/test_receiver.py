@@ -84,6 +84,7 @@ SENDERS: dict[str, dict[str, Any]] = {
         "traffic_class": 0xB8,
         "send_buffer_size": 2_097_152,
     },
+    "unicast_ttl": {"groups": [FOUR, SIX], "unicast_ttl": 255},
     "source_port": {"groups": [FOUR, SIX], "source_port": 4000},
     "a link-local group": {"groups": "ff02::1:3"},
     "an interface without addresses": {"groups": [FOUR, SIX], "interfaces": "bare0"},

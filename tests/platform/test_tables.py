@@ -202,6 +202,7 @@ SETTABLE: list[tuple[Family, str, int]] = [
     ("ipv4", "IP_MULTICAST_LOOP", 0),
     ("ipv4", "IP_MULTICAST_ALL", 0),
     ("ipv6", "IPV6_MULTICAST_IF", 1),
+    ("ipv6", "IPV6_UNICAST_HOPS", 17),
     ("ipv6", "IPV6_MULTICAST_HOPS", 17),
     ("ipv6", "IPV6_MULTICAST_LOOP", 0),
     ("ipv6", "IPV6_MULTICAST_ALL", 0),

@@ -64,6 +64,10 @@ def _sender_options(
     yield layout.family_option(
         platform, "ttl", family, request.ttl, "how many routers a datagram passes, plus one"
     )
+    if request.unicast_ttl is not None:
+        yield layout.family_option(
+            platform, "unicast_ttl", family, request.unicast_ttl, "the ttl of what goes to one peer"
+        )
     if not platform.receiver_decides_loopback:
         yield layout.family_option(
             platform, "loopback", family, int(request.loopback), LOOPBACK_PURPOSE

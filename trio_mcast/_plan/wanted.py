@@ -238,6 +238,7 @@ class SendRequest:
         port: The port that groups are sent to unless told otherwise.
         selectors: The interfaces; `None` leaves the choice to the system's routes.
         ttl: The ttl of datagrams to groups.
+        unicast_ttl: The ttl of datagrams to one address; `None` for the system's.
         loopback: Whether datagrams are delivered on this machine too.
         traffic_class: The type of service or traffic class; `None` for the system's.
         source_address: The address that datagrams come from; `None` for the interface's first.
@@ -250,6 +251,7 @@ class SendRequest:
     port: int
     selectors: tuple[InterfaceSelector, ...] | None = None
     ttl: int = attrs.field(default=1, kw_only=True)
+    unicast_ttl: int | None = attrs.field(default=None, kw_only=True)
     loopback: bool = attrs.field(default=True, kw_only=True)
     traffic_class: int | None = attrs.field(default=None, kw_only=True)
     source_address: IPAddress | None = attrs.field(default=None, kw_only=True)

@@ -33,6 +33,7 @@ LINUX: Final = Platform(
         "IP_MULTICAST_TTL": 33,
         "IP_MULTICAST_LOOP": 34,
         "IP_MULTICAST_ALL": 49,
+        "IPV6_UNICAST_HOPS": 16,
         "IPV6_MULTICAST_IF": 17,
         "IPV6_MULTICAST_HOPS": 18,
         "IPV6_MULTICAST_LOOP": 19,

@@ -246,6 +246,7 @@ def multicast_interface(
 # By family, the options that both families have under different names.
 _PER_FAMILY: dict[str, dict[Family, str]] = {
     "ttl": {"ipv4": "IP_MULTICAST_TTL", "ipv6": "IPV6_MULTICAST_HOPS"},
+    "unicast_ttl": {"ipv4": "IP_TTL", "ipv6": "IPV6_UNICAST_HOPS"},
     "loopback": {"ipv4": "IP_MULTICAST_LOOP", "ipv6": "IPV6_MULTICAST_LOOP"},
     "traffic_class": {"ipv4": "IP_TOS", "ipv6": "IPV6_TCLASS"},
 }
@@ -254,7 +255,7 @@ _PER_FAMILY: dict[str, dict[Family, str]] = {
 def family_option(
     platform: Platform, what: str, family: Family, value: int, purpose: str
 ) -> SocketOption:
-    """Return the option ``"ttl"``, ``"loopback"`` or ``"traffic_class"`` of one family."""
+    """Return an option by a key of `_PER_FAMILY`, such as ``"ttl"``, and by family."""
     return option(platform, _PER_FAMILY[what][family], value, purpose)
 
 

@@ -28,6 +28,7 @@ WINDOWS: Final = Platform(
         "IP_UNBLOCK_SOURCE": 18,
         "IP_PKTINFO": 19,
         "IP_RECVTTL": 21,
+        "IPV6_UNICAST_HOPS": 4,
         "IPV6_MULTICAST_IF": 9,
         "IPV6_MULTICAST_HOPS": 10,
         "IPV6_MULTICAST_LOOP": 11,

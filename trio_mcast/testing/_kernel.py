@@ -109,6 +109,13 @@ class KernelSocket:
             raise refuse(errno.EINVAL)
         self.state.multicast_ttl = 1 if number == -1 else number
 
+    def _set_unicast_ttl(self, value: int | bytes) -> None:
+        number = decode.as_int(value)
+        lowest = 1 if self.state.family == "ipv4" and self.state.platform.name == "linux" else 0
+        if number != -1 and not lowest <= number <= 255:
+            raise refuse(errno.EINVAL)
+        self.state.unicast_ttl = self.state.rules.unicast_ttl if number == -1 else number
+
     def _set_multicast_interface(self, value: int | bytes) -> None:
         index, address = decode.multicast_interface(self.state.platform, value)
         if address is not None and not index:
@@ -329,6 +336,8 @@ _SETTERS: dict[str, Callable[[KernelSocket, int | bytes], None]] = {
     "IPV6_MULTICAST_IF": KernelSocket._set_multicast_interface6,
     "IP_MULTICAST_TTL": KernelSocket._set_ttl,
     "IPV6_MULTICAST_HOPS": KernelSocket._set_ttl,
+    "IP_TTL": KernelSocket._set_unicast_ttl,
+    "IPV6_UNICAST_HOPS": KernelSocket._set_unicast_ttl,
     "IP_MULTICAST_LOOP": lambda sock, value: sock._set_flag("multicast_loop", value),
     "IPV6_MULTICAST_LOOP": lambda sock, value: sock._set_flag("multicast_loop", value),
     "IP_MULTICAST_ALL": lambda sock, value: sock._set_flag("multicast_all", value),

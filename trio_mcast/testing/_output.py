@@ -64,7 +64,7 @@ class Output:
             ttl = state.multicast_ttl
         else:
             interface, next_hop = self._for_unicast(state, destination, scope_id)
-            ttl = rules.unicast_ttl
+            ttl = state.unicast_ttl
         chosen = source or self._source(state, interface, destination)
         packet = Packet(chosen, state.port, destination, port, ttl, data)
         return interface, packet, next_hop

@@ -41,7 +41,7 @@ class Rules:
         refuses_large_buffers: Whether asking for more than ``largest_buffer`` is an error, instead
             of being cut down.
         largest_datagram: By family, the largest payload that is sent, in bytes.
-        unicast_ttl: The ttl of unicast.
+        unicast_ttl: The ttl of unicast, where a socket names none.
         is_strong_host: Whether unicast has to arrive on the interface that has the address.
         source_must_exist: The error of sending from an address that the host has no longer.
         interface_gone: The error of sending to a group on an interface that is gone, by family.

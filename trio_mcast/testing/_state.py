@@ -25,6 +25,7 @@ class SocketState:
         device: The index of the interface that the socket is restricted to; 0 for none.
         multicast_interface: The index of the interface that groups are sent to; 0 for none.
         multicast_ttl: The ttl of datagrams to groups.
+        unicast_ttl: The ttl of datagrams to one address.
         multicast_loop: Whether datagrams to groups are delivered on this host; on Windows, whether
             the socket takes datagrams that were sent from this host.
         multicast_all: Whether the socket gets groups that only others on this host have joined
@@ -48,6 +49,7 @@ class SocketState:
     device: int = 0
     multicast_interface: int = 0
     multicast_ttl: int = 1
+    unicast_ttl: int = 0
     multicast_loop: bool = True
     multicast_all: bool = True
     has_multicast_options: bool = False
@@ -61,6 +63,7 @@ class SocketState:
 
     def __attrs_post_init__(self) -> None:
         self.buffers = list(self.rules.default_buffer)
+        self.unicast_ttl = self.rules.unicast_ttl
         # By default, only the sockets of Windows leave the IPv4 port alone; those of FreeBSD do
         # so by the sysctl net.inet6.ip6.v6only, which is 1.
         self.ipv6_only = self.platform.name in ("windows", "freebsd")
