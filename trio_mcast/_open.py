@@ -168,7 +168,9 @@ def open_mcast_sender(
             come from that address. Default: the interface to which the system routes the group, or,
             without a route, the only candidate if there is exactly one.
         ttl: How far datagrams go, 0 to 255: 0 not beyond this machine, 1 (the default) not beyond
-            the local network, more through as many routers less one. For IPv6, the hop limit.
+            the local network, more through as many routers less one. For IPv6, the hop limit. On
+            Linux 0 is for the loopback interface alone: on others, datagrams leave the machine all
+            the same where no program on it has joined the group, so there it is a `ValueError`.
         unicast_ttl: The same for datagrams to one address, such as answers, 1 to 255: ``ttl`` does
             not count for these. mDNS wants 255 (RFC 6762). Default: the system's, mostly 64.
         loopback: Whether datagrams are delivered on this machine too. The loopback interface always

@@ -317,8 +317,8 @@ class McastSenderSpec(_Requests[SendRequest]):
                 there is no candidate.
             AmbiguousInterfaceError: The spec names no interface and there are several candidates,
                 or it names an address that two interfaces have.
-            ValueError: Groups, interfaces and source address do not go together, or the platform
-                is unknown.
+            ValueError: Groups, interfaces and source address do not go together, the platform
+                is unknown, or it cannot keep ``ttl=0``.
         """
         return plan_sender(self._request, interfaces, platform_named(platform)).sockets
 

@@ -179,7 +179,7 @@ class _Writer:
             "groups": self.some(self.groups, 2),
             "port": self.random.choice(PORTS),
             "interfaces": self.some(INTERFACES),
-            "ttl": self.random.choice([0, 1, 1, 2, 64, 255]),
+            "ttl": self.random.choice([1, 1, 1, 2, 64, 255]),
             "loopback": self.chance(0.7),
         }
         self.senders.append(name)

@@ -140,6 +140,28 @@ def test_sender_without_interfaces_route_and_candidates_says_so() -> None:
         sender_plan(FOUR, machine=[LO])
 
 
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_ttl_zero_is_refused_where_it_would_not_be_kept(name: PlatformName) -> None:
+    spec = McastSenderSpec([FOUR, SIX], 5000, interfaces=["lo", "eth0"], ttl=0)
+    if name == "linux":
+        with pytest.raises(ValueError, match=r"ttl=0 .* on interface eth0: linux lets those out"):
+            spec.plan(MACHINE, name)
+    else:
+        assert len(spec.plan(MACHINE, name)) == 4
+    loopback = McastSenderSpec([FOUR, SIX], 5000, interfaces="lo", ttl=0)
+    assert len(loopback.plan(MACHINE, name)) == 2
+
+
+def test_sender_with_ttl_zero_does_not_follow_the_route_off_the_machine() -> None:
+    request = McastSenderSpec(FOUR, 5000, ttl=0)._request
+    linux = PLATFORMS["linux"]
+    ((want, number),) = (plan := plan_sender(request, MACHINE, linux, routed_to(LO))).wants
+    wants = [(want, plan.sockets[number], True)]
+    (absence,) = replan_sender(wants, request, MACHINE, linux, routed_to(ETH0))
+    assert isinstance(absence, Absence)
+    assert "ttl=0" in absence.reason
+
+
 def test_sender_has_one_socket_for_the_groups_of_an_interface_and_address() -> None:
     groups = [FOUR, "239.9.9.9", "ff02::1", "ff05::1", "ff05::2"]
     plan = sender_plan(groups, interfaces="eth0")

@@ -11,17 +11,22 @@ import pytest
 import trio
 
 from tests.lab.fixtures import TwoHosts
+from tests.support.leftovers import open_descriptors
 from tests.support.privileges import CAP_NET_ADMIN, has_capability
+from tests.support.senders import listening
 from tests.support.traffic import (
     FAMILIES,
+    PORT,
     Family,
     delivered,
     group_of,
     member,
+    plain_sender,
     receive,
     receiver_on,
     sender_on,
 )
+from tests.support.waiting import wait_for
 
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
@@ -43,18 +48,51 @@ async def test_ttl_arrives(two_hosts: TwoHosts, family: Family, ttl: int) -> Non
         assert (datagram.ttl, datagram.timestamp_ns) == (ttl, None)
 
 
-@FAMILIES
-async def test_ttl_zero_stays_on_the_machine(two_hosts: TwoHosts, family: Family) -> None:
-    group = group_of(family)
+async def test_ttl_zero_stays_on_the_machine(two_hosts: TwoHosts) -> None:
+    group = group_of("ipv4")
     async with (
-        receiver_on(two_hosts, two_hosts.a, group, receive_ttl=True) as there,
-        receiver_on(two_hosts, two_hosts.b, group, receive_ttl=True) as here,
-        sender_on(two_hosts.b, group, interfaces="eth0", ttl=0) as sender,
-        sender_on(two_hosts.b, group, interfaces="eth0") as marking,
+        receiver_on(two_hosts, two_hosts.a, group, interfaces="eth0") as there,
+        receiver_on(two_hosts, two_hosts.b, group, interfaces="lo", receive_ttl=True) as here,
+        sender_on(two_hosts.b, group, interfaces="lo", ttl=0) as sender,
+        sender_on(two_hosts.b, group, interfaces=["lo", "eth0"]) as marking,
     ):
         await sender.send(b"hello")
-        assert [(item.data, item.ttl) for item in await delivered(here, marking)] == [(b"hello", 0)]
+        datagrams = await delivered(here, marking)
+        assert [(datagram.data, datagram.ttl) for datagram in datagrams] == [(b"hello", 0)]
         assert await delivered(there, marking) == []
+
+
+@FAMILIES
+@pytest.mark.parametrize("interfaces", [None, "eth0", ["lo", "eth0"]])
+async def test_ttl_zero_is_refused_where_linux_lets_it_out(
+    two_hosts: TwoHosts, family: Family, interfaces: list[str] | str | None
+) -> None:
+    group = group_of(family)
+    with await listening(two_hosts.b, two_hosts.lan, group) as there:
+        there.setblocking(False)
+        # So much for the reason: what a plain socket sends arrives.
+        with plain_sender(two_hosts.a, group, "eth0") as program:
+            program.setsockopt(*TTL_OPTIONS[family], 0)
+            program.sendto(b"hello", (group, PORT))
+        await wait_for(lambda: _has_data(there), "a datagram with a ttl of 0")
+        before = open_descriptors()
+        with pytest.raises(ValueError, match=r"ttl=0 .* on interface eth0: .* the loopback inter"):
+            async with sender_on(two_hosts.a, group, interfaces=interfaces, ttl=0):
+                pass
+        assert open_descriptors() == before
+
+
+TTL_OPTIONS = {
+    "ipv4": (socket.IPPROTO_IP, socket.IP_MULTICAST_TTL),
+    "ipv6": (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS),
+}
+
+
+def _has_data(sock: socket.socket) -> bool:
+    try:
+        return bool(sock.recv(100))
+    except BlockingIOError:
+        return False
 
 
 @FAMILIES

@@ -97,7 +97,8 @@ def plan_sender(
     Raises:
         InterfaceNotFoundError: A selector or a zone names no interface, or there is no candidate.
         AmbiguousInterfaceError: There is more than one candidate, or an address is on two.
-        ValueError: The groups, interfaces and source address do not go together.
+        ValueError: The groups, interfaces and source address do not go together, or the platform
+            cannot keep a ttl of 0.
     """
     source_address = request.source_address
     selections: dict[SenderWant, Selection] = {}
@@ -114,6 +115,7 @@ def plan_sender(
     wants = []
     for want, selection in selections.items():
         interface, group = selection.interface, want.group
+        _check_ttl(request.ttl, interface, platform)
         key = (interface.name, group.family, _source_for(group, selection, source_address))
         if key not in sockets:
             sockets[key] = plan_sender_socket(interface, key[1:], request, platform)
@@ -150,6 +152,7 @@ def replan_sender(
         try:
             selection = _select_for(want, interfaces, look_up_route, last.interface)
             interface = selection.interface
+            _check_ttl(request.ttl, interface, platform)
             if is_open and not interface.is_up and _is_same(interface, last.interface):
                 # Nothing can be sent on an interface that is down, and some of its addresses are
                 # gone until it is up. Mostly it comes back as it was, and then the socket is right
@@ -171,6 +174,16 @@ def replan_sender(
             sockets[key] = plan_sender_socket(interface, key[1:], request, platform)
         planned.append(sockets[key])
     return tuple(planned)
+
+
+def _check_ttl(ttl: int, interface: Interface, platform: Platform) -> None:
+    """Raise `ValueError` where a ttl of 0 would not keep datagrams on this machine."""
+    if ttl == 0 and not platform.keeps_ttl_zero and not interface.is_loopback:
+        raise ValueError(
+            f"ttl=0 does not keep datagrams on this machine on interface {interface}: "
+            f"{platform.name} lets those out whose group no program here has joined; send on the "
+            "loopback interface, or with ttl=1, which stays in the local network"
+        )
 
 
 def _is_same(one: Interface, other: Interface) -> bool:

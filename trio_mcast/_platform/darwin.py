@@ -67,6 +67,8 @@ DARWIN: Final = Platform(
     multicast_if_takes_mreqn=True,
     join_fallback=False,
     connected_sends_anywhere=False,  # sendto: EISCONN (udp(4))
+    # ip_output in XNU's bsd/netinet/ip_output.c, ip6_output in bsd/netinet6/ip6_output.c.
+    keeps_ttl_zero=True,
     # IP_MAX_SOCK_SRC_FILTER and IPV6_MAX_SOCK_SRC_FILTER in the system's headers.
     source_limit={"ipv4": 128, "ipv6": 128},
     # It filters nothing, as on FreeBSD: imo_multi_filter in XNU's bsd/netinet/in_mcast.c has the

@@ -61,6 +61,8 @@ FREEBSD: Final = Platform(
     multicast_if_takes_mreqn=True,
     join_fallback=False,
     connected_sends_anywhere=False,  # sendto: EISCONN (udp(4))
+    # ip_output in FreeBSD's sys/netinet/ip_output.c, ip6_output in sys/netinet6/ip6_output.c.
+    keeps_ttl_zero=True,
     # net.inet.ip.mcast.maxsocksrc and net.inet6.ip6.mcast.maxsocksrc.
     source_limit={"ipv4": 128, "ipv6": 128},
     # A blocked source has the mode of the filter, and imo_multi_filter in sys/netinet/in_mcast.c

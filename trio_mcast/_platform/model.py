@@ -88,6 +88,7 @@ class Platform:
         join_fallback: Whether joins have an older option to fall back to.
         connected_sends_anywhere: Whether a socket that is connected can send to others than the
             peer.
+        keeps_ttl_zero: Whether a datagram to a group with a ttl of 0 never leaves this machine.
         source_limit: By family, how many sources one socket takes; a missing one has no limit.
         blocks_sources: Whether MCAST_BLOCK_SOURCE is to be set for a source that is left out.
         filters_blocked: Whether a socket is then given nothing of that source. Where it is, all the
@@ -118,6 +119,7 @@ class Platform:
     multicast_if_takes_mreqn: bool
     join_fallback: bool
     connected_sends_anywhere: bool
+    keeps_ttl_zero: bool
     source_limit: Mapping[Family, int]
     blocks_sources: bool
     filters_blocked: bool

@@ -62,6 +62,7 @@ WINDOWS: Final = Platform(
     multicast_if_takes_mreqn=False,
     join_fallback=True,
     connected_sends_anywhere=False,
+    keeps_ttl_zero=True,
     source_limit={},
     blocks_sources=True,
     filters_blocked=True,
