@@ -19,6 +19,7 @@ from trio_mcast._platform.current import current_platform
 GROUP = "239.1.2.3"
 Opener = Callable[..., AbstractAsyncContextManager[Any]]
 OVERFLOWS = ("wait", "drop_oldest", "drop_newest")
+SENDER_OVERFLOWS = ("wait", "drop")
 OPENERS: list[Opener] = [open_mcast_receiver, open_mcast_sender]
 
 
@@ -96,6 +97,8 @@ BAD_FOR_SENDERS: list[Bad] = [
     ({"unicast_ttl": 0}, ValueError, "unicast_ttl must be from 1 to 255, not 0"),
     ({"unicast_ttl": 256}, ValueError, "unicast_ttl must be from 1 to 255, not 256"),
     ({"unicast_ttl": "far"}, TypeError, "unicast_ttl must be an int, not str: 'far'"),
+    ({"overflow": "drop_oldest"}, ValueError, "overflow must be one of 'wait', 'drop', not 'drop_"),
+    ({"overflow": True}, TypeError, "overflow must be text, not bool: True"),
     ({"traffic_class": 256}, ValueError, "traffic_class must be from 0 to 255, not 256"),
     ({"traffic_class": -1}, ValueError, "traffic_class must be from 0 to 255, not -1"),
     ({"traffic_class": "EF"}, TypeError, "traffic_class must be an int, not str: 'EF'"),
@@ -138,6 +141,7 @@ GOOD: list[tuple[Opener, dict[str, Any]]] = [
     (open_mcast_sender, {"ttl": 0}),
     (open_mcast_sender, {"ttl": 255}),
     (open_mcast_sender, {"unicast_ttl": 255}),
+    *((open_mcast_sender, {"overflow": policy}) for policy in SENDER_OVERFLOWS),
     (open_mcast_sender, {"traffic_class": 255}),
     (open_mcast_sender, {"source_port": 65_535}),
     (open_mcast_receiver, {"max_buffered": 1}),
@@ -215,6 +219,7 @@ def test_sender_spec_has_the_defaults_of_the_opener() -> None:
         "source_address": None,
         "source_port": 0,
         "receive_replies": False,
+        "overflow": "wait",
         "send_buffer_size": None,
     }
 

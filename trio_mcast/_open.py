@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from ._receive.queue import Overflow
 from ._receive.receiver import McastReceiver
 from ._send.sender import McastSender
+from ._send.transmitter import SenderOverflow
 from ._specs import McastReceiverSpec, McastSenderSpec
 from ._values.addresses import AddressLike
 from ._values.interface import InterfaceSelectors
@@ -144,6 +145,7 @@ def open_mcast_sender(
     source_address: AddressLike | None = None,
     source_port: int = 0,
     receive_replies: bool = False,
+    overflow: SenderOverflow = "wait",
     send_buffer_size: int | None = None,
 ) -> AbstractAsyncContextManager[McastSender]:
     """Send datagrams to groups for the length of an ``async with`` block.
@@ -187,6 +189,12 @@ def open_mcast_sender(
             reading stops until half of them have been taken. The kernel is asked for a receive
             buffer of 1 MiB per socket. With a ``source_port`` that other programs share, the system
             gives each reply to one of them only.
+        overflow: What happens to a datagram for which an interface's send buffer has no room.
+            ``"wait"``, the default: the call waits, and ends when every interface has the datagram,
+            so that the slowest interface sets the pace. ``"drop"``: it is not sent on that
+            interface, and counted as failed there, with EAGAIN; the interface is passed over until
+            the system says that it is writable, which is logged once at the beginning and once at
+            the end. The call does not wait, and does not raise for that.
         send_buffer_size: The send buffer to ask for, per socket, in bytes. Default: the system's.
 
     Returns:
@@ -220,5 +228,6 @@ def open_mcast_sender(
         source_address=source_address,
         source_port=source_port,
         receive_replies=receive_replies,
+        overflow=overflow,
         send_buffer_size=send_buffer_size,
     ).open()

@@ -25,6 +25,7 @@ from ._receive.queue import OVERFLOWS, Overflow
 from ._receive.receiver import McastReceiver
 from ._send.opening import open_sender
 from ._send.sender import McastSender
+from ._send.transmitter import SENDER_OVERFLOWS, SenderOverflow
 from ._values.addresses import (
     AddressLike,
     Group,
@@ -87,12 +88,21 @@ def _max_buffered(value: int) -> int:
     return parse_int(value, "max_buffered", 1)
 
 
-def _overflow(value: Overflow) -> Overflow:
+def _check_overflow(value: object, policies: Sequence[str]) -> None:
     if not isinstance(value, str):
         raise TypeError(f"overflow must be text, not {type(value).__name__}: {value!r}")
-    if value not in OVERFLOWS:
-        choices = ", ".join(map(repr, OVERFLOWS))
+    if value not in policies:
+        choices = ", ".join(map(repr, policies))
         raise ValueError(f"overflow must be one of {choices}, not {value!r}")
+
+
+def _overflow(value: Overflow) -> Overflow:
+    _check_overflow(value, OVERFLOWS)
+    return value
+
+
+def _sender_overflow(value: SenderOverflow) -> SenderOverflow:
+    _check_overflow(value, SENDER_OVERFLOWS)
     return value
 
 
@@ -274,6 +284,7 @@ class McastSenderSpec(_Requests[SendRequest]):
     source_address: str | None = attrs.field(default=None, kw_only=True, converter=_source_address)
     source_port: int = attrs.field(default=0, kw_only=True, converter=_source_port)
     receive_replies: bool = _flag(False)
+    overflow: SenderOverflow = attrs.field(default="wait", kw_only=True, converter=_sender_overflow)
     send_buffer_size: int | None = attrs.field(
         default=None, kw_only=True, converter=_send_buffer_size
     )
@@ -324,4 +335,4 @@ class McastSenderSpec(_Requests[SendRequest]):
 
     def open(self) -> AbstractAsyncContextManager[McastSender]:
         """Open the sender: ``async with spec.open() as sender``; see `open_mcast_sender`."""
-        return open_sender(self._request)
+        return open_sender(self._request, overflow=self.overflow)

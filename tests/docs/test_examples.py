@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from tests.lab import Host, Lab, Switch
-from tests.lab.fixtures import TwoHosts
+from tests.lab.fixtures import TwoHosts, TwoLans
 from tests.lab.machine import on
 from tests.support.forged_frames import forged, forger
 from trio_mcast import Endpoint, open_mcast_receiver, open_mcast_sender
@@ -161,6 +161,21 @@ async def test_losses_are_told_to_the_datagram(two_hosts: TwoHosts) -> None:
             sums[place] = sums.get(place, 0) + sum(map(int, re.findall(r"\d+", line)))
     assert sums == {"in all": 200, "239.1.2.3 on eth0": 100, "239.1.2.4 on eth0": 100}
     assert any(line.startswith("  dropped, as max_buffered waited: ") for line in told)
+
+
+async def test_send_on_each_sends_on_both_interfaces(two_lans: TwoLans) -> None:
+    with on(two_lans.b):
+        async with open_mcast_receiver(GROUP, PORT, interfaces=["eth0", "eth1"]) as receiver:
+            for lan in (two_lans.lan1, two_lans.lan2):
+                await subscribed(lan, GROUP)
+            with two_lans.a.popen(*example("send_on_each.py", "eth0", "eth1")) as sender:
+                with trio.fail_after(PATIENCE_SECONDS):
+                    datagrams = [await receiver.receive() for _ in range(6)]
+                assert await rest_of_output(sender) == []
+    heard = sorted((datagram.interface.name, datagram.data) for datagram in datagrams)
+    assert heard == [
+        (name, b"number %d" % number) for name in ("eth0", "eth1") for number in range(3)
+    ]
 
 
 async def test_send_options_reach_the_groups(two_hosts: TwoHosts) -> None:

@@ -69,8 +69,8 @@ class Membership:
         excluded_sources: The sources that are left out.
         state: ``"joined"``; or ``"waiting"`` while the interface does not exist, is down, is a
             port of a bridge, bond or team, or is not fit where none was named: then nothing is
-            delivered; or ``"failed"`` if the system refused it. The last two become ``"joined"`` by themselves as
-            soon as that is possible, unless the receiver was opened with
+            delivered; or ``"failed"`` if the system refused it. The last two become ``"joined"`` by
+            themselves as soon as that is possible, unless the receiver was opened with
             ``follow_interfaces=False``.
         error: Why it failed, or what to do where the interface is a port; else `None`.
     """

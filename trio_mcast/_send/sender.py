@@ -15,26 +15,30 @@ from .._values.statistics import SenderInterfaceStatistics, SenderStatistics
 from .destinations import Buffer, Destination, checked_payload, checked_payloads
 from .outlets import Outlets
 from .targets import Targets
-from .transmitter import Transmitter
+from .transmitter import SenderOverflow, Transmitter
 
 
 class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
     """Sends datagrams to multicast groups; made by `open_mcast_sender`.
 
     It is a `trio.abc.SendChannel` of bytes. Several tasks may send through one sender: while a send
-    buffer is full, they have their turns in the order in which they came.
+    buffer is full, they have their turns in the order in which they came, or with
+    ``overflow="drop"`` go on without.
 
     A sender follows its interfaces, their addresses, and the routes, as `open_mcast_sender` tells.
     """
 
-    def __init__(self, outlets: Outlets, *, send_buffer_asked: int | None) -> None:
+    def __init__(
+        self, outlets: Outlets, *, send_buffer_asked: int | None, overflow: SenderOverflow
+    ) -> None:
         super().__init__()
         self._outlets = outlets
         self._send_buffer_asked = send_buffer_asked
         self._tasks = trio.CancelScope()
         self._targets = Targets(outlets)
         platform = outlets.host.platform.name
-        self._transmitter = Transmitter(self._targets, platform, self._check_open)
+        self._transmitter = Transmitter(self._targets, platform, self._check_open, overflow)
+        self._drops = overflow == "drop"
         self._last_statistics: SenderStatistics | None = None
         # Whether closing has begun; and whether it has come to its end.
         self._closed = self._ended = False
@@ -46,6 +50,8 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         with self._tasks:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._outlets.follow, self._renew, name="follow interfaces")
+                if self._drops:
+                    nursery.start_soon(self._transmitter.full.run, name="wait for room")
                 if replies is not None:
                     nursery.start_soon(replies.run, name="read replies")
 
@@ -84,6 +90,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
                 could not be sent anywhere: the `SocketSetupError` of each. Where it could be sent
                 somewhere, nothing is raised: the failures are counted in `statistics` and each is
                 logged once, until that group and interface works again, which is logged once too.
+                What ``overflow="drop"`` drops is counted as failed, and never raised.
             trio.ClosedResourceError: The sender was closed.
 
         Cancellation:
@@ -92,7 +99,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         """
         await trio.lowlevel.checkpoint()
         only, transmitter = self._targets.only, self._transmitter
-        hindered = transmitter.refused or transmitter.turns.taken
+        hindered = transmitter.refused or transmitter.turns.taken or transmitter.full.errors
         if only is not None and to is None and type(data) is bytes and not hindered:
             try:
                 only[0].send(data, only[1])
@@ -104,20 +111,10 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         self._check_open()
         payload = checked_payload(data)
         targets = self._targets.of(to)
-        done = 0
-        try:
-            for outlet, address, tally in targets:
-                if outlet in transmitter.turns.taken:
-                    break
-                outlet.send(payload, address)
-                tally.sent += 1
-                done += 1
-        except OSError:
-            pass  # As above.
-        if transmitter.refused:
-            transmitter.note_recovered(targets[:done])
-        if done < len(targets):
-            await transmitter.send_all([payload], targets[done:], to, served=done)
+        remaining = transmitter.send_now(payload, targets)
+        if remaining:
+            served = len(targets) - len(remaining)
+            await transmitter.send_all([payload], remaining, to, served)
 
     async def send_batch(
         self, datagrams: Iterable[Buffer], *, to: Destination | None = None

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import Final, Literal, TypeAlias, get_args
 
+import attrs
 import trio
 
 from .._plan.socket_spec import BindAddress
@@ -14,7 +18,8 @@ from .._platform.model import PlatformName
 from .._values.addresses import Endpoint, parse_address
 from .._values.errors import SocketSetupError, none_sent
 from .destinations import Destination
-from .outlets import Refusing
+from .full import FullOutlets
+from .outlets import Outlet, Refusing
 from .targets import Target, Targets
 from .turns import Turns
 
@@ -30,17 +35,63 @@ _MAX_PAUSES = 11
 _FIRST_PAUSE_SECONDS = 0.001
 
 
+SenderOverflow: TypeAlias = Literal["wait", "drop"]
+SENDER_OVERFLOWS: Final[tuple[SenderOverflow, ...]] = get_args(SenderOverflow)
+
+_FULL_ADVICE: Final = (
+    "the interface takes datagrams more slowly than they come, and the send buffer is full: send "
+    "more slowly, or ask for more with send_buffer_size"
+)
+
+
+def _no_room() -> BlockingIOError:
+    return BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+@attrs.define(eq=False)
+class _Batch:
+    """Payloads on their way to one target.
+
+    Attributes:
+        target: The target; another one, if its socket is replaced meanwhile.
+        payloads: The payloads.
+        to: The destination that the target was found for.
+        sent: The number of payloads that the system has taken.
+        pauses: How often sending was tried again in a row while the interface's queue was full.
+        no_room: The error of the system where it has no room.
+        failure: The refusal that has ended the batch, explained and counted.
+    """
+
+    target: Target
+    payloads: Sequence[bytes]
+    to: Destination | None
+    sent: int = 0
+    pauses: int = 0
+    no_room: OSError = attrs.Factory(_no_room)
+    failure: SocketSetupError | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all payloads are sent, or one was refused."""
+        return self.failure is not None or self.sent == len(self.payloads)
+
+
 class Transmitter:
     """Sends payloads to the targets of one sender, and tells of those that were refused.
 
     Attributes:
         turns: The order in which tasks wait for room.
+        full: The sockets without room that a sender which drops passes over.
         refused: The last refusal of each group and interface where sending does not work now. It
             was counted and logged.
     """
 
     def __init__(
-        self, targets: Targets, platform: PlatformName, check_open: Callable[[], None]
+        self,
+        targets: Targets,
+        platform: PlatformName,
+        check_open: Callable[[], None],
+        overflow: SenderOverflow,
     ) -> None:
         """Begin with nothing refused.
 
@@ -48,8 +99,11 @@ class Transmitter:
             targets: The targets of the sender.
             platform: The platform, for the advice in errors.
             check_open: Raises `trio.ClosedResourceError` once the sender was closed.
+            overflow: Whether what finds no room waits or is dropped.
         """
         self.turns = Turns(check_open)
+        self.full = FullOutlets()
+        self._drops = overflow == "drop"
         self.refused: dict[tuple[str | None, str | None], SocketSetupError] = {}
         self._targets = targets
         self._platform = platform
@@ -65,6 +119,33 @@ class Transmitter:
             where: failure for where, failure in self.refused.items() if where[1] in interfaces
         }
 
+    def send_now(self, payload: bytes, targets: Sequence[Target]) -> list[Target]:
+        """Send a payload to each target that has room for it.
+
+        Returns:
+            The other targets: of full sockets, and of those that refuse.
+        """
+        taken, full = self.turns.taken, self.full.errors
+        remaining: list[Target] = []
+        for target in targets:
+            outlet, address, tally = target
+            if outlet in full:
+                tally.failed += 1
+                continue
+            # The targets of one socket keep their order.
+            if outlet in taken or (remaining and any(outlet is other[0] for other in remaining)):
+                remaining.append(target)
+                continue
+            try:
+                outlet.send(payload, address)
+            except OSError:
+                remaining.append(target)
+                continue
+            tally.sent += 1
+            if self.refused:
+                self.note_recovered([target])
+        return remaining
+
     async def send_all(
         self,
         payloads: Sequence[bytes],
@@ -74,17 +155,30 @@ class Transmitter:
     ) -> None:
         """Send all payloads to each target; raise only if no target takes all of them.
 
+        Targets of different sockets are waited for together, targets of one socket in turn. A
+        sender that drops does not wait: what finds no room counts as failed.
+
         Args:
             payloads: The payloads.
             targets: The targets.
             to: The destination that the targets are for, in case that sockets are replaced.
-            served: How many other targets have taken all of the payloads already.
+            served: How many other targets have taken all of the payloads already, or dropped them.
         """
-        failures = []
-        for target in targets:
-            failure = await self._send_to(target, payloads, to)
-            if failure is not None:
-                failures.append(failure)
+        batches = [_Batch(target, payloads, to) for target in targets]
+        lanes: dict[Outlet, list[_Batch]] = {}
+        for batch in batches:
+            lanes.setdefault(batch.target[0], []).append(batch)
+        waiting = list(lanes.values())
+        if self._drops or len(waiting) > 1:
+            # Mostly there is room, and then there is no need for tasks.
+            waiting = [lane for lane in waiting if not await self._send_in_turn(lane)]
+        if self._drops:
+            served += sum(map(self._drop_what_waits, chain.from_iterable(waiting)))
+        elif len(waiting) == 1:
+            await self._send_in_turn(waiting[0], wait=True)
+        elif waiting:
+            await self._send_together(waiting)
+        failures = [batch.failure for batch in batches if batch.failure is not None]
         if failures and not served and len(failures) == len(targets):
             raise none_sent(failures)
         for failure in failures:
@@ -93,51 +187,113 @@ class Transmitter:
                 logger.warning("%s", failure)
             self.refused[where] = failure
 
-    async def _send_to(
-        self, target: Target, payloads: Sequence[bytes], to: Destination | None
-    ) -> SocketSetupError | None:
-        """Send to one target, in order, until all is sent or a payload is refused.
+    async def _send_together(self, lanes: Sequence[Sequence[_Batch]]) -> None:
+        """Send what waits for different sockets, each socket in a task of its own."""
+        failures: list[BaseException] = []
+
+        async def send_lane(lane: Sequence[_Batch]) -> None:
+            try:
+                await self._send_in_turn(lane, wait=True)
+            except BaseException as error:
+                failures.append(error)
+                nursery.cancel_scope.cancel()
+
+        try:
+            async with trio.open_nursery() as nursery:
+                for lane in lanes:
+                    nursery.start_soon(send_lane, lane)
+        except BaseException as error:  # The tasks raise nothing: the wait for them was cancelled.
+            failures += getattr(error, "exceptions", [error])
+        if failures:
+            # The others were cancelled because of the first, or by the same as the first.
+            causes = [error for error in failures if not isinstance(error, trio.Cancelled)]
+            raise (causes or failures)[0]
+
+    async def _send_in_turn(self, lane: Sequence[_Batch], *, wait: bool = False) -> bool:
+        """Send the batches for one socket, in order; return whether all are sent or refused.
+
+        Without ``wait``, what finds no room stays for later.
+        """
+        for batch in lane:
+            if not batch.is_over and not await self._send_batch(batch, wait=wait):
+                return False
+        return True
+
+    async def _send_batch(self, batch: _Batch, *, wait: bool) -> bool:
+        """Send to one target, in order, until all is sent, or a payload is refused or has no room.
 
         Returns:
-            The refusal, explained and counted; `None` if all is sent.
+            Whether all is sent or refused; a refusal is explained and counted.
         """
-        outlet, address, tally = target
-        sent, pauses = 0, 0
-        while sent < len(payloads):
+        payloads = batch.payloads
+        while batch.sent < len(payloads):
+            outlet, address, tally = batch.target
+            if outlet in self.full.errors:
+                return False
             try:
-                count = await self.turns.hand_over(outlet, address, payloads, sent)
-                sent += count
+                if wait:
+                    count = await self.turns.hand_over(outlet, address, payloads, batch.sent)
+                else:
+                    count = self.turns.hand_over_now(outlet, address, payloads, batch.sent)
+                    if not count:
+                        return False
+                before = batch.sent
+                batch.sent += count
                 tally.sent += count
-                pauses = 0  # The queue is being emptied, however slowly.
+                batch.pauses = 0  # The queue is being emptied, however slowly.
                 # Other tasks have their turn whenever another so many have been sent.
-                if sent // _SENT_AT_ONCE != (sent - count) // _SENT_AT_ONCE:
+                if batch.sent // _SENT_AT_ONCE != before // _SENT_AT_ONCE:
                     await trio.lowlevel.checkpoint()
             except OSError as error:
                 self._check_open()
-                successor = self._targets.successor_of(target, to)
+                successor = self._targets.successor_of(batch.target, batch.to)
                 if successor is not None:
-                    outlet, address, tally = target = successor
+                    batch.target = successor
                 elif (
                     error.errno != errno.ENOBUFS
-                    or pauses == _MAX_PAUSES
+                    or batch.pauses == _MAX_PAUSES
                     or isinstance(outlet, Refusing)
                 ):
-                    failure = self._explain(error, target, sent, len(payloads))
-                    tally.failed += len(payloads) - sent
-                    tally.last_error = failure
-                    return failure
+                    self._fail(batch, error)
+                    return True
+                elif not wait:
+                    batch.no_room = error
+                    return False
                 else:
                     # The interface's queue is full, of which readiness does not tell.
-                    await trio.sleep(_FIRST_PAUSE_SECONDS * 2**pauses)
+                    await trio.sleep(_FIRST_PAUSE_SECONDS * 2**batch.pauses)
                     self._check_open()
-                    pauses += 1
+                    batch.pauses += 1
         if self.refused:
-            self.note_recovered([target])
-        return None
+            self.note_recovered([batch.target])
+        return True
+
+    def _fail(self, batch: _Batch, error: OSError) -> SocketSetupError:
+        """Explain and count what is not sent of a batch."""
+        tally = batch.target[2]
+        batch.failure = self._explain(error, batch.target, batch.sent, len(batch.payloads))
+        tally.failed += len(batch.payloads) - batch.sent
+        tally.last_error = batch.failure
+        return batch.failure
+
+    def _drop_what_waits(self, batch: _Batch) -> bool:
+        """Count what has found no room as failed; return whether there was any."""
+        if batch.is_over:
+            return False
+        outlet, _, tally = batch.target
+        if outlet in self.full.errors:
+            tally.failed += len(batch.payloads) - batch.sent
+        else:
+            self.full.add(outlet, self._fail(batch, batch.no_room))
+            batch.failure = None  # As the user has asked for it: no error.
+        return True
 
     def _explain(self, error: OSError, target: Target, sent: int, wanted: int) -> SocketSetupError:
         outlet, address, _ = target
         endpoint = Endpoint(str(address[0]), address[1])
+        advice = outlet.advice if isinstance(outlet, Refusing) else None
+        if error.errno == errno.EAGAIN:
+            advice = _FULL_ADVICE
         failure = explain_refusal(
             error,
             step="send",
@@ -145,7 +301,7 @@ class Transmitter:
             group=_group_of(address),
             interface=outlet.socket_spec.interface.name,
             platform=self._platform,
-            advice=outlet.advice if isinstance(outlet, Refusing) else None,
+            advice=advice,
         )
         if wanted == 1:
             return failure

@@ -57,10 +57,9 @@ class Turns:
             OSError: The system refuses the first of them.
             trio.ClosedResourceError: The sender was closed.
         """
-        if outlet not in self.taken:
-            count = _hand_over_now(outlet, address, payloads, start)
-            if count:
-                return count
+        count = self.hand_over_now(outlet, address, payloads, start)
+        if count:
+            return count
         async with self._turn_at(outlet) as others_were_first:
             count = 0
             if others_were_first:  # Now there may be room, or the socket may be closed.
@@ -73,6 +72,16 @@ class Turns:
                 self._check_open()
                 count = _hand_over_now(outlet, address, payloads, start)
         return count
+
+    def hand_over_now(
+        self, outlet: Outlet, address: BindAddress, payloads: Sequence[bytes], start: int
+    ) -> int:
+        """`hand_over` without waiting: 0 if there is no room, or others wait for room already.
+
+        Raises:
+            OSError: The system refuses the first of the payloads.
+        """
+        return 0 if outlet in self.taken else _hand_over_now(outlet, address, payloads, start)
 
     @asynccontextmanager
     async def _turn_at(self, outlet: Outlet) -> AsyncIterator[bool]:
