@@ -227,6 +227,60 @@ async def test_kernel_with_neither_units_nor_sendmmsg_is_remembered(
     assert (kernel.made["sendmmsg"], kernel.made["sendto"]) == (1, 30)
 
 
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES])
+@pytest.mark.parametrize("sizes", [[64] * 30, list(range(30))], ids=["alike", "rising"])
+@pytest.mark.parametrize(
+    ("refused", "made"),
+    [
+        (["sendmmsg"], [{"sendmsg": 1}, {"sendmmsg": 1, "sendto": 30}]),
+        (["sendmsg"], [{"sendmsg": 1, "sendmmsg": 1}, {"sendmmsg": 1}]),
+        (
+            ["sendmsg", "sendmmsg"],
+            [{"sendmsg": 1, "sendmmsg": 1, "sendto": 30}, {"sendmmsg": 1, "sendto": 30}],
+        ),
+    ],
+    ids=["sendmmsg", "sendmsg", "both"],
+)
+async def test_call_that_a_sandbox_refuses_is_not_needed(
+    host: Host,
+    kernel: Kernel,
+    number: int,
+    sizes: list[int],
+    refused: list[str],
+    made: list[dict[str, int]],
+) -> None:
+    payloads = payloads_of(sizes)
+    for name in refused:
+        kernel.refuse(name, number)
+    assert await sent_and_received(host, payloads) == payloads
+    assert kernel.made == made[len(set(sizes)) > 1]
+
+
+@pytest.mark.parametrize("sizes", [[64] * 30, list(range(30))], ids=["alike", "rising"])
+async def test_firewall_that_refuses_a_batch_leaves_the_fast_ways_as_they_are(
+    host: Host, kernel: Kernel, sizes: list[int]
+) -> None:
+    payloads = payloads_of(sizes)
+    fast = "sendmsg" if len(set(sizes)) == 1 else "sendmmsg"
+    with on(host), trio.fail_after(5):
+        async with (
+            open_mcast_receiver(GROUP, PORT, interfaces="lo") as receiver,
+            open_mcast_sender(GROUP, PORT, interfaces="lo") as sender,
+        ):
+            host.run("nft", "add table inet t")
+            host.run("nft", "add chain inet t c { type filter hook output priority 0 ; }")
+            host.run("nft", "add rule inet t c udp dport 5000 drop")
+            with pytest.raises(SocketSetupError, match="nft list ruleset") as caught:
+                await sender.send_batch(payloads)
+            assert caught.value.errno == errno.EPERM
+            assert (sender.statistics().sent, sender.statistics().failed) == (0, 30)
+            host.run("nft", "delete table inet t")
+            kernel.made.clear()
+            await sender.send_batch(payloads)
+            assert kernel.made == {fast: 1}
+            assert await receive_all(receiver, 30) == payloads
+
+
 async def test_sendmmsg_that_sends_only_some_is_followed_by_the_rest(
     host: Host, kernel: Kernel
 ) -> None:

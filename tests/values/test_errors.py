@@ -157,6 +157,8 @@ ELSEWHERE = [
     ("freebsd", "MCAST_JOIN_SOURCE_GROUP", errno.ENOSPC, "net.inet.ip.mcast.maxsocksrc"),
     ("freebsd", "MCAST_BLOCK_SOURCE", errno.ENOSPC, "net.inet6.ip6.mcast"),
     ("freebsd", "MCAST_JOIN_GROUP", errno.ENXIO, "the interface has gone"),
+    ("linux", "send", errno.EACCES, "send to a group, or to each peer"),
+    ("freebsd", "send", errno.EACCES, "send to a group, or to each peer"),
     ("freebsd", "send", errno.EACCES, "ipfw list"),
     ("freebsd", "send", errno.EMSGSIZE, "send smaller ones"),
     ("freebsd", "socket", errno.ENFILE, "kern.maxfiles"),

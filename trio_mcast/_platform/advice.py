@@ -9,6 +9,10 @@ from typing import Final
 from .._values.errors import SocketSetupError
 from .model import PlatformName
 
+BROADCAST_ADVICE: Final = (
+    "it is a broadcast address, to which a sender does not send: send to a group, or to each peer"
+)
+
 # The advice for Linux, by (step, errno); a step of None serves every step. Taken from ip(7),
 # ipv6(7), udp(7), ip-sysctl.rst of the Linux kernel, and tests on Linux 6.18.
 _LINUX_ADVICE: dict[tuple[str | None, int], str] = {
@@ -60,7 +64,9 @@ _LINUX_ADVICE: dict[tuple[str | None, int], str] = {
     ),
     ("send", errno.EMSGSIZE): "the datagram is larger than the path allows: send smaller ones",
     ("send", errno.EPERM): "a firewall of this machine refuses it: look at nft list ruleset",
-    ("send", errno.EACCES): "it is a broadcast address, or a route of this machine prohibits it",
+    ("send", errno.EACCES): (
+        f"{BROADCAST_ADVICE}; or a route of this machine prohibits it (ip route)"
+    ),
     ("send", errno.ENETDOWN): "the interface is down",
     ("send", errno.ENODEV): "the interface has gone",
     (
@@ -102,7 +108,9 @@ _WINDOWS_ADVICE: dict[tuple[str | None, int], str] = {
     ("IPV6_MULTICAST_IF", 10049): _NOT_ON_INTERFACE,
     ("MCAST_JOIN_SOURCE_GROUP", 10042): "this system does not know source filters",
     ("MCAST_BLOCK_SOURCE", 10042): "this system does not know source filters",
-    ("send", 10013): "the firewall of this machine refuses it: look at wf.msc",
+    ("send", 10013): (
+        f"{BROADCAST_ADVICE}; or the firewall of this machine refuses it: look at wf.msc"
+    ),
     ("send", 10040): "the datagram is larger than the path allows: send smaller ones",
     ("send", 10050): "the interface is down",
     ("send", 10051): "there is no route for it on that interface, which may not be connected",
@@ -142,7 +150,9 @@ _BSD_ADVICE: dict[tuple[str | None, int], str] = {
     },
     ("send", errno.ENETUNREACH): "there is no route for it on that interface (route add)",
     ("send", errno.EPERM): "a firewall of this machine refuses it: look at pfctl -sr",
-    ("send", errno.EACCES): "a firewall of this machine refuses it: look at ipfw list",
+    ("send", errno.EACCES): (
+        f"{BROADCAST_ADVICE}; or a firewall of this machine refuses it: look at ipfw list"
+    ),
     ("send", errno.ENOBUFS): "the interface's queue stayed full: send more slowly",
     **{
         key: _LINUX_ADVICE[key]

@@ -25,6 +25,7 @@ import attrs
 
 from .._plan.selecting import in_zone
 from .._plan.socket_spec import BindAddress, SocketSpec, bind_address
+from .._platform.advice import BROADCAST_ADVICE
 from .._values.addresses import (
     FAMILY_LABEL,
     Endpoint,
@@ -213,7 +214,7 @@ def _refuse_peer(
         for interface in interfaces
         for local in interface.ipv4_addresses
     ):
-        return errno.EACCES, "it is a broadcast address, to which a sender does not send"
+        return errno.EACCES, BROADCAST_ADVICE
     return None
 
 

@@ -23,7 +23,7 @@ from ..._values.addresses import MAX_DATAGRAM_BYTES, encode_sockaddr, parse_addr
 from ..portable_socket import PosixSocket
 
 if not TYPE_CHECKING or sys.platform == "linux":
-    from .buffers import CALL_REFUSED, IOVEC, MMSGHDR, NAME_BYTES, address_of, libc_function
+    from .buffers import IOVEC, MMSGHDR, NAME_BYTES, address_of, libc_function
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
@@ -38,8 +38,12 @@ _MAX_SEGMENTS: Final = 128
 _SEGMENT_REFUSED: Final = frozenset({errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT})
 _SEGMENT_UNFIT: Final = frozenset({errno.EMSGSIZE, errno.EINVAL})
 
-# The errors with which sendmmsg itself is refused. EPERM and EACCES are a firewall's, or a route's.
-_SENDMMSG_REFUSED: Final = CALL_REFUSED - {errno.EPERM, errno.EACCES}
+# The errors with which sendmmsg itself is refused.
+_SENDMMSG_REFUSED: Final = frozenset({errno.ENOSYS, errno.EOPNOTSUPP})
+
+# The errors that can be a sandbox's, which refuses a call, or a firewall's or a route's, which
+# refuses the datagram. Whether the next way works tells which.
+_SANDBOX_OR_FIREWALL: Final = frozenset({errno.EPERM, errno.EACCES})
 
 _sendmmsg: Final = libc_function("sendmmsg")
 
@@ -68,6 +72,7 @@ class SendingSocket(PosixSocket):
         self._sends_segments = True
 
     def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
+        suspected_segments = suspected_batches = False
         if self._sends_segments:
             unit = self._unit_at(datagrams, start)
             if len(unit) > 1:
@@ -76,16 +81,28 @@ class SendingSocket(PosixSocket):
                 except OSError as error:
                     if error.errno in _SEGMENT_REFUSED:
                         self._sends_segments = False
+                    elif error.errno in _SANDBOX_OR_FIREWALL:
+                        suspected_segments = True
                     elif error.errno not in _SEGMENT_UNFIT:
                         raise
         if self._sends_batches and len(datagrams) - start > 1:
             try:
-                return self._send_several(datagrams[start : start + _SENT_TOGETHER], address)
+                count = self._send_several(datagrams[start : start + _SENT_TOGETHER], address)
             except OSError as error:
-                if error.errno not in _SENDMMSG_REFUSED:
+                if error.errno in _SENDMMSG_REFUSED:
+                    self._sends_batches = False
+                elif error.errno in _SANDBOX_OR_FIREWALL:
+                    suspected_batches = True
+                else:
                     raise
-                self._sends_batches = False
-        return super().send_batch(datagrams, start, address)
+            else:
+                self._sends_segments = self._sends_segments and not suspected_segments
+                return count
+        count = super().send_batch(datagrams, start, address)
+        # It has worked, so no datagram was refused but a call.
+        self._sends_segments = self._sends_segments and not suspected_segments
+        self._sends_batches = self._sends_batches and not suspected_batches
+        return count
 
     def _unit_at(self, datagrams: Sequence[bytes], start: int) -> Sequence[bytes]:
         """Return the datagrams from ``start`` on that can go as one unit.
