@@ -118,7 +118,8 @@ def render_value(value: int | bytes) -> str:
 def render_option(option: SocketOption, indent: str = "    ") -> list[str]:
     name = f"{indent}{option.symbol}"
     number = f"{option.level}/{option.number}"
-    lines = [f"{name:36}{number:12}{render_value(option.value)}"]
+    condition = "  (if the port is in use)" if option.if_taken else ""
+    lines = [f"{name:36}{number:12}{render_value(option.value)}{condition}"]
     if option.fallback is not None:
         lines += render_option(option.fallback, indent="      or ")
     return lines

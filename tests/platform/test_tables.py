@@ -122,6 +122,7 @@ def test_every_symbol_a_table_refers_to_is_in_it(target: str) -> None:
     table = TABLES[target]
     symbols = {
         *table.port_sharing,
+        *table.other_port_sharing,
         *table.exact_groups.values(),
         *table.interface_restriction.values(),
         *table.restriction_fallback.values(),
@@ -194,6 +195,7 @@ def test_current_platform_refuses_an_unknown_system(monkeypatch: pytest.MonkeyPa
 # joins change what the socket can do; the lab's tests see their effect.)
 SETTABLE: list[tuple[Family, str, int]] = [
     ("ipv4", "SO_REUSEADDR", 1),
+    ("ipv4", "SO_REUSEPORT", 1),
     ("ipv4", "SO_TIMESTAMPNS", 1),
     ("ipv4", "IP_TOS", 0xB8),
     ("ipv4", "IP_RECVTTL", 1),

@@ -18,6 +18,8 @@ from ..support.virtual_hosts import (
     joining,
     open_plain,
     option,
+    receiving,
+    sending,
     two_on_lan,
 )
 
@@ -149,3 +151,29 @@ async def test_bind_of_another_family_is_refused(platform: str) -> None:
         with pytest.raises(SocketSetupError) as caught:
             lan.b.open_socket(socket_spec)
         assert caught.value.errno == errno.EAFNOSUPPORT
+
+
+async def test_linux_shares_by_either_option_if_both_have_set_it() -> None:
+    async with two_on_lan() as lan:
+        address, port = (option(lan.b, f"SO_REUSE{which}", 1, "ipv4") for which in ("ADDR", "PORT"))
+        open_plain(lan.b, "0.0.0.0", port, shared=False)
+        open_plain(lan.b, "0.0.0.0", port, shared=False)
+        assert refusal(lan.b, "0.0.0.0", address, shared=False) == "bind EADDRINUSE"
+        open_plain(lan.b, "0.0.0.0", address, port, shared=False)
+
+
+async def test_port_of_a_program_that_shares_by_port_is_taken_part_in() -> None:
+    async with two_on_lan() as lan:
+        only_port = option(lan.b, "SO_REUSEPORT", 1, "ipv4")
+        open_plain(lan.b, "0.0.0.0", only_port, shared=False)
+        open_plain(lan.b, GROUP4, only_port, shared=False)
+        async with (
+            receiving(lan.b, accept_unicast=True) as receiver,
+            sending(lan.b, source_port=PORT),
+        ):
+            assert {membership.state for membership in receiver.memberships} == {"joined"}
+            # Sockets for unicast have set the option because they had to.
+            open_plain(lan.b, "10.0.0.2", only_port, shared=False)
+        async with receiving(lan.a, accept_unicast=True):
+            assert refusal(lan.a, "10.0.0.1", only_port, shared=False) == "bind EADDRINUSE"
+            assert refusal(lan.a, GROUP4, only_port, shared=False) == "bind EADDRINUSE"

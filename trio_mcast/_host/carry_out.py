@@ -5,6 +5,7 @@ Real and virtual hosts both use this module, so a plan means the same on either.
 
 from __future__ import annotations
 
+import errno
 from typing import Protocol
 
 import attrs
@@ -59,17 +60,17 @@ def carry_out(sock: Settable, socket_spec: SocketSpec, step: Step) -> frozenset[
     Raises:
         OSError: A step was refused.
     """
-    applied = set()
+    applied: set[str] = set()
     for after_bind in (False, True):
         for option in socket_spec.options:
-            if option.after_bind is after_bind:
+            if option.after_bind is after_bind and not option.if_taken:
                 step.name, step.detail = option.symbol, f"({option.purpose})"
                 symbol = _set_option(sock, option)
                 if symbol is not None:
                     applied.add(symbol)
         if not after_bind:
             step.name, step.detail = "bind", f"to {socket_spec.bind[0]} port {socket_spec.bind[1]}"
-            sock.bind(socket_spec.bind)
+            applied |= _bind(sock, socket_spec)
     if socket_spec.peer is not None:
         step.name, step.detail = "connect", f"to {socket_spec.peer[0]} port {socket_spec.peer[1]}"
         sock.connect(socket_spec.peer)
@@ -84,6 +85,28 @@ def leave_group(sock: TakesOptions, socket_spec: SocketSpec, platform: Platform)
     option = leaving_option(socket_spec, platform)
     if option is not None:
         _set_option(sock, option)
+
+
+def _bind(sock: Settable, socket_spec: SocketSpec) -> set[str]:
+    """Bind; where the port is in use, set what may help, and bind once more.
+
+    Returns:
+        The symbols of the options that were set.
+
+    Raises:
+        OSError: The bind was refused, also with these options.
+    """
+    try:
+        sock.bind(socket_spec.bind)
+    except OSError as error:
+        options = [option for option in socket_spec.options if option.if_taken]
+        if error.errno != errno.EADDRINUSE or not options:
+            raise
+        applied = {_set_option(sock, option) for option in options if not option.after_bind}
+        sock.bind(socket_spec.bind)
+        applied |= {_set_option(sock, option) for option in options if option.after_bind}
+        return {symbol for symbol in applied if symbol is not None}
+    return set()
 
 
 def _set_option(sock: TakesOptions, option: SocketOption) -> str | None:

@@ -61,7 +61,7 @@ from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, family_o
 from .._values.errors import printable
 from .._values.interface import Interface, addresses_on_any_link, own_addresses_on
 from .blocked import SourceRule, excluded_for
-from .common_options import LOOPBACK_PURPOSE, reading_options, sharing_options
+from .common_options import LOOPBACK_PURPOSE, exact_port_options, reading_options, sharing_options
 from .pairs import Pairing, pair_groups
 from .selecting import Selection, family_of_selector, is_port, text_of
 from .socket_spec import (
@@ -99,6 +99,7 @@ def plan_membership(
     excluded = [source for source in excluded_sources if family_of(source) == family]
     limit = platform.source_limit.get(family) or max(len(sources), len(excluded), 1)
     common = tuple(_receiver_options(interface, family, request, platform))
+    exact_port = tuple(exact_port_options(platform))
     local = selection.address or next(iter(interface.addresses(family)), None)
     # A socket that is bound to an address instead of the group is given unicast to that address,
     # which the system does not filter.
@@ -113,7 +114,7 @@ def plan_membership(
     # Sources beyond what one socket takes go to further sockets, exclusions do not: see above.
     for chunk in [sources[i : i + limit] for i in range(0, len(sources), limit)] or [[]]:
         joins = _joins(group.address, interface, local, (chunk, blocked), platform)
-        options = (*common, *joins)
+        options = (*common, *joins, *exact_port)
         sockets.append(
             SocketSpec(
                 family,

@@ -9,7 +9,7 @@ from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import Family, IPAddress
 from .._values.interface import Interface
-from .common_options import DEFAULT_RECEIVE_BUFFER_BYTES, LOOPBACK_PURPOSE, ipv6_only
+from .common_options import DEFAULT_RECEIVE_BUFFER_BYTES, LOOPBACK_PURPOSE, ipv6_only, port_options
 from .socket_spec import SocketSpec, bind_address, bind_wildcard
 from .wanted import SendRequest
 
@@ -56,8 +56,7 @@ def _sender_options(
 ) -> Iterator[SocketOption]:
     family, address = local
     if request.source_port:
-        for symbol in platform.port_sharing:
-            yield layout.option(platform, symbol, 1, "share the source port with other programs")
+        yield from port_options(platform, "the source port")
     if family == "ipv6":
         yield ipv6_only(platform)
     yield layout.multicast_interface(platform, family, interface.index, address)

@@ -22,8 +22,10 @@ _LINUX_ADVICE: dict[tuple[str | None, int], str] = {
     ),
     (None, errno.ENFILE): "the system's file table is full: raise the sysctl fs.file-max",
     ("bind", errno.EADDRINUSE): (
-        "another program is bound to this port and does not share it (it has not set "
-        "SO_REUSEADDR): stop that program or use another port"
+        "another program is bound to this port and does not share it with this one: it has set "
+        "neither SO_REUSEADDR nor SO_REUSEPORT, or only SO_REUSEPORT, which counts among programs "
+        "of one user, and runs as another (ss -lunpe shows who): stop that program, run both as "
+        "one user, or use another port"
     ),
     ("bind", errno.EACCES): (
         "this port needs a privilege: use a port from 1024 up, or lower the sysctl "

@@ -49,6 +49,7 @@ DARWIN: Final = Platform(
     # SO_REUSEADDR implies SO_REUSEPORT only where the address bound to is a group
     # (in_pcbbind in XNU's bsd/netinet/in_pcb.c).
     port_sharing=("SO_REUSEADDR", "SO_REUSEPORT"),
+    other_port_sharing=(),
     exact_groups={},
     interface_restriction={"ipv6": "IPV6_BOUND_IF"},
     restriction_fallback={},

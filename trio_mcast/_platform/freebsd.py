@@ -47,6 +47,7 @@ FREEBSD: Final = Platform(
     sockaddr=SockaddrFormat(af_inet=2, af_inet6=28, has_length=True),
     group_request=ALIGNED_TO_8,
     port_sharing=("SO_REUSEADDR", "SO_REUSEPORT"),
+    other_port_sharing=(),
     exact_groups={},
     interface_restriction={},
     restriction_fallback={},

@@ -19,6 +19,7 @@ LINUX: Final = Platform(
         "SO_REUSEADDR": 2,
         "SO_SNDBUF": 7,
         "SO_RCVBUF": 8,
+        "SO_REUSEPORT": 15,
         "SO_BINDTODEVICE": 25,
         "SO_RCVBUFFORCE": 33,
         "SO_TIMESTAMPNS": 35,
@@ -56,6 +57,9 @@ LINUX: Final = Platform(
     sockaddr=SockaddrFormat(af_inet=2, af_inet6=10, has_length=False),
     group_request=ALIGNED_TO_8,
     port_sharing=("SO_REUSEADDR",),
+    # Either option has to be set on both sockets, SO_REUSEPORT by the same user as well
+    # (udp_lib_lport_inuse in net/ipv4/udp.c).
+    other_port_sharing=("SO_REUSEPORT",),
     exact_groups={"ipv4": "IP_MULTICAST_ALL", "ipv6": "IPV6_MULTICAST_ALL"},
     # The kernel's IPv6 delivery compares the group only, never the interface (inet6_mc_check in
     # net/ipv6/mcast.c; measured on 6.18: two sockets, 4 deliveries for 2 datagrams, with

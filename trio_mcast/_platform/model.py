@@ -65,6 +65,8 @@ class Platform:
         sockaddr: The format of socket addresses.
         group_request: The layout of the arguments of the MCAST_* options.
         port_sharing: The options that let several sockets have one port.
+        other_port_sharing: The options that do so too, and that other programs may have set alone.
+            The system shares datagrams out among the sockets that have set them.
         exact_groups: By family, the option that must be 0 for a socket to get only the groups that
             this socket has joined; a family that is missing needs no option.
         interface_restriction: By family, the option that keeps a socket to one interface, where
@@ -106,6 +108,7 @@ class Platform:
     sockaddr: SockaddrFormat
     group_request: GroupRequestLayout
     port_sharing: tuple[str, ...]
+    other_port_sharing: tuple[str, ...]
     exact_groups: Mapping[Family, str]
     interface_restriction: Mapping[Family, str]
     restriction_fallback: Mapping[Family, str]

@@ -28,6 +28,8 @@ class SocketOption:
             would do.
         required: Whether a refusal, with no fallback left, is an error. An option that is not
             required makes the socket faster, or ready for more; the socket is right without.
+        if_taken: Whether to set the option only if the bind is refused because the port is in use.
+            The bind is then tried once more.
     """
 
     symbol: str
@@ -38,6 +40,7 @@ class SocketOption:
     purpose: str
     fallback: SocketOption | None = None
     required: bool = True
+    if_taken: bool = False
 
 
 def option(
@@ -60,6 +63,15 @@ def option(
         raise ValueError(f"{platform.name} has no socket option {symbol}")
     level = platform.level(symbol, family)
     return SocketOption(symbol, level, number, value, after_bind, purpose, fallback)
+
+
+def other_sharing(platform: Platform, symbol: str, value: int, purpose: str) -> SocketOption:
+    """Share a port in a way that is tried only where the port is in use; 0 ends it after the bind.
+
+    Made for each socket, so without a detour.
+    """
+    level, number = platform.constants["SOL_SOCKET"], platform.constants[symbol]
+    return SocketOption(symbol, level, number, value, not value, purpose, None, False, True)
 
 
 def group_req(platform: Platform, index: int, group: IPAddress) -> bytes:

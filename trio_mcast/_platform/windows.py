@@ -47,6 +47,7 @@ WINDOWS: Final = Platform(
     sockaddr=SockaddrFormat(af_inet=2, af_inet6=23, has_length=False),
     group_request=ALIGNED_TO_8,
     port_sharing=("SO_REUSEADDR",),
+    other_port_sharing=(),
     exact_groups={},
     interface_restriction={},
     restriction_fallback={},

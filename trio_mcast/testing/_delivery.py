@@ -25,9 +25,10 @@ def may_share(new: SocketState, address: IPAddress | None, other: SocketState) -
         return True
     if new.platform.name == "linux":
         # udp_lib_lport_inuse in net/ipv4/udp.c: both have to agree, unless each is restricted to
-        # an interface of its own.
+        # an interface of its own. All programs here are of one user.
         apart = new.device and other.device and new.device != other.device
-        return bool(apart) or (new.reuse_address and other.reuse_address)
+        by_port = new.reuse_port and other.reuse_port
+        return bool(apart) or by_port or (new.reuse_address and other.reuse_address)
     if new.platform.name == "windows":
         # "Using SO_REUSEADDR and SO_EXCLUSIVEADDRUSE": whoever asks gets it.
         return new.reuse_address or not same
