@@ -35,6 +35,12 @@ class SourceRule:
     groups: frozenset[str] | None
     interfaces: frozenset[str] | None
     last_request: int | None = None
+    # The source as text: with a thousand rules, to compare texts takes a tenth of the time.
+    text: str = attrs.field(init=False, eq=False, repr=False)
+
+    @text.default
+    def _text_of_source(self) -> str:
+        return str(self.source)
 
     def is_for(self, request: int) -> bool:
         """Tell whether the rule is for the request with this number."""
@@ -49,7 +55,7 @@ class SourceRule:
     def covers(self, other: SourceRule) -> bool:
         """Tell whether this rule, when it comes after the other one, makes the other pointless."""
         return (
-            other.source == self.source
+            other.text == self.text
             and (self.groups is None or (other.groups is not None and other.groups <= self.groups))
             and (
                 self.interfaces is None
@@ -68,12 +74,14 @@ def add_rule(
         rule: The rule to add.
         excluded: The sources that are excluded without any rule.
     """
-    others = [other for other in rules if not rule.covers(other)]
-    blocked = any(other.source == rule.source and other.blocked for other in others)
-    if rule.blocked or blocked or rule.source in excluded:
+    text = rule.text
+    others = [other for other in rules if other.text != text or not rule.covers(other)]
+    if rule.blocked or rule.source in excluded:
+        return [*others, rule]
+    if any(other.text == text and other.blocked for other in others):
         return [*others, rule]
     # No rule blocks the source any more, so none needs to let it in.
-    return [other for other in others if other.source != rule.source]
+    return [other for other in others if other.text != text]
 
 
 def excluded_for(
@@ -121,6 +129,50 @@ def _is_about(rule: SourceRule, plan: MembershipPlan) -> bool:
     if plan.sources or not rule.applies(plan.group, plan.interface):
         return False
     return plan.group is None or family_of(rule.source) == ("ipv6" if ":" in plan.group else "ipv4")
+
+
+def change_rejected(
+    plan: MembershipPlan, source: IPAddress, *, blocked: bool, platform: Platform
+) -> MembershipPlan | None:
+    """Return the plan of a group with one more or one less source left out, if that is simple.
+
+    It is simple where the system leaves out the same sources as before, and only those that are
+    rejected after reading change. The time hardly depends on the number of sources that are left
+    out, as that for planning anew does.
+
+    Args:
+        plan: The plan.
+        source: The source.
+        blocked: Whether the source is to be left out; else it is let in again.
+        platform: The platform that the plan is for.
+
+    Returns:
+        The plan, as planning anew would make it; `None` if that has to be done.
+    """
+    text, excluded, by_system = str(source), plan.excluded_sources, 0
+    if plan.group is None or (text in excluded) == blocked:
+        return None
+    if platform.blocks_sources:
+        limit = platform.source_limit.get(family_of(source))
+        if limit is None:
+            return None
+        by_system = limit
+    if blocked:
+        if len(excluded) < by_system:
+            return None
+        excluded = (*excluded, text)
+    else:
+        place = excluded.index(text)
+        if place < by_system:
+            return None
+        excluded = excluded[:place] + excluded[place + 1 :]
+    change = frozenset([text])
+    sockets = []
+    for socket in plan.sockets:
+        before = socket.rejected_sources
+        rejected = before | change if blocked else before - change
+        sockets.append(attrs.evolve(socket, rejected_sources=rejected))
+    return attrs.evolve(plan, excluded_sources=excluded, sockets=tuple(sockets))
 
 
 def source_changes(old: SocketSpec, new: SocketSpec, platform: Platform) -> list[SocketOption]:

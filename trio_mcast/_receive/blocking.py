@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from .._plan.blocked import SourceRule, add_rule, plans_meant
+from .._plan.blocked import SourceRule, add_rule, change_rejected, plans_meant
 from .._plan.matching import keys_of_groups, names_of_selected
 from .._plan.socket_spec import MembershipKey, MembershipPlan, key_of
 from .._values.addresses import Group, IPAddress
@@ -89,7 +89,7 @@ class Blocking:
             memberships.rules = add_rule(memberships.rules, rule, excluded)
         changed: list[tuple[LiveMembership, MembershipPlan]] = []
         try:
-            for membership, plan in await self._plan_anew(meant):
+            for membership, plan in await self._plan_all(meant, rules[0]):
                 changed.append((membership, membership.plan))
                 memberships.sockets.change_sources(membership, plan)
                 await memberships.give_way()
@@ -98,6 +98,24 @@ class Blocking:
             for membership, plan_before in reversed(changed):
                 memberships.sockets.restore_sources(membership, plan_before)
             raise
+
+    async def _plan_all(
+        self, meant: Mapping[MembershipKey, LiveMembership], rule: SourceRule
+    ) -> list[tuple[LiveMembership, MembershipPlan]]:
+        """Plan some memberships for a rule that is new: simply where that does, else anew."""
+        changes: list[tuple[LiveMembership, MembershipPlan]] = []
+        others: dict[MembershipKey, LiveMembership] = {}
+        platform = self._memberships.platform
+        for key, membership in meant.items():
+            plan = change_rejected(
+                membership.plan, rule.source, blocked=rule.blocked, platform=platform
+            )
+            if plan is None or not membership.sockets:
+                others[key] = membership
+            elif can_change_to(membership, plan):
+                changes.append((membership, plan))
+            await self._memberships.give_way()
+        return changes + (await self._plan_anew(others) if others else [])
 
     async def _plan_anew(
         self, meant: Mapping[MembershipKey, LiveMembership]

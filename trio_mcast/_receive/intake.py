@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeAlias
@@ -33,6 +34,11 @@ _MOST_DRAINED = 8_192
 _LOOK_FOR_DROPS_SECONDS = 1.0
 _LOOKED_AT = 256
 
+# While sockets are closed, other tasks have their turn each time that so much time has passed; so
+# many datagrams are read in between at the most, which take a fraction of that.
+_TURN_SECONDS = 0.001
+_DRAINED_AT_ONCE = 256
+
 OnFailure: TypeAlias = Callable[[McastSocket, SocketSetupError], None]
 
 
@@ -57,6 +63,7 @@ class Intake:
         self._stopped = False
         # What is about to be closed or could not be: the end of everything tries once more.
         self._unclosed: list[McastSocket | InterfaceReader] = []
+        self._turn_ended = -math.inf
         self._on_failure: OnFailure | None = None
         self._sockets_failed = 0
         self._ledger = Ledger(self._sockets, queue, on_first_drop=self._log_drop)
@@ -187,12 +194,35 @@ class Intake:
         unclosed.close()
         self._unclosed.remove(unclosed)
 
+    async def drain_and_close(self, socket: McastSocket) -> None:
+        """Do as `close_socket`, with a turn for other tasks in between. Cannot be cancelled."""
+        try:
+            self.stop_socket(socket)
+            for _ in self._draining(socket):
+                await self.give_way()
+        finally:
+            self.close_socket(socket, drain=False)
+        await self.give_way()
+
+    async def give_way(self) -> None:
+        """Let other tasks run if they have not for a while. Cannot be cancelled."""
+        if time.perf_counter() - self._turn_ended >= _TURN_SECONDS:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            self._turn_ended = time.perf_counter()
+
     def _drain(self, socket: McastSocket) -> None:
+        for _ in self._draining(socket):
+            pass
+
+    def _draining(self, socket: McastSocket) -> Iterator[None]:
+        """Put what has come to a socket into the queue, and stop now and then in between."""
         before, end = -1, _taken(socket) + _MOST_DRAINED
         try:
             while not self._stopped and before < _taken(socket) < end:
                 before = _taken(socket)
-                self.queue.put_last(socket.receive(end - before))
+                self.queue.put_last(socket.receive(min(_DRAINED_AT_ONCE, end - before)))
+                if _taken(socket) > before:
+                    yield
         except OSError:
             pass  # The interface has gone. There is nothing more to be had.
 

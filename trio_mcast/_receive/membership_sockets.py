@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
-import trio
-
 from .._host.protocols import Host, McastSocket
 from .._live import call_each, raise_together
 from .._plan.blocked import fixed_part, source_changes
@@ -105,13 +103,12 @@ class MembershipSockets:
             membership for membership in memberships if membership.happen(event).closes_sockets
         ]
         failures: list[BaseException] = []
-        for number, membership in enumerate(closing, start=1):
-            try:
-                self.close(membership)
-            except BaseException as error:
-                failures.append(error)
-            if number % AT_ONCE == 0:
-                await trio.lowlevel.cancel_shielded_checkpoint()
+        for membership in closing:
+            while membership.sockets:
+                try:
+                    await self._intake.drain_and_close(membership.sockets.pop(0))
+                except BaseException as error:
+                    failures.append(error)
         if failures:
             raise_together(failures)
 

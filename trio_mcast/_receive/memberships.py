@@ -17,6 +17,7 @@ from .._plan.blocked import SourceRule
 from .._plan.receiver import plan_request
 from .._plan.socket_spec import MembershipKey, MembershipPlan
 from .._plan.wanted import ReceiveRequest
+from .._platform.model import Platform
 from .._values.errors import SocketSetupError
 from .._values.interface import Interface, addresses_on_any_link
 from .intake import Intake
@@ -67,6 +68,11 @@ class Memberships:
     def last_number(self) -> int:
         """The number of the request that came last."""
         return self._last_number
+
+    @property
+    def platform(self) -> Platform:
+        """The platform of the machine."""
+        return self._host.platform
 
     def plans(self) -> list[MembershipPlan]:
         """Return the plans of all memberships."""

@@ -35,6 +35,10 @@ _MAX_PAUSES = 11
 _FIRST_PAUSE_SECONDS = 0.001
 
 
+# The refusals that are remembered: those of the last so many groups and interfaces. Each takes some
+# 0.8 kB, and a program may send to any number of groups. Arbitrary.
+_REMEMBERED_REFUSALS = 256
+
 SenderOverflow: TypeAlias = Literal["wait", "drop"]
 SENDER_OVERFLOWS: Final[tuple[SenderOverflow, ...]] = get_args(SenderOverflow)
 
@@ -82,8 +86,8 @@ class Transmitter:
     Attributes:
         turns: The order in which tasks wait for room.
         full: The sockets without room that a sender which drops passes over.
-        refused: The last refusal of each group and interface where sending does not work now. It
-            was counted and logged.
+        refused: The last refusal of each group and interface where sending does not work now, as
+            far as remembered. It was counted and logged.
     """
 
     def __init__(
@@ -183,8 +187,10 @@ class Transmitter:
             raise none_sent(failures)
         for failure in failures:
             where = (failure.group, failure.interface)
-            if where not in self.refused:
+            if self.refused.pop(where, None) is None:
                 logger.warning("%s", failure)
+                if len(self.refused) >= _REMEMBERED_REFUSALS:
+                    del self.refused[next(iter(self.refused))]  # The one of longest ago.
             self.refused[where] = failure
 
     async def _send_together(self, lanes: Sequence[Sequence[_Batch]]) -> None:

@@ -150,9 +150,9 @@ def gets_unicast(
 ) -> SocketState | None:
     """Return the one socket that gets a unicast datagram.
 
-    The most specific bind wins. A link-local address is another one on each link. Of equals, the last bind wins on Linux, macOS and FreeBSD, which
-    put new sockets at the head of their lists; on Windows, where Microsoft calls the order
-    undefined, here the first.
+    The most specific bind wins. A link-local address is another one on each link. Of equals, the
+    last bind wins on Linux, macOS and FreeBSD, which put new sockets at the head of their lists; on
+    Windows, where Microsoft calls the order undefined, here the first.
 
     Args:
         sockets: The sockets, bound to the datagram's port.
