@@ -17,7 +17,7 @@ import trio.testing
 from tests.lab import Host, Lab
 from tests.lab.machine import LabMachine, on
 from tests.support.watched_host import Follower, Machine, ip, summary, take
-from trio_mcast import InterfaceChange, list_interfaces, watch_interfaces
+from trio_mcast import InterfaceAddress, InterfaceChange, list_interfaces, watch_interfaces
 from trio_mcast._host.current import host_variable
 from trio_mcast._host.protocols import InterfaceWatcher
 
@@ -78,6 +78,20 @@ CHANGES: list[tuple[list[str], str, dict[str, object]]] = [
         "address delete fd00::1/64 dev x0",
         {"ipv6_addresses": ()},
     ),
+    (
+        ["address add 10.0.0.1/24 dev x0"],
+        "address change 10.0.0.1/24 dev x0 valid_lft 100 preferred_lft 0",
+        {
+            "address_details": (
+                InterfaceAddress(IPv4Interface("10.0.0.1/24"), "global", "deprecated"),
+            )
+        },
+    ),
+    (  # The kernel tells of it while the interface is up (netdev_state_change).
+        ["link set x0 up"],
+        "link property add dev x0 altname enx0",
+        {"alternative_names": ("enx0",)},
+    ),
 ]
 
 
@@ -90,9 +104,13 @@ async def test_change_is_told_with_what_is_different(
         was = next(item for item in list_interfaces() if item.name == "x0")
         async with watch_interfaces() as changes:
             ip(host, command)
-            assert await take(changes, 1) == [
-                InterfaceChange(was, attrs.evolve(was, **different)),
-            ]
+            (change,) = await take(changes, 1)
+    now = attrs.evolve(was, **different)
+    if {"ipv4_addresses", "ipv6_addresses"} & different.keys():
+        addresses: list[Any] = [*now.ipv4_addresses, *now.ipv6_addresses]
+        details = tuple(InterfaceAddress(address, "global", "preferred") for address in addresses)
+        now = attrs.evolve(now, address_details=details)
+    assert change == InterfaceChange(was, now)
 
 
 async def test_cable_that_is_plugged_in_and_pulled_out_is_followed(lab: Lab) -> None:
