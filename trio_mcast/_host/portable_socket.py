@@ -6,6 +6,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -92,7 +93,8 @@ class PosixSocket:
         # Linux may take the port away from a socket that is open (``ss --kill``), and gives it
         # another when it sends again.
         if self._sock.fileno() >= 0:
-            self._local_endpoint = self._ask_local_endpoint()
+            with suppress(OSError):  # Then the one that was known last.
+                self._local_endpoint = self._ask_local_endpoint()
         return self._local_endpoint
 
     def _ask_local_endpoint(self) -> Endpoint:

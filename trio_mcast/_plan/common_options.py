@@ -29,7 +29,7 @@ def exact_port_options(platform: Platform) -> Iterator[SocketOption]:
 
     While SO_REUSEPORT is set, Linux gives a group's datagram that one socket alone has joined to
     any socket that is bound alike, by a hash of the addresses: on two interfaces, what comes in on
-    one is given to the socket of the other (measured on 6.18, in 6 of 12 runs).
+    one is given to the socket of the other (measured on 6.18, in about half of the runs).
     """
     for symbol in platform.other_port_sharing:
         purpose = "after that: only what this socket has joined itself"
