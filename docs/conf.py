@@ -35,6 +35,8 @@ autodoc_type_aliases = {
     name: name
     for name in (
         "AddressLike",
+        "AddressScope",
+        "AddressState",
         "AddressWithPrefix",
         "BindAddress",
         "Buffer",
