@@ -389,3 +389,17 @@ def test_name_like_an_address_means_that_interface_only() -> None:
     plans = plans_of(request_for(FOUR, interfaces=["eth0", "10.0.0.1"]), CONFUSING)
     assert names_of_selected(["10.0.0.1"], plans) == {"10.0.0.1"}
     assert names_of_selected([IPv4Address("10.0.0.1")], plans) == {"eth0"}
+
+
+def test_rule_for_an_interface_that_exists_is_for_no_other_one() -> None:
+    request = request_for(FOUR, interfaces=["eth0", "7", "10.0.0.1"])
+    source = SOURCES[0]
+    for name in ("7", "10.0.0.1"):
+        names = frozenset([name])
+        by_name = SourceRule(source, True, None, names, existing=names)
+        by_text = SourceRule(source, True, None, names)
+        for rule, blocked in ((by_name, {name}), (by_text, {name, "eth0"})):
+            plans = plans_of(request, CONFUSING, [rule])
+            assert {plan.interface.name for plan in plans if plan.excluded_sources} == blocked
+        assert by_text.covers(by_name)
+        assert not by_name.covers(by_text)

@@ -28,6 +28,8 @@ class SourceRule:
             text that the user named it by. `None` for every interface.
         last_request: The number of the last request that the rule is for; `None` for all requests,
             also later ones.
+        existing: Those of the names that are of interfaces which existed at the call. They mean
+            these only, even if another interface has such an index or address.
     """
 
     source: IPAddress
@@ -35,6 +37,7 @@ class SourceRule:
     groups: frozenset[str] | None
     interfaces: frozenset[str] | None
     last_request: int | None = None
+    existing: frozenset[str] = frozenset()
     # The source as text: with a thousand rules, to compare texts takes a tenth of the time.
     text: str = attrs.field(init=False, eq=False, repr=False)
 
@@ -48,9 +51,11 @@ class SourceRule:
 
     def applies(self, group: str | None, interface: Interface) -> bool:
         """Tell whether the rule is for a group on an interface; `None` stands for unicast."""
-        return (self.groups is None or group in self.groups) and (
-            self.interfaces is None or not self.interfaces.isdisjoint(names_of(interface))
-        )
+        if self.groups is not None and group not in self.groups:
+            return False
+        if self.interfaces is None or interface.name in self.interfaces:
+            return True
+        return not (self.interfaces - self.existing).isdisjoint(names_of(interface))
 
     def covers(self, other: SourceRule) -> bool:
         """Tell whether this rule, when it comes after the other one, makes the other pointless."""
@@ -59,7 +64,11 @@ class SourceRule:
             and (self.groups is None or (other.groups is not None and other.groups <= self.groups))
             and (
                 self.interfaces is None
-                or (other.interfaces is not None and other.interfaces <= self.interfaces)
+                or (
+                    other.interfaces is not None
+                    and other.interfaces <= self.interfaces
+                    and self.existing & other.interfaces <= other.existing
+                )
             )
         )
 

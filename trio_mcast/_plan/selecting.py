@@ -165,8 +165,8 @@ def by_zone(zone: str, interfaces: Sequence[Interface]) -> Interface:
 def in_zone(zone: str, interfaces: Iterable[Interface]) -> list[Interface]:
     """Return those of some interfaces that a zone means.
 
-    A name may be digits, and then counts for more than another interface's index, as for the
-    system (RFC 4007 section 11.2 leaves that open).
+    A name may be digits, and then counts for more than another interface's index, as everywhere
+    here, and for the C library of Linux.
     """
     named, numbered = [], []
     for interface in interfaces:

@@ -63,18 +63,23 @@ class Blocking:
         plans = self._memberships.plans()
         names = None if selectors is None else names_of_selected(selectors, plans)
         last_request = None if blocked else self._memberships.last_number
+        existing = frozenset(plan.interface.name for plan in plans if plan.interface.index)
+
+        def rule(texts: frozenset[str] | None, names: frozenset[str] | None) -> SourceRule:
+            named = frozenset() if names is None else names & existing
+            return SourceRule(source, blocked, texts, names, last_request, named)
+
         if groups is None:
-            yield SourceRule(source, blocked, None, names, last_request)
+            yield rule(None, names)
             return
         keys = keys_of_groups(groups, names, plans)
         wide = frozenset(str(group.address) for group in groups if group.zone is None)
         if wide:
-            yield SourceRule(source, blocked, wide, names, last_request)
+            yield rule(wide, names)
         for group in groups:
             if group.zone is not None:
                 zone_names = frozenset(name for _, name in keys[group])
-                text = frozenset([str(group.address)])
-                yield SourceRule(source, blocked, text, zone_names, last_request)
+                yield rule(frozenset([str(group.address)]), zone_names)
 
     async def _apply(self, rules: Sequence[SourceRule]) -> None:
         """Add rules, all about one source, and carry them out; or change nothing."""
