@@ -76,12 +76,27 @@ from .unicast import plan_unicast
 from .wanted import ReceiveRequest
 
 
-def plan_membership(
+@attrs.frozen
+class _OnInterface:
+    """The part of a plan that all groups of one family on one interface share: worked out once.
+
+    Attributes:
+        before_joins: The options before the joins.
+        after_joins: The options after them.
+        own_addresses: The addresses that mean this machine on the interface's link, as text.
+    """
+
+    before_joins: tuple[SocketOption, ...]
+    after_joins: tuple[SocketOption, ...]
+    own_addresses: frozenset[str]
+
+
+def _plan_membership(
     group: Group,
     selection: Selection,
     request: ReceiveRequest,
     excluded_sources: Sequence[IPAddress],
-    own_addresses: frozenset[str],
+    shared: _OnInterface,
     platform: Platform,
 ) -> MembershipPlan:
     """Plan the sockets of a receiver for one group on one interface.
@@ -91,15 +106,13 @@ def plan_membership(
         selection: The interface.
         request: The request that the membership comes of.
         excluded_sources: The sources to leave out, of either family.
-        own_addresses: The addresses that mean this machine on the interface's link, as text.
+        shared: The part that other groups there have as well.
         platform: The platform to plan for.
     """
     interface, family = selection.interface, group.family
     sources = request.sources_of(family)
     excluded = [source for source in excluded_sources if family_of(source) == family]
     limit = platform.source_limit.get(family) or max(len(sources), len(excluded), 1)
-    common = tuple(_receiver_options(interface, family, request, platform))
-    exact_port = tuple(exact_port_options(platform))
     local = selection.address or next(iter(interface.addresses(family)), None)
     # A socket that is bound to an address instead of the group is given unicast to that address,
     # which the system does not filter.
@@ -108,13 +121,14 @@ def plan_membership(
     left_to_system = len(blocked) if platform.filters_blocked and not unicast else 0
     rejected = frozenset(map(str, excluded[left_to_system:]))
     system_decides = platform.receiver_decides_loopback and not unicast
+    own_addresses = shared.own_addresses
     if request.loopback or system_decides or interface.is_loopback:
         own_addresses = frozenset()
     sockets = []
     # Sources beyond what one socket takes go to further sockets, exclusions do not: see above.
     for chunk in [sources[i : i + limit] for i in range(0, len(sources), limit)] or [[]]:
         joins = _joins(group.address, interface, local, (chunk, blocked), platform)
-        options = (*common, *joins, *exact_port)
+        options = (*shared.before_joins, *joins, *shared.after_joins)
         sockets.append(
             SocketSpec(
                 family,
@@ -238,7 +252,7 @@ def _plan_all(
     """Plan every membership that a request comes to, also those that were left since."""
     interfaces, platform = machine
     on_any_link = frozenset() if request.loopback else addresses_on_any_link(interfaces)
-    own_addresses: dict[str, frozenset[str]] = {}
+    shared: dict[tuple[str, Family], _OnInterface] = {}
     for group, selection in pairing.pairs:
         text, interface = str(group.address), selection.interface
         plan = known.get((text, interface.name))
@@ -247,11 +261,14 @@ def _plan_all(
             if is_port(interface):
                 yield _plan_without_sockets(group, interface, request, excluded)
                 continue
-            own = own_addresses.get(interface.name)
-            if own is None:
-                own = own_addresses_on(interface, on_any_link)
-                own_addresses[interface.name] = own
-            plan = plan_membership(group, selection, request, excluded, own, platform)
+            part = shared.get((interface.name, group.family))
+            if part is None:
+                part = shared[interface.name, group.family] = _OnInterface(
+                    tuple(_receiver_options(interface, group.family, request, platform)),
+                    tuple(exact_port_options(platform)),
+                    own_addresses_on(interface, on_any_link),
+                )
+            plan = _plan_membership(group, selection, request, excluded, part, platform)
         yield plan
     for group, interface in pairing.missing:
         excluded = excluded_for(request, rules, str(group.address), interface)
