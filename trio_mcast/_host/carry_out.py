@@ -6,6 +6,7 @@ Real and virtual hosts both use this module, so a plan means the same on either.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from typing import Protocol
 
 import attrs
@@ -75,6 +76,26 @@ def carry_out(sock: Settable, socket_spec: SocketSpec, step: Step) -> frozenset[
         step.name, step.detail = "connect", f"to {socket_spec.peer[0]} port {socket_spec.peer[1]}"
         sock.connect(socket_spec.peer)
     return frozenset(applied)
+
+
+def change_options(
+    sock: TakesOptions,
+    socket_spec: SocketSpec,
+    options: Iterable[SocketOption],
+    platform: PlatformName,
+) -> None:
+    """Set options of an open socket, in order, as another plan needs them.
+
+    Raises:
+        SocketSetupError: A required option was refused; the options before it are set.
+    """
+    for option in options:
+        try:
+            apply_option(sock, option)
+        except OSError as error:
+            if option.required:
+                step = Step(option.symbol, f"({option.purpose})")
+                raise step.explain(error, socket_spec, platform) from error
 
 
 def leave_group(sock: TakesOptions, socket_spec: SocketSpec, platform: Platform) -> None:

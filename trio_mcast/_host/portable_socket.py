@@ -14,15 +14,13 @@ import trio
 
 from .._live import call_each
 from .._plan.socket_spec import BindAddress, SocketSpec
-from .._platform.advice import explain_refusal
 from .._platform.control import NOTHING, Arrival, ControlDecoder
 from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import Endpoint, host_with_zone, parse_address, without_zone
 from .._values.datagram import Datagram
 from .._values.interface import zone_of
-from .apply_option import apply_option
-from .carry_out import leave_group
+from .carry_out import change_options, leave_group
 from .endpoint_cache import endpoint_cache
 from .protocols import Rejection
 
@@ -110,20 +108,7 @@ class PosixSocket:
         return self._sock.getsockopt(numbers["SOL_SOCKET"], numbers[symbol])
 
     def revise(self, socket_spec: SocketSpec, options: Sequence[SocketOption]) -> None:
-        for option in options:
-            try:
-                apply_option(self._sock, option)
-            except OSError as error:
-                if not option.required:
-                    continue
-                raise explain_refusal(
-                    error,
-                    step=option.symbol,
-                    detail=f"({option.purpose})",
-                    group=socket_spec.group,
-                    interface=socket_spec.interface.name,
-                    platform=self._platform.name,
-                ) from error
+        change_options(self._sock, socket_spec, options, self._platform.name)
         self.socket_spec = socket_spec
         self.endpoints = endpoint_cache(self._platform.sockaddr, socket_spec)
 

@@ -10,11 +10,10 @@ from typing import Final, Protocol
 
 import trio
 
-from .._host.apply_option import apply_option
+from .._host.carry_out import change_options
 from .._host.endpoint_cache import endpoint_cache
 from .._host.protocols import Rejection
 from .._plan.socket_spec import BindAddress, SocketSpec
-from .._platform.advice import explain_refusal
 from .._platform.bsd import AF_LINK
 from .._platform.control import NOTHING, ControlDecoder
 from .._platform.options import SocketOption
@@ -171,20 +170,7 @@ class VirtualSocket:
     def revise(self, socket_spec: SocketSpec, options: Sequence[SocketOption]) -> None:
         """Carry out another plan from now on. SocketSetupError if an option is refused."""
         self._check_open()
-        for option in options:
-            try:
-                apply_option(self.kernel, option)
-            except OSError as error:
-                if not option.required:
-                    continue
-                raise explain_refusal(
-                    error,
-                    step=option.symbol,
-                    detail=f"({option.purpose})",
-                    group=socket_spec.group,
-                    interface=socket_spec.interface.name,
-                    platform=self._platform.name,
-                ) from error
+        change_options(self.kernel, socket_spec, options, self._platform.name)
         self.socket_spec = socket_spec
         self._endpoints = endpoint_cache(self._platform.sockaddr, socket_spec)
 
