@@ -15,6 +15,8 @@ from trio_mcast._receive import intake
 from trio_mcast._receive.memberships import Memberships
 from trio_mcast.testing import VirtualHost, VirtualNetwork
 
+pytestmark = pytest.mark.once
+
 
 async def test_refusals_of_ever_other_groups_are_remembered_up_to_a_bound() -> None:
     async with VirtualNetwork() as network:

@@ -14,6 +14,8 @@ import pytest
 
 import trio_mcast
 
+pytestmark = pytest.mark.once
+
 PACKAGE = Path(trio_mcast.__file__).parent
 
 # The wings and rooms, from the top down: each imports only from those that stand below.

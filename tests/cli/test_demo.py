@@ -43,6 +43,8 @@ from trio_mcast._cli.demo import (
 )
 from trio_mcast._cli.view import describe_causes, describe_verdict
 
+pytestmark = pytest.mark.once
+
 COMMAND = (sys.executable, "-m", "trio_mcast")
 DEMO = (*COMMAND, "demo")
 # As a terminal starts it: the tests may run with SIGINT ignored, as in the background of a script.

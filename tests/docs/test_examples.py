@@ -19,6 +19,8 @@ from tests.lab.machine import on
 from tests.support.forged_frames import forged, forger
 from trio_mcast import Endpoint, open_mcast_receiver, open_mcast_sender
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"

@@ -12,6 +12,8 @@ import trio_mcast
 import trio_mcast.testing
 from trio_mcast._host.protocols import Rejection
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"

@@ -46,6 +46,8 @@ from trio_mcast import (
 from trio_mcast._platform import bsd
 from trio_mcast.testing import VirtualHost, VirtualNetwork
 
+pytestmark = pytest.mark.once
+
 # What `os.fsdecode`, and so ``sys.argv``, makes of a name in Latin-1; and how it is shown.
 LATIN1 = "caf\udce9"
 SHOWN = r"caf\udce9"

@@ -14,6 +14,8 @@ from tests.support.interfaces import ETH0, ETH1, LO, MACHINE
 from trio_mcast import Interface, InterfaceAddress, InterfaceChange
 from trio_mcast._interfaces import interface_changes
 
+pytestmark = pytest.mark.once
+
 DOWN = attrs.evolve(ETH0, is_up=False)
 RENAMED = attrs.evolve(ETH0, name="wan0")
 REMADE = attrs.evolve(ETH0, index=12)

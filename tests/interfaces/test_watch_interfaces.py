@@ -21,6 +21,8 @@ from trio_mcast import InterfaceAddress, InterfaceChange, list_interfaces, watch
 from trio_mcast._host.current import host_variable
 from trio_mcast._host.protocols import InterfaceWatcher
 
+pytestmark = pytest.mark.once
+
 # What is told -----------------------------------------------------------------------------------
 
 COMING_AND_GOING: list[tuple[list[str], list[tuple[str, str]]]] = [

@@ -35,6 +35,8 @@ from trio_mcast._plan.wanted import ReceiveRequest
 from trio_mcast._platform.model import Platform
 from trio_mcast._values.addresses import IPAddress
 
+pytestmark = pytest.mark.once
+
 A, B, C = map(str, SOURCES[:3])
 
 

@@ -12,6 +12,8 @@ from tests.support.requests import FOUR, PLATFORMS, SIX, plans_of, request_for
 from trio_mcast._plan.blocked import SourceRule, add_rule, change_rejected
 from trio_mcast._platform.model import Platform
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda platform: platform.name)
 @pytest.mark.parametrize(("group", "network"), [(FOUR, "10.9.0."), (SIX, "2001:db8::9:")])

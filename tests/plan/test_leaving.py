@@ -18,6 +18,8 @@ from trio_mcast._platform import options as layout
 from trio_mcast._platform.current import platform_named
 from trio_mcast._platform.model import PlatformName
 
+pytestmark = pytest.mark.once
+
 GROUPS = ["239.1.2.3", "ff15::1:2:3"]
 SOURCES = ["10.0.0.8", "10.0.0.9", "2001:db8::8", "2001:db8::9"]
 

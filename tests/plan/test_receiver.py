@@ -31,6 +31,8 @@ from trio_mcast import (
 )
 from trio_mcast._platform.model import PlatformName
 
+pytestmark = pytest.mark.once
+
 PLANS = Path(__file__).parents[1] / "data" / "plans"
 
 FOUR, SIX = "239.1.2.3", "ff15::1:2:3"

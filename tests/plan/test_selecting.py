@@ -20,6 +20,8 @@ from trio_mcast._plan.selecting import (
 from trio_mcast._values.addresses import IPAddress
 from trio_mcast._values.interface import InterfaceSelector, describe_interfaces
 
+pytestmark = pytest.mark.once
+
 LO = Interface(
     "lo",
     1,

@@ -21,6 +21,8 @@ from trio_mcast._platform.current import PLATFORMS
 from trio_mcast._platform.model import PlatformName
 from trio_mcast._values.addresses import Group
 
+pytestmark = pytest.mark.once
+
 FOUR, SIX = "239.1.2.3", "ff15::1:2:3"
 
 

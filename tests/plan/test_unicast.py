@@ -18,6 +18,8 @@ from trio_mcast._platform.current import PLATFORMS
 from trio_mcast._platform.model import PlatformName
 from trio_mcast._values.addresses import Endpoint
 
+pytestmark = pytest.mark.once
+
 FOUR, SIX = "239.1.2.3", "ff15::1:2:3"
 EVERY_PLATFORM = pytest.mark.parametrize("name", PLATFORMS)
 

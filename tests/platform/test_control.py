@@ -15,6 +15,8 @@ from trio_mcast._platform.current import PLATFORMS
 from trio_mcast._platform.model import PlatformName
 from trio_mcast._values.addresses import Family
 
+pytestmark = pytest.mark.once
+
 Message = tuple[int, int, bytes]
 
 EVERYTHING = frozenset(

@@ -17,6 +17,8 @@ from trio_mcast._platform.model import PlatformName
 from trio_mcast._platform.options import SocketOption
 from trio_mcast._values.addresses import Family, IPAddress
 
+pytestmark = pytest.mark.once
+
 INDEX = 0x01020304
 GROUPS: dict[Family, IPAddress] = {
     "ipv4": IPv4Address("239.1.2.3"),

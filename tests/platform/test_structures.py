@@ -25,6 +25,8 @@ from trio_mcast._values.addresses import (
     parse_address,
 )
 
+pytestmark = pytest.mark.once
+
 
 @EVERY_TABLE
 def test_group_requests_have_the_sizes_and_offsets_of_the_header(target: str) -> None:

@@ -23,6 +23,8 @@ from trio_mcast._platform.linux import LINUX
 from trio_mcast._platform.model import PlatformName
 from trio_mcast._values.addresses import Family
 
+pytestmark = pytest.mark.once
+
 PACKAGE = Path(trio_mcast.__file__).parent
 
 FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")

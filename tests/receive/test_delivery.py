@@ -37,6 +37,8 @@ from tests.support.traffic import (
 from trio_mcast import McastReceiver, SocketSetupError, open_mcast_receiver
 from trio_mcast._platform.linux import LINUX
 
+pytestmark = pytest.mark.once
+
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
 

@@ -29,6 +29,8 @@ from tests.support.traffic import (
 from tests.support.waiting import wait_for
 from trio_mcast import open_mcast_receiver
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def net(net: ChangingLan) -> ChangingLan:

@@ -20,6 +20,8 @@ from trio_mcast._host.current import host_variable
 from trio_mcast._host.protocols import McastSocket
 from trio_mcast._plan.socket_spec import SocketSpec
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def net(net: ChangingLan) -> ChangingLan:

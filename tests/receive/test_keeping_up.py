@@ -17,6 +17,8 @@ from tests.support.waiting import wait_for
 from tests.support.watched_host import ip
 from trio_mcast import InterfaceNotFoundError, open_mcast_receiver
 
+pytestmark = pytest.mark.once
+
 # Coming, going, coming back ----------------------------------------------------------------------
 
 

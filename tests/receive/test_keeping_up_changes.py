@@ -16,6 +16,8 @@ from tests.support.waiting import wait_for
 from tests.support.watched_host import ip
 from trio_mcast import McastReceiver, SocketSetupError, open_mcast_receiver
 
+pytestmark = pytest.mark.once
+
 # Changes -----------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,8 @@ from trio_mcast._plan.socket_spec import SocketSpec
 from trio_mcast._platform.advice import explain_refusal
 from trio_mcast.testing import VirtualHost, VirtualNetwork, VirtualSwitch
 
+pytestmark = pytest.mark.once
+
 GROUP, PORT = "239.1.2.3", 5000
 
 

@@ -20,6 +20,8 @@ from trio_mcast import (
 from trio_mcast._host.protocols import Rejection
 from trio_mcast._receive.queue import Overflow
 
+pytestmark = pytest.mark.once
+
 OVERFLOWS: list[Overflow] = ["wait", "drop_oldest", "drop_newest"]
 
 

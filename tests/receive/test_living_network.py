@@ -18,6 +18,8 @@ from tests.support.leftovers import open_descriptors, tasks_now
 from tests.support.traffic import PORT, plain_sender
 from trio_mcast import McastReceiver, open_mcast_receiver
 
+pytestmark = pytest.mark.once
+
 GROUPS = ["239.1.2.3", "ff05::123"]
 UNTOUCHED = ["calm0", "calm1"]
 CHANGING = ["wild0", "wild1", "wild2"]

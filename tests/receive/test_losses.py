@@ -42,6 +42,8 @@ if sys.platform != "linux":
 
 from trio_mcast._host.linux import fast_path
 
+pytestmark = pytest.mark.once
+
 Key: TypeAlias = tuple[str, str]
 EVERY_POLICY = pytest.mark.parametrize("overflow", ["wait", "drop_oldest", "drop_newest"])
 

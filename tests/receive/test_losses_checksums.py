@@ -12,6 +12,8 @@ from tests.lab.fixtures import TwoHosts
 from tests.support.forged_frames import forged, forger
 from tests.support.traffic import FAMILIES, PORT, Family, address_of, group_of, receiver_on
 
+pytestmark = pytest.mark.once
+
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
 

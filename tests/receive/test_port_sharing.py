@@ -29,6 +29,8 @@ from tests.support.traffic import (
 )
 from trio_mcast import Endpoint, McastError, SocketSetupError
 
+pytestmark = pytest.mark.once
+
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
 

@@ -26,6 +26,8 @@ from trio_mcast import (
 )
 from trio_mcast.testing import VirtualNetwork
 
+pytestmark = pytest.mark.once
+
 GROUPS = ("239.1.2.3", "ff05::1:3")
 
 

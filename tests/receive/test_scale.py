@@ -47,6 +47,8 @@ import resource
 
 from trio_mcast._host.linux import buffers
 
+pytestmark = pytest.mark.once
+
 GROUP, QUIET = group_of("ipv4", 1), group_of("ipv4", 2)
 
 

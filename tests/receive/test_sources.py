@@ -32,6 +32,8 @@ from tests.support.traffic import (
 )
 from trio_mcast import open_mcast_receiver
 
+pytestmark = pytest.mark.once
+
 # --- Source filters --------------------------------------------------------------------------
 
 

@@ -33,6 +33,8 @@ from tests.support.traffic import (
 )
 from trio_mcast import Datagram, Endpoint, McastReceiver, SocketSetupError, open_mcast_receiver
 
+pytestmark = pytest.mark.once
+
 
 def send_from(host: Host, source: str, to: str, *payloads: bytes) -> Endpoint:
     """Another program sends from an address of the host to the port; where it came from."""

@@ -18,6 +18,8 @@ from tests.support.traffic import FAMILIES, PORT, TIMEOUT_SECONDS, Family, group
 from trio_mcast import Datagram, Endpoint, McastSender, open_mcast_sender
 from trio_mcast._host.protocols import McastSocket
 
+pytestmark = pytest.mark.once
+
 
 def abort(host: Host, sender: McastSender) -> None:
     """Have the system abort the socket of a sender, as an administrator does."""

@@ -28,6 +28,8 @@ from trio_mcast._plan.socket_spec import BindAddress, SocketSpec
 from trio_mcast._platform.advice import explain_refusal
 from trio_mcast._send.outlets import Outlets
 
+pytestmark = pytest.mark.once
+
 GROUP = GROUPS[0]
 
 

@@ -37,6 +37,8 @@ from tests.support.traffic import (
 from tests.support.waiting import until
 from trio_mcast import Endpoint, SocketSetupError, open_mcast_sender
 
+pytestmark = pytest.mark.once
+
 EVERY_GROUP = pytest.mark.parametrize("group", GROUPS)
 
 

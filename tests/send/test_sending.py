@@ -28,6 +28,8 @@ from tests.support.traffic import (
 )
 from trio_mcast import AmbiguousInterfaceError, Endpoint, default_interface
 
+pytestmark = pytest.mark.once
+
 # --- Senders ---------------------------------------------------------------------------------
 
 

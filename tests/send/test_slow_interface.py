@@ -18,6 +18,8 @@ from tests.support.traffic import TIMEOUT_SECONDS, sender_on
 from tests.support.waiting import until
 from trio_mcast import McastSender, SenderInterfaceStatistics
 
+pytestmark = pytest.mark.once
+
 GROUP = "239.1.2.3"
 COUNT = 100
 BOTH = [["eth0", "eth1"], ["eth1", "eth0"]]

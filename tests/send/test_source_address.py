@@ -21,6 +21,8 @@ from trio_mcast._values.addresses import parse_group
 from trio_mcast._values.interface import AddressState
 from trio_mcast.testing import VirtualNetwork
 
+pytestmark = pytest.mark.once
+
 PORT = 5000
 
 

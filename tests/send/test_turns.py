@@ -19,6 +19,8 @@ from trio_mcast import McastSender, open_mcast_sender
 from trio_mcast._host.portable_socket import PosixSocket
 from trio_mcast._plan.socket_spec import BindAddress
 
+pytestmark = pytest.mark.once
+
 GROUP = "239.1.2.3"
 TASKS = 4
 COUNT = 120

@@ -33,6 +33,8 @@ if sys.platform != "linux":
 from trio_mcast._host.linux import fast_path
 from trio_mcast._host.portable_socket import PosixSocket
 
+pytestmark = pytest.mark.once
+
 # Linux drops a source of 0.0.0.0 for other groups than these (ip_mc_validate_source).
 GROUP4, GROUP6 = "224.0.0.77", "ff02::1:2"
 # What Linux lets in, and what an answer is refused with.

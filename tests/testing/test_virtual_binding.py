@@ -23,6 +23,8 @@ from ..support.virtual_hosts import (
     two_on_lan,
 )
 
+pytestmark = pytest.mark.once
+
 BSD = ("darwin", "freebsd")
 
 

@@ -28,6 +28,8 @@ from ..support.virtual_hosts import (
     two_on_lan,
 )
 
+pytestmark = pytest.mark.once
+
 EVERY_PLATFORM = pytest.mark.parametrize("platform", PLATFORMS)
 BOTH_GROUPS = pytest.mark.parametrize("group", [GROUP4, GROUP6])
 ANY = {GROUP4: "0.0.0.0", GROUP6: "::"}

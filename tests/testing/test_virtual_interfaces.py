@@ -33,6 +33,8 @@ from ..support.virtual_hosts import (
     two_on_lan,
 )
 
+pytestmark = pytest.mark.once
+
 EVERY_PLATFORM = pytest.mark.parametrize("platform", PLATFORMS)
 
 

@@ -38,6 +38,8 @@ from ..support.virtual_hosts import (
     two_on_lan,
 )
 
+pytestmark = pytest.mark.once
+
 __all__ = ["virtual_network"]
 
 # --- Determinism --------------------------------------------------------------------------------

@@ -32,6 +32,8 @@ from ..support.virtual_hosts import (
 )
 from .test_virtual_binding import refusal
 
+pytestmark = pytest.mark.once
+
 ANY = {GROUP4: "0.0.0.0", GROUP6: "::"}
 EVERY_PLATFORM = pytest.mark.parametrize("platform", TABLES.values(), ids=TABLES)
 BOTH_GROUPS = pytest.mark.parametrize("group", [GROUP4, GROUP6])

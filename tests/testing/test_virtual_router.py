@@ -24,6 +24,8 @@ from ..support.virtual_hosts import (
     sending,
 )
 
+pytestmark = pytest.mark.once
+
 GROUPS = pytest.mark.parametrize("group", [GROUP4, GROUP6])
 
 

@@ -28,6 +28,8 @@ from ..support.virtual_hosts import (
     two_on_lan,
 )
 
+pytestmark = pytest.mark.once
+
 EVERY_FAMILY = pytest.mark.parametrize("group", [GROUP4, GROUP6])
 
 

@@ -23,6 +23,8 @@ from ..support.virtual_hosts import (
     two_on_lan,
 )
 
+pytestmark = pytest.mark.once
+
 COUNT = 1_000
 
 
