@@ -7,7 +7,7 @@ import json
 import socket
 import struct
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address, ip_interface
 from typing import Any
 
@@ -251,16 +251,17 @@ def test_interface_renamed_while_they_are_read_is_whole(
     host = lab.host("a")
     host.plug("old0", lab.switch("lan"), "10.0.0.1/24", link_local=False)
     questions: list[int] = []
-    dump = netlink.dump
+    dump_parts = netlink.dump_parts
 
-    def rename_after_links(query: socket.socket, question: int) -> tuple[list[bytes], bool]:
-        answer = dump(query, question)
+    def rename_after_links(
+        query: socket.socket, question: int, *content: bytes
+    ) -> Iterator[tuple[list[bytes], bool]]:
+        yield from dump_parts(query, question, *content)
         if not questions:
             host.run("ip", "link", "set", "old0", "name", "new0")
         questions.append(question)
-        return answer
 
-    monkeypatch.setattr(interfaces, "dump", rename_after_links)
+    monkeypatch.setattr(interfaces, "dump_parts", rename_after_links)
     with on(host):
         listed = {item.name: item.addresses("ipv4") for item in list_interfaces()}
     assert len(questions) == 2
@@ -273,17 +274,19 @@ def test_interfaces_are_read_again_if_they_changed_meanwhile(
 ) -> None:
     host = lab.host("a")
     questions: list[int] = []
-    dump = netlink.dump
+    dump_parts = netlink.dump_parts
 
-    def change_after_links(query: socket.socket, question: int) -> tuple[list[bytes], bool]:
-        messages, whole = dump(query, question)
+    def change_after_links(
+        query: socket.socket, question: int, *content: bytes
+    ) -> Iterator[tuple[list[bytes], bool]]:
         questions.append(question)
+        for messages, whole in dump_parts(query, question, *content):
+            # The kernel says that something changed where the list takes more than one message.
+            yield messages, whole and len(questions) > 1
         if len(questions) == 1:
             host.run("ip", "link", "add", "late0", "type", "bridge")
-            whole = False  # The kernel says so where the list takes more than one message.
-        return messages, whole
 
-    monkeypatch.setattr(interfaces, "dump", change_after_links)
+    monkeypatch.setattr(interfaces, "dump_parts", change_after_links)
     with on(host):
         assert [item.name for item in list_interfaces()] == ["lo", "late0"]
 

@@ -17,7 +17,7 @@ from ..protocols import InterfaceWatcher, McastSocket, Poller
 if not TYPE_CHECKING or sys.platform == "linux":
     from .epoll import EpollPoller
     from .fast_path import LinuxSocket
-    from .interfaces import read_linux_interfaces
+    from .interfaces import LinuxInterfaces
     from .routes import routed_interface
     from .watch import NetlinkWatcher
 
@@ -29,6 +29,7 @@ class LinuxShell:
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
+        self._interfaces = LinuxInterfaces()
 
     def wrap_socket(
         self, sock: socket.socket, socket_spec: SocketSpec, applied: frozenset[str]
@@ -36,7 +37,7 @@ class LinuxShell:
         return LinuxSocket(sock, socket_spec, self.platform, applied)
 
     def list_interfaces(self) -> list[Interface]:
-        return read_linux_interfaces()
+        return next(listed for listed in self._interfaces.look() if listed is not None)
 
     def routed_interface(self, group: Group, interfaces: Sequence[Interface]) -> Interface | None:
         return routed_interface(group, interfaces)
