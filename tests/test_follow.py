@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import trio
@@ -13,8 +14,11 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from trio_mcast import SocketSetupError
 from trio_mcast._follow import Backoff, Follower
+from trio_mcast._host.system import SystemHost
 
 REFUSAL = SocketSetupError(24, "refused", step="list interfaces", group=None, interface=None)
+
+MACHINE: Any = SystemHost()  # Its network is asked for, and nothing else.
 
 
 class Watcher:
@@ -31,13 +35,21 @@ class Watcher:
         self._event.set()
 
     async def wait(self) -> frozenset[int]:
-        if self._closed:
-            raise trio.ClosedResourceError
-        await self._event.wait()
-        if self._closed:
-            raise trio.ClosedResourceError
+        while True:
+            if self._closed:
+                raise trio.ClosedResourceError
+            await self._event.wait()
+            if self._closed:
+                raise trio.ClosedResourceError
+            removed = self.take()
+            if removed is not None:
+                return removed
+
+    def take(self) -> frozenset[int] | None:
         if self.refusals:
             raise self.refusals.pop()
+        if not self._event.is_set():
+            return None
         removed = frozenset(self._removed)
         self._removed.clear()
         self._event = trio.Event()
@@ -78,12 +90,12 @@ def watcher() -> Watcher:
 
 
 @pytest.fixture
-def follower(watcher: Watcher) -> Follower:
-    return Follower(watcher)
+async def follower(watcher: Watcher) -> Follower:
+    return Follower(watcher, MACHINE)
 
 
 @pytest.fixture
-def looks(follower: Follower) -> Looks:
+async def looks(follower: Follower) -> Looks:
     return Looks(follower)
 
 
@@ -259,7 +271,7 @@ async def test_look_that_finds_all_closed_ends_the_following(
 
 
 async def test_without_a_watcher_nothing_is_followed() -> None:
-    follower = Follower(None)
+    follower = Follower(None, MACHINE)
     looks = Looks(follower)
     follower.look_again()
     with trio.fail_after(1):

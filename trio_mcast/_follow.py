@@ -7,6 +7,19 @@ for that, and must still know which interfaces were removed in the meantime. `Fo
 that all of them share. A look itself is different for each.
 
 Many messages of the system are answered by one look: see `_host.damped_watch`.
+
+Decision: one look for all
+==========================
+
+Each follower has a watcher of its own, and one change wakes all of them. If each then looked, a
+program with 50 receivers would look 50 times at the same. So whoever wakes first looks, and takes
+the messages from the watchers of all others that wait on the same host in the same run of Trio.
+What these messages tell of has happened before the look, so the look answers them, and all get its
+result. No task of its own is needed, and no follower gets an answer older than what woke it: a
+message that comes after the look has begun wakes for another one.
+
+A thread may go from one network namespace to another. A look is taken only by those who would have
+looked into the same namespace.
 """
 
 from __future__ import annotations
@@ -14,11 +27,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from weakref import WeakValueDictionary
 
 import trio
 
-from ._host.protocols import InterfaceWatcher
+from ._host.protocols import Host, InterfaceWatcher
 from ._values.errors import SocketSetupError
+from ._values.interface import Interface
 
 logger = logging.getLogger("trio_mcast")
 
@@ -54,6 +70,64 @@ class Backoff:
         self._next = self._first
 
 
+class SharedLooks:
+    """The looks at the interfaces of one host, for all who follow them in one run of Trio.
+
+    Attributes:
+        begun: The number of looks so far. Each has its number, from 1.
+        waiting: The followers that wait for a change.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.begun = 0
+        self.waiting: set[Follower] = set()
+        self._host = host
+        self._last = 0, host.network(), list[Interface]()
+
+    @classmethod
+    def at(cls, host: Host) -> SharedLooks:
+        """Return the looks at a host; they exist as long as somebody has them."""
+        looks_by_host = _looks_by_host.get(None)
+        if looks_by_host is None:
+            looks_by_host = WeakValueDictionary()
+            _looks_by_host.set(looks_by_host)
+        looks = looks_by_host.get(id(host))
+        if looks is None:
+            looks = looks_by_host[id(host)] = cls(host)
+        return looks
+
+    async def take(self, least: int) -> tuple[int, list[Interface]]:
+        """Return the last look if it is new enough, else look.
+
+        Args:
+            least: The least number that the look may have.
+
+        Returns:
+            The number of the look, and the interfaces, by index.
+
+        Raises:
+            SocketSetupError: The system refused to list the interfaces.
+        """
+        number, network, interfaces = self._last
+        if number < least or network != self._host.network():
+            number, interfaces = self._look()
+        return number, interfaces
+
+    def _look(self) -> tuple[int, list[Interface]]:
+        self.begun += 1
+        number, network = self.begun, self._host.network()
+        for follower in self.waiting:
+            follower.be_answered_by(number)
+        interfaces = self._host.list_interfaces()
+        self._last = number, network, interfaces
+        return number, interfaces
+
+
+# The looks of a run, by the id of the host: as long as there are looks, they keep their host.
+_looks_by_host: trio.lowlevel.RunVar[WeakValueDictionary[int, SharedLooks] | None]
+_looks_by_host = trio.lowlevel.RunVar("trio_mcast.looks", None)
+
+
 class Follower:
     """The waits between the looks of one receiver, sender or watching program.
 
@@ -63,11 +137,12 @@ class Follower:
             such an index now is another one.
     """
 
-    def __init__(self, watcher: InterfaceWatcher | None) -> None:
+    def __init__(self, watcher: InterfaceWatcher | None, host: Host) -> None:
         """Take over a watcher, which is closed with the follower.
 
         Args:
             watcher: Notices changes; `None` where nothing is to be followed.
+            host: The machine whose interfaces are followed.
         """
         self.stale = False
         self.removed: frozenset[int] = frozenset()
@@ -76,6 +151,12 @@ class Follower:
         self._watch_failed = False
         # The wait that goes on, or the last one.
         self._waiting = trio.CancelScope()
+        self._looks = SharedLooks.at(host)
+        self._closed = False
+        # The number that the next look has to have at least: one that began after the last wait.
+        self._least = 0
+        # The look of another follower that has taken what this wait would have ended for.
+        self._answered_by: int | None = None
 
     async def wait(self, due: float = math.inf) -> None:
         """Wait until something may have changed since the last look, or until a time has come.
@@ -95,16 +176,59 @@ class Follower:
         if self._watch_failed:
             await trio.lowlevel.checkpoint()
             self._watch_failed = False
+            self._least = self._looks.begun + 1
             return
-        with trio.CancelScope(deadline=-math.inf if self.stale else due) as self._waiting:
-            try:
+        self._answered_by = None
+        self._looks.waiting.add(self)
+        try:
+            with trio.CancelScope(deadline=-math.inf if self.stale else due) as self._waiting:
                 self.removed |= await self._watcher.wait()
-            except trio.ClosedResourceError:
-                raise
-            except Exception:
-                self.stale = self._watch_failed = True
-                raise
-            self.stale = True
+                self.stale = True
+        except trio.ClosedResourceError:
+            raise
+        except Exception:
+            self.stale = self._watch_failed = True
+            raise
+        finally:
+            self._looks.waiting.discard(self)
+            self._least = self._looks.begun + 1 if self._answered_by is None else self._answered_by
+
+    def be_answered_by(self, number: int) -> None:
+        """Have a look that begins now answer what the watcher has noticed, if it has.
+
+        Only while the follower waits: whoever is not ready for the answer gets a later one.
+
+        Args:
+            number: The number of the look.
+        """
+        assert self._watcher is not None
+        with suppress(
+            Exception
+        ):  # The wait itself will raise it, and that ends no look of another.
+            removed = self._watcher.take()
+            if removed is not None:
+                self.removed |= removed
+                self._answered_by = number
+                self.look_again()
+
+    async def look(self, *, anew: bool = False) -> list[Interface]:
+        """Look at the interfaces, or take the look of another follower.
+
+        Args:
+            anew: Whether the look has to begin now.
+
+        Returns:
+            The interfaces, by index, as they were when the last wait ended, or later.
+
+        Raises:
+            SocketSetupError: The system refused to list the interfaces.
+            trio.ClosedResourceError: The follower was closed meanwhile.
+        """
+        least = self._looks.begun + 1 if anew else self._least
+        self._least, interfaces = await self._looks.take(least)
+        if self._closed:
+            raise trio.ClosedResourceError("nothing is followed any more")
+        return interfaces
 
     def hurry(self, due: float) -> None:
         """Bring the end of the present wait forward to a time; later waits are as they are."""
@@ -167,5 +291,6 @@ class Follower:
 
     def close(self) -> None:
         """Close the watcher, and end `wait` and `follow`. Idempotent."""
+        self._closed = True
         if self._watcher is not None:
             self._watcher.close()

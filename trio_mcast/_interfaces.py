@@ -194,7 +194,7 @@ async def _watch_interfaces() -> AsyncIterator[trio.abc.ReceiveChannel[Interface
     # Before the first look: what changes after it is then noticed, too.
     watcher = host.watch()
     with at_end(watcher.close):  # Also if the first look is refused.
-        changes = _InterfaceChanges(host, Follower(watcher))
+        changes = _InterfaceChanges(host, Follower(watcher, host))
         with at_end(changes.close):
             yield changes
     await trio.lowlevel.checkpoint()
@@ -203,7 +203,6 @@ async def _watch_interfaces() -> AsyncIterator[trio.abc.ReceiveChannel[Interface
 class _InterfaceChanges(Closeable, trio.abc.ReceiveChannel[InterfaceChange]):
     def __init__(self, host: Host, follower: Follower) -> None:
         super().__init__()
-        self._host = host
         self._follower = follower
         self._last = host.list_interfaces()
         # What the last look has shown and nobody has taken yet.
@@ -219,11 +218,11 @@ class _InterfaceChanges(Closeable, trio.abc.ReceiveChannel[InterfaceChange]):
             self._check_open()
             while not self._pending:
                 await self._follower.wait()
-                self._look()
+                await self._look()
             return self._pending.popleft()
 
-    def _look(self) -> None:
-        now = self._host.list_interfaces()
+    async def _look(self) -> None:
+        now = await self._follower.look()
         self._pending.extend(interface_changes(self._last, now))
         self._last = now
         self._follower.looked()

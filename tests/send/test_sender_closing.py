@@ -335,8 +335,8 @@ async def test_nothing_is_renewed_when_nothing_that_matters_has_changed(
     looks: list[bool] = []
     real_look = Outlets._look
 
-    def look(self: Outlets) -> bool:
-        looks.append(real_look(self))
+    async def look(self: Outlets) -> bool:
+        looks.append(await real_look(self))
         return looks[-1]
 
     monkeypatch.setattr(Outlets, "_look", look)

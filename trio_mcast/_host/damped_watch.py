@@ -63,6 +63,8 @@ class DampedWatcher:
         # The time at which the waiting messages were first noticed; and the time at which the last
         # messages were answered.
         self._noticed: float | None = None
+        # What the messages have told that were taken and not given yet, as `_removed_by` has it.
+        self._removed: frozenset[int] | None = None
         self._answered = -math.inf
 
     def _removed_by(self, message: bytes) -> frozenset[int] | None:
@@ -75,8 +77,7 @@ class DampedWatcher:
         raise NotImplementedError
 
     async def wait(self) -> frozenset[int]:
-        removed = None
-        while removed is None:
+        while True:
             self._check_open()
             await trio.lowlevel.wait_readable(self._socket)
             if self._noticed is None:
@@ -88,23 +89,29 @@ class DampedWatcher:
                 await self._closed.wait()
             self._check_open()
             # From here to the caller's look there must be no checkpoint.
-            removed = self._drain()
-            self._noticed = None
-        self._answered = trio.current_time()
+            removed = self.take()
+            if removed is not None:
+                return removed
+
+    def take(self) -> frozenset[int] | None:
+        self._noticed = None
+        self._drain()
+        removed, self._removed = self._removed, None
+        if removed is not None:
+            self._answered = trio.current_time()
         return removed
 
     def _check_open(self) -> None:
         if self._socket.fileno() < 0:
             raise trio.ClosedResourceError("this watcher was closed")
 
-    def _drain(self) -> frozenset[int] | None:
-        """Take every message out of the socket. Returns as `_removed_by`, for all together."""
-        removed_by_all: frozenset[int] | None = None
+    def _drain(self) -> None:
+        """Take every message out of the socket. What they tell stays, also if one is refused."""
         while True:
             try:
                 removed = self._removed_by(self._socket.recv(self._message_bytes))
             except BlockingIOError:
-                return removed_by_all
+                return
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise explain_refusal(
@@ -116,7 +123,7 @@ class DampedWatcher:
                     ) from error
                 removed = frozenset()  # Messages were lost; the look makes up for them.
             if removed is not None:
-                removed_by_all = (removed_by_all or frozenset()) | removed
+                self._removed = (self._removed or frozenset()) | removed
 
     def close(self) -> None:
         if self._socket.fileno() >= 0:

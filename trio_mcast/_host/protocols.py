@@ -127,6 +127,9 @@ class Shell(Protocol):
     def list_interfaces(self) -> list[Interface]:
         """Return the interfaces of this machine, by index."""
 
+    def network(self) -> object:
+        """Return what tells the network of this thread from others; see `Host.network`."""
+
     def routed_interface(self, group: Group, interfaces: Sequence[Interface]) -> Interface | None:
         """Return the interface, of some, to which the system routes a group, if any."""
 
@@ -156,6 +159,17 @@ class InterfaceWatcher(Protocol):
             SocketSetupError: The system refused to tell.
         """
 
+    def take(self) -> frozenset[int] | None:
+        """Take what the next wait would end for, without waiting: then look.
+
+        Returns:
+            The same as `wait`; `None` if nothing has been noticed. A `wait` that goes on does not
+            end for what was taken.
+
+        Raises:
+            SocketSetupError: The system refused to tell.
+        """
+
     def close(self) -> None:
         """Close the watcher and wake the waiting task. Idempotent."""
 
@@ -169,6 +183,12 @@ class Host(Protocol):
 
     def list_interfaces(self) -> list[Interface]:
         """Return the machine's interfaces, by index."""
+
+    def network(self) -> object:
+        """Return what tells the network that this thread is in from other networks of the host.
+
+        That is a network namespace on Linux; elsewhere, and where it cannot be told, it is `None`.
+        """
 
     def default_interface(
         self, group: Group, among: Sequence[Interface] | None = None

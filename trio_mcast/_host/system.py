@@ -63,6 +63,9 @@ class SystemHost:
         except OSError as error:
             raise self._explain(error, step="list interfaces") from error
 
+    def network(self) -> object:
+        return self._shell.network()
+
     def default_interface(
         self, group: Group, among: Sequence[Interface] | None = None
     ) -> Interface | None:

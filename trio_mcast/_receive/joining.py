@@ -44,7 +44,7 @@ class Joining:
         memberships = self._memberships
         async with memberships.turn:
             memberships.check_open()
-            interfaces = memberships.list_interfaces()
+            interfaces = await memberships.look(anew=True)
             plans = await memberships.plan(request, interfaces, strict=strict)
             check_served(request, plans)
             self._check_new(plans)

@@ -80,7 +80,7 @@ class KeepingUp:
         async with memberships.turn:
             memberships.check_open()
             memberships.sockets.look_for_drops()
-            interfaces, now = memberships.list_interfaces(), trio.current_time()
+            interfaces, now = await memberships.look(anew=False), trio.current_time()
             same = interfaces == memberships.interfaces and not memberships.follower.removed
             if same and not memberships.plans_are_old and self._due() > now:
                 return

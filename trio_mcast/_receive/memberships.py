@@ -80,10 +80,23 @@ class Memberships:
 
     # Interfaces and plans
 
-    def list_interfaces(self) -> list[Interface]:
-        """List the interfaces; one that has not changed is the very same value as before."""
-        before = {interface: interface for interface in self.interfaces}
-        return [before.get(interface, interface) for interface in self._host.list_interfaces()]
+    async def look(self, *, anew: bool) -> list[Interface]:
+        """Look at the interfaces; one that has not changed is the very same value as before.
+
+        Args:
+            anew: Whether the look has to begin now; else another follower's will do.
+
+        Raises:
+            SocketSetupError: The system refused to list the interfaces.
+            trio.ClosedResourceError: The receiver was closed meanwhile.
+        """
+        before = {interface.index: interface for interface in self.interfaces}
+        interfaces = await self.follower.look(anew=anew)
+        self.check_open()
+        return [
+            interface if last is None or last != interface else last
+            for interface, last in ((each, before.get(each.index)) for each in interfaces)
+        ]
 
     def take_interfaces(self, interfaces: list[Interface], *, all_planned: bool) -> None:
         """Put down the interfaces with which something was planned.

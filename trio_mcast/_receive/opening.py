@@ -33,7 +33,7 @@ async def open_receiver(
     await trio.lowlevel.checkpoint()
     with ExitStack() as stack:
         # Before the first look: what changes after it is then noticed, too.
-        follower = Follower(host.watch() if follow_interfaces else None)
+        follower = Follower(host.watch() if follow_interfaces else None, host)
         stack.enter_context(at_end(follower.close))
         intake = Intake(
             host,

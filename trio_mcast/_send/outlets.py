@@ -135,7 +135,7 @@ class Outlets:
         self.replies = Replies(host, self._replace) if request.receive_replies else None
         self.host = host
         self._request = request
-        self._follower = Follower(None)
+        self._follower = Follower(None, host)
         self._want_states: list[_WantState] = []
         self._open: list[McastSocket] = []
         # Whether a socket was refused that might be had later, without anything else changing; and
@@ -149,7 +149,8 @@ class Outlets:
         self._last_unreadable = -math.inf
         try:
             # Before the first look: what changes after it is then noticed, too.
-            self._follower = Follower(_new_watcher(host, routes=request.selectors is None))
+            watcher = _new_watcher(host, routes=request.selectors is None)
+            self._follower = Follower(watcher, host)
             interfaces = host.list_interfaces()
             plan = plan_sender(request, interfaces, host.platform, self._route_lookup(interfaces))
             sockets = [self._open_socket(socket_spec) for socket_spec in plan.sockets]
@@ -179,7 +180,7 @@ class Outlets:
         """
 
         async def look() -> None:
-            if self._look():
+            if await self._look():
                 changed()
 
         await self._follower.follow(
@@ -199,7 +200,7 @@ class Outlets:
         self._retry_at = min(self._retry_at, now + self._unreadable_backoff.next_pause())
         self._follower.hurry(self._retry_at)
 
-    def _look(self) -> bool:
+    async def _look(self) -> bool:
         """Open and close sockets as the interfaces and routes now require.
 
         Returns:
@@ -209,7 +210,7 @@ class Outlets:
             SocketSetupError: The system refused to show its interfaces or routes. Nothing has
                 changed.
         """
-        interfaces = self.host.list_interfaces()
+        interfaces = await self._follower.look()
         planned = replan_sender(
             [
                 (state.want, state.socket_spec, not isinstance(state.outlet, Refusing))

@@ -186,6 +186,10 @@ class VirtualHost:
         interfaces = [interface.value for interface in self._interfaces.values()]
         return sorted(interfaces, key=lambda interface: interface.index)
 
+    def network(self) -> object:
+        """Return `None`: a host is in one network only."""
+        return None
+
     def default_interface(
         self, group: Group, among: Sequence[Interface] | None = None
     ) -> Interface | None:

@@ -274,6 +274,9 @@ class _NoHost:
     def list_interfaces(self) -> list[Interface]:
         self._refuse()
 
+    def network(self) -> object:
+        self._refuse()
+
     def default_interface(
         self, group: Group, among: Sequence[Interface] | None = None
     ) -> Interface | None:

@@ -102,9 +102,18 @@ class VirtualWatcher:
             trio.ClosedResourceError: The watcher was closed, or the network has ended.
         """
         await trio.lowlevel.checkpoint()
-        self._check_open()
-        await self._changed.wait()
-        self._check_open()
+        while True:
+            self._check_open()
+            await self._changed.wait()
+            self._check_open()
+            removed = self.take()
+            if removed is not None:
+                return removed
+
+    def take(self) -> frozenset[int] | None:
+        """Take what the next wait would end for; `None` if nothing was noticed."""
+        if not self._changed.is_set():
+            return None
         removed = frozenset(self._removed)
         self._removed.clear()
         self._changed = trio.Event()

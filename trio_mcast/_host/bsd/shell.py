@@ -38,6 +38,9 @@ class BsdShell:
     def list_interfaces(self) -> list[Interface]:
         return read_bsd_interfaces()
 
+    def network(self) -> object:
+        return None
+
     def routed_interface(self, group: Group, interfaces: Sequence[Interface]) -> Interface | None:
         return interface_by_connecting(group, interfaces)
 

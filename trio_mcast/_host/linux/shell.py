@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,12 @@ class LinuxShell:
 
     def list_interfaces(self) -> list[Interface]:
         return next(listed for listed in self._interfaces.look() if listed is not None)
+
+    def network(self) -> object:
+        try:
+            return os.stat("/proc/thread-self/ns/net").st_ino
+        except OSError:  # Without /proc nobody can tell.
+            return None
 
     def routed_interface(self, group: Group, interfaces: Sequence[Interface]) -> Interface | None:
         return routed_interface(group, interfaces)

@@ -36,6 +36,9 @@ class WindowsShell:
     def list_interfaces(self) -> list[Interface]:
         return read_windows_interfaces()
 
+    def network(self) -> object:
+        return None
+
     def routed_interface(self, group: Group, interfaces: Sequence[Interface]) -> Interface | None:
         return best_interface(group, interfaces)
 

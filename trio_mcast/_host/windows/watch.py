@@ -75,13 +75,21 @@ class WindowsWatcher:
         self._check_open()
         if self._known is not None:
             return await self._poll(self._known)
-        await self._noticed.wait()
-        with trio.move_on_at(
-            max(self._noticed_at + _PAUSE_SECONDS, self._answered + _INTERVAL_SECONDS)
-        ):
-            await self._closed.wait()
-        self._check_open()
-        # From here to the caller's look there must be no checkpoint.
+        while True:
+            await self._noticed.wait()
+            with trio.move_on_at(
+                max(self._noticed_at + _PAUSE_SECONDS, self._answered + _INTERVAL_SECONDS)
+            ):
+                await self._closed.wait()
+            self._check_open()
+            # From here to the caller's look there must be no checkpoint.
+            removed = self.take()
+            if removed is not None:
+                return removed
+
+    def take(self) -> frozenset[int] | None:
+        if self._known is not None or not self._noticed.is_set():
+            return None
         removed, self._removed = frozenset(self._removed), set()
         self._noticed = trio.Event()
         self._answered = trio.current_time()
