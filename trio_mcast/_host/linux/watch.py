@@ -13,14 +13,25 @@ if not TYPE_CHECKING or sys.platform == "linux":
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
-# linux/rtnetlink.h: multicast groups of messages, as bits of the address to bind to.
-_RTMGRP_LINK = 0x1
-_RTMGRP_IPV4_IFADDR = 0x10
-_RTMGRP_IPV6_IFADDR = 0x100
-_RTMGRP_IPV4_ROUTE = 0x40
-_RTMGRP_IPV6_ROUTE = 0x400
-_GROUPS: Final = _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR
-_ROUTE_GROUPS: Final = _RTMGRP_IPV4_ROUTE | _RTMGRP_IPV6_ROUTE
+# linux/rtnetlink.h: multicast groups of messages, as bits of the address to bind to. The header has
+# names for some of the bits (RTMGRP_LINK), and numbers for all groups (RTNLGRP_LINK).
+_LINK = 1 << 0
+_IPV4_IFADDR = 1 << 4
+_IPV4_ROUTE = 1 << 6
+_IPV4_RULE = 1 << 7
+_IPV6_IFADDR = 1 << 8
+_IPV6_ROUTE = 1 << 10
+_IPV6_RULE = 1 << 18
+_IPV4_NETCONF = 1 << 23
+_IPV6_NETCONF = 1 << 24
+_NEXTHOP = 1 << 31
+_GROUPS: Final = _LINK | _IPV4_IFADDR | _IPV6_IFADDR
+# All that decides on the way of a datagram: the routes, the rules that say which table of routes
+# counts, the nexthops that routes refer to, and the settings of interfaces, of which one is that
+# routes without a cable count for nothing (ignore_routes_with_linkdown).
+_ROUTE_GROUPS: Final = (
+    _IPV4_ROUTE | _IPV6_ROUTE | _IPV4_RULE | _IPV6_RULE | _NEXTHOP | _IPV4_NETCONF | _IPV6_NETCONF
+)
 
 
 class NetlinkWatcher(DampedWatcher):
