@@ -28,6 +28,7 @@ from ._follow import Follower
 from ._host.current import current_host
 from ._host.protocols import Host
 from ._live import Closeable, at_end
+from ._plan.route import Route
 from ._plan.selecting import by_zone, parse_selectors, select_interfaces
 from ._values.addresses import AddressLike, parse_group
 from ._values.interface import Interface, InterfaceSelectors
@@ -131,7 +132,7 @@ def default_interface(group: AddressLike = "239.0.0.0") -> Interface | None:
 
     Returns:
         The interface, or `None` if the system has no route for the group, as always for an IPv6
-        group of link-local scope without a zone.
+        group of link-local scope without a zone, or if a route or rule refuses the group.
 
     Raises:
         TypeError: The group is not a `str` or an address object.
@@ -142,7 +143,8 @@ def default_interface(group: AddressLike = "239.0.0.0") -> Interface | None:
     host = current_host()
     if parsed.zone is not None:
         return by_zone(parsed.zone, host.list_interfaces())
-    return host.default_interface(parsed)
+    route = host.find_route(parsed.address, host.list_interfaces())
+    return route.interface if isinstance(route, Route) else None
 
 
 def watch_interfaces() -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[InterfaceChange]]:

@@ -168,7 +168,9 @@ def open_mcast_sender(
         port: The UDP port to send to, 1 to 65535.
         interfaces: Where to send: as for `open_mcast_receiver`; with an address, the datagrams also
             come from that address. Default: the interface to which the system routes the group, or,
-            without a route, the only candidate if there is exactly one.
+            without a route, the only candidate if there is exactly one. Where a route or rule of
+            the system refuses the group (``prohibit``, ``unreachable``, ``blackhole``), sending
+            there is refused too; with ``interfaces`` no route is asked.
         ttl: How far datagrams go, 0 to 255: 0 not beyond this machine, 1 (the default) not beyond
             the local network, more through as many routers less one. For IPv6, the hop limit. On
             Linux 0 is for the loopback interface alone: on others, datagrams leave the machine all
@@ -209,7 +211,9 @@ def open_mcast_sender(
         AmbiguousInterfaceError: On entering: no interface was named, there is no route and more
             than one candidate; or an address was named that two interfaces have.
         SocketSetupError: On entering: the system refused a step, such as binding to a source port
-            that another program does not share. Nothing stays open.
+            that another program does not share; or its routes refuse a group for which no interface
+            is named (``step`` is then ``"route"``): change the route, or name the interface.
+            Nothing stays open.
 
     Cancellation:
         Entering and leaving are checkpoints. If entering is cancelled, nothing stays open.

@@ -23,7 +23,8 @@ from tests.lab import Host, Lab
 from tests.lab.fixtures import TwoLans
 from tests.lab.machine import LabMachine, on
 from trio_mcast import Interface, list_interfaces
-from trio_mcast._host.bsd.routes import interface_by_connecting
+from trio_mcast._host.connected_route import route_by_connecting
+from trio_mcast._plan.route import Route
 from trio_mcast._platform import bsd
 from trio_mcast._values.addresses import parse_group
 
@@ -265,7 +266,8 @@ def test_first_byte_of_an_address_is_its_length() -> None:
 def routed(host: Host, group: str) -> Interface | None:
     interfaces = LabMachine(host).list_interfaces()
     with host.inside():
-        return interface_by_connecting(parse_group(group), interfaces)
+        route = route_by_connecting(parse_group(group).address, interfaces)
+    return route.interface if isinstance(route, Route) else None
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from trio_mcast._host.current import host_variable
 from trio_mcast._host.poller import OnFailure
 from trio_mcast._host.protocols import InterfaceWatcher, McastSocket, Poller
 from trio_mcast._host.system import SystemHost
+from trio_mcast._plan.route import RouteAnswer
 from trio_mcast._plan.socket_spec import SocketSpec
-from trio_mcast._values.addresses import Group
+from trio_mcast._values.addresses import IPAddress
 
 from ._host import Host
 
@@ -31,11 +32,9 @@ class LabMachine(SystemHost):
         with self._host.inside():
             return super().list_interfaces()
 
-    def default_interface(
-        self, group: Group, among: Sequence[Interface] | None = None
-    ) -> Interface | None:
+    def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         with self._host.inside():
-            return super().default_interface(group, among)
+            return super().find_route(address, interfaces)
 
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         with self._host.inside():

@@ -15,19 +15,20 @@ import pytest
 
 from tests.support.interfaces import BARE, ETH0, ETH1, LO, MACHINE
 from trio_mcast import AmbiguousInterfaceError, Interface, InterfaceNotFoundError, McastSenderSpec
+from trio_mcast._plan.route import Route
 from trio_mcast._plan.sender import Absence, SenderPlan, plan_sender, replan_sender
 from trio_mcast._plan.socket_spec import SocketSpec
 from trio_mcast._platform.current import PLATFORMS
 from trio_mcast._platform.model import PlatformName
-from trio_mcast._values.addresses import Group
+from trio_mcast._values.addresses import IPAddress
 
 pytestmark = pytest.mark.once
 
 FOUR, SIX = "239.1.2.3", "ff15::1:2:3"
 
 
-def routed_to(interface: Interface | None) -> Callable[[Group], Interface | None]:
-    return lambda group: interface
+def routed_to(interface: Interface | None) -> Callable[[IPAddress], Route | None]:
+    return lambda address: None if interface is None else Route(interface)
 
 
 def sender_plan(
@@ -105,7 +106,9 @@ def test_sender_without_interfaces_takes_the_one_of_the_route() -> None:
 def test_sender_without_interfaces_asks_the_route_for_each_group() -> None:
     ways = {FOUR: ETH0, "239.9.9.9": ETH1, SIX: ETH1}
     request = McastSenderSpec(list(ways), 5000)._request
-    plan = plan_sender(request, MACHINE, PLATFORMS["linux"], lambda group: ways[str(group.address)])
+    plan = plan_sender(
+        request, MACHINE, PLATFORMS["linux"], lambda address: Route(ways[str(address)])
+    )
     sockets = [(item.interface.name, item.family) for item in plan.sockets]
     assert sockets == [("eth0", "ipv4"), ("eth1", "ipv4"), ("eth1", "ipv6")]
     assert [(str(group), number) for group, number in plan.numbered_groups] == [

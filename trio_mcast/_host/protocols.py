@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from .._plan.route import RouteAnswer
 from .._plan.socket_spec import BindAddress, SocketSpec
 from .._platform.model import Platform
 from .._platform.options import SocketOption
-from .._values.addresses import Endpoint, Group
+from .._values.addresses import Endpoint, IPAddress
 from .._values.datagram import Datagram
 from .._values.interface import Interface
 
@@ -130,8 +131,8 @@ class Shell(Protocol):
     def network(self) -> object:
         """Return what tells the network of this thread from others; see `Host.network`."""
 
-    def routed_interface(self, group: Group, interfaces: Sequence[Interface]) -> Interface | None:
-        """Return the interface, of some, to which the system routes a group, if any."""
+    def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
+        """Return the way of datagrams to an address; see `Host.find_route`."""
 
     def open_poller(self, fail: Callable[[McastSocket, OSError], None]) -> Poller:
         """Open a poller; see `Host.open_poller`."""
@@ -190,16 +191,15 @@ class Host(Protocol):
         That is a network namespace on Linux; elsewhere, and where it cannot be told, it is `None`.
         """
 
-    def default_interface(
-        self, group: Group, among: Sequence[Interface] | None = None
-    ) -> Interface | None:
-        """Return the interface to which the machine routes a group; `None` without a route.
-
-        Nothing is sent.
+    def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
+        """Return the way of datagrams to an address. Nothing is sent.
 
         Args:
-            group: The group.
-            among: The machine's interfaces, if the caller has just listed them.
+            address: The group, or the address of a peer, without a zone.
+            interfaces: The interfaces that the answer can be one of.
+
+        Raises:
+            SocketSetupError: The system refused to tell.
         """
 
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._plan.route import RouteAnswer
 from .._plan.socket_spec import SocketSpec
 from .._platform.advice import explain_refusal
 from .._platform.current import current_platform
 from .._platform.model import Platform
-from .._values.addresses import Group, is_link_scoped
+from .._values.addresses import IPAddress
 from .._values.errors import SocketSetupError
 from .._values.interface import Interface
 from .carry_out import Step, carry_out
@@ -66,16 +67,12 @@ class SystemHost:
     def network(self) -> object:
         return self._shell.network()
 
-    def default_interface(
-        self, group: Group, among: Sequence[Interface] | None = None
-    ) -> Interface | None:
-        if is_link_scoped(group.address):
-            return None  # Every interface has such a link; no route chooses between them.
-        interfaces = self.list_interfaces() if among is None else among
+    def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         try:
-            return self._shell.routed_interface(group, interfaces)
+            return self._shell.find_route(address, interfaces)
         except OSError as error:
-            raise self._explain(error, step="route", group=str(group)) from error
+            group = str(address) if address.is_multicast else None
+            raise self._explain(error, step="route", group=group) from error
 
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         shell = self._shell

@@ -18,17 +18,18 @@ from .._values.addresses import (
     parse_address,
     without_zone,
 )
-from .._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError
+from .._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError, SocketSetupError
 from .._values.interface import Interface, describe_interfaces
 from .pairs import pair_groups
+from .route import RouteAnswer, RouteRefusal
 from .selecting import Selection, by_zone, is_candidate, is_port, select_interfaces
 from .sender_socket import plan_sender_socket
 from .socket_spec import SocketSpec
 from .source_address import choose_source
 from .wanted import SendRequest
 
-# Asks the system for the interface to which it routes a group; `None` if to none.
-RouteLookup: TypeAlias = Callable[[Group], "Interface | None"]
+# Asks the system for the way of datagrams to a group or a peer.
+RouteLookup: TypeAlias = Callable[[IPAddress], RouteAnswer]
 # What tells the sockets of a sender apart: an interface's name, a family, an address to send from.
 SocketKey: TypeAlias = tuple[str, Family, "IPAddress | None"]
 
@@ -59,6 +60,17 @@ class Absence:
     reason: str
 
 
+class _RouteRefusesError(Exception):
+    """A route or rule of the system refuses a group for which no interface was named."""
+
+    def __init__(self, refusal: RouteRefusal, group: Group) -> None:
+        super().__init__(
+            f"a route or rule of this machine refuses it ({refusal.kind}): change that, or name "
+            "the interface to send on in interfaces=, which asks no route"
+        )
+        self.errno = refusal.errno
+
+
 @attrs.frozen
 class SenderPlan:
     """The sockets of a sender, and the socket that each want is fulfilled by.
@@ -84,7 +96,7 @@ def plan_sender(
     request: SendRequest,
     interfaces: Sequence[Interface],
     platform: Platform,
-    look_up_route: RouteLookup = lambda group: None,
+    look_up_route: RouteLookup = lambda address: None,
 ) -> SenderPlan:
     """Plan the sockets of a sender: one per interface and address to send from.
 
@@ -92,9 +104,10 @@ def plan_sender(
         request: The request for the sender.
         interfaces: The interfaces there are.
         platform: The platform to plan for.
-        look_up_route: The question to the system for the interface to which it routes a group.
+        look_up_route: The question to the system for the way of datagrams to a group.
 
     Raises:
+        SocketSetupError: A route or rule refuses a group for which no interface is named.
         InterfaceNotFoundError: A selector or a zone names no interface, or there is no candidate.
         AmbiguousInterfaceError: There is more than one candidate, or an address is on two.
         ValueError: The groups, interfaces and source address do not go together, or the platform
@@ -105,7 +118,13 @@ def plan_sender(
     if request.selectors is None:
         for group in request.groups:
             want = _default_want(group, source_address, interfaces)
-            selections[want] = _select_for(want, interfaces, look_up_route)
+            try:
+                selections[want] = _select_for(want, interfaces, look_up_route)
+            except _RouteRefusesError as refusal:
+                reason = f"route failed for group {group}: {refusal}"
+                raise SocketSetupError(
+                    refusal.errno, reason, step="route", group=str(group)
+                ) from None
     else:
         pairing = pair_groups(request.groups, request.selectors, interfaces)
         pairing.check_complete()
@@ -160,6 +179,9 @@ def replan_sender(
                 local = None if bound.is_unspecified else bound
             else:
                 local = _source_for(want.group, selection, request.source_address, bound)
+        except _RouteRefusesError as refusal:
+            planned.append(Absence(refusal.errno, str(refusal)))
+            continue
         except (InterfaceNotFoundError, AmbiguousInterfaceError, ValueError) as error:
             planned.append(_absence(want, error))
             continue
@@ -232,13 +254,14 @@ def _select_for(
     Args:
         want: The want.
         interfaces: The interfaces there are.
-        look_up_route: The question to the system for the interface to which it routes a group.
+        look_up_route: The question to the system for the way of datagrams to a group.
         last: The interface that the group was sent on before, if any: it is selected again unless
             another one is better.
 
     Raises:
         InterfaceNotFoundError: There is no interface for the want.
         AmbiguousInterfaceError: There are several.
+        _RouteRefusesError: The system's routes or rules refuse the group.
     """
     if want.interface is not None:
         (selection,) = select_interfaces([want.interface], interfaces)
@@ -251,9 +274,11 @@ def _select_for(
         if again and without_zone(want.address) in again[0].addresses(want.group.family):
             interfaces = again
         return select_interfaces([want.address], interfaces)[0]
-    routed = look_up_route(want.group)
-    if routed is not None:
-        return Selection(routed)
+    route = look_up_route(want.group.address)
+    if isinstance(route, RouteRefusal):
+        raise _RouteRefusesError(route, want.group)
+    if route is not None and route.interface is not None:
+        return Selection(route.interface)
     candidates = [interface for interface in interfaces if is_candidate(interface)]
     if len(candidates) != 1 and stays:
         return Selection(again[0])

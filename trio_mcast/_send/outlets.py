@@ -164,7 +164,7 @@ class Outlets:
             raise
 
     def _route_lookup(self, interfaces: Sequence[Interface]) -> RouteLookup:
-        return lambda group: self.host.default_interface(group, interfaces)
+        return lambda address: self.host.find_route(address, interfaces)
 
     @property
     def open_sockets(self) -> tuple[McastSocket, ...]:

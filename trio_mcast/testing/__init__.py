@@ -6,6 +6,7 @@ from ._host import VirtualHost
 from ._interface import VirtualInterface
 from ._network import VirtualNetwork
 from ._router import VirtualRouter
+from ._routes import VirtualRoutes
 from ._switch import VirtualSwitch
 from ._trace import TraceEvent
 
@@ -15,6 +16,7 @@ __all__ = [
     "VirtualInterface",
     "VirtualNetwork",
     "VirtualRouter",
+    "VirtualRoutes",
     "VirtualSwitch",
 ]
 

@@ -13,9 +13,10 @@ from .._host.current import host_variable
 from .._host.poller import OnFailure
 from .._host.protocols import Host, InterfaceWatcher, McastSocket, Poller
 from .._live import call_each
+from .._plan.route import RouteAnswer
 from .._plan.socket_spec import BindAddress, SocketSpec
 from .._platform.model import Platform
-from .._values.addresses import Endpoint, Group, IPAddress, is_link_scoped, parse_address
+from .._values.addresses import Endpoint, IPAddress, parse_address
 from .._values.interface import Interface
 from ._core import Core
 from ._frames import Frame, Packet, Query, Report, SourceFilter, is_all_hosts
@@ -26,6 +27,7 @@ from ._kernel import KernelSocket
 from ._output import Output, leaves_host
 from ._poller import VirtualPoller, VirtualWatcher
 from ._router import connect
+from ._routes import VirtualRoutes
 from ._rules import RULES
 from ._socket import VirtualSocket
 from ._sockets import SocketTable
@@ -54,6 +56,7 @@ class VirtualHost:
 
     Attributes:
         name: The host's name.
+        routes: Routes besides those to the host's own networks.
     """
 
     def __init__(self, core: Core, name: str, platform: Platform) -> None:
@@ -66,6 +69,7 @@ class VirtualHost:
         self._pollers: dict[VirtualPoller, None] = {}
         self._watchers: dict[VirtualWatcher, None] = {}
         self._gateways: dict[str, IPAddress] = {}
+        self.routes = VirtualRoutes(platform.name, self.interface, self._notice)
         self._indexes = 0
         self._numbers = 0
         loopback = VirtualInterface(
@@ -190,15 +194,10 @@ class VirtualHost:
         """Return `None`: a host is in one network only."""
         return None
 
-    def default_interface(
-        self, group: Group, among: Sequence[Interface] | None = None
-    ) -> Interface | None:
-        """Return the interface to which the host routes a group; `None` without a route."""
+    def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
+        """Return the way of datagrams to an address through one of some interfaces."""
         self._core.enter()
-        if is_link_scoped(group.address):
-            return None
-        interface = self._output().route(self._platform.name, group.address)
-        return None if interface is None else interface.value
+        return self._output().find_route(self._platform.name, address, interfaces)
 
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         """Return a new watcher of the host's interfaces and routes."""
@@ -246,7 +245,7 @@ class VirtualHost:
         return self._indexes
 
     def _output(self) -> Output:
-        return Output(tuple(self._interfaces.values()), self._gateways)
+        return Output(tuple(self._interfaces.values()), self._gateways, self.routes)
 
     def index_of(self, name: str) -> int | None:
         """Return the index of an interface. For the host's sockets."""
@@ -322,10 +321,15 @@ class VirtualHost:
         if removed:
             del self._interfaces[interface.name]
             self._gateways.pop(interface.name, None)
+            self.routes.forget_interface(interface.name)
         elif interface.is_up:
             self._report_all(interface)
+        self._notice(interface.index if removed else None)
+
+    def _notice(self, removed: int | None = None) -> None:
+        self._core.enter()
         for watcher in list(self._watchers):
-            watcher.notice(interface.index if removed else None)
+            watcher.notice(removed)
 
     # --- Sending
 
@@ -339,7 +343,8 @@ class VirtualHost:
         record_packet(self._core, self.name, "sent", interface, packet, f"ttl {packet.ttl}")
         if not packet.destination.is_multicast:
             if interface.is_loopback:
-                self._input.receive_unicast(self._home_of(packet, interface), packet)
+                home = self._output().home_of(packet, self._platform.name)
+                self._input.receive_unicast(home, packet)
             else:
                 interface.transmit(packet, next_hop)
             return
@@ -349,18 +354,6 @@ class VirtualHost:
             self._input.receive_group(interface, packet, looped=not interface.is_loopback)
         if leaves_host(packet, self._platform.name, loops=loops, joined=joined):
             interface.transmit(packet)
-
-    def _home_of(self, packet: Packet, loopback: VirtualInterface) -> VirtualInterface:
-        """Return the interface on which unicast to this host itself counts as arrived.
-
-        On Linux that is the interface that has the address, though the packet goes by the loopback
-        interface (inet_iif, ip_route_output_key_hash_rcu, and ip6_rcv_core; measured).
-        """
-        if self._platform.name != "linux":
-            return loopback
-        interfaces = self._interfaces.values()
-        owners = (interface for interface in interfaces if interface.has(packet.destination))
-        return next(owners, loopback)
 
     def _record_refusal(
         self, socket: VirtualSocket, data: bytes, address: BindAddress, error: OSError

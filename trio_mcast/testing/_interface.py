@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface
 from typing import Protocol
 
 import attrs
@@ -161,11 +161,15 @@ class VirtualInterface:
 
     def is_on_link(self, address: IPAddress) -> bool:
         """Tell whether an address is in one of the interface's networks."""
-        return any(
-            address in own_address.network
+        return bool(self.networks_with(address))
+
+    def networks_with(self, address: IPAddress) -> list[IPv4Network | IPv6Network]:
+        """Return those of the interface's networks that an address is in."""
+        return [
+            own_address.network
             for own_address in self.networks
-            if own_address.version == address.version
-        )
+            if own_address.version == address.version and address in own_address.network
+        ]
 
     @property
     def networks(self) -> tuple[IPv4Interface | IPv6Interface, ...]:

@@ -15,10 +15,11 @@ from .._host.current import host_variable
 from .._host.poller import OnFailure
 from .._host.protocols import InterfaceWatcher, McastSocket, Poller
 from .._live import call_each, running
+from .._plan.route import RouteAnswer
 from .._plan.socket_spec import SocketSpec
 from .._platform.current import platform_named
 from .._platform.model import Platform, PlatformName
-from .._values.addresses import Group
+from .._values.addresses import IPAddress
 from .._values.interface import Interface
 from ._core import Core
 from ._host import VirtualHost
@@ -277,9 +278,7 @@ class _NoHost:
     def network(self) -> object:
         self._refuse()
 
-    def default_interface(
-        self, group: Group, among: Sequence[Interface] | None = None
-    ) -> Interface | None:
+    def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         self._refuse()
 
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:

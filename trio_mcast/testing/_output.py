@@ -5,31 +5,45 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 from ipaddress import IPv4Network
+from typing import TypeAlias
 
+from .._plan.route import Route, RouteAnswer
 from .._plan.socket_spec import BindAddress
 from .._platform.model import PlatformName
 from .._values.addresses import IPAddress, family_of, is_link_scoped, parse_address, without_zone
+from .._values.interface import Interface
 from ._frames import Packet, multicast_scope
 from ._interface import VirtualInterface
 from ._options import refuse
+from ._routes import VirtualRoute, VirtualRoutes
 from ._state import SocketState
 
 _LIMITED_BROADCAST = "255.255.255.255"
 _LOCAL_GROUPS = IPv4Network("224.0.0.0/24")
 
 
+# The interface, the router to hand to, if any, and the address to send from, if a route names one.
+_Way: TypeAlias = "tuple[VirtualInterface, IPAddress | None, IPAddress | None]"
+
+
 class Output:
     """The sending side of a host: decides how datagrams leave."""
 
     def __init__(
-        self, interfaces: Sequence[VirtualInterface], gateways: dict[str, IPAddress]
+        self,
+        interfaces: Sequence[VirtualInterface],
+        gateways: dict[str, IPAddress],
+        routes: VirtualRoutes,
     ) -> None:
         """Decide for a host in the present state.
 
         Args:
             interfaces: The host's interfaces; the first is the loopback interface.
             gateways: By interface name, the router that stands for every other network.
+            routes: The routes that the test has added.
         """
+        self._routes = routes
+        self._by_name = {interface.name: interface for interface in interfaces}
         self._interfaces = interfaces
         self._loopback = interfaces[0]
         self._gateways = gateways
@@ -90,21 +104,37 @@ class Output:
             if interface is None:
                 raise refuse(rules.interface_gone[family])
         else:
-            interface = self.route(state.platform.name, group, source)
-            if interface is None:
+            way = self._group_way(state.platform.name, group, source)
+            if way is None:
                 # Measured on Linux: without an interface, IPv6 finds no source address.
                 no_address = family == "ipv6" and state.platform.name == "linux"
                 raise refuse(errno.EADDRNOTAVAIL if no_address else errno.ENETUNREACH)
+            interface = way[0]
         if not interface.is_up:
             raise refuse(rules.interface_down)
         if interface.is_loopback and family == "ipv6" and not rules.loopback_routes_ipv6_groups:
             raise refuse(errno.ENETUNREACH)
         return interface
 
-    def route(
-        self, platform: str, group: IPAddress, source: IPAddress | None = None
-    ) -> VirtualInterface | None:
-        """Return the interface to which a host routes a group; `None` without a route.
+    def _lookup(
+        self, address: IPAddress, usable: Sequence[VirtualInterface]
+    ) -> VirtualRoute | None:
+        """Return the test's route for an address, of those that lead to usable interfaces."""
+        return self._routes.lookup(address, {interface.name for interface in usable})
+
+    def _way_of(self, route: VirtualRoute) -> _Way:
+        if route.interface is None:
+            assert self._routes.refusal is not None
+            raise refuse(self._routes.refusal.errno)
+        return self._by_name[route.interface], route.gateway, route.source
+
+    def _group_way(
+        self, platform: PlatformName, group: IPAddress, source: IPAddress | None = None
+    ) -> _Way | None:
+        """Return the way on which a host sends a group; `None` without a route.
+
+        Raises:
+            OSError: A route refuses.
 
         Linux has a route for IPv6 groups on every interface, and none for IPv4 groups unless a
         default gateway covers them; but a socket that is bound to an address sends from there
@@ -117,14 +147,31 @@ class Output:
             if interface.is_up and interface.addresses(family)
         ]
         if platform == "linux" and family == "ipv4" and source is not None:
-            return next(iter(self._owners(source)), None)
+            owner = next(iter(self._owners(source)), None)
+            return None if owner is None else (owner, None, None)
+        route = self._lookup(group, [each for each in self._interfaces if each.is_up])
+        if route is not None:
+            return self._way_of(route)
         for interface in usable:
             gateway = self._gateways.get(interface.name)
             if gateway is not None and gateway.version == group.version:
-                return interface
+                return interface, gateway, None
         if platform == "windows" or (platform == "linux" and family == "ipv6"):
-            return next(iter(usable), None)
+            return next(((interface, None, None) for interface in usable), None)
         return None
+
+    def find_route(
+        self, platform: PlatformName, address: IPAddress, interfaces: Sequence[Interface]
+    ) -> RouteAnswer:
+        """Return the way of datagrams to an address, as the system's routes tell it."""
+        try:
+            way = self._group_way(platform, address)
+        except OSError:
+            return self._routes.refusal
+        if way is None or is_link_scoped(address):
+            return None
+        index = way[0].index
+        return Route(next((each for each in interfaces if each.index == index), None))
 
     def _source(
         self, state: SocketState, interface: VirtualInterface, destination: IPAddress
@@ -195,6 +242,14 @@ class Output:
             for interface in self._interfaces[1:]
             if interface.is_up and wanted in (0, interface.index)
         ]
+        route = self._lookup(destination, usable)
+        if route is not None and all(
+            network.prefixlen <= route.destination.prefixlen
+            for interface in usable
+            for network in interface.networks_with(destination)
+        ):
+            interface, gateway, _source = self._way_of(route)
+            return interface, gateway or destination
         for interface in usable:
             if interface.has(destination):
                 return self._loopback, None
@@ -212,6 +267,15 @@ class Output:
             for interface in self._interfaces[1:]
             for address in interface.value.ipv4_addresses
         )
+
+    def home_of(self, packet: Packet, platform: PlatformName) -> VirtualInterface:
+        """Return the interface on which unicast to this host itself counts as arrived.
+
+        On Linux that is the interface that has the address, though the packet goes by the loopback
+        interface (inet_iif, ip_route_output_key_hash_rcu, and ip6_rcv_core; measured).
+        """
+        owners = self._owners(packet.destination) if platform == "linux" else []
+        return next(iter(owners), self._loopback)
 
 
 def leaves_host(packet: Packet, platform: PlatformName, *, loops: bool, joined: bool) -> bool:

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..._plan.route import RouteAnswer
 from ..._plan.socket_spec import SocketSpec
 from ..._platform.model import Platform
-from ..._values.addresses import Group
+from ..._values.addresses import IPAddress
 from ..._values.interface import Interface
+from ..connected_route import route_by_connecting
 from ..poller import OnFailure
 from ..portable_socket import PosixSocket
 from ..protocols import InterfaceWatcher, McastSocket, Poller
@@ -18,7 +20,6 @@ from ..protocols import InterfaceWatcher, McastSocket, Poller
 if not TYPE_CHECKING or (sys.platform != "linux" and sys.platform != "win32"):
     from .interfaces import read_bsd_interfaces
     from .kqueue import KqueuePoller
-    from .routes import interface_by_connecting
     from .watch import RoutingSocketWatcher
 
 assert not TYPE_CHECKING or (sys.platform != "linux" and sys.platform != "win32")
@@ -41,8 +42,8 @@ class BsdShell:
     def network(self) -> object:
         return None
 
-    def routed_interface(self, group: Group, interfaces: Sequence[Interface]) -> Interface | None:
-        return interface_by_connecting(group, interfaces)
+    def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
+        return route_by_connecting(address, interfaces)
 
     def open_poller(self, fail: OnFailure) -> Poller:
         return KqueuePoller(self.platform.name, fail)

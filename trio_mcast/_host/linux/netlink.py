@@ -17,7 +17,7 @@ ATTRIBUTE: Final = struct.Struct("=HH")  # length, type
 _NLM_F_REQUEST: Final = 0x1
 _NLM_F_DUMP: Final = 0x300
 _NLM_F_DUMP_INTR: Final = 0x10
-_NLMSG_ERROR: Final = 2
+NLMSG_ERROR: Final = 2
 _NLMSG_DONE: Final = 3
 _NLA_TYPE_MASK: Final = 0x3FFF  # The type of an attribute without its two flags.
 
@@ -99,7 +99,7 @@ def dump_parts(
         unchanged = True
         for kind, flags, message in split_messages(query.recv(_ANSWER_BYTES)):
             unchanged = unchanged and not flags & _NLM_F_DUMP_INTR
-            if kind in (_NLMSG_ERROR, _NLMSG_DONE):
+            if kind in (NLMSG_ERROR, _NLMSG_DONE):
                 # Both begin with a negative errno, or 0.
                 number = -int.from_bytes(message[:4], sys.byteorder, signed=True)
                 if number:

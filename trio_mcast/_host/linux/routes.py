@@ -1,27 +1,31 @@
-"""The interface to which Linux routes a group, asked by rtnetlink(7) without sending anything.
+"""The way of an address's datagrams on Linux, asked by rtnetlink(7) without sending anything.
 
-Decision: ask the kernel where a group goes
+Decision: ask the kernel where datagrams go
 ===========================================
 
-The portable way (`_host.bsd.routes`) connects a UDP socket and looks at the socket's local address.
-The answer is an address, not an interface, and on Linux the two can part: with ``ip route add
-239.0.0.0/8 dev eth1 src ADDRESS_OF_ETH0``, or where eth1 has no address, the local address is
+The portable way (`_host.connected_route`) connects a UDP socket and looks at the socket's local
+address. The answer is an address, not an interface, and on Linux the two can part: with ``ip route
+add 239.0.0.0/8 dev eth1 src ADDRESS_OF_ETH0``, or where eth1 has no address, the local address is
 eth0's, but the datagrams go out through eth1. So the route itself is asked for (RTM_GETROUTE),
 which has the index.
 """
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
 
-from ..._values.addresses import Group
+from ..._plan.route import Route, RouteAnswer, RouteRefusal
+from ..._values.addresses import IPAddress, is_link_scoped
 from ..._values.interface import Interface
 
 if not TYPE_CHECKING or sys.platform == "linux":
     from .netlink import (
+        NLMSG_ERROR,
         ROUTE,
         RTM_GETROUTE,
         RTM_NEWROUTE,
@@ -34,23 +38,50 @@ if not TYPE_CHECKING or sys.platform == "linux":
 assert not TYPE_CHECKING or sys.platform == "linux"
 
 # linux/rtnetlink.h
-_RTA_DST = 1
-_RTA_OIF = 4
+_RTA_DST: Final = 1
+_RTA_OIF: Final = 4
+_RTA_PREFSRC: Final = 7
+_OF_ROUTES: Final = frozenset({_RTA_OIF, _RTA_PREFSRC})
+
+# The errors that routes and rules of a type answer with (fib_props in net/ipv4/fib_semantics.c,
+# ip6_rt_type_to_error in net/ipv6/route.c), by the name of the type in `ip route`. Where there is
+# no route the error is ENETUNREACH; so it is for the type "throw", which means that there is none,
+# and for rules of the type "unreachable".
+_REFUSALS: Final = {
+    errno.EACCES: "prohibit",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.EINVAL: "blackhole",
+}
 
 
-def routed_interface(group: Group, interfaces: Sequence[Interface]) -> Interface | None:
-    """Return the interface, of some, to which this machine routes a group, if any."""
+def find_linux_route(address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
+    """Return the way of datagrams to an address through one of some interfaces.
+
+    A group of link-local scope or less has no way, as every interface has such a link; but it can
+    be refused.
+
+    Raises:
+        OSError: The system refuses to tell.
+    """
     with open_netlink() as query:
-        kind, route = ask(query, RTM_GETROUTE, _question(group))
-    if kind != RTM_NEWROUTE:
-        return None  # An error: the network is unreachable.
-    raw = read_attributes(route, ROUTE.size, frozenset({_RTA_OIF})).get(_RTA_OIF)
-    index = None if raw is None else int.from_bytes(raw, sys.byteorder)
-    return next((interface for interface in interfaces if interface.index == index), None)
+        kind, answer = ask(query, RTM_GETROUTE, _question(address))
+    if kind == NLMSG_ERROR:
+        number = -int.from_bytes(answer[:4], sys.byteorder, signed=True)
+        refusal = _REFUSALS.get(number)
+        return None if refusal is None else RouteRefusal(number, refusal)
+    if kind != RTM_NEWROUTE or (address.is_multicast and is_link_scoped(address)):
+        return None
+    attributes = read_attributes(answer, ROUTE.size, _OF_ROUTES)
+    index = int.from_bytes(attributes.get(_RTA_OIF, b""), sys.byteorder)
+    source = attributes.get(_RTA_PREFSRC)
+    return Route(
+        next((interface for interface in interfaces if interface.index == index), None),
+        None if source is None else ip_address(source),
+    )
 
 
-def _question(group: Group) -> bytes:
-    family = socket.AF_INET if group.family == "ipv4" else socket.AF_INET6
-    packed = group.address.packed
+def _question(address: IPAddress) -> bytes:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    packed = address.packed
     route = ROUTE.pack(family, len(packed) * 8, 0, 0, 0, 0, 0, 0, 0)
     return route + pack_attribute(_RTA_DST, packed)

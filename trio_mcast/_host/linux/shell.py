@@ -8,9 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..._plan.route import RouteAnswer
 from ..._plan.socket_spec import SocketSpec
 from ..._platform.model import Platform
-from ..._values.addresses import Group
+from ..._values.addresses import IPAddress
 from ..._values.interface import Interface
 from ..poller import OnFailure
 from ..protocols import InterfaceWatcher, McastSocket, Poller
@@ -19,7 +20,7 @@ if not TYPE_CHECKING or sys.platform == "linux":
     from .epoll import EpollPoller
     from .fast_path import LinuxSocket
     from .interfaces import LinuxInterfaces
-    from .routes import routed_interface
+    from .routes import find_linux_route
     from .watch import NetlinkWatcher
 
 assert not TYPE_CHECKING or sys.platform == "linux"
@@ -46,8 +47,8 @@ class LinuxShell:
         except OSError:  # Without /proc nobody can tell.
             return None
 
-    def routed_interface(self, group: Group, interfaces: Sequence[Interface]) -> Interface | None:
-        return routed_interface(group, interfaces)
+    def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
+        return find_linux_route(address, interfaces)
 
     def open_poller(self, fail: OnFailure) -> Poller:
         return EpollPoller(fail)

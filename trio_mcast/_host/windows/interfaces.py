@@ -18,7 +18,7 @@ from ipaddress import IPv4Interface, IPv6Interface
 from typing import TYPE_CHECKING, Final
 
 from ..._platform.windows import WINDOWS
-from ..._values.addresses import Group, decode_sockaddr, encode_sockaddr
+from ..._values.addresses import IPAddress, decode_sockaddr, encode_sockaddr
 from ..._values.interface import Interface, assumed_details
 from .api import (
     AF_UNSPEC,
@@ -105,12 +105,10 @@ def _interface(adapter: ctypes.Structure) -> Interface:
     )
 
 
-def best_interface(group: Group, interfaces: Sequence[Interface]) -> Interface | None:
+def best_interface(group: IPAddress, interfaces: Sequence[Interface]) -> Interface | None:
     """Return the interface, of some, to which this machine routes a group; `None` if none."""
     index = ctypes.c_uint32()
-    error = get_best_interface(
-        encode_sockaddr(WINDOWS.sockaddr, group.address), ctypes.byref(index)
-    )
+    error = get_best_interface(encode_sockaddr(WINDOWS.sockaddr, group), ctypes.byref(index))
     # Several errors mean that there is no route, and no error means anything else.
     if error:
         return None

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..._plan.route import Route, RouteAnswer
 from ..._plan.socket_spec import SocketSpec
 from ..._platform.model import Platform
-from ..._values.addresses import Group
+from ..._values.addresses import IPAddress, is_link_scoped
 from ..._values.interface import Interface
+from ..connected_route import route_by_connecting
 from ..poller import OnFailure
 from ..protocols import InterfaceWatcher, McastSocket, Poller
 
@@ -39,8 +41,13 @@ class WindowsShell:
     def network(self) -> object:
         return None
 
-    def routed_interface(self, group: Group, interfaces: Sequence[Interface]) -> Interface | None:
-        return best_interface(group, interfaces)
+    def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
+        if not address.is_multicast:
+            return route_by_connecting(address, interfaces)
+        if is_link_scoped(address):
+            return None  # Every interface has such a link; no route chooses between them.
+        interface = best_interface(address, interfaces)
+        return None if interface is None else Route(interface)
 
     def open_poller(self, fail: OnFailure) -> Poller:
         return WindowsPoller(fail)

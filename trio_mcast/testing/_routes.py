@@ -1,0 +1,137 @@
+"""`VirtualRoutes`: the routes that a test gives to a virtual host."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Container
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final, TypeAlias
+
+import attrs
+
+from .._plan.route import RouteRefusal
+from .._platform.model import PlatformName
+from .._values.addresses import IPAddress, parse_address
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
+# What a route that refuses is to a plain socket, by platform; Windows has no such routes. Linux:
+# measured. FreeBSD: ip_output in netinet/ip_output.c.
+_REFUSALS: Final[dict[PlatformName, RouteRefusal]] = {
+    "linux": RouteRefusal(errno.EACCES, "prohibit"),
+    "freebsd": RouteRefusal(errno.EHOSTUNREACH, "reject"),
+    "darwin": RouteRefusal(errno.EHOSTUNREACH, "reject"),
+}
+
+
+@attrs.frozen
+class VirtualRoute:
+    """One route of a virtual host.
+
+    Attributes:
+        destination: The addresses that the route is for.
+        interface: The name of the interface that the route leads to; `None` if it refuses.
+        gateway: The router to hand datagrams to, if any.
+        source: The address that the route names for what is not bound to another, if any.
+    """
+
+    destination: Network
+    interface: str | None
+    gateway: IPAddress | None
+    source: IPAddress | None
+
+
+class VirtualRoutes:
+    """The routes of a virtual host, besides those to its own networks; `VirtualHost.routes`.
+
+    The route with the longest prefix counts. A route to an interface that is down counts for
+    nothing, and it goes with the interface.
+    """
+
+    def __init__(
+        self,
+        platform: PlatformName,
+        check_interface: Callable[[str], object],
+        changed: Callable[[], None],
+    ) -> None:
+        # The meaning of a route without an interface; `None` where there are none.
+        self.refusal = _REFUSALS.get(platform)
+        self._check_interface = check_interface
+        self._changed = changed
+        self._routes: dict[Network, VirtualRoute] = {}
+
+    def add(
+        self,
+        destination: str,
+        interface: str | None = None,
+        *,
+        gateway: str | None = None,
+        source: str | None = None,
+    ) -> None:
+        """Add a route, in place of one to the same destination.
+
+        Args:
+            destination: The addresses that the route is for, such as ``"239.0.0.0/8"``,
+                ``"10.9.0.0/16"``, or ``"::/0"`` for all.
+            interface: The name of the interface that datagrams leave through. `None`, the default:
+                the route refuses them, like a ``prohibit`` route of Linux or a ``reject`` route of
+                macOS and FreeBSD.
+            gateway: The address of a router on the interface's network. Default: the destination
+                itself is there.
+            source: The address that datagrams come from if the socket is not bound to another.
+                Default: the system chooses among the interface's.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: The destination is no network, there is no such interface, or the platform
+                has no routes that refuse.
+            RuntimeError: The network has ended.
+        """
+        if interface is not None:
+            self._check_interface(interface)
+        elif self.refusal is None:
+            raise ValueError("Windows has no routes that refuse: name an interface")
+        network = ip_network(destination)
+        self._routes[network] = VirtualRoute(
+            network,
+            interface,
+            None if gateway is None else parse_address(gateway, "gateway"),
+            None if source is None else parse_address(source, "source"),
+        )
+        self._changed()
+
+    def remove(self, destination: str) -> None:
+        """Remove a route.
+
+        Args:
+            destination: As for `add`.
+
+        Raises:
+            ValueError: There is no such route.
+            RuntimeError: The network has ended.
+        """
+        if self._routes.pop(ip_network(destination), None) is None:
+            raise ValueError(f"there is no route to {destination}")
+        self._changed()
+
+    def forget_interface(self, name: str) -> None:
+        """Remove the routes to an interface that has gone. For the host only."""
+        self._routes = {
+            network: route for network, route in self._routes.items() if route.interface != name
+        }
+
+    def lookup(self, address: IPAddress, usable: Container[str]) -> VirtualRoute | None:
+        """Return the route for an address. For the host only.
+
+        Args:
+            address: The address.
+            usable: The names of the interfaces to which routes count.
+        """
+        routes = [
+            route
+            for network, route in self._routes.items()
+            if network.version == address.version
+            and address in network
+            and (route.interface is None or route.interface in usable)
+        ]
+        return max(routes, key=lambda route: route.destination.prefixlen, default=None)
