@@ -156,8 +156,9 @@ def open_mcast_sender(
 
     A sender follows the network as it changes, with a task that runs inside the block and ends with
     it. An interface is known by its name, however it was named here. While the interface is not
-    there, or has no address to send from, sending on it fails and is counted; when it is back,
-    removed and made again or with another address, datagrams go out there again. An interface that
+    there, or has no address of the group's family, sending on it fails and is counted; when it is
+    back, removed and made again or with another address, datagrams go out there again. It need not
+    have an address at opening, as long as something can be sent somewhere. An interface that
     is named by a global address is always the one that has the address. Without ``interfaces``, the
     sender goes where the system routes the group; without a route it stays where it is as long as
     that can be. With a ``source_port`` of 0, a new socket has the port of the one before, if that
@@ -211,9 +212,9 @@ def open_mcast_sender(
         AmbiguousInterfaceError: On entering: no interface was named, there is no route and more
             than one candidate; or an address was named that two interfaces have.
         SocketSetupError: On entering: the system refused a step, such as binding to a source port
-            that another program does not share; or its routes refuse a group for which no interface
-            is named (``step`` is then ``"route"``): change the route, or name the interface.
-            Nothing stays open.
+            that another program does not share; its routes refuse a group for which no interface is
+            named (``step`` is then ``"route"``): change the route, or name the interface; or no
+            interface has an address of a group's family to send from. Nothing stays open.
 
     Cancellation:
         Entering and leaving are checkpoints. If entering is cancelled, nothing stays open.

@@ -328,6 +328,7 @@ class McastSenderSpec(_Requests[SendRequest]):
                 there is no candidate.
             AmbiguousInterfaceError: The spec names no interface and there are several candidates,
                 or it names an address that two interfaces have.
+            SocketSetupError: No interface has an address of a group's family to send from.
             ValueError: Groups, interfaces and source address do not go together, the platform
                 is unknown, or it cannot keep ``ttl=0``.
         """

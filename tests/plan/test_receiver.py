@@ -89,13 +89,7 @@ SENDERS: dict[str, dict[str, Any]] = {
     "unicast_ttl": {"groups": [FOUR, SIX], "unicast_ttl": 255},
     "source_port": {"groups": [FOUR, SIX], "source_port": 4000},
     "a link-local group": {"groups": "ff02::1:3"},
-    "an interface without addresses": {"groups": [FOUR, SIX], "interfaces": "bare0"},
     "receive_replies": {"groups": [FOUR, SIX], "receive_replies": True},
-    "receive_replies on an interface without addresses": {
-        "groups": [FOUR, SIX],
-        "interfaces": "bare0",
-        "receive_replies": True,
-    },
 }
 
 

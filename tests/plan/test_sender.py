@@ -14,7 +14,14 @@ import attrs
 import pytest
 
 from tests.support.interfaces import BARE, ETH0, ETH1, LO, MACHINE
-from trio_mcast import AmbiguousInterfaceError, Interface, InterfaceNotFoundError, McastSenderSpec
+from trio_mcast import (
+    AmbiguousInterfaceError,
+    Interface,
+    InterfaceAddress,
+    InterfaceNotFoundError,
+    McastSenderSpec,
+    SocketSetupError,
+)
 from trio_mcast._plan.route import Route
 from trio_mcast._plan.sender import Absence, SenderPlan, plan_sender, replan_sender
 from trio_mcast._plan.socket_spec import SocketSpec
@@ -24,7 +31,7 @@ from trio_mcast._values.addresses import IPAddress
 
 pytestmark = pytest.mark.once
 
-FOUR, SIX = "239.1.2.3", "ff15::1:2:3"
+FOUR, SIX, PORT = "239.1.2.3", "ff15::1:2:3", 5000
 
 
 def routed_to(interface: Interface | None) -> Callable[[IPAddress], Route | None]:
@@ -48,7 +55,6 @@ SOURCE_ADDRESSES: list[tuple[str, dict[str, Any], tuple[Any, ...]]] = [
     (FOUR, {"interfaces": "eth0", "source_address": "10.0.9.1"}, ("10.0.9.1", 0)),
     (FOUR, {"source_address": "10.1.0.1"}, ("10.1.0.1", 0)),
     (FOUR, {"interfaces": "lo"}, ("127.0.0.1", 0)),
-    (FOUR, {"interfaces": "bare0"}, ("0.0.0.0", 0)),
     # Link-local groups are sent from link-local addresses, wider ones from wider ones.
     ("ff01::1", {"interfaces": "eth0"}, ("fe80::1", 0, 0, 7)),
     ("ff02::1", {"interfaces": "eth0"}, ("fe80::1", 0, 0, 7)),
@@ -57,7 +63,6 @@ SOURCE_ADDRESSES: list[tuple[str, dict[str, Any], tuple[Any, ...]]] = [
     # With nothing of the right scope, something of the family is better than the system's choice.
     ("ff05::1", {"interfaces": "eth1"}, ("fe80::1", 0, 0, 8)),
     ("ff02::1", {"interfaces": "lo"}, ("::1", 0, 0, 0)),
-    ("ff05::1", {"interfaces": "bare0"}, ("::", 0, 0, 0)),
     # Named, any address of the interface will do.
     ("ff02::1", {"interfaces": "2001:db8::1"}, ("2001:db8::1", 0, 0, 0)),
     ("ff05::1", {"interfaces": "fe80::1%eth0"}, ("fe80::1", 0, 0, 7)),
@@ -317,10 +322,74 @@ def test_address_that_fits_better_is_taken_when_it_comes() -> None:
     assert where(replanned(SIX, [after], interfaces="eth1", before=[ETH1])) == [("eth1", "fd00::1")]
 
 
-def test_interface_that_never_had_an_address_is_sent_on_without() -> None:
-    assert where(replanned(FOUR, [BARE], interfaces="bare0")) == [("bare0", "0.0.0.0")]
+def test_interface_that_never_had_an_address_is_sent_on_when_it_has_one() -> None:
+    wanted: Any = {"interfaces": ["eth0", "bare0"]}
+    plan = sender_plan([FOUR, SIX], **wanted)
+    assert [socket.interface for socket in plan.sockets] == [ETH0, ETH0]
+    lacks = "interface bare0 has no IPv{} address now"
+    assert [(str(want.group), absence.reason) for want, _, absence in plan.absent] == [
+        (FOUR, lacks.format(4)),
+        (SIX, lacks.format(6)),
+    ]
+    request = McastSenderSpec([FOUR, SIX], 5000, **wanted)._request
+    wants = [(want, stand_in, False) for want, stand_in, _ in plan.absent]
     after = with_addresses(BARE, "10.5.0.1/24")
-    assert where(replanned(FOUR, [after], interfaces="bare0")) == [("bare0", "10.5.0.1")]
+    planned = replan_sender(wants, request, [ETH0, after], PLATFORMS["linux"], routed_to(None))
+    assert where(planned) == [
+        ("bare0", "10.5.0.1"),
+        ("EADDRNOTAVAIL", "interface bare0 has no IPv6 address now"),
+    ]
+
+
+@pytest.mark.parametrize("name", PLATFORMS)
+@pytest.mark.parametrize("options", [{}, {"source_port": PORT}, {"receive_replies": True}])
+def test_no_socket_of_a_sender_is_bound_to_no_address(
+    name: PlatformName, options: dict[str, Any]
+) -> None:
+    spec = McastSenderSpec([FOUR, SIX], PORT, interfaces=["eth1", "bare0", "lo"], **options)
+    sockets = spec.plan(MACHINE, name)
+    assert [socket.interface.name for socket in sockets] == ["eth1", "lo"] * 2
+    assert not {socket.bind[0] for socket in sockets} & {"0.0.0.0", "::"}
+
+
+HOST_ONLY = attrs.evolve(
+    with_addresses(BARE, "10.9.9.9/32", "fd00::9/64"),
+    address_details=(
+        InterfaceAddress(IPv4Interface("10.9.9.9/32"), "host", "preferred"),
+        InterfaceAddress(IPv6Interface("fd00::9/64"), "global", "failed"),
+    ),
+)
+NOTHING_TO_SEND_FROM: list[tuple[Any, list[str], Sequence[Interface], list[str]]] = [
+    (FOUR, ["bare0"], MACHINE, ["interface bare0 has no IPv4 address now; give"]),
+    ([FOUR, SIX], ["bare0"], MACHINE,
+     ["bare0 has no IPv4 address now; interface bare0 has no IPv6 address now; give"]),
+    (SIX, ["eth0", "lo"], [with_addresses(ETH0, "10.0.0.1/24"), with_addresses(LO, "127.0.0.1/8")],
+     ["interface eth0 has no IPv6 address now; interface lo has no IPv6 address now"]),
+    (FOUR, ["bare0"], [HOST_ONLY],
+     ["no IPv4 address now to send from (10.9.9.9 is for use inside this machine)"]),
+    (SIX, ["bare0"], [HOST_ONLY],
+     ["no IPv6 address now to send from (fd00::9 has failed, as another host has it)"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("groups", "named", "machine", "says"), NOTHING_TO_SEND_FROM)
+def test_sender_that_can_send_nothing_anywhere_is_refused(
+    groups: Any, named: list[str], machine: Sequence[Interface], says: list[str]
+) -> None:
+    with pytest.raises(SocketSetupError) as caught:
+        sender_plan(groups, machine, interfaces=named)
+    assert caught.value.errno == errno.EADDRNOTAVAIL
+    assert caught.value.interface == (named[0] if len(named) == 1 else None)
+    for part in says:
+        assert part in str(caught.value)
+
+
+def test_address_that_was_named_is_sent_from_although_it_is_for_this_machine() -> None:
+    # By itself a plain socket would not take it; one that is bound to it does.
+    choices: list[dict[str, Any]] = [{"interfaces": "10.9.9.9"}, {"source_address": "10.9.9.9"}]
+    for wanted in choices:
+        (socket,) = sender_plan(FOUR, [HOST_ONLY], **wanted).sockets
+        assert socket.bind[0] == "10.9.9.9"
 
 
 def test_socket_that_is_not_open_gains_nothing_by_an_interface_being_down() -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 import subprocess
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
-from tests.lab import Host, Lab, Switch
+from tests.lab import Host, Switch
 from tests.lab.fixtures import TwoHosts, TwoLans
 from tests.lab.machine import on
 from tests.support.askers import GROUP, answer_all, counted, reply_to, wait_until_counted
@@ -22,12 +20,9 @@ from tests.support.traffic import (
     PORT,
     TIMEOUT_SECONDS,
     Family,
-    address_of,
     await_payload,
     group_of,
     member,
-    plain_sender,
-    plain_socket,
     receiver_on,
     sender_on,
 )
@@ -192,89 +187,8 @@ async def test_group_on_the_senders_port_is_no_reply(family: Family, two_hosts: 
         assert counted(asker).received == 1
 
 
-class Unnumbered:
-    """Host a, whose eth0 has no address while eth1 has one; and host b on the same networks."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.lan1, self.lan2 = lab.switch("lan1"), lab.switch("lan2")
-        self.a, self.b = lab.host("a"), lab.host("b")
-        self.a.plug("eth0", self.lan1, link_local=False)
-        self.a.plug("eth1", self.lan2, "10.0.2.1/24", "fd00:2::1/64")
-        self.b.plug("eth0", self.lan1, "10.0.1.2/24", "fd00:1::2/64")
-        self.b.plug("eth1", self.lan2, "10.0.2.2/24", "fd00:2::2/64")
-
-
-@pytest.fixture
-def unnumbered(lab: Lab) -> Unnumbered:
-    return Unnumbered(lab)
-
-
-@FAMILIES
-async def test_without_an_address_only_unicast_of_the_interface_is_a_reply(
-    family: Family, unnumbered: Unnumbered
-) -> None:
-    a, b, group = unnumbered.a, unnumbered.b, group_of(family)
-    wildcard = {"ipv4": "0.0.0.0", "ipv6": "::"}[family]
-    async with sender_on(
-        a, group, interfaces="eth0", source_port=PORT, receive_replies=True
-    ) as asker:
-        assert asker.local_endpoints == (Endpoint(wildcard, PORT),)
-        with ExitStack() as stack:
-            # Another program has joined the group on both interfaces, on the very same port.
-            listening = stack.enter_context(member(a, group, "eth0", "eth1"))
-            for switch in (unnumbered.lan1, unnumbered.lan2):
-                await _subscribed(switch, group)
-            for interface in ("eth0", "eth1"):
-                other = stack.enter_context(plain_sender(b, group, interface))
-                other.sendto(interface.encode(), (group, PORT))
-            other.sendto(b"unicast", (address_of(family, 1, lan=2), PORT))
-            await trio.to_thread.run_sync(await_payload, listening, b"eth0", b"eth1", b"unicast")
-        a.address("eth0", add=["10.0.1.1/24", "fd00:1::1/64"])
-        with plain_socket(b, family) as other:
-            other.sendto(b"reply", (address_of(family, 1), PORT))
-            reply = await reply_to(asker)
-        assert (reply.data, reply.interface.name, reply.group) == (b"reply", "eth0", None)
-        statistics = counted(asker)
-        assert (statistics.received, statistics.rejected) == (1, 0)
-
-
-async def test_without_an_address_a_broadcast_can_be_a_reply(unnumbered: Unnumbered) -> None:
-    async with sender_on(unnumbered.a, GROUP, interfaces="eth0", receive_replies=True) as asker:
-        port = asker.local_endpoints[0].port
-        for interface in (b"eth1", b"eth0"):
-            with plain_socket(unnumbered.b, "ipv4") as other:
-                other.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-                other.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, interface)
-                other.sendto(interface, ("255.255.255.255", port))
-        assert (await reply_to(asker)).data == b"eth0"
-
-
 async def _subscribed(switch: Switch, group: str) -> None:
     await switch.wait_for_async(lambda seen: any(item.group == group for item in seen))
-
-
-@FAMILIES
-async def test_where_the_interface_cannot_be_bound_other_arrivals_are_rejected(
-    family: Family, unnumbered: Unnumbered, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    a, b = unnumbered.a, unnumbered.b
-    real = socket.socket.setsockopt
-
-    def setsockopt(self: socket.socket, level: int, number: int, value: int | bytes) -> None:
-        if (level, number) == (socket.SOL_SOCKET, SO_BINDTODEVICE):
-            raise PermissionError(errno.EPERM, "Operation not permitted")
-        real(self, level, number, value)
-
-    monkeypatch.setattr(socket.socket, "setsockopt", setsockopt)
-    async with sender_on(a, group_of(family), interfaces="eth0", receive_replies=True) as asker:
-        a.address("eth0", add=["10.0.1.1/24", "fd00:1::1/64"])
-        port = asker.local_endpoints[0].port
-        with plain_socket(b, family) as other:
-            other.sendto(b"elsewhere", (address_of(family, 1, lan=2), port))
-            await wait_until_counted(asker, lambda seen: seen.rejected == 1)
-            other.sendto(b"reply", (address_of(family, 1), port))
-            assert (await reply_to(asker)).data == b"reply"
-        assert (counted(asker).received, counted(asker).rejected) == (1, 1)
 
 
 # A responder that somebody else wrote ----------------------------------------------------------

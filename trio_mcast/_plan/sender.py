@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import attrs
 
 from .._platform.model import Platform
 from .._values.addresses import (
-    FAMILY_LABEL,
     Family,
     Group,
     IPAddress,
@@ -23,15 +22,15 @@ from .._values.interface import Interface, describe_interfaces
 from .pairs import pair_groups
 from .route import RouteAnswer, RouteRefusal
 from .selecting import Selection, by_zone, is_candidate, is_port, select_interfaces
-from .sender_socket import plan_sender_socket
+from .sender_socket import plan_sender_socket, stand_in
 from .socket_spec import SocketSpec
-from .source_address import choose_source
+from .source_address import choose_source, describe_lack
 from .wanted import SendRequest
 
 # Asks the system for the way of datagrams to a group or a peer.
 RouteLookup: TypeAlias = Callable[[IPAddress], RouteAnswer]
 # What tells the sockets of a sender apart: an interface's name, a family, an address to send from.
-SocketKey: TypeAlias = tuple[str, Family, "IPAddress | None"]
+SocketKey: TypeAlias = tuple[str, Family, IPAddress]
 
 
 @attrs.frozen
@@ -54,7 +53,7 @@ class SenderWant:
 
 @attrs.frozen
 class Absence:
-    """Why a group cannot be sent where it is wanted, now that interfaces have changed."""
+    """Why a group cannot be sent where it is wanted, as the interfaces are now."""
 
     errno: int
     reason: str
@@ -78,10 +77,12 @@ class SenderPlan:
     Attributes:
         sockets: The sockets. The number of a socket is its position here.
         wants: The wants, each with the number of its socket.
+        absent: The wants for which there can be no socket now, each with what stands for one.
     """
 
     sockets: tuple[SocketSpec, ...]
     wants: tuple[tuple[SenderWant, int], ...]
+    absent: tuple[tuple[SenderWant, SocketSpec, Absence], ...] = ()
 
     @property
     def numbered_groups(self) -> tuple[tuple[Group, int], ...]:
@@ -110,6 +111,7 @@ def plan_sender(
         SocketSetupError: A route or rule refuses a group for which no interface is named.
         InterfaceNotFoundError: A selector or a zone names no interface, or there is no candidate.
         AmbiguousInterfaceError: There is more than one candidate, or an address is on two.
+        SocketSetupError: No interface has an address to send from.
         ValueError: The groups, interfaces and source address do not go together, or the platform
             cannot keep a ttl of 0.
     """
@@ -131,15 +133,43 @@ def plan_sender(
         for group, selection in pairing.pairs:
             selections[_selected_want(group, selection)] = selection
     sockets: dict[SocketKey, SocketSpec] = {}
-    wants = []
+    wants, absent = [], []
     for want, selection in selections.items():
         interface, group = selection.interface, want.group
         _check_ttl(request.ttl, interface, platform)
-        key = (interface.name, group.family, _source_for(group, selection, source_address))
+        local = _source_for(group, selection, source_address)
+        if local is None:
+            absence = _lack(interface, group.family)
+            absent.append((want, stand_in(interface, group.family), absence))
+            continue
+        key = (interface.name, group.family, local)
         if key not in sockets:
             sockets[key] = plan_sender_socket(interface, key[1:], request, platform)
         wants.append((want, list(sockets).index(key)))
-    return SenderPlan(tuple(sockets.values()), tuple(wants))
+    if not sockets:
+        raise nowhere_to_send([(stand, absence) for _, stand, absence in absent])
+    return SenderPlan(tuple(sockets.values()), tuple(wants), tuple(absent))
+
+
+def nowhere_to_send(absences: Iterable[tuple[SocketSpec, Absence]]) -> SocketSetupError:
+    """Return the error of a sender that can send nothing anywhere.
+
+    Args:
+        absences: What stands for each socket, and why there is none.
+    """
+    unique = {absence: socket_spec.interface.name for socket_spec, absence in absences}
+    reasons = "; ".join(absence.reason for absence in unique)
+    names = set(unique.values())
+    return SocketSetupError(
+        next(iter(unique)).errno,
+        f"nothing can be sent anywhere: {reasons}; give the interface an address first",
+        step="bind",
+        interface=names.pop() if len(names) == 1 else None,
+    )
+
+
+def _lack(interface: Interface, family: Family) -> Absence:
+    return Absence(errno.EADDRNOTAVAIL, describe_lack(interface, family))
 
 
 def replan_sender(
@@ -176,7 +206,7 @@ def replan_sender(
                 # Nothing can be sent on an interface that is down, and some of its addresses are
                 # gone until it is up. Mostly it comes back as it was, and then the socket is right
                 # again at once.
-                local = None if bound.is_unspecified else bound
+                local: IPAddress | None = bound
             else:
                 local = _source_for(want.group, selection, request.source_address, bound)
         except _RouteRefusesError as refusal:
@@ -185,11 +215,8 @@ def replan_sender(
         except (InterfaceNotFoundError, AmbiguousInterfaceError, ValueError) as error:
             planned.append(_absence(want, error))
             continue
-        if local is None and not bound.is_unspecified:
-            # From an interface without an address, datagrams would have another interface's.
-            label = FAMILY_LABEL[want.group.family]
-            reason = f"interface {interface} has no {label} address now"
-            planned.append(Absence(errno.EADDRNOTAVAIL, reason))
+        if local is None:
+            planned.append(_lack(interface, want.group.family))
             continue
         key = (interface.name, want.group.family, local)
         if key not in sockets:

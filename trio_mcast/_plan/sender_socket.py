@@ -19,7 +19,7 @@ _DISCARD_PORT = 9
 
 def plan_sender_socket(
     interface: Interface,
-    local: tuple[Family, IPAddress | None],
+    local: tuple[Family, IPAddress],
     request: SendRequest,
     platform: Platform,
 ) -> SocketSpec:
@@ -27,30 +27,35 @@ def plan_sender_socket(
 
     Args:
         interface: The interface to send on.
-        local: The family, and the address to send from; `None` where the interface has none.
+        local: The family, and the address to send from.
         request: The request for the sender.
         platform: The platform to plan for.
     """
     family, address = local
-    if address is None:
-        bind = bind_wildcard(family, request.source_port)
-    else:
-        scope = interface.index if address.is_link_local else 0
-        bind = bind_address(address, request.source_port, scope)
+    scope = interface.index if address.is_link_local else 0
+    bind = bind_address(address, request.source_port, scope)
     options = list(_sender_options(interface, local, request, platform))
     if request.receive_replies:
-        restricted = address is None
-        options += _reply_options(interface, family, platform, restricted=restricted)
+        options += _reply_options(platform)
     peer = None
     shared = request.source_port and not request.receive_replies
-    if shared and address is not None and platform.connected_sends_anywhere:
+    if shared and platform.connected_sends_anywhere:
         peer = (bind[0], _DISCARD_PORT, *bind[2:])
     return SocketSpec(family, interface, None, (), bind, tuple(options), peer=peer)
 
 
+def stand_in(interface: Interface, family: Family) -> SocketSpec:
+    """Return what stands for a socket on an interface that has no address to send from.
+
+    It is never opened: bound to no address, it would be given unicast to any address of this
+    machine, which other programs on the port wait for, and send from another interface's address.
+    """
+    return SocketSpec(family, interface, None, (), bind_wildcard(family, 0), ())
+
+
 def _sender_options(
     interface: Interface,
-    local: tuple[Family, IPAddress | None],
+    local: tuple[Family, IPAddress],
     request: SendRequest,
     platform: Platform,
 ) -> Iterator[SocketOption]:
@@ -82,18 +87,11 @@ def _sender_options(
         yield layout.option(platform, "SO_SNDBUF", least, "room for the largest datagram")
 
 
-def _reply_options(
-    interface: Interface, family: Family, platform: Platform, *, restricted: bool
-) -> Iterator[SocketOption]:
+def _reply_options(platform: Platform) -> Iterator[SocketOption]:
     """Yield the further options of a sender's socket that is read for unicast answers to its port.
 
-    A socket that is bound to an address gets nothing but unicast to that address. One that is bound
-    to none, because the interface has none, would get unicast to any address of this machine, on
-    any interface, and the groups that other programs have joined: ``restricted`` keeps these out.
-    Broadcasts stay: to an interface without an address, an answer can hardly come in any other way.
+    A socket that is bound to an address gets nothing but unicast to that address.
     """
-    if restricted:
-        yield from layout.unicast_restriction(platform, family, interface.name)
     units = layout.receive_units(platform)
     if units is not None:
         yield units

@@ -9,9 +9,10 @@ here, among those of the interface, and as Linux chooses for a socket that is bo
 IPv4 by scope (inet_select_addr in net/ipv4/devinet.c), for IPv6 by RFC 6724 section 5
 (ipv6_get_saddr_eval in net/ipv6/addrconf.c). Of addresses that are alike, the first counts.
 
-Two things differ. Linux asks the sysctl use_tempaddr whether a temporary address is better than
-another; here it is, as in the RFC. And where the only address of the right scope is tentative,
-Linux takes one of another scope for that second; here it is waited for.
+Three things differ. Linux asks the sysctl use_tempaddr whether a temporary address is better than
+another; here it is, as in the RFC. Where the only address of the right scope is tentative, Linux
+takes one of another scope for that second; here it is waited for. And where an interface has
+nothing that could be sent from, Linux takes another interface's address; here there is none.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final, TypeAlias
 
-from .._values.addresses import Group, IPAddress, is_link_scoped
+from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, is_link_scoped
 from .._values.interface import AddressScope, Interface, InterfaceAddress, assumed_scope
 
 # The less, the better.
@@ -42,18 +43,45 @@ def choose_source(
         group: The group.
         last: The address that was sent from before. It is kept if it is as good as any.
     """
-    details = {detail.address.packed: detail for detail in interface.address_details}
+    details = _details_of(interface)
     on_link = is_link_scoped(group.address) or group.address in _GROUPS_OF_LINK
     rank_of = _rank_ipv4 if group.family == "ipv4" else _rank_ipv6
     ranks: dict[IPAddress, _Rank] = {
         address: rank_of(address, details.get(address.packed), on_link)
         for address in interface.addresses(group.family)
-        if not address.is_multicast
+        if _unfit(address, details.get(address.packed), interface) is None
     }
     best = min(ranks.values(), default=None)
     if last is not None and best is not None and ranks.get(last) == best:
         return last
     return next((address for address, rank in ranks.items() if rank == best), None)
+
+
+def describe_lack(interface: Interface, family: Family) -> str:
+    """Return why nothing can be sent from an interface in a family, for people."""
+    details, label = _details_of(interface), FAMILY_LABEL[family]
+    reasons = [
+        f"{address} {_unfit(address, details.get(address.packed), interface)}"
+        for address in interface.addresses(family)
+    ]
+    if not reasons:
+        return f"interface {interface} has no {label} address now"
+    return f"interface {interface} has no {label} address now to send from ({', '.join(reasons)})"
+
+
+def _unfit(address: IPAddress, detail: InterfaceAddress | None, interface: Interface) -> str | None:
+    """Return why nothing can be sent from an address; `None` if something can."""
+    if address.is_multicast:
+        return "is a group"
+    if detail is not None and detail.state == "failed":
+        return "has failed, as another host has it"
+    if _scope(address, detail) == "host" and not interface.is_loopback:
+        return "is for use inside this machine"
+    return None
+
+
+def _details_of(interface: Interface) -> dict[bytes, InterfaceAddress]:
+    return {detail.address.packed: detail for detail in interface.address_details}
 
 
 def _scope(address: IPAddress, detail: InterfaceAddress | None) -> AddressScope:
@@ -62,14 +90,13 @@ def _scope(address: IPAddress, detail: InterfaceAddress | None) -> AddressScope:
 
 def _rank_ipv4(address: IPAddress, detail: InterfaceAddress | None, on_link: bool) -> _Rank:
     # Linux ignores what else it knows of an IPv4 address: also a deprecated one is used.
-    order = {"global": 0, "link": 0 if on_link else 1, "host": 2}
+    order = {"global": 0, "link": 0 if on_link else 1, "host": 2}  # The last on loopback only.
     return (order[_scope(address, detail)],)
 
 
 def _rank_ipv6(address: IPAddress, detail: InterfaceAddress | None, on_link: bool) -> _Rank:
     state = None if detail is None else detail.state
     return (
-        int(state == "failed"),
         int((_scope(address, detail) == "global") is on_link),
         int(state == "tentative"),
         int(state == "deprecated"),

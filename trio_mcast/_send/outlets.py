@@ -9,9 +9,8 @@ are closed, and missing ones are opened. So nothing depends on which messages th
 a change, in which order, and whether one was lost.
 
 * An interface that is down keeps its socket, because mostly it comes back as it was.
-* An interface that has lost its address is not sent on until it has one. When opening, an interface
-  without an address is taken as it is; but one that had an address will have one again, and until
-  then its datagrams would come from another interface's address.
+* An interface without an address of a group's family is not sent on until it has one, at opening
+  as later: its datagrams would come from another interface's address.
 * Whatever cannot be had stands among the sockets as something that refuses: so a send needs no
   question about what is there, and what goes nowhere is counted like any refusal.
 * A socket that the system refuses to read is replaced after a pause: the error may have passed, and
@@ -157,6 +156,10 @@ class Outlets:
             self._want_states = [
                 _WantState(want, plan.sockets[number], sockets[number], _port_of(sockets[number]))
                 for want, number in plan.wants
+            ]
+            self._want_states += [
+                _WantState(want, socket_spec, Gone.of(socket_spec, absence), 0)
+                for want, socket_spec, absence in plan.absent
             ]
             self._publish(interfaces)
         except BaseException:
