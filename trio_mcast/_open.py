@@ -158,11 +158,13 @@ def open_mcast_sender(
     it. An interface is known by its name, however it was named here. While the interface is not
     there, or has no address of the group's family, sending on it fails and is counted; when it is
     back, removed and made again or with another address, datagrams go out there again. It need not
-    have an address at opening, as long as something can be sent somewhere. An interface that
-    is named by a global address is always the one that has the address. Without ``interfaces``, the
-    sender goes where the system routes the group; without a route it stays where it is as long as
-    that can be. With a ``source_port`` of 0, a new socket has the port of the one before, if that
-    is still free. Where the system does not tell of changes, the sender stays as it was opened.
+    have an address at opening, as long as something can be sent somewhere. If nothing can yet, and
+    the system is still checking a new IPv6 address, opening waits for that, for up to 3 seconds. An
+    interface that is named by a global address is always the one that has the address. Without
+    ``interfaces``, the sender goes where the system routes the group; without a route it stays
+    where it is as long as that can be. With a ``source_port`` of 0, a new socket has the port of
+    the one before, if that is still free. Where the system does not tell of changes, the sender
+    stays as it was opened.
 
     Args:
         groups: One group or an iterable of groups, as for `open_mcast_receiver`.

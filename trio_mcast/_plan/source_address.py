@@ -22,6 +22,7 @@ from typing import Final, TypeAlias
 
 from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, is_link_scoped
 from .._values.interface import AddressScope, Interface, InterfaceAddress, assumed_scope
+from .socket_spec import SocketSpec
 
 # The less, the better.
 _Rank: TypeAlias = tuple[int, ...]
@@ -67,6 +68,14 @@ def describe_lack(interface: Interface, family: Family) -> str:
     if not reasons:
         return f"interface {interface} has no {label} address now"
     return f"interface {interface} has no {label} address now to send from ({', '.join(reasons)})"
+
+
+def is_being_checked(socket_spec: SocketSpec) -> bool:
+    """Tell whether the address that a socket is to be bound to cannot be used yet."""
+    return any(
+        detail.state == "tentative" and str(detail.address.ip) == socket_spec.bind[0]
+        for detail in socket_spec.interface.address_details
+    )
 
 
 def _unfit(address: IPAddress, detail: InterfaceAddress | None, interface: Interface) -> str | None:

@@ -226,6 +226,11 @@ def explain_refusal(
     return SocketSetupError(number, message, step=step, group=group, interface=interface)
 
 
+def is_address_lacking(error: SocketSetupError) -> bool:
+    """Tell whether an address cannot be used: not yet, or no more since it was listed."""
+    return (error.step, error.errno) == ("bind", errno.EADDRNOTAVAIL)
+
+
 def is_exhaustion(error: SocketSetupError) -> bool:
     """Tell whether the process ran out of a resource, so that no other membership would succeed."""
     if (error.step, error.errno) == ("socket", errno.ENOBUFS):

@@ -18,7 +18,7 @@ from contextlib import suppress
 import trio
 
 from .._values.errors import SocketSetupError
-from .outlets import Outlet
+from .stand_ins import Outlet
 
 logger = logging.getLogger("trio_mcast")
 

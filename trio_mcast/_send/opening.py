@@ -24,6 +24,7 @@ async def open_sender(
     await trio.lowlevel.checkpoint()
     outlets = Outlets(host, request)
     with at_end(outlets.close):
+        await outlets.settle()
         sender = McastSender._create(
             outlets, send_buffer_asked=request.send_buffer_size, overflow=overflow
         )

@@ -11,6 +11,10 @@ a change, in which order, and whether one was lost.
 * An interface that is down keeps its socket, because mostly it comes back as it was.
 * An interface without an address of a group's family is not sent on until it has one, at opening
   as later: its datagrams would come from another interface's address.
+* A new IPv6 address cannot be bound to until the system has made sure that nobody else has it.
+  Until then, what is to be sent from it waits, at opening as later; the rest does not. Only where
+  nothing at all could be sent, opening waits for that, as whoever has opened a sender wants to
+  send; but not for ever, as on an interface without a cable the check does not end.
 * Whatever cannot be had stands among the sockets as something that refuses: so a send needs no
   question about what is there, and what goes nowhere is counted like any refusal.
 * A socket that the system refuses to read is replaced after a pause: the error may have passed, and
@@ -30,9 +34,7 @@ from __future__ import annotations
 
 import errno
 import math
-import os
 from collections.abc import Callable, Sequence
-from typing import NoReturn, TypeAlias
 
 import attrs
 import trio
@@ -41,12 +43,22 @@ from trio.lowlevel import enable_ki_protection
 from .._follow import Backoff, Follower
 from .._host.protocols import Host, InterfaceWatcher, McastSocket
 from .._live import call_each
-from .._plan.sender import Absence, RouteLookup, SenderWant, plan_sender, replan_sender
+from .._plan.sender import (
+    Absence,
+    RouteLookup,
+    SenderWant,
+    nowhere_to_send,
+    plan_sender,
+    replan_sender,
+)
 from .._plan.socket_spec import BindAddress, SocketSpec
+from .._plan.source_address import is_being_checked
 from .._plan.wanted import SendRequest
+from .._platform.advice import is_address_lacking
 from .._values.errors import McastError, SocketSetupError
 from .._values.interface import Interface
 from .replies import Replies
+from .stand_ins import Gone, Outlet, Refusing
 from .target_table import TargetTable
 
 # The first and the longest pause before a socket that was refused is opened again; each pause is
@@ -55,43 +67,11 @@ from .target_table import TargetTable
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
-
-@attrs.frozen
-class Refusing:
-    """A stand-in for a socket: refuses every datagram.
-
-    Attributes:
-        socket_spec: The plan that the socket carries out, or did.
-        errno: The error number of the refusal.
-        advice: The reason of the refusal, and what to do about it.
-    """
-
-    socket_spec: SocketSpec
-    errno: int
-    advice: str
-
-    def send(self, data: bytes, address: BindAddress) -> NoReturn:
-        raise OSError(self.errno, os.strerror(self.errno))
-
-    def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> NoReturn:
-        self.send(b"", address)
-
-    async def wait_writable(self) -> None:
-        """Return at once: sending is not refused for lack of room."""
-
-
-@attrs.frozen
-class Gone(Refusing):
-    """A stand-in for a socket that cannot be open now."""
-
-    @classmethod
-    def of(cls, socket_spec: SocketSpec, absence: Absence) -> Gone:
-        """Return the stand-in for the socket of a plan."""
-        advice = f"{absence.reason}; the sender goes on there when that has changed"
-        return cls(socket_spec, absence.errno, advice)
-
-
-Outlet: TypeAlias = McastSocket | Refusing
+# How long opening waits for an address that is being checked, and how often it looks meanwhile. A
+# check takes up to 2 seconds on Linux: it begins within the first and waits for one more (measured
+# on 6.18, with the defaults of rtr_solicit_delay, dad_transmits and retrans_time).
+_CHECK_SECONDS = 3.0
+_LOOKS_SECONDS = 0.1
 
 
 @attrs.define
@@ -152,19 +132,51 @@ class Outlets:
             self._follower = Follower(watcher, host)
             interfaces = host.list_interfaces()
             plan = plan_sender(request, interfaces, host.platform, self._route_lookup(interfaces))
-            sockets = [self._open_socket(socket_spec) for socket_spec in plan.sockets]
+            outlets = [self._open_first(socket_spec) for socket_spec in plan.sockets]
             self._want_states = [
-                _WantState(want, plan.sockets[number], sockets[number], _port_of(sockets[number]))
+                _WantState(want, plan.sockets[number], outlets[number], _port_of(outlets[number]))
                 for want, number in plan.wants
             ]
             self._want_states += [
                 _WantState(want, socket_spec, Gone.of(socket_spec, absence), 0)
                 for want, socket_spec, absence in plan.absent
             ]
+            if self._refused:
+                self._retry_at = trio.current_time() + self._backoff.next_pause()
             self._publish(interfaces)
         except BaseException:
             self.close()
             raise
+
+    async def settle(self) -> None:
+        """Wait for an address that is being checked, if nothing can be sent without it.
+
+        A checkpoint only where it waits. In the end the sender can send, or an address is still
+        being checked; then the sender goes on when it can.
+
+        Raises:
+            SocketSetupError: Nothing can be sent anywhere.
+        """
+        if self.open_sockets:
+            return
+        with trio.move_on_after(_CHECK_SECONDS):
+            while self._waits_for_check():
+                await trio.sleep(_LOOKS_SECONDS)
+                self._look()
+                if self.open_sockets:
+                    return
+        gone = [outlet for outlet in self.outlets if isinstance(outlet, Gone)]
+        if not (self._refused and any(is_being_checked(outlet.socket_spec) for outlet in gone)):
+            raise nowhere_to_send((outlet.socket_spec, outlet.absence) for outlet in gone)
+
+    def _waits_for_check(self) -> bool:
+        """Tell whether a socket was refused that can be had when an address has been checked."""
+        return self._refused and any(
+            isinstance(outlet, Refusing)
+            and outlet.errno == errno.EADDRNOTAVAIL
+            and outlet.socket_spec.interface.is_up
+            for outlet in self.outlets
+        )
 
     def _route_lookup(self, interfaces: Sequence[Interface]) -> RouteLookup:
         return lambda address: self.host.find_route(address, interfaces)
@@ -268,8 +280,7 @@ class Outlets:
                 try:
                     outlets[socket_spec] = self._open_again(socket_spec, port)
                 except SocketSetupError as error:
-                    absence = Absence(error.errno or errno.EIO, str(error))
-                    outlets[socket_spec] = Gone.of(socket_spec, absence)
+                    outlets[socket_spec] = _refused(socket_spec, error)
                     self._refused = True
         return outlets
 
@@ -283,6 +294,16 @@ class Outlets:
                 if error.errno != errno.EADDRINUSE:
                     raise
         return self._open_socket(socket_spec)
+
+    def _open_first(self, socket_spec: SocketSpec) -> Outlet:
+        """Open a socket at opening; what stands for it, if its address cannot be used yet."""
+        try:
+            return self._open_socket(socket_spec)
+        except SocketSetupError as error:
+            if not is_address_lacking(error):
+                raise
+            self._refused = True
+            return _refused(socket_spec, error)
 
     def _open_socket(self, socket_spec: SocketSpec) -> McastSocket:
         socket = self.host.open_socket(socket_spec)
@@ -342,8 +363,12 @@ def _new_backoff() -> Backoff:
     return Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
 
 
-def _port_of(socket: McastSocket) -> int:
-    return socket.local_endpoint.port
+def _refused(socket_spec: SocketSpec, error: SocketSetupError) -> Gone:
+    return Gone.of(socket_spec, Absence(error.errno or errno.EIO, str(error)))
+
+
+def _port_of(outlet: Outlet) -> int:
+    return 0 if isinstance(outlet, Refusing) else outlet.local_endpoint.port
 
 
 def _is_alike(one: SocketSpec, other: SocketSpec) -> bool:

@@ -11,7 +11,8 @@ from .._plan.socket_spec import BindAddress
 from .._values.addresses import Endpoint
 from .._values.errors import SocketSetupError
 from .destinations import Destination
-from .outlets import Outlet, Outlets, Refusing
+from .outlets import Outlets
+from .stand_ins import Outlet, Refusing
 from .target_table import NumberedTarget, Unreachable
 
 # How many destinations other than the sender's own groups are remembered with their targets, so

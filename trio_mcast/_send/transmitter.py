@@ -19,7 +19,7 @@ from .._values.addresses import Endpoint, parse_address
 from .._values.errors import SocketSetupError, none_sent
 from .destinations import Destination
 from .full import FullOutlets
-from .outlets import Outlet, Refusing
+from .stand_ins import Outlet, Refusing
 from .targets import Target, Targets
 from .turns import Turns
 

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, suppress
 import trio
 
 from .._plan.socket_spec import BindAddress
-from .outlets import Outlet
+from .stand_ins import Outlet
 
 
 class Turns:
