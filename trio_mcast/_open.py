@@ -106,8 +106,10 @@ def open_mcast_receiver(
         SocketSetupError: On entering: the system refused a step. With several interfaces, or the
             default, one that refuses a join does not stop the others: its membership shows as
             ``"failed"`` in `McastReceiver.memberships` and is logged once. Only if every membership
-            fails, this is raised, with all the causes. Running out of file descriptors or memory is
-            always an error.
+            fails, this is raised, with all the causes. So it is with one interface that has no
+            IPv6 (switched off, or an mtu of less than 1,280), if IPv4 groups are joined there; else
+            one that was named alone may refuse nothing. Running out of file descriptors or memory
+            is always an error.
 
     Cancellation:
         Entering and leaving are checkpoints. If entering is cancelled, nothing stays open.

@@ -123,6 +123,10 @@ _WINDOWS_ADVICE: dict[tuple[str | None, int], str] = {
 # technical note TN3179. Advice above that does not name a part of Linux holds for them, too.
 _JOIN_STEPS = ("MCAST_JOIN_GROUP", "MCAST_JOIN_SOURCE_GROUP", "MCAST_BLOCK_SOURCE")
 
+# The errors of a join on an interface that is not there, or not for the family.
+_NOT_THERE = (errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL)
+_WSAEAFNOSUPPORT = 10047
+
 _BSD_ADVICE: dict[tuple[str | None, int], str] = {
     (None, errno.EMFILE): (
         "the process has used up its file descriptors, and each membership needs one: "
@@ -229,6 +233,20 @@ def explain_refusal(
 def is_address_lacking(error: SocketSetupError) -> bool:
     """Tell whether an address cannot be used: not yet, or no more since it was listed."""
     return (error.step, error.errno) == ("bind", errno.EADDRNOTAVAIL)
+
+
+def lacks_family(error: SocketSetupError) -> bool:
+    """Tell whether an interface or the machine lacks the family that something was to be joined in.
+
+    So it is with IPv6 where that is switched off, or the mtu is less than 1,280, which the join of
+    Linux calls EINVAL. If it is the interface that is lacking, everything else is refused as well.
+    """
+    if error.step == "socket":
+        return error.errno in (errno.EAFNOSUPPORT, _WSAEAFNOSUPPORT)
+    if error.step not in _JOIN_STEPS or error.group is None:
+        return False
+    is_ipv6 = ":" in error.group
+    return error.errno in _NOT_THERE or (is_ipv6 and error.errno == errno.EINVAL)
 
 
 def is_exhaustion(error: SocketSetupError) -> bool:

@@ -10,9 +10,9 @@ from .._plan.matching import keys_of_groups, names_of_selected
 from .._plan.receiver import check_served
 from .._plan.socket_spec import MembershipKey, MembershipPlan, key_of
 from .._plan.wanted import ReceiveRequest
-from .._platform.advice import is_exhaustion
+from .._platform.advice import is_address_lacking, is_exhaustion, lacks_family
 from .._values.addresses import Group
-from .._values.errors import all_failed
+from .._values.errors import SocketSetupError, all_failed
 from .._values.interface import InterfaceSelector
 from .membership import Event, LiveMembership
 from .memberships import Memberships
@@ -36,7 +36,8 @@ class Joining:
             AmbiguousInterfaceError: An address is on two interfaces.
             ValueError: Groups and interfaces do not go together, or a group is joined already.
             SocketSetupError: The system refused: everywhere, or at all if only one interface is
-                named.
+                named. That the interface has no IPv6, or no address of it yet, counts only where
+                nothing else is joined.
             trio.ClosedResourceError: The receiver was closed, before or meanwhile.
 
         After an error, or if the call is cancelled, nothing has been joined.
@@ -82,7 +83,9 @@ class Joining:
                 membership = joining[key_of(plan)] = LiveMembership.from_plan(plan, request)
                 memberships.set_up(membership)
                 error = membership.error if membership.state == "failed" else None
-                if error is not None and (all_or_nothing or is_exhaustion(error)):
+                if error is not None and (
+                    is_exhaustion(error) or (all_or_nothing and not _is_of_family(error))
+                ):
                     raise error
                 await memberships.give_way()
             of_groups = [joining[key] for key in joining if key[0] is not None]
@@ -187,6 +190,11 @@ class Joining:
                         if membership.request_number == number
                     ]
                 )
+
+
+def _is_of_family(error: SocketSetupError) -> bool:
+    """Tell whether a refusal says nothing about what is joined in the other family."""
+    return lacks_family(error) or is_address_lacking(error)
 
 
 def _addresses_of(requests: Iterable[ReceiveRequest]) -> set[object]:
