@@ -1,12 +1,17 @@
 """Settings for Sphinx."""
 
+import ast
 import builtins
 import re
 import sys
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
+from inspect import cleandoc
+from pathlib import Path
 
 from sphinx.domains.python import PyObject
+
+import trio_mcast
 
 project = "trio_mcast"
 author = "trio_mcast contributors"
@@ -45,10 +50,12 @@ autodoc_type_aliases = {
         "Family",
         "InterfaceSelector",
         "InterfaceSelectors",
+        "Overflow",
         "PlatformName",
+        "SenderOverflow",
     )
 }
-# Attributes are described in the docstring of their class and have no entries of their own.
+# Attributes are described below their class and have no entries of their own.
 napoleon_use_ivar = True
 napoleon_numpy_docstring = False
 # What cancelling does, and what differs between platforms, have sections of their own.
@@ -72,6 +79,42 @@ def _name_type_aliases(app, what, name, obj, options, signature, return_annotati
     return tuple(text and stand_in.sub(r"\1", text) for text in (signature, return_annotation))
 
 
+def _attribute_docstrings():
+    """Return the docstrings of attributes, which stand below them, by class and attribute."""
+    by_class = {}
+    for path in Path(trio_mcast.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                for field, text in zip(node.body, node.body[1:], strict=False):
+                    if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                        docstring = cleandoc(text.value.value)
+                        by_class.setdefault(node.name, {})[field.target.id] = docstring
+    return by_class
+
+
+_attributes = _attribute_docstrings()
+
+
+def _list_attributes(app, what, name, obj, options, lines):
+    """Add the docstrings of attributes to that of their class."""
+    if what not in ("class", "exception") or obj.__name__ not in _attributes:
+        return
+    lines += ["", "Attributes:"]
+    for attribute, docstring in _attributes[obj.__name__].items():
+        lines += [f"    {attribute}: " + docstring.replace("\n", "\n        ")]
+    lines[:] = "\n".join(lines).split("\n")
+
+
+def _link_type_aliases(app, env, node, contnode):
+    """Let the name of a type alias lead to where the alias is explained."""
+    target = node.get("reftarget")
+    if node.get("reftype") != "class" or target not in autodoc_type_aliases:
+        return None
+    domain = env.get_domain("py")
+    where = (env, node["refdoc"], app.builder)
+    return domain.resolve_xref(*where, "data", target, node, contnode)
+
+
 def _name_public_types(app, what, name, obj, options, lines):
     """Write the types of attributes without the private module that defines them."""
     lines[:] = [
@@ -84,5 +127,8 @@ def setup(app):
         if field.name == "variable":
             field.label = "Attributes"  # The usual word; Sphinx says "Variables".
     app.connect("autodoc-process-signature", _name_type_aliases)
+    app.connect("missing-reference", _link_type_aliases)
+    # Before napoleon, which takes the list apart.
+    app.connect("autodoc-process-docstring", _list_attributes, priority=100)
     # After napoleon, which writes them.
     app.connect("autodoc-process-docstring", _name_public_types, priority=900)

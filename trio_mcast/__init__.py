@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from ._interfaces import (
     InterfaceChange,
     default_interface,
@@ -10,14 +12,18 @@ from ._interfaces import (
     watch_interfaces,
 )
 from ._open import open_mcast_receiver, open_mcast_sender
-from ._plan.socket_spec import SocketSpec
+from ._plan.socket_spec import BindAddress, SocketSpec
+from ._platform.model import PlatformName
 from ._platform.options import SocketOption
 from ._receive.datagram_receiver import DatagramReceiver
 from ._receive.membership import Membership
+from ._receive.queue import Overflow
 from ._receive.receiver import McastReceiver
+from ._send.destinations import Buffer, Destination
 from ._send.sender import McastSender
+from ._send.transmitter import SenderOverflow
 from ._specs import McastReceiverSpec, McastSenderSpec
-from ._values.addresses import Endpoint
+from ._values.addresses import AddressLike, Endpoint, Family
 from ._values.datagram import Datagram
 from ._values.errors import (
     AmbiguousInterfaceError,
@@ -25,7 +31,14 @@ from ._values.errors import (
     McastError,
     SocketSetupError,
 )
-from ._values.interface import Interface, InterfaceAddress
+from ._values.interface import (
+    AddressScope,
+    AddressState,
+    Interface,
+    InterfaceAddress,
+    InterfaceSelector,
+    InterfaceSelectors,
+)
 from ._values.statistics import (
     DatagramCounts,
     MembershipStatistics,
@@ -35,15 +48,24 @@ from ._values.statistics import (
 )
 
 __all__ = [
+    "AddressLike",
+    "AddressScope",
+    "AddressState",
     "AmbiguousInterfaceError",
+    "BindAddress",
+    "Buffer",
     "Datagram",
     "DatagramCounts",
     "DatagramReceiver",
+    "Destination",
     "Endpoint",
+    "Family",
     "Interface",
     "InterfaceAddress",
     "InterfaceChange",
     "InterfaceNotFoundError",
+    "InterfaceSelector",
+    "InterfaceSelectors",
     "McastError",
     "McastReceiver",
     "McastReceiverSpec",
@@ -51,8 +73,11 @@ __all__ = [
     "McastSenderSpec",
     "Membership",
     "MembershipStatistics",
+    "Overflow",
+    "PlatformName",
     "ReceiverStatistics",
     "SenderInterfaceStatistics",
+    "SenderOverflow",
     "SenderStatistics",
     "SocketOption",
     "SocketSetupError",
@@ -65,7 +90,9 @@ __all__ = [
     "watch_interfaces",
 ]
 
-# Tracebacks and documentation show where a name is imported from, not where it is kept.
-for _name in __all__:
-    globals()[_name].__module__ = __name__
-del _name
+# Tracebacks and documentation show where a name is imported from, not where it is kept. Aliases of
+# types have no such place.
+for _public in map(globals().__getitem__, __all__):
+    if inspect.isclass(_public) or inspect.isfunction(_public):
+        _public.__module__ = __name__
+del _public, inspect

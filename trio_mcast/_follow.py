@@ -53,7 +53,7 @@ class Backoff:
             first: The first pause, in seconds.
             longest: The longest pause, in seconds.
         """
-        self.attempts = 0
+        self.attempts: int = 0
         self._first = self._next = first
         self._longest = longest
 
@@ -144,7 +144,7 @@ class Follower:
             watcher: Notices changes; `None` where nothing is to be followed.
             host: The machine whose interfaces are followed.
         """
-        self.stale = False
+        self.stale: bool = False
         self.removed: frozenset[int] = frozenset()
         self._watcher = watcher
         # Whether the watcher has raised something: the next wait does without it.

@@ -41,16 +41,14 @@ class InterfaceChange:
     An interface is known by its index. An interface that was renamed has ``"changed"``. When an
     interface is removed and made again under the same name, the index is another one: that gives
     ``"removed"`` and then ``"added"``.
-
-    Attributes:
-        before: The interface before the change; `None` for ``"added"``.
-        after: The interface after the change; `None` for ``"removed"``.
-        kind: ``"added"``, ``"removed"`` or ``"changed"``, as follows from the other two.
     """
 
-    before: Interface | None
-    after: Interface | None
+    before: Interface | None = attrs.field(repr=str)
+    """The interface before the change; `None` for ``"added"``."""
+    after: Interface | None = attrs.field(repr=str)
+    """The interface after the change; `None` for ``"removed"``."""
     kind: Literal["added", "removed", "changed"] = attrs.field(init=False)
+    """``"added"``, ``"removed"`` or ``"changed"``, as follows from the other two."""
 
     @kind.default
     def _kind_of_the_two(self) -> Literal["added", "removed", "changed"]:

@@ -36,7 +36,7 @@ from ._values.addresses import (
     parse_port,
     parse_sources,
 )
-from ._values.interface import Interface, InterfaceSelector
+from ._values.interface import Interface, InterfaceSelector, show_selectors
 
 
 def _groups(value: AddressLike | Iterable[AddressLike]) -> Any:
@@ -182,7 +182,7 @@ class McastReceiverSpec(_Requests[ReceiveRequest]):
     groups: tuple[str, ...] = attrs.field(converter=_groups)
     port: int = attrs.field(converter=_port)
     interfaces: tuple[InterfaceSelector, ...] | None = attrs.field(
-        default=None, kw_only=True, converter=parse_selectors
+        default=None, kw_only=True, converter=parse_selectors, repr=show_selectors
     )
     sources: tuple[str, ...] | None = attrs.field(default=None, kw_only=True, converter=_sources)
     excluded_sources: tuple[str, ...] | None = attrs.field(
@@ -275,7 +275,7 @@ class McastSenderSpec(_Requests[SendRequest]):
     groups: tuple[str, ...] = attrs.field(converter=_groups)
     port: int = attrs.field(converter=_port)
     interfaces: tuple[InterfaceSelector, ...] | None = attrs.field(
-        default=None, kw_only=True, converter=parse_selectors
+        default=None, kw_only=True, converter=parse_selectors, repr=show_selectors
     )
     ttl: int = attrs.field(default=1, kw_only=True, converter=_ttl)
     unicast_ttl: int | None = attrs.field(default=None, kw_only=True, converter=_unicast_ttl)

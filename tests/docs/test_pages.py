@@ -52,5 +52,5 @@ def test_readme_shows_the_program_as_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", [*trio_mcast.__all__, *trio_mcast.testing.__all__])
 def test_reference_has_every_public_name(name: str) -> None:
     reference = (DOCS / "reference.rst").read_text()
-    directive = rf"^\.\. auto(class|exception|function):: {name}(\(\))?$"
+    directive = rf"^\.\. (auto(class|exception|function)|py:data):: {name}(\(\))?$"
     assert len(re.findall(directive, reference, re.MULTILINE)) == 1

@@ -16,47 +16,48 @@ BindAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
 @attrs.frozen
 class SocketSpec:
-    """One socket to open: its purpose, its address, and every option in order.
-
-    Attributes:
-        family: ``"ipv4"`` or ``"ipv6"``.
-        interface: The one interface that the socket serves.
-        group: The group that the socket receives, as text. `None` for a socket that receives
-            unicast only (see ``accepts_unicast``), and for a sender's, which receives replies or
-            nothing.
-        sources: The only sources to receive from, as text; empty for any source.
-        bind: The address that the socket is bound to: host and port, and for IPv6 also flow
-            information and scope.
-        options: The options in the order in which they are set, around the bind.
-        rejected_sources: Excluded sources, as text, that the system does not filter itself: their
-            datagrams are discarded after reading and counted as rejected.
-        own_addresses: This machine's addresses, where its own datagrams are not wanted and the
-            system does not filter them: their datagrams are discarded and counted in the same way.
-            Of link-local IPv6 addresses only those of the interface, as another machine may have
-            those of another.
-        accepts_unicast: Whether the socket receives unicast to the address that it is bound to,
-            delivered with a group of `None`. Without a ``group``, the socket receives nothing else.
-            With a ``group``, as on Windows, it receives unicast besides: there the system gives
-            each unicast datagram to any of the sockets that are bound alike. Either way the
-            ``sources``, ``rejected_sources`` and ``own_addresses`` count for unicast too, which the
-            system does not filter. Where the options ask for the address that each datagram was
-            sent to, a datagram that was sent to neither, such as a broadcast, is discarded and
-            counted as rejected. Where they do not, the system gives the socket no such datagram.
-        peer: The address that the socket is connected to in the end, in the form of ``bind``;
-            `None` for none. A connected socket is given only datagrams from its peer: this keeps a
-            sender's socket from being given unicast that other programs on the port wait for.
-    """
+    """One socket to open: its purpose, its address, and every option in order."""
 
     family: Family
-    interface: Interface
+    """``"ipv4"`` or ``"ipv6"``."""
+    interface: Interface = attrs.field(repr=str)
+    """The one interface that the socket serves."""
     group: str | None
+    """The group that the socket receives, as text. `None` for a socket that receives unicast only
+    (see ``accepts_unicast``), and for a sender's, which receives replies or nothing.
+    """
     sources: tuple[str, ...]
+    """The only sources to receive from, as text; empty for any source."""
     bind: BindAddress
+    """The address that the socket is bound to: host and port, and for IPv6 also flow information
+    and scope.
+    """
     options: tuple[SocketOption, ...]
+    """The options in the order in which they are set, around the bind."""
     rejected_sources: frozenset[str] = frozenset()
+    """Excluded sources, as text, that the system does not filter itself: their datagrams are
+    discarded after reading and counted as rejected.
+    """
     own_addresses: frozenset[str] = frozenset()
+    """This machine's addresses, where its own datagrams are not wanted and the system does not
+    filter them: their datagrams are discarded and counted in the same way. Of link-local IPv6
+    addresses only those of the interface, as another machine may have those of another.
+    """
     accepts_unicast: bool = False
+    """Whether the socket receives unicast to the address that it is bound to, delivered with a
+    group of `None`. Without a ``group``, the socket receives nothing else. With a ``group``, as on
+    Windows, it receives unicast besides: there the system gives each unicast datagram to any of the
+    sockets that are bound alike. Either way the ``sources``, ``rejected_sources`` and
+    ``own_addresses`` count for unicast too, which the system does not filter. Where the options ask
+    for the address that each datagram was sent to, a datagram that was sent to neither, such as a
+    broadcast, is discarded and counted as rejected. Where they do not, the system gives the socket
+    no such datagram.
+    """
     peer: BindAddress | None = None
+    """The address that the socket is connected to in the end, in the form of ``bind``; `None` for
+    none. A connected socket is given only datagrams from its peer: this keeps a sender's socket
+    from being given unicast that other programs on the port wait for.
+    """
 
 
 @attrs.frozen

@@ -15,32 +15,31 @@ from .model import Platform
 
 @attrs.frozen
 class SocketOption:
-    """One socket option of a plan, with everything that ``setsockopt`` needs.
-
-    Attributes:
-        symbol: The option's C name, such as ``"MCAST_JOIN_GROUP"``.
-        level: The level's number on the plan's platform.
-        number: The option's number on the plan's platform.
-        value: An int, passed as a C int, or the bytes of a structure.
-        after_bind: Whether the option is set after the bind instead of before.
-        purpose: The reason for the option, in one line for people.
-        fallback: The option to set instead where the system refuses this one; `None` if no other
-            would do.
-        required: Whether a refusal, with no fallback left, is an error. An option that is not
-            required makes the socket faster, or ready for more; the socket is right without.
-        if_taken: Whether to set the option only if the bind is refused because the port is in use.
-            The bind is then tried once more.
-    """
+    """One socket option of a plan, with everything that ``setsockopt`` needs."""
 
     symbol: str
+    """The option's C name, such as ``"MCAST_JOIN_GROUP"``."""
     level: int
+    """The level's number on the plan's platform."""
     number: int
+    """The option's number on the plan's platform."""
     value: int | bytes
+    """An int, passed as a C int, or the bytes of a structure."""
     after_bind: bool
+    """Whether the option is set after the bind instead of before."""
     purpose: str
+    """The reason for the option, in one line for people."""
     fallback: SocketOption | None = None
+    """The option to set instead where the system refuses this one; `None` if no other would do.
+    """
     required: bool = True
+    """Whether a refusal, with no fallback left, is an error. An option that is not required makes
+    the socket faster, or ready for more; the socket is right without.
+    """
     if_taken: bool = False
+    """Whether to set the option only if the bind is refused because the port is in use. The bind is
+    then tried once more.
+    """
 
 
 def option(

@@ -29,6 +29,11 @@ class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=O
         # Whether closing has come to its end. If a step fails, the next call has to go on.
         self._ended = False
 
+    def __repr__(self) -> str:
+        waiting = self._intake.queue.waiting
+        state = "closed" if self._intake.is_stopped else f"{waiting:,} datagrams waiting"
+        return f"<{type(self).__name__}: {state}>"
+
     async def receive(self) -> Datagram:
         """Wait for the next datagram.
 

@@ -73,6 +73,11 @@ class Intake:
         queue.on_full = self.look_for_drops
         self._last_statistics: ReceiverStatistics | None = None
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether reading has ended for all sockets."""
+        return self._stopped
+
     def _sockets(self) -> Iterator[McastSocket]:
         """Yield all sockets that are open."""
         return (socket for reader in self._readers.values() for socket in reader.sockets)

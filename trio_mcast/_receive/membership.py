@@ -58,29 +58,28 @@ _LEAST_IPV6_MTU = 1_280
 
 @attrs.frozen
 class Membership:
-    """A group on an interface, and how it stands.
-
-    Attributes:
-        group: The group, as text; `None` stands for unicast to the interface's own addresses, with
-            ``accept_unicast``.
-        interface: The interface, as it was when it was last looked at. One that was named and does
-            not exist has the index 0, and what it was named by as its name.
-        sources: The only sources that are received, as text; empty for any source.
-        excluded_sources: The sources that are left out.
-        state: ``"joined"``; or ``"waiting"`` while the interface does not exist, is down, is a
-            port of a bridge, bond or team, or is not fit where none was named: then nothing is
-            delivered; or ``"failed"`` if the system refused it. The last two become ``"joined"`` by
-            themselves as soon as that is possible, unless the receiver was opened with
-            ``follow_interfaces=False``.
-        error: Why it failed, or what to do where the interface is a port; else `None`.
-    """
+    """A group on an interface, and how it stands."""
 
     group: str | None
-    interface: Interface
+    """The group, as text; `None` stands for unicast to the interface's own addresses, with
+    ``accept_unicast``.
+    """
+    interface: Interface = attrs.field(repr=str)
+    """The interface, as it was when it was last looked at. One that was named and does not exist
+    has the index 0, and what it was named by as its name.
+    """
     sources: tuple[str, ...]
+    """The only sources that are received, as text; empty for any source."""
     excluded_sources: tuple[str, ...]
+    """The sources that are left out."""
     state: Literal["joined", "waiting", "failed"]
+    """``"joined"``; or ``"waiting"`` while the interface does not exist, is down, is a port of a
+    bridge, bond or team, or is not fit where none was named: then nothing is delivered; or
+    ``"failed"`` if the system refused it. The last two become ``"joined"`` by themselves as soon as
+    that is possible, unless the receiver was opened with ``follow_interfaces=False``.
+    """
     error: SocketSetupError | None = None
+    """Why it failed, or what to do where the interface is a port; else `None`."""
 
 
 class Event(enum.Enum):
@@ -98,6 +97,9 @@ class Event(enum.Enum):
 
 
 State: TypeAlias = Literal["joined", "waiting", "failed", "left"]
+
+# The states that a program sees.
+SEEN_STATES: Final = ("joined", "waiting", "failed")
 
 
 @attrs.frozen

@@ -44,16 +44,16 @@ class Memberships:
     """
 
     def __init__(self, host: Host, intake: Intake, follower: Follower) -> None:
-        self.turn = trio.StrictFIFOLock()
+        self.turn: trio.StrictFIFOLock = trio.StrictFIFOLock()
         self.requests: list[ReceiveRequest] = []
         self.rules: list[SourceRule] = []
         self.live: dict[MembershipKey, LiveMembership] = {}
         self.joining: dict[MembershipKey, LiveMembership] = {}
-        self.sockets = MembershipSockets(host, intake)
+        self.sockets: MembershipSockets = MembershipSockets(host, intake)
         self.follower = follower
         self.interfaces: list[Interface] = []
         self.addresses: frozenset[str] = frozenset()
-        self.plans_are_old = False
+        self.plans_are_old: bool = False
         self._host = host
         self._last_number = 0
         self._work = 0

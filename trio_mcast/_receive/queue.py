@@ -107,10 +107,10 @@ class DatagramQueue:
     def __init__(
         self, max_buffered: int, owner: str = "this receiver", overflow: Overflow = "wait"
     ) -> None:
-        self.received = 0
-        self.delivered = 0
+        self.received: int = 0
+        self.delivered: int = 0
         self.dropped: Counter[tuple[str | None, str]] = Counter()
-        self.full = False
+        self.full: bool = False
         self.on_full: Callable[[], None] = lambda: None
         self._max_buffered = max_buffered
         self._half = max_buffered // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address
@@ -13,14 +14,16 @@ from .._live import call_each, raise_together
 from .._plan.selecting import parse_selectors
 from .._plan.wanted import ReceiveRequest
 from .._values.addresses import AddressLike, parse_groups, parse_sources
+from .._values.errors import printable
 from .._values.interface import Interface, InterfaceSelectors
+from .._values.shown import first_and_more
 from .._values.statistics import ReceiverStatistics
 from .blocking import Blocking
 from .datagram_receiver import DatagramReceiver
 from .intake import Intake
 from .joining import Joining
 from .keeping_up import KeepingUp
-from .membership import Membership
+from .membership import SEEN_STATES, Membership
 from .memberships import Memberships
 
 
@@ -49,6 +52,19 @@ class McastReceiver(DatagramReceiver):
         self._keeping_up = KeepingUp(memberships)
         self._blocking = Blocking(memberships)
         self._tasks = trio.CancelScope()
+
+    def __repr__(self) -> str:
+        groups = dict.fromkeys(group for group, _ in self._memberships.live if group is not None)
+        asked = map(str, self._request.groups)
+        what = first_and_more(list(groups or asked), "no group")
+        if self._intake.is_stopped:
+            state = "closed"
+        else:
+            states = Counter(membership.state for membership in self.memberships)
+            counts = [f"{states[state]:,} {state}" for state in SEEN_STATES if states[state]]
+            state = ", ".join(counts) or "nothing joined"
+        port = self._request.port
+        return printable(f"<{type(self).__name__} {what}, port {port}: {state}>")
 
     @enable_ki_protection
     async def _run(self) -> None:

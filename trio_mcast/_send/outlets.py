@@ -110,8 +110,10 @@ class Outlets:
             ValueError: Groups, interfaces and source address do not go together.
         """
         self.outlets: tuple[Outlet, ...] = ()
-        self.table = TargetTable((), (), request.port)
-        self.replies = Replies(host, self._replace) if request.receive_replies else None
+        self.table: TargetTable = TargetTable((), (), request.port)
+        self.replies: Replies | None = (
+            Replies(host, self._replace) if request.receive_replies else None
+        )
         self.host = host
         self._request = request
         self._follower = Follower(None, host)
@@ -180,6 +182,11 @@ class Outlets:
 
     def _route_lookup(self, interfaces: Sequence[Interface]) -> RouteLookup:
         return lambda address: self.host.find_route(address, interfaces)
+
+    @property
+    def request(self) -> SendRequest:
+        """The groups and interfaces that were asked for."""
+        return self._request
 
     @property
     def open_sockets(self) -> tuple[McastSocket, ...]:

@@ -37,7 +37,7 @@ class Replies:
         queue = DatagramQueue(_MAX_BUFFERED_REPLIES, "this sender, or its replies,")
         self._intake = Intake(host, queue, buffer_asked=DEFAULT_RECEIVE_BUFFER_BYTES)
         self._unreadable = unreadable
-        self.receiver = DatagramReceiver._create(self._intake)
+        self.receiver: DatagramReceiver = DatagramReceiver._create(self._intake)
 
     @enable_ki_protection
     async def run(self) -> None:

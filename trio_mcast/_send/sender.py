@@ -10,7 +10,9 @@ from trio.lowlevel import enable_ki_protection
 from .._live import Closeable, OpenedOnly, call_each
 from .._receive.datagram_receiver import DatagramReceiver
 from .._values.addresses import Endpoint
+from .._values.errors import printable
 from .._values.interface import Interface
+from .._values.shown import first_and_more
 from .._values.statistics import SenderInterfaceStatistics, SenderStatistics
 from .destinations import Buffer, Destination, checked_payload, checked_payloads
 from .outlets import Outlets
@@ -42,6 +44,13 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         self._last_statistics: SenderStatistics | None = None
         # Whether closing has begun; and whether it has come to its end.
         self._closed = self._ended = False
+
+    def __repr__(self) -> str:
+        request = self._outlets.request
+        what = first_and_more([str(group) for group in request.groups], "no group")
+        names = [str(interface) for interface in self.interfaces]
+        state = "closed" if self._closed else f"on {first_and_more(names, 'no interface')}"
+        return printable(f"<{type(self).__name__} {what}, port {request.port}: {state}>")
 
     @enable_ki_protection
     async def _run(self) -> None:

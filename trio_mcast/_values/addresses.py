@@ -39,15 +39,14 @@ class Endpoint(NamedTuple):
     that can be answered: `McastSender.send` refuses it then. There is one trap: a plain Python
     socket drops the zone of a link-local host; resolve it first,
     ``socket.getaddrinfo(*endpoint)[0][4]``.
-
-    Attributes:
-        host: The address as text. A link-local IPv6 address carries its zone: ``"fe80::1%eth0"``.
-            The zone is the interface's name, or its index if there is a "%" in the name.
-        port: The UDP port, 0 to 65535.
     """
 
     host: str
+    """The address as text. A link-local IPv6 address carries its zone: ``"fe80::1%eth0"``. The zone
+    is the interface's name, or its index if there is a "%" in the name.
+    """
     port: int
+    """The UDP port, 0 to 65535."""
 
     def __str__(self) -> str:
         host = printable(self.host)

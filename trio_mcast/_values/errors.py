@@ -45,7 +45,8 @@ class InterfaceNotFoundError(McastError, LookupError):
     """
 
     # KeyError-like reprs of LookupError subclasses would quote the sentence.
-    __str__ = Exception.__str__
+    def __str__(self) -> str:
+        return Exception.__str__(self)
 
 
 class AmbiguousInterfaceError(McastError):
@@ -58,23 +59,22 @@ class AmbiguousInterfaceError(McastError):
 
 
 class SocketSetupError(McastError, OSError):
-    """The operating system refused a step that a socket needs; also an `OSError`.
+    """The operating system refused a step that a socket needs; also an `OSError`."""
 
-    Attributes:
-        errno: The operating system's error number, as in any `OSError`.
-        step: What was refused: ``"socket"``, ``"bind"``, ``"connect"``, ``"send"``,
-            ``"receive"``, ``"epoll_create"``, ``"epoll_ctl"``, ``"kqueue"``, ``"kevent"``,
-            ``"list interfaces"``, ``"watch interfaces"``, ``"route"`` (to ask where the system
-            sends a group), or the symbol of the socket option, such as ``"MCAST_JOIN_GROUP"``.
-        group: The group in question, or `None` where the step is not about one.
-        interface: The name of the interface in question, or `None`.
-        causes: When every membership of an opening failed, the error of each; else empty.
-    """
-
+    errno: int | None
+    """The operating system's error number, as in any `OSError`."""
     step: str
+    """What was refused: ``"socket"``, ``"bind"``, ``"connect"``, ``"send"``, ``"receive"``,
+    ``"epoll_create"``, ``"epoll_ctl"``, ``"kqueue"``, ``"kevent"``, ``"list interfaces"``,
+    ``"watch interfaces"``, ``"route"`` (to ask where the system sends a group), or the symbol of
+    the socket option, such as ``"MCAST_JOIN_GROUP"``.
+    """
     group: str | None
+    """The group in question, or `None` where the step is not about one."""
     interface: str | None
+    """The name of the interface in question, or `None`."""
     causes: tuple[SocketSetupError, ...]
+    """When every membership of an opening failed, the error of each; else empty."""
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import Literal, TypeAlias
 
@@ -17,26 +17,26 @@ AddressState: TypeAlias = Literal["preferred", "tentative", "failed", "deprecate
 
 @attrs.frozen
 class InterfaceAddress:
-    """An address of an interface, and its standing with the system.
-
-    Attributes:
-        address: The address with its network.
-        scope: How far the address is valid: ``"global"`` beyond the link, ``"link"`` on the link
-            only, ``"host"`` on this machine only. Linux keeps a scope for each address, whatever
-            the address: so 169.254.1.1 may be ``"global"``. On other systems the address decides.
-        state: ``"preferred"``; ``"tentative"``, while the system makes sure that nobody else has
-            the address, which cannot be used until then; ``"failed"``, if somebody else has it;
-            ``"deprecated"``, if another address is to be used instead, where there is one. An
-            optimistic address (RFC 4429) is ``"deprecated"`` until it has been made sure of.
-            `None` where the system does not tell: on other systems than Linux.
-        temporary: Whether it is a temporary IPv6 address (RFC 8981), which the system replaces by
-            another from time to time. `False` where the system does not tell.
-    """
+    """An address of an interface, and its standing with the system."""
 
     address: IPv4Interface | IPv6Interface
+    """The address with its network."""
     scope: AddressScope = "global"
+    """How far the address is valid: ``"global"`` beyond the link, ``"link"`` on the link only,
+    ``"host"`` on this machine only. Linux keeps a scope for each address, whatever the address: so
+    169.254.1.1 may be ``"global"``. On other systems the address decides.
+    """
     state: AddressState | None = None
+    """``"preferred"``; ``"tentative"``, while the system makes sure that nobody else has the
+    address, which cannot be used until then; ``"failed"``, if somebody else has it;
+    ``"deprecated"``, if another address is to be used instead, where there is one. An optimistic
+    address (RFC 4429) is ``"deprecated"`` until it has been made sure of. `None` where the system
+    does not tell: on other systems than Linux.
+    """
     temporary: bool = False
+    """Whether it is a temporary IPv6 address (RFC 8981), which the system replaces by another from
+    time to time. `False` where the system does not tell.
+    """
 
 
 def assumed_details(
@@ -61,45 +61,47 @@ def _without_network(address: IPv4Address | IPv6Address) -> IPAddress:
 
 @attrs.frozen
 class Interface:
-    """A network interface of this machine, as it was when it was listed.
-
-    Attributes:
-        name: The system's name for it, such as ``"eth0"``. Bytes of it that are no UTF-8 are lone
-            surrogates, as `os.fsdecode` makes them and ``sys.argv`` has them: so it still means the
-            interface, but cannot be printed. ``str()`` of the interface can: it escapes them.
-        index: The system's number for it, from 1.
-        description: A name for people; the same as ``name`` where the system has no other.
-        ipv4_addresses: Its IPv4 addresses with their networks, in the system's order.
-        ipv6_addresses: Its IPv6 addresses with their networks, in the system's order.
-        link_address: Its hardware address as ``"02:00:00:00:00:01"``, or `None` if it has none.
-        mtu: The largest packet it takes, in bytes, IP header included; 0 if unknown.
-        is_up: Whether it is switched on.
-        is_loopback: Whether it is the loopback interface.
-        is_multicast: Whether the system marks it as capable of multicast. Linux does not mark its
-            loopback interface, though IPv4 multicast works there.
-        address_details: Its addresses as `InterfaceAddress` values, with scope and state: IPv4
-            addresses first, each family in the order of the two attributes above.
-        master: The name of the interface of which it is a port, and which takes what arrives on
-            it: a bridge, bond or team, or ``"ovs-system"`` for Open vSwitch. `None` if there is
-            none, for a member of a VRF, which takes what arrives itself, and where the system does
-            not tell: on other systems than Linux.
-        alternative_names: Other names that the system knows it by, such as ``"enp0s31f6"``; each
-            selects the interface as its name does. Linux only.
-    """
+    """A network interface of this machine, as it was when it was listed."""
 
     name: str
+    """The system's name for it, such as ``"eth0"``. Bytes of it that are no UTF-8 are lone
+    surrogates, as `os.fsdecode` makes them and ``sys.argv`` has them: so it still means the
+    interface, but cannot be printed. ``str()`` of the interface can: it escapes them.
+    """
     index: int
+    """The system's number for it, from 1."""
     description: str = ""
+    """A name for people; the same as ``name`` where the system has no other."""
     ipv4_addresses: tuple[IPv4Interface, ...] = ()
+    """Its IPv4 addresses with their networks, in the system's order."""
     ipv6_addresses: tuple[IPv6Interface, ...] = ()
+    """Its IPv6 addresses with their networks, in the system's order."""
     link_address: str | None = None
+    """Its hardware address as ``"02:00:00:00:00:01"``, or `None` if it has none."""
     mtu: int = 0
+    """The largest packet it takes, in bytes, IP header included; 0 if unknown."""
     is_up: bool = True
+    """Whether it is switched on."""
     is_loopback: bool = False
+    """Whether it is the loopback interface."""
     is_multicast: bool = True
+    """Whether the system marks it as capable of multicast. Linux does not mark its loopback
+    interface, though IPv4 multicast works there.
+    """
     address_details: tuple[InterfaceAddress, ...] = ()
+    """Its addresses as `InterfaceAddress` values, with scope and state: IPv4 addresses first, each
+    family in the order of the two attributes above.
+    """
     master: str | None = None
+    """The name of the interface of which it is a port, and which takes what arrives on it: a
+    bridge, bond or team, or ``"ovs-system"`` for Open vSwitch. `None` if there is none, for a
+    member of a VRF, which takes what arrives itself, and where the system does not tell: on other
+    systems than Linux.
+    """
     alternative_names: tuple[str, ...] = ()
+    """Other names that the system knows it by, such as ``"enp0s31f6"``; each selects the interface
+    as its name does. Linux only.
+    """
 
     def addresses(self, family: Family) -> tuple[IPAddress, ...]:
         """Its addresses of one family, without networks and zones, in the system's order."""
@@ -121,6 +123,17 @@ def zone_of(interface: Interface) -> str:
 
 InterfaceSelector: TypeAlias = str | int | IPv4Address | IPv6Address | Interface
 InterfaceSelectors: TypeAlias = InterfaceSelector | Iterable[InterfaceSelector]
+
+
+def show_selectors(selectors: Sequence[InterfaceSelector] | None) -> str:
+    """Return the repr of selectors, with an `Interface` among them as its name."""
+    if selectors is None:
+        return "None"
+    texts = [
+        str(selector) if isinstance(selector, Interface) else repr(selector)
+        for selector in selectors
+    ]
+    return f"({', '.join(texts)}{',' if len(texts) == 1 else ''})"
 
 
 def describe_interfaces(interfaces: Iterable[Interface]) -> str:

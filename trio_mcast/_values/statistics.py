@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
-from .errors import SocketSetupError
+from .errors import SocketSetupError, printable
 from .interface import Interface
+from .shown import shown_lines, table
 
-_ByReason: TypeAlias = tuple[tuple[str, int], ...]
 _Key = TypeVar("_Key", str, "str | None")
 
 _NUMBERS = ("received", "received_bytes", "delivered", "waiting", "dropped_by_policy")
@@ -31,28 +31,31 @@ class DatagramCounts:
 
     ``received == delivered + waiting + dropped_by_policy``; ``rejected`` and ``dropped_by_kernel``
     come on top.
-
-    Attributes:
-        received: Read from the system and accepted.
-        received_bytes: The payload of the received datagrams, in bytes.
-        delivered: Handed to the program.
-        waiting: Read, accepted and not yet handed to the program.
-        dropped_by_policy: Read, accepted, and dropped because ``max_buffered`` datagrams waited:
-            either ``overflow`` says that some are to be dropped then, or a group was left, and the
-            datagrams that the group's sockets still had did not fit.
-        dropped_by_kernel: Dropped by the system, mostly because a socket's receive buffer was full;
-            `None` where the system does not tell. Datagrams that the system handles as one unit
-            (see ``max_buffered`` of `open_mcast_receiver`) are also dropped as one, and count once.
     """
 
     received: int = 0
+    """Read from the system and accepted."""
     received_bytes: int = 0
+    """The payload of the received datagrams, in bytes."""
     delivered: int = 0
+    """Handed to the program."""
     waiting: int = 0
+    """Read, accepted and not yet handed to the program."""
     dropped_by_policy: int = 0
+    """Read, accepted, and dropped because ``max_buffered`` datagrams waited: either ``overflow``
+    says that some are to be dropped then, or a group was left, and the datagrams that the group's
+    sockets still had did not fit.
+    """
     dropped_by_kernel: int | None = 0
+    """Dropped by the system, mostly because a socket's receive buffer was full; `None` where the
+    system does not tell. Datagrams that the system handles as one unit (see ``max_buffered`` of
+    `open_mcast_receiver`) are also dropped as one, and count once.
+    """
     # In a form that can be compared, hashed, copied and pickled like the other fields.
-    _rejections: _ByReason = attrs.field(default=(), converter=_by_reason)
+    rejections: tuple[tuple[str, int], ...] = attrs.field(default=(), converter=_by_reason)
+    """Pairs of a reason to reject and a count, by name of the reason, for reasons that have come
+    up: `rejected_by_reason` is the same to look things up in.
+    """
 
     @property
     def rejected(self) -> int:
@@ -60,7 +63,7 @@ class DatagramCounts:
 
         The system does not filter such datagrams. The number is the sum of `rejected_by_reason`.
         """
-        return sum(count for _, count in self._rejections)
+        return sum(count for _, count in self.rejections)
 
     @property
     def rejected_by_reason(self) -> Counter[str]:
@@ -73,12 +76,15 @@ class DatagramCounts:
         * ``"unicast"``: was sent to this machine alone, not to the group.
         * ``"other_source"``: was unicast from none of the ``sources``.
         """
-        return Counter(dict(self._rejections))
+        return Counter(dict(self.rejections))
 
     def __add__(self, other: DatagramCounts) -> DatagramCounts:
         if not isinstance(other, DatagramCounts):
             return NotImplemented
         return add_up((self, other))
+
+    def __str__(self) -> str:
+        return "\n".join((table(_COUNTS_HEAD, [_counts_line("in all", self)]), *_reasons(self)))
 
 
 def add_up(all_counts: Iterable[DatagramCounts]) -> DatagramCounts:
@@ -91,33 +97,56 @@ def add_up(all_counts: Iterable[DatagramCounts]) -> DatagramCounts:
             numbers[name] += getattr(counts, name)
         by_kernel = counts.dropped_by_kernel
         dropped = None if dropped is None or by_kernel is None else dropped + by_kernel
-        if counts._rejections:
+        if counts.rejections:
             reasons.update(counts.rejected_by_reason)
     return DatagramCounts(**numbers, dropped_by_kernel=dropped, rejections=reasons)
 
 
+_COUNTS_HEAD = ("", "received", "bytes", "delivered", "waiting", "dropped", "by kernel", "rejected")
+
+
+def _counts_line(label: str, counts: DatagramCounts) -> tuple[str, ...]:
+    by_kernel = counts.dropped_by_kernel
+    numbers = (getattr(counts, name) for name in _NUMBERS)
+    kernel = "unknown" if by_kernel is None else f"{by_kernel:,}"
+    return (label, *(f"{number:,}" for number in numbers), kernel, f"{counts.rejected:,}")
+
+
+def _reasons(counts: DatagramCounts) -> list[str]:
+    if not counts.rejections:
+        return []
+    return ["rejected: " + ", ".join(f"{reason} {count:,}" for reason, count in counts.rejections)]
+
+
 def fields_of(counts: DatagramCounts) -> dict[str, Any]:
     """Return the arguments that make another value with the same counts."""
-    return {
-        field.name.lstrip("_"): getattr(counts, field.name)
-        for field in attrs.fields(DatagramCounts)
-    }
+    return {field.name: getattr(counts, field.name) for field in attrs.fields(DatagramCounts)}
 
 
 @attrs.frozen(kw_only=True)
 class MembershipStatistics(DatagramCounts):
-    """The counts of one group on one interface; all attributes of `DatagramCounts` are there, too.
+    """The counts of one group on one interface.
 
-    Attributes:
-        group: The group, as text; `None` for datagrams to this program alone, such as the replies
-            to a sender.
-        interface: The interface, in the state when the newest socket was opened. Memberships are
-            told apart by the interface's name: if an interface goes and another of the same name
-            comes, both are counted together.
+    All attributes of `DatagramCounts` are there, too.
     """
 
     group: str | None
-    interface: Interface
+    """The group, as text; `None` for datagrams to this program alone, such as the replies to a
+    sender.
+    """
+    interface: Interface = attrs.field(repr=str)
+    """The interface, in the state when the newest socket was opened. Memberships are told apart by
+    the interface's name: if an interface goes and another of the same name comes, both are counted
+    together.
+    """
+
+    def __str__(self) -> str:
+        line = _counts_line(_label(self), self)
+        return "\n".join((table(_COUNTS_HEAD, [line]), *_reasons(self)))
+
+
+def _label(membership: MembershipStatistics) -> str:
+    return f"{membership.group or 'unicast'} on {membership.interface}"
 
 
 @attrs.frozen(kw_only=True)
@@ -125,27 +154,28 @@ class ReceiverStatistics(DatagramCounts):
     """The total counts while receiving; all attributes of `DatagramCounts` are there, too.
 
     A receiver has such counts, and a sender for the replies.
-
-    Attributes:
-        memberships: The counts of each group on each interface, also of memberships that were left,
-            went away or failed; standing memberships come first.
-        earlier: The counts of the memberships that ended longest ago, all in one. Beyond 4,096
-            ended memberships, the oldest are no longer told apart, so that memory is bounded; that
-            number is arbitrary. ``memberships`` and ``earlier`` add up to the total.
-        receive_buffer_asked: The receive buffer that was asked for, per socket, in bytes.
-        receive_buffer_granted: The receive buffer that the system granted, per socket, in bytes:
-            the smallest of all sockets, in the same unit as asked (Linux reports twice as much, for
-            bookkeeping). Less than asked means that a limit of the system applies
-            (``net.core.rmem_max``).
-        sockets_failed: The number of sockets that the system refused to read; each was logged.
-            Another is opened in its place after a pause.
     """
 
     memberships: tuple[MembershipStatistics, ...] = ()
+    """The counts of each group on each interface, also of memberships that were left, went away or
+    failed; standing memberships come first.
+    """
     earlier: DatagramCounts = DatagramCounts()
+    """The counts of the memberships that ended longest ago, all in one. Beyond 4,096 ended
+    memberships, the oldest are no longer told apart, so that memory is bounded; that number is
+    arbitrary. ``memberships`` and ``earlier`` add up to the total.
+    """
     receive_buffer_asked: int
+    """The receive buffer that was asked for, per socket, in bytes."""
     receive_buffer_granted: int
+    """The receive buffer that the system granted, per socket, in bytes: the smallest of all
+    sockets, in the same unit as asked (Linux reports twice as much, for bookkeeping). Less than
+    asked means that a limit of the system applies (``net.core.rmem_max``).
+    """
     sockets_failed: int = 0
+    """The number of sockets that the system refused to read; each was logged. Another is opened in
+    its place after a pause.
+    """
 
     @property
     def by_interface(self) -> dict[str, DatagramCounts]:
@@ -160,6 +190,24 @@ class ReceiverStatistics(DatagramCounts):
         """
         return _grouped(self.memberships, lambda membership: membership.group)
 
+    def __str__(self) -> str:
+        shown = shown_lines(len(self.memberships))
+        lines = [
+            _counts_line(_label(membership), membership) for membership in self.memberships[:shown]
+        ]
+        remaining = self.memberships[shown:]
+        if remaining:
+            lines.append(_counts_line(f"{len(remaining):,} more", add_up(remaining)))
+        if self.earlier != DatagramCounts():
+            lines.append(_counts_line("earlier", self.earlier))
+        lines.append(_counts_line("in all", self))
+        asked, granted = self.receive_buffer_asked, self.receive_buffer_granted
+        texts = [table(_COUNTS_HEAD, lines), *_reasons(self)]
+        texts.append(f"receive buffer: {asked:,} bytes asked for, {granted:,} granted")
+        if self.sockets_failed:
+            texts.append(f"sockets that could not be read: {self.sockets_failed:,}")
+        return "\n".join(texts)
+
 
 def _grouped(
     memberships: Iterable[MembershipStatistics], key: Callable[[MembershipStatistics], _Key]
@@ -172,42 +220,68 @@ def _grouped(
 
 @attrs.frozen
 class SenderInterfaceStatistics:
-    """The counts of a sender on one interface.
-
-    Attributes:
-        sent: Datagrams handed to the system, counted once for each group.
-        failed: Datagrams not handed to the system, counted likewise.
-        last_error: The error of the last failed datagram; `None` without a failure. The error stays
-            when datagrams go out again.
-    """
+    """The counts of a sender on one interface."""
 
     sent: int
+    """Datagrams handed to the system, counted once for each group."""
     failed: int
+    """Datagrams not handed to the system, counted likewise."""
     last_error: SocketSetupError | None = None
+    """The error of the last failed datagram; `None` without a failure. The error stays when
+    datagrams go out again.
+    """
+
+
+_SENT_HEAD = ("", "sent", "failed")
 
 
 @attrs.frozen
 class SenderStatistics:
-    """The counts of a sender since the opening.
-
-    Attributes:
-        sent: Datagrams handed to the system, counted once for each group and interface.
-        failed: Datagrams not handed to the system, because the system refused the datagram, or an
-            earlier one in the same batch, or because the interface or the interface's address was
-            not there; counted likewise.
-        send_buffer_asked: The send buffer that was asked for, per socket, in bytes; `None` if the
-            system was left to choose.
-        send_buffer_granted: The send buffer that the system granted, per socket, in bytes: the
-            smallest of all sockets, in the same unit as asked (limited by ``net.core.wmem_max`` on
-            Linux); 0 while no interface is there.
-        replies: The counts of the replies that came; `None` unless the sender was opened with
-            ``receive_replies``.
-        interfaces: The counts of each interface that the sender has had, by name.
-    """
+    """The counts of a sender since the opening."""
 
     sent: int
+    """Datagrams handed to the system, counted once for each group and interface."""
     failed: int
+    """Datagrams not handed to the system, because the system refused the datagram, or an earlier
+    one in the same batch, or because the interface or the interface's address was not there;
+    counted likewise.
+    """
     send_buffer_asked: int | None
+    """The send buffer that was asked for, per socket, in bytes; `None` if the system was left to
+    choose.
+    """
     send_buffer_granted: int
+    """The send buffer that the system granted, per socket, in bytes: the smallest of all sockets,
+    in the same unit as asked (limited by ``net.core.wmem_max`` on Linux); 0 while no interface is
+    there.
+    """
     replies: ReceiverStatistics | None = None
+    """The counts of the replies that came; `None` unless the sender was opened with
+    ``receive_replies``.
+    """
     interfaces: Mapping[str, SenderInterfaceStatistics] = attrs.field(factory=dict, hash=False)
+    """The counts of each interface that the sender has had, by name."""
+
+    def __str__(self) -> str:
+        names = list(self.interfaces)
+        shown = shown_lines(len(names))
+        counted = [(printable(name), self.interfaces[name]) for name in names[:shown]]
+        remaining = [self.interfaces[name] for name in names[shown:]]
+        if remaining:
+            sent = sum(counts.sent for counts in remaining)
+            failed = sum(counts.failed for counts in remaining)
+            counted.append((f"{len(remaining):,} more", SenderInterfaceStatistics(sent, failed)))
+        counted.append(("in all", SenderInterfaceStatistics(self.sent, self.failed)))
+        lines = [(name, f"{counts.sent:,}", f"{counts.failed:,}") for name, counts in counted]
+        asked = self.send_buffer_asked
+        wish = "the system's choice" if asked is None else f"{asked:,} bytes asked for"
+        texts = [table(_SENT_HEAD, lines)]
+        texts += [
+            f"last error on {name}: {counts.last_error}"
+            for name, counts in counted
+            if counts.last_error is not None
+        ]
+        texts.append(f"send buffer: {wish}, {self.send_buffer_granted:,} bytes granted")
+        if self.replies is not None:
+            texts += ["replies:", str(self.replies)]
+        return "\n".join(texts)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+
 from ._host import VirtualHost
 from ._interface import VirtualInterface
+from ._interface_address import AddressWithPrefix
 from ._network import VirtualNetwork
 from ._router import VirtualRouter
 from ._routes import VirtualRoutes
 from ._switch import VirtualSwitch
-from ._trace import TraceEvent
+from ._trace import EventKind, TraceEvent
 
 __all__ = [
+    "AddressWithPrefix",
+    "EventKind",
     "TraceEvent",
     "VirtualHost",
     "VirtualInterface",
@@ -20,6 +25,7 @@ __all__ = [
     "VirtualSwitch",
 ]
 
-for _name in __all__:
-    globals()[_name].__module__ = __name__
-del _name
+for _public in map(globals().__getitem__, __all__):
+    if inspect.isclass(_public):
+        _public.__module__ = __name__
+del _public, inspect

@@ -24,9 +24,9 @@ class Core:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.trace = Trace()
-        self.turns = _Turns(self.trace)
-        self.scheduler = Scheduler(self.trace)
+        self.trace: Trace = Trace()
+        self.turns: _Turns = _Turns(self.trace)
+        self.scheduler: Scheduler = Scheduler(self.trace)
         self.is_open = True
         self._interfaces = 0
 

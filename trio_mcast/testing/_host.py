@@ -53,11 +53,12 @@ class VirtualHost:
 
     A host also has the methods of the library's internal ``Host`` protocol: ``open_socket`` and the
     others are for tests of the library itself.
-
-    Attributes:
-        name: The host's name.
-        routes: Routes besides those to the host's own networks.
     """
+
+    name: str
+    """The host's name."""
+    routes: VirtualRoutes
+    """Routes besides those to the host's own networks."""
 
     def __init__(self, core: Core, name: str, platform: Platform) -> None:
         self.name = name

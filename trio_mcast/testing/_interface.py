@@ -63,12 +63,13 @@ class Link(Protocol):
 
 
 class VirtualInterface:
-    """A network interface of a `VirtualHost` or `VirtualRouter`; made by their ``plug``.
+    """A network interface of a `VirtualHost` or `VirtualRouter`; made by their ``plug``."""
 
-    Attributes:
-        name: The interface's name.
-        index: The interface's index. An interface that is plugged in again under the same name has
-            another index.
+    name: str
+    """The interface's name."""
+    index: int
+    """The interface's index. An interface that is plugged in again under the same name has another
+    index.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class VirtualInterface:
     ) -> None:
         self.name = name
         self.index = index
-        self.number = core.new_number()
+        self.number: int = core.new_number()
         self._core = core
         self._owner = owner
         self._link = link

@@ -23,10 +23,10 @@ class VirtualRouter:
     datagram with a ttl of 1 goes no further. Groups of the link (224.0.0.0/24, IPv6 scopes up to 2)
     are never forwarded. Unicast is forwarded to the networks of the router's own interfaces; hosts
     need the router as ``gateway``.
-
-    Attributes:
-        name: The router's name.
     """
+
+    name: str
+    """The router's name."""
 
     is_router = True
 

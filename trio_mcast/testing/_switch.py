@@ -20,24 +20,24 @@ class VirtualSwitch:
 
     The impairments are attributes and can be set at any time. New values count for frames that are
     sent from then on, for each receiver separately.
-
-    Attributes:
-        name: The switch's name.
-        loss: The probability with which a frame is lost on its way to a receiver, 0 to 1.
-        delay: How long a frame is under way, in seconds.
-        jitter: Up to so many seconds more, evenly distributed. Frames keep their order.
-        duplicate: The probability with which a frame arrives twice.
-        reorder: The probability with which a frame is held back, so that later frames overtake.
-        reorder_delay: How long such a frame is held back, in seconds.
     """
 
     _IMPAIRMENTS = ("loss", "delay", "jitter", "duplicate", "reorder", "reorder_delay")
+
+    name: str
+    """The switch's name."""
     loss: float
+    """The probability with which a frame is lost on its way to a receiver, 0 to 1."""
     delay: float
+    """How long a frame is under way, in seconds."""
     jitter: float
+    """Up to so many seconds more, evenly distributed. Frames keep their order."""
     duplicate: float
+    """The probability with which a frame arrives twice."""
     reorder: float
+    """The probability with which a frame is held back, so that later frames overtake."""
     reorder_delay: float
+    """How long such a frame is held back, in seconds."""
 
     def __init__(
         self,

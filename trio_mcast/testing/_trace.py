@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 from .._values.errors import printable
+from .._values.shown import cut_payload
 
 EventKind: TypeAlias = Literal[
     "plugged",
@@ -43,38 +44,34 @@ EventKind: TypeAlias = Literal[
 
 @attrs.frozen
 class TraceEvent:
-    """One event on a `VirtualNetwork`; ``str()`` gives one readable line.
-
-    Attributes:
-        time: When, in seconds since the network was entered.
-        where: The name of the host, switch or router.
-        what: ``"joined"`` or ``"left"``: a socket's membership, on a host.
-            ``"sent"`` or ``"refused"``: a datagram, by a host; for a refused datagram, the host's
-            system gave an error.
-            ``"delivered"``: a datagram, to a socket of a host; once for each socket.
-            ``"dropped"``: a datagram, by a host, switch or router; ``reason`` says why.
-            ``"lost"``: a datagram or a report, on a switch, by chance. ``"forwarded"``: a datagram,
-            by a router.
-            ``"queried"``, ``"learned"``, ``"forgot"``: a switch that snoops, or a router, asked for
-            reports, learned from a report, or forgot one because of a newer one or because of age.
-            ``"plugged"``, ``"unplugged"``, ``"up"``, ``"down"``, ``"addressed"``: an interface.
-            ``"partitioned"``: a switch, also when the switch is whole again.
-        interface: The interface in question, or `None`. On a switch, the interface of a host or
-            router, as ``"host/interface"``.
-        destination: The group, or the address and port, as text; or `None`.
-        source: The address and port that a datagram came from, as text; or `None`.
-        data: The payload of a datagram; `None` for everything else.
-        reason: Further detail, for people.
-    """
+    """One event on a `VirtualNetwork`; ``str()`` gives one readable line."""
 
     time: float
+    """When, in seconds since the network was entered."""
     where: str
+    """The name of the host, switch or router."""
     what: EventKind
+    """``"joined"`` or ``"left"``: a socket's membership, on a host. ``"sent"`` or ``"refused"``: a
+    datagram, by a host; for a refused datagram, the host's system gave an error. ``"delivered"``: a
+    datagram, to a socket of a host; once for each socket. ``"dropped"``: a datagram, by a host,
+    switch or router; ``reason`` says why. ``"lost"``: a datagram or a report, on a switch, by
+    chance. ``"forwarded"``: a datagram, by a router. ``"queried"``, ``"learned"``, ``"forgot"``: a
+    switch that snoops, or a router, asked for reports, learned from a report, or forgot one because
+    of a newer one or because of age. ``"plugged"``, ``"unplugged"``, ``"up"``, ``"down"``,
+    ``"addressed"``: an interface. ``"partitioned"``: a switch, also when the switch is whole again.
+    """
     interface: str | None = None
+    """The interface in question, or `None`. On a switch, the interface of a host or router, as
+    ``"host/interface"``.
+    """
     destination: str | None = None
+    """The group, or the address and port, as text; or `None`."""
     source: str | None = None
+    """The address and port that a datagram came from, as text; or `None`."""
     data: bytes | None = None
+    """The payload of a datagram; `None` for everything else."""
     reason: str = ""
+    """Further detail, for people."""
 
     def __str__(self) -> str:
         parts = [f"{self.time:10.6f}", f"{self.where:<8}", f"{self.what:<11}"]
@@ -85,16 +82,10 @@ class TraceEvent:
         if self.destination is not None:
             parts.append(self.destination)
         if self.data is not None:
-            shown = self.data if len(self.data) <= _SHOWN_BYTES else self.data[:_SHOWN_BYTES]
-            cut = f"... ({len(self.data)} bytes)" if len(shown) < len(self.data) else ""
-            parts.append(f"{shown!r}{cut}")
+            parts.append(cut_payload(self.data))
         if self.reason:
             parts.append(f"({self.reason})")
         return printable(" ".join(parts).rstrip())
-
-
-# How much of a payload a line shows. Arbitrary.
-_SHOWN_BYTES = 32
 
 
 class Trace:
@@ -109,7 +100,7 @@ class Trace:
         self._places: dict[tuple[str, str, str], int] = {}
         self._tasks: dict[object, int] = {}
         # The depth of the next event's cause; and the task that causes it, if one does directly.
-        self.depth = 0
+        self.depth: int = 0
         self._task: object = None
 
     def begin(self, time_ns: int, task: object) -> None:
