@@ -83,7 +83,7 @@ BAD_FOR_RECEIVERS: list[Bad] = [
     (
         {"overflow": "drop"},
         ValueError,
-        "overflow must be one of 'wait', 'drop_oldest', 'drop_newest', not 'drop'",
+        "overflow must be one of 'wait', 'drop_oldest', 'drop_newest', 'latest', not 'drop'",
     ),
     ({"overflow": None}, TypeError, "overflow must be text, not NoneType: None"),
     ({"receive_buffer_size": 0}, ValueError, "receive_buffer_size must be from 1 to 1073741823"),

@@ -82,8 +82,12 @@ def open_mcast_receiver(
         overflow: What happens when so many wait. ``"wait"``, the default: reading stops until half
             of them have been taken; the kernel's buffers fill, and datagrams that do not fit any
             more are dropped and counted by the kernel. ``"drop_oldest"``: reading goes on, and the
-            datagrams that have waited longest are dropped, for programs that want the latest.
-            ``"drop_newest"``: reading goes on, and new datagrams are dropped. With ``"wait"`` and a
+            datagrams that have waited longest are dropped. ``"drop_newest"``: reading goes on, and
+            new datagrams are dropped. ``"latest"``, for programs that want the values of now:
+            always, not only when so many wait, a newer datagram takes the place in the queue of one
+            that waits from the same source, to the same group, on the same interface. Unicast is
+            never replaced. When so many wait, those that have waited longest are dropped. With
+            ``"wait"`` and a
             ``max_buffered`` from 1,024 up, datagrams that were sent in one go are taken as one
             unit, which is fast but can exceed the bound by the rest of a unit. With a lower
             ``max_buffered``, datagrams are taken one by one, and the bound is exact. Without

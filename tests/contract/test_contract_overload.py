@@ -93,3 +93,43 @@ async def test_policy_decides_which_are_kept(world: World, family: Family, overf
         assert await data_of(world, receiver) == kept
         assert receiver.statistics().dropped_by_policy == len(payloads) - len(kept)
         assert dropped_by_system(world, receiver) == 0
+
+
+@FAMILIES
+async def test_latest_keeps_the_value_of_a_quiet_group_beside_a_loud_one(
+    world: World, family: Family
+) -> None:
+    loud, quiet = group_of(family, 1), group_of(family, 2)
+    async with (
+        receiving(
+            world, "a", [loud, quiet], interfaces="eth0", overflow="latest", max_buffered=ROOM
+        ) as receiver,
+        sending(world, "b", [loud, quiet]) as sender,
+    ):
+        await sender.send(b"quiet", to=quiet)
+        for number in range(5 * ROOM):
+            await sender.send(b"%d" % number, to=loud)
+            await world.settle()
+        counts = receiver.statistics()
+        assert (counts.waiting, counts.dropped_by_policy) == (2, 5 * ROOM - 1)
+        assert await data_of(world, receiver) == [b"quiet", b"%d" % (5 * ROOM - 1)]
+        by_group = receiver.statistics().by_group
+        assert (by_group[loud].dropped_by_policy, by_group[quiet].dropped_by_policy) == (
+            5 * ROOM - 1,
+            0,
+        )
+
+
+@FAMILIES
+async def test_latest_of_each_source_keeps_its_place(world: World, family: Family) -> None:
+    group = group_of(family)
+    async with (
+        receiving(world, "a", group, interfaces="eth0", overflow="latest") as receiver,
+        sending(world, "b", group) as first,
+        sending(world, "b", group) as second,
+    ):
+        for number in range(ROOM):
+            for name, sender in ((b"first", first), (b"second", second)):
+                await sender.send(name + b" %d" % number)
+                await world.settle()
+        assert await data_of(world, receiver) == [b"first 7", b"second 7"]

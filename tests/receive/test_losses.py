@@ -35,7 +35,7 @@ from trio_mcast import (
     open_mcast_sender,
 )
 from trio_mcast._host.portable_socket import PosixSocket
-from trio_mcast._receive.queue import Overflow
+from trio_mcast._receive.queue import OVERFLOWS, Overflow
 
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
@@ -45,7 +45,7 @@ from trio_mcast._host.linux import fast_path
 pytestmark = pytest.mark.once
 
 Key: TypeAlias = tuple[str, str]
-EVERY_POLICY = pytest.mark.parametrize("overflow", ["wait", "drop_oldest", "drop_newest"])
+EVERY_POLICY = pytest.mark.parametrize("overflow", OVERFLOWS)
 
 GROUP = group_of("ipv4")
 

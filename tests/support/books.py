@@ -18,8 +18,9 @@ from trio_mcast import (
     SocketSpec,
 )
 from trio_mcast._host.protocols import McastSocket, Rejection
+from trio_mcast._receive.latest import queue_for
 from trio_mcast._receive.ledger import Ledger
-from trio_mcast._receive.queue import DatagramQueue, Overflow
+from trio_mcast._receive.queue import Overflow
 from trio_mcast._values.statistics import add_up
 
 SOURCE = Endpoint("10.0.0.9", 5000)
@@ -58,7 +59,7 @@ class Books:
         self, max_buffered: int = 10_000, overflow: Overflow = "wait", **options: Any
     ) -> None:
         self.sockets: list[FakeSocket] = []
-        self.queue = DatagramQueue(max_buffered, overflow=overflow)
+        self.queue = queue_for(max_buffered, overflow)
         self.ledger = Ledger(
             lambda: cast(Iterator[McastSocket], iter(self.sockets)), self.queue, **options
         )

@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from tests.support.interfaces import ETH0
 from trio_mcast import Datagram, Endpoint
+from trio_mcast._receive.latest import queue_for
 from trio_mcast._receive.queue import DatagramQueue, Overflow
 
 SOURCE = Endpoint("10.0.0.9", 5000)
@@ -44,7 +45,7 @@ def filled(
     count: int, max_buffered: int = 1_000, batch: int = 10, overflow: Overflow = "wait"
 ) -> DatagramQueue:
     """Return a queue with datagrams 0, 1, 2, ... in lists of ``batch``."""
-    queue = DatagramQueue(max_buffered, overflow=overflow)
+    queue = queue_for(max_buffered, overflow)
     for start in range(0, count, batch):
         queue.put(numbered(range(start, min(start + batch, count))))
         numbers_in(queue)

@@ -14,8 +14,9 @@ from .._plan.common_options import DEFAULT_RECEIVE_BUFFER_BYTES
 from .._plan.wanted import ReceiveRequest
 from .intake import Intake
 from .joining import Joining
+from .latest import queue_for
 from .memberships import Memberships
-from .queue import DatagramQueue, Overflow
+from .queue import Overflow
 from .receiver import McastReceiver
 
 
@@ -37,7 +38,7 @@ async def open_receiver(
         stack.enter_context(at_end(follower.close))
         intake = Intake(
             host,
-            DatagramQueue(max_buffered, overflow=overflow),
+            queue_for(max_buffered, overflow),
             buffer_asked=request.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
         )
         stack.enter_context(at_end(intake.close))

@@ -27,9 +27,8 @@ Trio socket, and 1.53 times without.)
 
 Nothing is lost by lending. Between the waiting, which may be cancelled, and the taking there is no
 checkpoint: all that the consumer has read is in the queue, or handed over, before anything else
-happens. When another interface's task puts datagrams in the meantime, the consumer's waiting ends.
-Datagrams that the consumer leaves, or does not come to take because of a cancellation, go to those
-who wait behind.
+happens. When another task puts datagrams in the meantime, the consumer's waiting ends. Datagrams
+that the consumer leaves, or does not take because of a cancellation, go to those who wait behind.
 
 Decision: Ctrl-C waits
 ======================
@@ -41,9 +40,8 @@ Decision: who stops, and who drops
 ==================================
 
 With "wait", a task asks for room before it reads, and reads no more than that. When the queue is
-full, reading stops and the kernel's buffers fill; what then does not fit is dropped by the kernel,
-which counts it. With the other policies tasks read on, and the queue drops, after consumers have
-had a turn to take something.
+full, reading stops and the kernel's buffers fill; what does not fit there the kernel drops and
+counts. With the other policies tasks read on, and the queue drops after consumers had a turn.
 
 Decision: full until half has been taken
 ========================================
@@ -65,8 +63,8 @@ from trio.lowlevel import enable_ki_protection
 
 from .._values.datagram import Datagram
 
-# The fate of datagrams when `max_buffered` of them wait.
-Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
+# The fate of datagrams when `max_buffered` of them wait; "latest" is in `latest`.
+Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest", "latest"]
 OVERFLOWS: Final[tuple[Overflow, ...]] = get_args(Overflow)
 
 _MEMBERSHIP = attrgetter("group", "interface.name")
@@ -103,6 +101,9 @@ class DatagramQueue:
             ``max_buffered`` has been taken.
         on_full: Called whenever the queue becomes `full`.
     """
+
+    # Whether all that was read is delivered as it was read.
+    _gives_as_read = True
 
     def __init__(
         self, max_buffered: int, owner: str = "this receiver", overflow: Overflow = "wait"
@@ -149,8 +150,8 @@ class DatagramQueue:
     def room(self) -> int:
         """The number of datagrams that may still be read in one go.
 
-        That is 0 when the queue is `full` and the policy is to wait. With the other policies nobody
-        has to look here, but who does has nothing dropped for which there was room.
+        0 when the queue is `full` and the policy is to wait. With others nobody has to look here,
+        but who does has nothing dropped for which there was room.
         """
         if not self.full:
             return self._max_buffered - self.waiting
@@ -160,8 +161,7 @@ class DatagramQueue:
     async def wait_for_room(self) -> None:
         """Wait until datagrams may be put. A checkpoint only if the queue is full.
 
-        If the policy is to drop, one pass of the scheduler is enough: who is about to take a
-        datagram has it before it can be dropped.
+        If the policy is to drop, one pass of the scheduler: who is about to take has taken then.
         """
         if self.full and self._overflow != "wait":
             await trio.lowlevel.checkpoint()
@@ -363,7 +363,8 @@ class DatagramQueue:
                     break
                 count = len(batch)
                 if count:
-                    if not (self._head or self._lists) and (most is None or count <= most):
+                    fits = self._gives_as_read and (most is None or count <= most)
+                    if fits and not (self._head or self._lists):
                         # As if it had been put and taken.
                         self.received += count
                         self.delivered += count
