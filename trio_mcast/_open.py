@@ -43,8 +43,9 @@ def open_mcast_receiver(
 
     Args:
         groups: One group or an iterable of groups, as `str`, `~ipaddress.IPv4Address` or
-            `~ipaddress.IPv6Address`; both families may be mixed. An IPv6 group may carry a zone
-            (``"ff02::1%eth0"``), which narrows it to that interface. Duplicates collapse.
+            `~ipaddress.IPv6Address`; both families may be mixed. A group may carry a zone
+            (``"ff02::1%eth0"``, ``"239.1.2.3%eth0"``: the name or index of an interface), which
+            narrows it to that interface. Duplicates collapse.
         port: The UDP port, 1 to 65535. It is shared with programs that share it too.
         interfaces: Where to join: an interface's name (or description), index, address or
             `Interface`, or an iterable of these. An address stands for its interface, and for the

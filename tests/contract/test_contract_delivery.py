@@ -203,3 +203,24 @@ async def test_ttl_of_zero_stays_on_the_machine_or_is_refused(world: World, fami
         await outside.send(b"outside")
         assert await data_of(world, here) == [b"inside", b"outside"]
         assert await data_of(world, there) == [b"outside"]
+
+
+@FAMILIES
+async def test_zone_of_a_group_narrows_it_to_one_interface(world: World, family: Family) -> None:
+    on_eth0, on_eth1 = group_of(family, 1), group_of(family, 2)
+    async with (
+        receiving(world, "a", [f"{on_eth0}%eth0", f"{on_eth1}%eth1"]) as receiver,
+        sending(world, "b", [on_eth0, on_eth1], *BOTH) as sender,
+    ):
+        await sender.send(b"to both")
+        await sender.send(b"to one", to=f"{on_eth0}%eth0")
+        await sender.send(b"to the other", to=f"{on_eth0}%eth1")
+        found = [
+            (datagram.data, datagram.group, datagram.interface.name)
+            for datagram in await all_of(world, receiver)
+        ]
+        assert sorted(found) == [
+            (b"to both", on_eth0, "eth0"),
+            (b"to both", on_eth1, "eth1"),
+            (b"to one", on_eth0, "eth0"),
+        ]

@@ -300,6 +300,11 @@ PAIRS: list[tuple[Any, Any, list[tuple[str, str]]]] = [
     # A zone that adds nothing.
     (["ff02::1", "ff02::1%eth0"], ["eth0"], [("ff02::1", "eth0")]),
     (["ff02::1%eth0", "ff02::1%eth1"], None, [("ff02::1", "eth0"), ("ff02::1", "eth1")]),
+    # In IPv4 as in IPv6.
+    (f"{FOUR}%eth1", None, [(FOUR, "eth1")]),
+    (f"{FOUR}%8", None, [(FOUR, "eth1")]),
+    ([f"{FOUR}%eth0", f"{FOUR}%eth1"], None, [(FOUR, "eth0"), (FOUR, "eth1")]),
+    ([f"{FOUR}%eth1", SIX], ["eth0", "eth1"], [(FOUR, "eth1"), (SIX, "eth0"), (SIX, "eth1")]),
     # An address stands for its interface, and the groups of its family.
     ([FOUR, SIX], ["10.0.0.1", "fe80::1%eth1"], [(FOUR, "eth0"), (SIX, "eth1")]),
     ([FOUR, SIX], ["10.0.0.1", "eth1"], [(FOUR, "eth0"), (FOUR, "eth1"), (SIX, "eth1")]),
@@ -318,6 +323,9 @@ MISMATCHES: list[tuple[Any, Any, type[Exception], str]] = [
     ("ff02::1%eth0", "eth1", ValueError,
      "group ff02::1%eth0 names interface eth0, which interfaces leaves out (eth1)"),
     ("ff02::1%eth9", None, InterfaceNotFoundError, "the zone 'eth9' names no interface"),
+    (f"{FOUR}%eth9", None, InterfaceNotFoundError, "the zone 'eth9' names no interface"),
+    (f"{FOUR}%eth0", "eth1", ValueError,
+     "group 239.1.2.3%eth0 names interface eth0, which interfaces leaves out (eth1)"),
     (FOUR, "2001:db8::1", ValueError,
      "group 239.1.2.3 is IPv4, but interfaces names only addresses that are not (2001:db8::1)"),
     (SIX, ["10.0.0.1", "10.1.0.1"], ValueError,

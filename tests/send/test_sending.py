@@ -80,6 +80,7 @@ DESTINATIONS = {
     "one of its groups": ("ff05::1:2:1", [("ff05::1:2:1", name, PORT) for name in BOTH]),
     "another group": ("239.1.2.2", [("239.1.2.2", name, PORT) for name in BOTH]),
     "group with a zone": ("ff02::1:2:1%eth1", [("ff02::1:2:1", "eth1", PORT)]),
+    "IPv4 group with a zone": ("239.1.2.1%eth1", [("239.1.2.1", "eth1", PORT)]),
     "group and port": (("ff05::1:2:2", 5001), [("ff05::1:2:2", name, 5001) for name in BOTH]),
 }
 

@@ -54,6 +54,9 @@ GOOD_GROUPS: list[tuple[AddressLike, str, str | None]] = [
     # A zone is taken with any scope: it names the interface.
     ("ff0e::1%eth0", "ff0e::1", "eth0"),
     ("ff02::1%br-lan.100", "ff02::1", "br-lan.100"),
+    ("239.1.2.3%eth0", "239.1.2.3", "eth0"),
+    ("224.0.0.251%2", "224.0.0.251", "2"),
+    ("239.1.2.3%br-lan.100", "239.1.2.3", "br-lan.100"),
 ]
 
 
@@ -72,6 +75,9 @@ BAD_GROUPS: list[tuple[Any, type[Exception], str]] = [
     (IPv6Interface("ff02::1/64"), TypeError, "not the interface address ff02::1/64"),
     ("", ValueError, "not an IPv4 or IPv6 address"),
     ("239.1.2", ValueError, "not an IPv4 or IPv6 address"),
+    ("239.1.2.3%", ValueError, "has an empty zone"),
+    ("239.1.2%eth0", ValueError, "not an IPv4 or IPv6 address"),
+    ("10.0.0.1%eth0", ValueError, "'10.0.0.1%eth0' is not a multicast group"),
     ("239.1.2.300", ValueError, "not an IPv4 or IPv6 address"),
     ("239.1.2.3/24", ValueError, "not an IPv4 or IPv6 address"),
     ("239.1.2.3:5000", ValueError, "not an IPv4 or IPv6 address"),

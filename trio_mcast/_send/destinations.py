@@ -13,6 +13,7 @@ from .._values.addresses import (
     IPAddress,
     parse_address,
     parse_port,
+    split_ipv4_zone,
 )
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -90,11 +91,11 @@ def parse_destination(to: Destination, port: int) -> tuple[IPAddress, int]:
     if isinstance(to, tuple):
         if len(to) != 2:
             raise TypeError(f"to must be a group, or a pair of address and port, not {to!r}")
-        address = parse_address(to[0], "to")
+        address = _parse(to[0])
         lowest = 1 if is_group(to, address) else 0
         return address, parse_port(to[1], "the port of to", lowest=lowest)
     if isinstance(to, (str, IPv4Address, IPv6Address)):
-        address = parse_address(to, "to")
+        address = _parse(to)
         if not is_group(to, address):
             raise ValueError(
                 f"to={str(to)!r} is not a group; for unicast give a pair of address and port"
@@ -104,6 +105,14 @@ def parse_destination(to: Destination, port: int) -> tuple[IPAddress, int]:
         "to must be a group, a pair of address and port, or an Endpoint, "
         f"not {type(to).__name__}: {to!r}"
     )
+
+
+def _parse(value: AddressLike) -> IPAddress:
+    """Parse an address; of a group, the zone is told by `parse_group`."""
+    bare, zone = split_ipv4_zone(value)
+    address = parse_address(bare, "to")
+    # Only a group has a zone in IPv4: of any other address, the whole is no address.
+    return address if zone is None or address.is_multicast else parse_address(value, "to")
 
 
 def is_group(to: Destination, address: IPAddress) -> bool:

@@ -104,7 +104,7 @@ class TargetTable:
         address, port = parse_destination(to, self.port)
         if not is_group(to, address):
             return self._unicast(to, address, port)
-        group = parse_group(address)
+        group = parse_group(to[0] if isinstance(to, tuple) else to)
         numbers = [
             number for known, number in self.numbered_groups if known.address == group.address
         ]

@@ -55,7 +55,7 @@ class Endpoint(NamedTuple):
 
 @attrs.frozen
 class Group:
-    """A multicast group: an address, and for IPv6 the zone that was written with it, if any."""
+    """A multicast group: an address, and the zone that was written with it, if any."""
 
     address: IPAddress
     zone: str | None = None
@@ -111,6 +111,24 @@ def parse_address(value: AddressLike, what: str) -> IPAddress:
         ) from None
 
 
+def split_ipv4_zone(value: AddressLike) -> tuple[AddressLike, str | None]:
+    """Return an IPv4 address without its zone, and the zone; any other value as it is, and `None`.
+
+    `ipaddress` knows zones for IPv6 only. A zone narrows a group to an interface, in either family.
+
+    Raises:
+        ValueError: The zone is empty.
+    """
+    if isinstance(value, str) and "%" in value and ":" not in value:
+        bare, _, zone = value.partition("%")
+        if not zone:
+            raise ValueError(
+                f"{value!r} has an empty zone: name the interface after the %, or leave it out"
+            )
+        return bare, zone
+    return value, None
+
+
 def parse_group(value: AddressLike) -> Group:
     """Parse a group from text or an address object.
 
@@ -118,8 +136,10 @@ def parse_group(value: AddressLike) -> Group:
         TypeError: The value is neither text nor an address object.
         ValueError: The value is not an address, or not a multicast address.
     """
-    address = parse_address(value, "group")
-    zone = address.scope_id if isinstance(address, IPv6Address) else None
+    bare, zone = split_ipv4_zone(value)
+    address = parse_address(bare, "group")
+    if isinstance(address, IPv6Address):
+        zone = address.scope_id
     # Not is_multicast alone: newer Pythons (not yet 3.13.0) say so of ::ffff:239.1.2.3, no group.
     if not address.is_multicast or (address.version == 6 and address.packed[0] != 0xFF):
         raise ValueError(
