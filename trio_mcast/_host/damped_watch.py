@@ -43,6 +43,7 @@ import trio
 from .._live import call_each
 from .._platform.advice import explain_refusal
 from .._platform.model import PlatformName
+from .._values.errors import SocketSetupError
 
 # From the first message to the look, and from one look to the next.
 _PAUSE_SECONDS: Final = 0.02
@@ -79,7 +80,10 @@ class DampedWatcher:
     async def wait(self) -> frozenset[int]:
         while True:
             self._check_open()
-            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                await trio.lowlevel.wait_readable(self._socket)
+            except OSError as error:  # The system refuses to tell Trio: epoll_ctl(2), say.
+                raise self._explain(error) from error
             if self._noticed is None:
                 self._noticed = trio.current_time()
             # The time counts from the first notice, also if a cancelled call took it: else a caller
@@ -114,16 +118,15 @@ class DampedWatcher:
                 return
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
-                    raise explain_refusal(
-                        error,
-                        step="watch interfaces",
-                        group=None,
-                        interface=None,
-                        platform=self._platform,
-                    ) from error
+                    raise self._explain(error) from error
                 removed = frozenset()  # Messages were lost; the look makes up for them.
             if removed is not None:
                 self._removed = (self._removed or frozenset()) | removed
+
+    def _explain(self, error: OSError) -> SocketSetupError:
+        return explain_refusal(
+            error, step="watch interfaces", group=None, interface=None, platform=self._platform
+        )
 
     def close(self) -> None:
         if self._socket.fileno() >= 0:

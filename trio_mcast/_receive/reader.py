@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from contextlib import suppress
@@ -24,6 +25,12 @@ _AT_ONCE_SECONDS = 100e-6
 # that costs a tenth of such a pass if there is nothing.
 _MANY = 64
 
+# The pause between two looks where waiting is refused. Arbitrary; a receive buffer holds what comes
+# at some thousands a second.
+_LOOK_SECONDS = 0.05
+
+logger = logging.getLogger("trio_mcast")
+
 
 class InterfaceReader:
     """The reading of one interface: the sockets, the poller, and the task that reads them.
@@ -45,6 +52,8 @@ class InterfaceReader:
         self._running = trio.CancelScope()
         self._expects_more = False
         self._pass_ended = -math.inf
+        # Whether waiting was refused once, which was logged.
+        self._looks_instead = False
 
     @enable_ki_protection
     def add(self, socket: McastSocket) -> None:
@@ -110,6 +119,18 @@ class InterfaceReader:
             if not self._stopped:
                 self._queue.close()  # The machine itself has gone: nothing can come any more.
             raise
+        except OSError as error:
+            # The system refuses to tell Trio when there is something: then a look has to tell.
+            if not self._looks_instead:
+                self._looks_instead = True
+                logger.warning(
+                    "interface %s: the system refuses to tell when datagrams come (%s); looking "
+                    "every %g s instead (see epoll_ctl(2): memory, fs.epoll.max_user_watches)",
+                    self.interface,
+                    error,
+                    _LOOK_SECONDS,
+                )
+            await trio.sleep(_LOOK_SECONDS)
 
     @enable_ki_protection
     def stop(self) -> None:
