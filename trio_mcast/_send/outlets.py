@@ -164,7 +164,7 @@ class Outlets:
         with trio.move_on_after(_CHECK_SECONDS):
             while self._waits_for_check():
                 await trio.sleep(_LOOKS_SECONDS)
-                self._look()
+                await self._look(anew=True)
                 if self.open_sockets:
                     return
         gone = [outlet for outlet in self.outlets if isinstance(outlet, Gone)]
@@ -222,8 +222,11 @@ class Outlets:
         self._retry_at = min(self._retry_at, now + self._unreadable_backoff.next_pause())
         self._follower.hurry(self._retry_at)
 
-    async def _look(self) -> bool:
+    async def _look(self, *, anew: bool = False) -> bool:
         """Open and close sockets as the interfaces and routes now require.
+
+        Args:
+            anew: Whether the look at the interfaces has to begin now.
 
         Returns:
             Whether `outlets` or `table` has changed.
@@ -232,7 +235,7 @@ class Outlets:
             SocketSetupError: The system refused to show its interfaces or routes. Nothing has
                 changed.
         """
-        interfaces = await self._follower.look()
+        interfaces = await self._follower.look(anew=anew)
         planned = replan_sender(
             [
                 (state.want, state.socket_spec, not isinstance(state.outlet, Refusing))
