@@ -26,7 +26,7 @@ from tests.support.traffic import (
     receiver_on,
     sender_on,
 )
-from trio_mcast import AmbiguousInterfaceError, Endpoint, default_interface
+from trio_mcast import AmbiguousInterfaceError, Endpoint, SocketSetupError, default_interface
 
 pytestmark = pytest.mark.once
 
@@ -141,7 +141,6 @@ WITHOUT_IPV6_ROUTES = [
         pytest.param("239.1.2.1", ["ip route add default via 10.0.2.2"], id="IPv4 gateway"),
         pytest.param("239.1.2.1", NARROWER, id="IPv4 narrower than the gateway"),
         pytest.param("239.1.2.1", FOREIGN_ADDRESS, id="IPv4 from another interface's address"),
-        pytest.param("239.1.2.1", NO_ADDRESS, id="IPv4 interface without address"),
         pytest.param("ff05::1:2:1", [], id="IPv6 as the kernel makes it"),
         pytest.param("ff05::1:2:1", IPV6_ROUTE, id="IPv6 groups"),
     ],
@@ -163,6 +162,21 @@ async def test_default_interface_is_where_the_system_sends(
             await sender.send(b"ours")
             datagram = await receive(receiver)
             assert (datagram.data, datagram.interface.name) == (b"ours", systems)
+
+
+async def test_sender_does_not_send_with_the_address_of_another_interface(
+    two_lans: TwoLans,
+) -> None:
+    # As a plain socket would where the interface that the route names has no address.
+    for command in NO_ADDRESS:
+        two_lans.a.run(*command.split())
+    with on(two_lans.a):
+        chosen = default_interface("239.1.2.1")
+        assert chosen is not None
+        assert chosen.name == "eth1"
+    with pytest.raises(SocketSetupError, match="interface eth1 has no IPv4 address"):
+        async with sender_on(two_lans.a, "239.1.2.1"):
+            pytest.fail("opened")
 
 
 @FAMILIES
