@@ -192,7 +192,8 @@ def open_mcast_sender(
         traffic_class: The IPv4 type of service or IPv6 traffic class, 0 to 255: six bits of DSCP,
             then two of ECN. Default: the system's.
         source_address: The address that datagrams come from, one of the interface's own. Default:
-            the one that a plain socket would take, the first whose scope fits the group's.
+            the one that a plain socket would take: without ``interfaces`` the one that the system's
+            route names, if it does, else the first of the interface whose scope fits the group's.
         source_port: The port that datagrams come from; 0, the default, lets the system choose one.
             Any other port is shared with programs that share it too.
         receive_replies: Whether to receive unicast to this sender's own port, such as the answers

@@ -51,4 +51,6 @@ def route_by_connecting(address: IPAddress, interfaces: Sequence[Interface]) -> 
         ),
         None,
     )
-    return Route(interface, local)
+    # Left alone, the choice among IPv6 addresses is another one as soon as there is a new address.
+    stays = family == "ipv4" or not address.is_multicast
+    return Route(interface, local if stays else None)

@@ -17,7 +17,8 @@ class Route:
     Attributes:
         interface: The interface through which they leave; `None` if it is none of those that the
             question was about.
-        source: The address that a plain socket's datagrams come from, as far as the system tells.
+        source: The address that the route gives to the datagrams of a plain socket, be it another
+            interface's. `None` if the route leaves that to the interface's addresses.
     """
 
     interface: Interface | None

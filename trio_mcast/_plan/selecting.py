@@ -28,10 +28,12 @@ class Selection:
     Attributes:
         interface: The interface.
         address: The address that the interface was named by; `None` if named otherwise.
+        source: The address to send from that the system's route gives, if any.
     """
 
     interface: Interface
     address: IPAddress | None = None
+    source: IPAddress | None = None
 
     def serves(self, family: Family) -> bool:
         """Tell whether groups of a family are wanted on the interface."""

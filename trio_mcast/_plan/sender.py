@@ -305,7 +305,7 @@ def _select_for(
     if isinstance(route, RouteRefusal):
         raise _RouteRefusesError(route, want.group)
     if route is not None and route.interface is not None:
-        return Selection(route.interface)
+        return Selection(route.interface, source=route.source)
     candidates = [interface for interface in interfaces if is_candidate(interface)]
     if len(candidates) != 1 and stays:
         return Selection(again[0])
@@ -343,4 +343,4 @@ def _source_for(
                 f"interface {selection.interface} does not have the address {selection.address} now"
             )
         return selection.address
-    return choose_source(selection.interface, group, last)
+    return selection.source or choose_source(selection.interface, group, last)

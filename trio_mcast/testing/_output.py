@@ -72,14 +72,13 @@ class Output:
         source = state.address if state.address and not state.address.is_multicast else None
         if source is not None and (family == "ipv4" or state.platform.name != "linux"):
             self._check_source(state, source)
-        next_hop = None
         if destination.is_multicast:
-            interface = self._for_group(state, destination, scope_id, source)
-            ttl = state.multicast_ttl
+            interface, _, named = self._for_group(state, destination, scope_id, source)
+            next_hop, ttl = None, state.multicast_ttl
         else:
-            interface, next_hop = self._for_unicast(state, destination, scope_id)
+            interface, next_hop, named = self._for_unicast(state, destination, scope_id)
             ttl = state.unicast_ttl
-        chosen = source or self._source(state, interface, destination)
+        chosen = source or named or self._source(state, interface, destination)
         packet = Packet(chosen, state.port, destination, port, ttl, data)
         return interface, packet, next_hop
 
@@ -94,33 +93,41 @@ class Output:
 
     def _for_group(
         self, state: SocketState, group: IPAddress, scope_id: int, source: IPAddress | None
-    ) -> VirtualInterface:
+    ) -> _Way:
         rules, family = state.rules, family_of(group)
         scoped = family == "ipv6" and multicast_scope(group) <= 2
         index = state.device or (scope_id if scoped else 0) or state.multicast_interface
         if index:
             by_index = {interface.index: interface for interface in self._interfaces}
-            interface = by_index.get(index)
-            if interface is None:
+            if index not in by_index:
                 raise refuse(rules.interface_gone[family])
+            way: _Way = (by_index[index], None, None)
         else:
-            way = self._group_way(state.platform.name, group, source)
-            if way is None:
+            routed = self._group_way(state.platform.name, group, source)
+            if routed is None:
                 # Measured on Linux: without an interface, IPv6 finds no source address.
                 no_address = family == "ipv6" and state.platform.name == "linux"
                 raise refuse(errno.EADDRNOTAVAIL if no_address else errno.ENETUNREACH)
-            interface = way[0]
+            way = routed
+        interface = way[0]
         if not interface.is_up:
             raise refuse(rules.interface_down)
         if interface.is_loopback and family == "ipv6" and not rules.loopback_routes_ipv6_groups:
             raise refuse(errno.ENETUNREACH)
-        return interface
+        return way
 
     def _lookup(
         self, address: IPAddress, usable: Sequence[VirtualInterface]
     ) -> VirtualRoute | None:
         """Return the test's route for an address, of those that lead to usable interfaces."""
-        return self._routes.lookup(address, {interface.name for interface in usable})
+        names = {interface.name for interface in usable}
+
+        def counts(route: VirtualRoute) -> bool:
+            # A route goes with the address that it names.
+            has_source = route.source is None or bool(self._owners(route.source))
+            return has_source and (route.interface is None or route.interface in names)
+
+        return self._routes.lookup(address, counts)
 
     def _way_of(self, route: VirtualRoute) -> _Way:
         if route.interface is None:
@@ -171,7 +178,7 @@ class Output:
         if way is None or is_link_scoped(address):
             return None
         index = way[0].index
-        return Route(next((each for each in interfaces if each.index == index), None))
+        return Route(next((each for each in interfaces if each.index == index), None), way[2])
 
     def _source(
         self, state: SocketState, interface: VirtualInterface, destination: IPAddress
@@ -219,9 +226,7 @@ class Output:
 
     # --- Unicast
 
-    def _for_unicast(
-        self, state: SocketState, destination: IPAddress, scope_id: int
-    ) -> tuple[VirtualInterface, IPAddress | None]:
+    def _for_unicast(self, state: SocketState, destination: IPAddress, scope_id: int) -> _Way:
         is_linux = state.platform.name == "linux"
         if str(destination) == _LIMITED_BROADCAST and is_linux and state.address is None:
             raise refuse(errno.ENETUNREACH)  # Measured: nothing says which interface.
@@ -236,7 +241,7 @@ class Output:
             needs_interface = is_linux and destination.version == 6 and wanted
             if needs_interface and wanted not in [owner.index for owner in owners]:
                 raise refuse(errno.ENETUNREACH)
-            return self._loopback, None
+            return self._loopback, None, None
         usable = [
             interface
             for interface in self._interfaces[1:]
@@ -248,17 +253,17 @@ class Output:
             for interface in usable
             for network in interface.networks_with(destination)
         ):
-            interface, gateway, _source = self._way_of(route)
-            return interface, gateway or destination
+            interface, gateway, source = self._way_of(route)
+            return interface, gateway or destination, source
         for interface in usable:
             if interface.has(destination):
-                return self._loopback, None
+                return self._loopback, None, None
             if interface.is_on_link(destination):
-                return interface, destination
+                return interface, destination, None
         for interface in usable:
             gateway = self._gateways.get(interface.name)
             if gateway is not None and gateway.version == destination.version:
-                return interface, gateway
+                return interface, gateway, None
         raise refuse(errno.ENETUNREACH)
 
     def _is_broadcast(self, destination: IPAddress) -> bool:

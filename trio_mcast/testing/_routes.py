@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, TypeAlias
 
@@ -45,7 +45,8 @@ class VirtualRoutes:
     """The routes of a virtual host, besides those to its own networks; `VirtualHost.routes`.
 
     The route with the longest prefix counts. A route to an interface that is down counts for
-    nothing, and it goes with the interface.
+    nothing, and so does one that names an address which the host does not have. A route goes with
+    its interface.
     """
 
     def __init__(
@@ -120,18 +121,18 @@ class VirtualRoutes:
             network: route for network, route in self._routes.items() if route.interface != name
         }
 
-    def lookup(self, address: IPAddress, usable: Container[str]) -> VirtualRoute | None:
+    def lookup(
+        self, address: IPAddress, counts: Callable[[VirtualRoute], bool]
+    ) -> VirtualRoute | None:
         """Return the route for an address. For the host only.
 
         Args:
             address: The address.
-            usable: The names of the interfaces to which routes count.
+            counts: Tells whether a route counts as things are.
         """
         routes = [
             route
             for network, route in self._routes.items()
-            if network.version == address.version
-            and address in network
-            and (route.interface is None or route.interface in usable)
+            if network.version == address.version and address in network and counts(route)
         ]
         return max(routes, key=lambda route: route.destination.prefixlen, default=None)

@@ -8,6 +8,13 @@ address. The answer is an address, not an interface, and on Linux the two can pa
 add 239.0.0.0/8 dev eth1 src ADDRESS_OF_ETH0``, or where eth1 has no address, the local address is
 eth0's, but the datagrams go out through eth1. So the route itself is asked for (RTM_GETROUTE),
 which has the index.
+
+The answer has the address that a plain socket sends from, too. It is the route's own (``src``), or
+one in the network of the route's gateway, or one that the kernel has chosen among those of the
+interface. Or, where none of these fits, another interface's, which a group is not to be sent from
+unless the route says so. For IPv6 the choice is another one as soon as there is a new address. So
+in both cases the route is asked for as it is in the table (RTM_F_FIB_MATCH, since Linux 4.13),
+without what the kernel has chosen.
 """
 
 from __future__ import annotations
@@ -41,6 +48,7 @@ assert not TYPE_CHECKING or sys.platform == "linux"
 _RTA_DST: Final = 1
 _RTA_OIF: Final = 4
 _RTA_PREFSRC: Final = 7
+_RTM_F_FIB_MATCH: Final = 0x2000
 _OF_ROUTES: Final = frozenset({_RTA_OIF, _RTA_PREFSRC})
 
 # The errors that routes and rules of a type answer with (fib_props in net/ipv4/fib_semantics.c,
@@ -65,23 +73,33 @@ def find_linux_route(address: IPAddress, interfaces: Sequence[Interface]) -> Rou
     """
     with open_netlink() as query:
         kind, answer = ask(query, RTM_GETROUTE, _question(address))
-    if kind == NLMSG_ERROR:
-        number = -int.from_bytes(answer[:4], sys.byteorder, signed=True)
-        refusal = _REFUSALS.get(number)
-        return None if refusal is None else RouteRefusal(number, refusal)
-    if kind != RTM_NEWROUTE or (address.is_multicast and is_link_scoped(address)):
-        return None
-    attributes = read_attributes(answer, ROUTE.size, _OF_ROUTES)
-    index = int.from_bytes(attributes.get(_RTA_OIF, b""), sys.byteorder)
-    source = attributes.get(_RTA_PREFSRC)
-    return Route(
-        next((interface for interface in interfaces if interface.index == index), None),
-        None if source is None else ip_address(source),
-    )
+        if kind == NLMSG_ERROR:
+            number = -int.from_bytes(answer[:4], sys.byteorder, signed=True)
+            refusal = _REFUSALS.get(number)
+            return None if refusal is None else RouteRefusal(number, refusal)
+        if kind != RTM_NEWROUTE or (address.is_multicast and is_link_scoped(address)):
+            return None
+        index, source = _read(answer)
+        interface = next((each for each in interfaces if each.index == index), None)
+        own_addresses = () if interface is None else interface.addresses("ipv4")
+        if address.is_multicast and source not in own_addresses:  # So for IPv6 always.
+            kind, answer = ask(query, RTM_GETROUTE, _question(address, _RTM_F_FIB_MATCH))
+            source = _read(answer)[1] if kind == RTM_NEWROUTE else None
+        return Route(interface, source)
 
 
-def _question(address: IPAddress) -> bytes:
+def _question(address: IPAddress, flags: int = 0) -> bytes:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     packed = address.packed
-    route = ROUTE.pack(family, len(packed) * 8, 0, 0, 0, 0, 0, 0, 0)
+    route = ROUTE.pack(family, len(packed) * 8, 0, 0, 0, 0, 0, 0, flags)
     return route + pack_attribute(_RTA_DST, packed)
+
+
+def _read(route: bytes) -> tuple[int, IPAddress | None]:
+    """Return the index of the interface and the address to send from that an answer has."""
+    attributes = read_attributes(route, ROUTE.size, _OF_ROUTES)
+    source = attributes.get(_RTA_PREFSRC)
+    return (
+        int.from_bytes(attributes.get(_RTA_OIF, b""), sys.byteorder),
+        None if source is None else ip_address(source),
+    )
