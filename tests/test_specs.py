@@ -212,6 +212,7 @@ def test_sender_spec_has_the_defaults_of_the_opener() -> None:
         "groups": (GROUP,),
         "port": 5000,
         "interfaces": None,
+        "allow_missing": False,
         "ttl": 1,
         "unicast_ttl": None,
         "loopback": True,

@@ -145,6 +145,7 @@ def open_mcast_sender(
     port: int,
     *,
     interfaces: InterfaceSelectors | None = None,
+    allow_missing: bool = False,
     ttl: int = 1,
     unicast_ttl: int | None = None,
     loopback: bool = True,
@@ -181,6 +182,10 @@ def open_mcast_sender(
             without a route, the only candidate if there is exactly one. Where a route or rule of
             the system refuses the group (``prohibit``, ``unreachable``, ``blackhole``), sending
             there is refused too; with ``interfaces`` no route is asked.
+        allow_missing: Whether what is missing is waited for instead of an error: an interface that
+            was named, its address, or, where none was named, a route or a candidate. What is sent
+            before counts as failed, as later when something has gone. Default: no, as a missing
+            interface is mostly misspelt.
         ttl: How far datagrams go, 0 to 255: 0 not beyond this machine, 1 (the default) not beyond
             the local network, more through as many routers less one. For IPv6, the hop limit. On
             Linux 0 is for the loopback interface alone: on others, datagrams leave the machine all
@@ -217,14 +222,16 @@ def open_mcast_sender(
         TypeError: An argument is of the wrong type. Raised at the call, before anything is opened.
         ValueError: An argument is out of range or not a group, or arguments contradict each other.
             Raised at the call where it can be known there, else on entering.
-        InterfaceNotFoundError: On entering: an interface that was named does not exist, or none was
-            named and none is fit.
-        AmbiguousInterfaceError: On entering: no interface was named, there is no route and more
-            than one candidate; or an address was named that two interfaces have.
+        InterfaceNotFoundError: On entering, without ``allow_missing``: an interface that was named
+            does not exist, or none was named and none is fit.
+        AmbiguousInterfaceError: On entering, without ``allow_missing``: no interface was named,
+            there is no route and more than one candidate; or an address was named that two
+            interfaces have.
         SocketSetupError: On entering: the system refused a step, such as binding to a source port
-            that another program does not share; its routes refuse a group for which no interface is
-            named (``step`` is then ``"route"``): change the route, or name the interface; or no
-            interface has an address of a group's family to send from. Nothing stays open.
+            that another program does not share; or, without ``allow_missing``, the system's routes
+            refuse a group for which no interface is named (``step`` is then ``"route"``): change
+            the route, or name the interface; or no interface has an address of a group's family to
+            send from. Nothing stays open.
 
     Cancellation:
         Entering and leaving are checkpoints. If entering is cancelled, nothing stays open.
@@ -236,6 +243,7 @@ def open_mcast_sender(
         groups,
         port,
         interfaces=interfaces,
+        allow_missing=allow_missing,
         ttl=ttl,
         unicast_ttl=unicast_ttl,
         loopback=loopback,

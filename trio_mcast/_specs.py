@@ -277,6 +277,7 @@ class McastSenderSpec(_Requests[SendRequest]):
     interfaces: tuple[InterfaceSelector, ...] | None = attrs.field(
         default=None, kw_only=True, converter=parse_selectors, repr=show_selectors
     )
+    allow_missing: bool = _flag(False)
     ttl: int = attrs.field(default=1, kw_only=True, converter=_ttl)
     unicast_ttl: int | None = attrs.field(default=None, kw_only=True, converter=_unicast_ttl)
     loopback: bool = _flag(True)
@@ -297,6 +298,7 @@ class McastSenderSpec(_Requests[SendRequest]):
             groups,
             self.port,
             self.interfaces,
+            allow_missing=self.allow_missing,
             ttl=self.ttl,
             unicast_ttl=self.unicast_ttl,
             loopback=self.loopback,
@@ -316,7 +318,7 @@ class McastSenderSpec(_Requests[SendRequest]):
         """Return the sockets that `open` would open, with every option in order. Opens nothing.
 
         Where the spec names no interface, `open` asks the system's routing; a plan cannot, and
-        takes the only candidate.
+        takes the only candidate. With ``allow_missing``, what is missing is left out.
 
         Args:
             interfaces: The interfaces that there are, as from `list_interfaces`.

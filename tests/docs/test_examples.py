@@ -319,6 +319,21 @@ async def test_follow_receives_on_an_interface_that_comes_later(lab: Lab) -> Non
         assert await next_line(following) == f"group {GROUP} on interface eth0 is waiting"
 
 
+async def test_send_early_sends_when_the_interface_has_come(lab: Lab) -> None:
+    lan = lab.switch("lan")
+    early, there = lab.host("early"), lab.host("there")
+    there.plug("eth0", lan, "10.0.1.2/24")
+    with on(there):
+        async with open_mcast_receiver(GROUP, PORT, interfaces="eth0") as receiver:
+            with early.popen(*example("send_early.py", "eth0")) as sending:
+                line = await next_line(sending)
+                assert line.startswith(f"send to {GROUP}:{PORT} failed on interface eth0: ")
+                assert "no interface is called 'eth0'" in line
+                early.plug("eth0", lan, "10.0.1.1/24")
+                with trio.fail_after(PATIENCE_SECONDS):
+                    assert (await receiver.receive()).source.host == "10.0.1.1"
+
+
 async def test_follow_program_does_as_it_is_told(two_hosts: TwoHosts) -> None:
     more = "239.1.2.4"
     with two_hosts.b.popen(*example("follow_program.py", "eth0")) as following:

@@ -24,9 +24,10 @@ from tests.support.requests import (
     subsets,
 )
 from trio_mcast import AmbiguousInterfaceError, Interface, InterfaceNotFoundError
+from trio_mcast._plan import pairs
 from trio_mcast._plan.blocked import SourceRule
 from trio_mcast._plan.matching import keys_of_groups, names_of_selected
-from trio_mcast._plan.receiver import check_served, plan_request
+from trio_mcast._plan.receiver import plan_request
 from trio_mcast._plan.socket_spec import MembershipPlan, key_of
 from trio_mcast._plan.wanted import ReceiveRequest
 from trio_mcast._platform.model import Platform
@@ -94,6 +95,11 @@ def goes_together(request: ReceiveRequest) -> bool:
     except ValueError:
         return False
     return True
+
+
+def check_served(request: ReceiveRequest, plans: Sequence[MembershipPlan]) -> None:
+    keys = [key_of(plan) for plan in plans]
+    pairs.check_served(request.groups, request.selectors, keys, "received")
 
 
 # Planning ----------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
@@ -86,7 +86,7 @@ def pair_groups(
             selections = _selections_for(group, selected, selectors is not None, interfaces)
         except InterfaceNotFoundError as error:
             assert group.zone is not None
-            missing.setdefault((text, group.zone), (bare, _placeholder(group.zone)))
+            missing.setdefault((text, group.zone), (bare, placeholder(group.zone)))
             selected.problem = selected.problem or error
             continue
         for selection in selections:
@@ -120,13 +120,14 @@ def _select(
         except (InterfaceNotFoundError, AmbiguousInterfaceError) as error:
             # An address that moves is on two interfaces for a moment, which counts as on none.
             family = family_of_selector(selector)
-            selected.absent.append((_placeholder(text_of(selector)), family))
+            selected.absent.append((placeholder(text_of(selector)), family))
             selected.problem = selected.problem or error
     selected.selections = list(selections)
     return selected
 
 
-def _placeholder(name: str) -> Interface:
+def placeholder(name: str) -> Interface:
+    """Return what stands for a missing interface: of index 0, and called as it was named."""
     return Interface(name=name, index=0, is_up=False, is_multicast=False)
 
 
@@ -172,3 +173,45 @@ def _unserved(groups: Sequence[Group], selections: Sequence[Selection]) -> Value
                 f"{label}: name the interface instead ({selection.interface.name!r})"
             )
     return None
+
+
+def check_served(
+    groups: Iterable[Group],
+    selectors: Iterable[InterfaceSelector] | None,
+    keys: Iterable[MembershipKey],
+    done: str,
+) -> None:
+    """Check that each group is wanted somewhere, and each address in the selectors for a group.
+
+    This holds also where interfaces are missing.
+
+    Args:
+        groups: The groups.
+        selectors: The interfaces; `None` for all that are fit, and then nothing is checked.
+        keys: Each group that is wanted, as text, with the name of the interface.
+        done: What is done with a group, for the error, such as ``"received"``.
+
+    Raises:
+        ValueError: A group and the interfaces do not go together.
+    """
+    if selectors is None:
+        return
+    keys, groups, selectors = list(keys), list(groups), list(selectors)
+    served = {group for group, _ in keys}
+    called = {name for _, name in keys}
+    names = printable(", ".join(map(text_of, selectors)))
+    for group in groups:
+        if str(group.address) not in served:
+            raise ValueError(
+                f"group {printable(str(group))} cannot be {done} on what interfaces names ({names})"
+            )
+    for selector in selectors:
+        family = family_of_selector(selector)
+        if family is None or selector in called:  # The name of one may look like an address.
+            continue
+        if all(group.family != family for group in groups):
+            label = FAMILY_LABEL[family]
+            raise ValueError(
+                f"interfaces names the {label} address {printable(text_of(selector))}, but no "
+                f"group is {label}: name the interface instead"
+            )

@@ -50,20 +50,19 @@ lets a blocked source through (measured on FreeBSD 13's code), so all are reject
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
 from .._platform import options as layout
 from .._platform.model import Platform
 from .._platform.options import SocketOption
-from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, family_of
-from .._values.errors import printable
+from .._values.addresses import Family, Group, IPAddress, family_of
 from .._values.interface import Interface, addresses_on_any_link, own_addresses_on
 from .blocked import SourceRule, excluded_for
 from .common_options import LOOPBACK_PURPOSE, exact_port_options, reading_options, sharing_options
 from .pairs import Pairing, pair_groups
-from .selecting import Selection, family_of_selector, is_port, text_of
+from .selecting import Selection, is_port
 from .socket_spec import (
     BindAddress,
     MembershipKey,
@@ -292,42 +291,6 @@ def _plan_without_sockets(
         _texts(excluded_sources, group.family),
         (),
     )
-
-
-def check_served(request: ReceiveRequest, plans: Iterable[MembershipPlan]) -> None:
-    """Check that each group of a request has a membership, and each address in it a group.
-
-    This holds also where interfaces are missing.
-
-    Args:
-        request: The request.
-        plans: The plans of its memberships.
-
-    Raises:
-        ValueError: A group and the interfaces do not go together.
-    """
-    if request.selectors is None:
-        return
-    plans = list(plans)
-    served = {plan.group for plan in plans}
-    called = {plan.interface.name for plan in plans}
-    names = printable(", ".join(map(text_of, request.selectors)))
-    for group in request.groups:
-        if str(group.address) not in served:
-            raise ValueError(
-                f"group {printable(str(group))} cannot be received on what interfaces names "
-                f"({names})"
-            )
-    for selector in request.selectors:
-        family = family_of_selector(selector)
-        if family is None or selector in called:  # The name of one may look like an address.
-            continue
-        if all(group.family != family for group in request.groups):
-            label = FAMILY_LABEL[family]
-            raise ValueError(
-                f"interfaces names the {label} address {printable(text_of(selector))}, but no "
-                f"group is {label}: name the interface instead"
-            )
 
 
 def _texts(sources: Sequence[IPAddress] | None, family: Family) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -18,10 +18,19 @@ from .._values.addresses import (
     without_zone,
 )
 from .._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError, SocketSetupError
-from .._values.interface import Interface, describe_interfaces
-from .pairs import pair_groups
+from .._values.interface import Interface, InterfaceSelector, describe_interfaces
+from .pairs import check_served, pair_groups, placeholder
 from .route import RouteAnswer, RouteRefusal
-from .selecting import Selection, by_zone, is_candidate, is_port, select_interfaces
+from .selecting import (
+    Selection,
+    by_zone,
+    family_of_selector,
+    in_zone,
+    is_candidate,
+    is_port,
+    select_interfaces,
+    text_of,
+)
 from .sender_socket import plan_sender_socket, stand_in
 from .socket_spec import SocketSpec
 from .source_address import choose_source, describe_lack
@@ -41,14 +50,17 @@ class SenderWant:
 
     Attributes:
         group: The group, without its zone.
-        interface: The name of the interface. `None` stands for the interface that has ``address``;
-            without an address, for the interface to which the system routes the group.
+        interface: The name of the interface; what else it was named by, where it was missing at
+            opening. `None` stands for the interface that has ``address``; without an address, for
+            the interface to which the system routes the group.
         address: An address that the interface must have, and that datagrams come from.
+        zone: The zone of the group, where its interface was missing at opening; else `None`.
     """
 
     group: Group
-    interface: str | None = None
+    interface: InterfaceSelector | None = None
     address: IPAddress | None = None
+    zone: str | None = None
 
 
 @attrs.frozen
@@ -68,6 +80,25 @@ class _RouteRefusesError(Exception):
             "the interface to send on in interfaces=, which asks no route"
         )
         self.errno = refusal.errno
+        self._group = group
+
+    def for_users(self) -> SocketSetupError:
+        """Return the error of a sender that cannot be opened because of it."""
+        reason = f"route failed for group {self._group}: {self}"
+        return SocketSetupError(self.errno, reason, step="route", group=str(self._group))
+
+
+class SourceMissingError(ValueError):
+    """The interface does not have the address that was named to send from."""
+
+
+# What may be missing at opening, and come later.
+_MISSING: Final = (
+    InterfaceNotFoundError,
+    AmbiguousInterfaceError,
+    SourceMissingError,
+    _RouteRefusesError,
+)
 
 
 @attrs.frozen
@@ -101,6 +132,8 @@ def plan_sender(
 ) -> SenderPlan:
     """Plan the sockets of a sender: one per interface and address to send from.
 
+    Where something may be missing, all that is missing is told as absent instead of raised.
+
     Args:
         request: The request for the sender.
         interfaces: The interfaces there are.
@@ -108,36 +141,29 @@ def plan_sender(
         look_up_route: The question to the system for the way of datagrams to a group.
 
     Raises:
-        SocketSetupError: A route or rule refuses a group for which no interface is named.
         InterfaceNotFoundError: A selector or a zone names no interface, or there is no candidate.
         AmbiguousInterfaceError: There is more than one candidate, or an address is on two.
-        SocketSetupError: No interface has an address to send from.
+        SocketSetupError: No interface has an address to send from; or a route or rule refuses a
+            group for which no interface is named.
         ValueError: The groups, interfaces and source address do not go together, or the platform
             cannot keep a ttl of 0.
     """
-    source_address = request.source_address
-    selections: dict[SenderWant, Selection] = {}
-    if request.selectors is None:
-        for group in request.groups:
-            want = _default_want(group, source_address, interfaces)
-            try:
-                selections[want] = _select_for(want, interfaces, look_up_route)
-            except _RouteRefusesError as refusal:
-                reason = f"route failed for group {group}: {refusal}"
-                raise SocketSetupError(
-                    refusal.errno, reason, step="route", group=str(group)
-                ) from None
-    else:
-        pairing = pair_groups(request.groups, request.selectors, interfaces)
-        pairing.check_complete()
-        for group, selection in pairing.pairs:
-            selections[_selected_want(group, selection)] = selection
     sockets: dict[SocketKey, SocketSpec] = {}
     wants, absent = [], []
-    for want, selection in selections.items():
-        interface, group = selection.interface, want.group
-        _check_ttl(request.ttl, interface, platform)
-        local = _source_for(group, selection, source_address)
+    for want, called in _wants(request, interfaces).items():
+        group, interface = want.group, placeholder(called)
+        try:
+            selection = _select_for(want, interfaces, look_up_route)
+            interface = selection.interface
+            _check_ttl(request.ttl, interface, platform)
+            local = _source_for(group, selection, request.source_address)
+        except _MISSING as error:
+            if not request.allow_missing:
+                raise (
+                    error.for_users() if isinstance(error, _RouteRefusesError) else error
+                ) from None
+            absent.append((want, stand_in(interface, group.family), _absence(want, error)))
+            continue
         if local is None:
             absence = _lack(interface, group.family)
             absent.append((want, stand_in(interface, group.family), absence))
@@ -146,9 +172,32 @@ def plan_sender(
         if key not in sockets:
             sockets[key] = plan_sender_socket(interface, key[1:], request, platform)
         wants.append((want, list(sockets).index(key)))
-    if not sockets:
+    if not sockets and not request.allow_missing:
         raise nowhere_to_send([(stand, absence) for _, stand, absence in absent])
     return SenderPlan(tuple(sockets.values()), tuple(wants), tuple(absent))
+
+
+def _wants(request: SendRequest, interfaces: Sequence[Interface]) -> dict[SenderWant, str]:
+    """Return what a sender wants, each with what to call its interface while that is missing."""
+    if request.selectors is None:
+        wants = [
+            _default_want(group, request.source_address, interfaces) for group in request.groups
+        ]
+        return {want: str(want.zone or want.address or "") for want in wants}
+    pairing = pair_groups(request.groups, request.selectors, interfaces)
+    if not request.allow_missing or isinstance(pairing.problem, ValueError):
+        pairing.check_complete()
+    selected = {
+        _selected_want(group, selection): selection.interface.name
+        for group, selection in pairing.pairs
+    }
+    missing = {
+        _missing_want(group, interface.name, request.selectors): interface.name
+        for group, interface in pairing.missing
+    }
+    keys = [(str(want.group), name) for want, name in (selected | missing).items()]
+    check_served(request.groups, request.selectors, keys, "sent to")
+    return selected | missing
 
 
 def nowhere_to_send(absences: Iterable[tuple[SocketSpec, Absence]]) -> SocketSetupError:
@@ -162,7 +211,8 @@ def nowhere_to_send(absences: Iterable[tuple[SocketSpec, Absence]]) -> SocketSet
     names = set(unique.values())
     return SocketSetupError(
         next(iter(unique)).errno,
-        f"nothing can be sent anywhere: {reasons}; give the interface an address first",
+        f"nothing can be sent anywhere: {reasons}; give the interface an address first, or wait "
+        "for one with allow_missing=True",
         step="bind",
         interface=names.pop() if len(names) == 1 else None,
     )
@@ -209,10 +259,7 @@ def replan_sender(
                 local: IPAddress | None = bound
             else:
                 local = _source_for(want.group, selection, request.source_address, bound)
-        except _RouteRefusesError as refusal:
-            planned.append(Absence(refusal.errno, str(refusal)))
-            continue
-        except (InterfaceNotFoundError, AmbiguousInterfaceError, ValueError) as error:
+        except (*_MISSING, ValueError) as error:
             planned.append(_absence(want, error))
             continue
         if local is None:
@@ -240,6 +287,8 @@ def _is_same(one: Interface, other: Interface) -> bool:
 
 
 def _absence(want: SenderWant, error: Exception) -> Absence:
+    if isinstance(error, _RouteRefusesError):
+        return Absence(error.errno, str(error))
     if isinstance(error, AmbiguousInterfaceError):
         return Absence(errno.ENETUNREACH, str(error))
     named = want.interface is not None or want.address is None
@@ -257,7 +306,8 @@ def _default_want(
     """
     bare = Group(group.address)
     if group.zone is not None:
-        return SenderWant(bare, by_zone(group.zone, interfaces).name)
+        known = in_zone(group.zone, interfaces)
+        return SenderWant(bare, known[0].name) if known else SenderWant(bare, zone=group.zone)
     if source_address is not None and family_of(source_address) == group.family:
         return SenderWant(bare, None, source_address)
     return SenderWant(bare)
@@ -268,6 +318,18 @@ def _selected_want(group: Group, selection: Selection) -> SenderWant:
     if address is None or address.is_link_local:
         return SenderWant(group, selection.interface.name, address)
     return SenderWant(group, None, address)  # The address may move to another interface.
+
+
+def _missing_want(group: Group, name: str, selectors: Sequence[InterfaceSelector]) -> SenderWant:
+    """Return the want for a group on an interface that a selector, or a zone, does not find."""
+    for selector in selectors:
+        if text_of(selector) == name:
+            if family_of_selector(selector) is None:
+                return SenderWant(group, selector)
+            address = parse_address(name, "interfaces")
+            zoned = without_zone(address) != address
+            return SenderWant(group, name if zoned else None, without_zone(address))
+    return SenderWant(group, zone=name)
 
 
 def _select_for(
@@ -290,6 +352,8 @@ def _select_for(
         AmbiguousInterfaceError: There are several.
         _RouteRefusesError: The system's routes or rules refuse the group.
     """
+    if want.zone is not None:
+        return Selection(by_zone(want.zone, interfaces))
     if want.interface is not None:
         (selection,) = select_interfaces([want.interface], interfaces)
         return Selection(selection.interface, want.address)
@@ -332,14 +396,14 @@ def _source_for(
         bare = without_zone(source_address)
         if bare not in addresses:
             listed = ", ".join(map(str, addresses)) or "none of this family"
-            raise ValueError(
+            raise SourceMissingError(
                 f"source_address {source_address} is not an address of interface "
                 f"{selection.interface} (its addresses: {listed})"
             )
         return bare
     if selection.address is not None:
         if selection.address not in addresses:
-            raise ValueError(
+            raise SourceMissingError(
                 f"interface {selection.interface} does not have the address {selection.address} now"
             )
         return selection.address

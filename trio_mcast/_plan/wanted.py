@@ -237,6 +237,8 @@ class SendRequest:
         groups: The groups.
         port: The port that groups are sent to unless told otherwise.
         selectors: The interfaces; `None` leaves the choice to the system's routes.
+        allow_missing: Whether what is missing is waited for instead of raised: an interface, an
+            address, a route.
         ttl: The ttl of datagrams to groups.
         unicast_ttl: The ttl of datagrams to one address; `None` for the system's.
         loopback: Whether datagrams are delivered on this machine too.
@@ -250,6 +252,7 @@ class SendRequest:
     groups: tuple[Group, ...]
     port: int
     selectors: tuple[InterfaceSelector, ...] | None = None
+    allow_missing: bool = attrs.field(default=False, kw_only=True)
     ttl: int = attrs.field(default=1, kw_only=True)
     unicast_ttl: int | None = attrs.field(default=None, kw_only=True)
     loopback: bool = attrs.field(default=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import trio
 
 from .._plan.matching import keys_of_groups, names_of_selected
-from .._plan.receiver import check_served
+from .._plan.pairs import check_served
 from .._plan.socket_spec import MembershipKey, MembershipPlan, key_of
 from .._plan.wanted import ReceiveRequest
 from .._platform.advice import is_address_lacking, is_exhaustion, lacks_family
@@ -47,7 +47,7 @@ class Joining:
             memberships.check_open()
             interfaces = await memberships.look(anew=True)
             plans = await memberships.plan(request, interfaces, strict=strict)
-            check_served(request, plans)
+            check_served(request.groups, request.selectors, map(key_of, plans), "received")
             self._check_new(plans)
             named = request.selectors is not None
             only_one = named and len({plan.interface for plan in plans}) == 1

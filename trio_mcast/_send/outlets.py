@@ -157,7 +157,7 @@ class Outlets:
         being checked; then the sender goes on when it can.
 
         Raises:
-            SocketSetupError: Nothing can be sent anywhere.
+            SocketSetupError: Nothing can be sent anywhere, and nothing may be missing.
         """
         if self.open_sockets:
             return
@@ -167,6 +167,8 @@ class Outlets:
                 await self._look(anew=True)
                 if self.open_sockets:
                     return
+        if self._request.allow_missing:
+            return
         gone = [outlet for outlet in self.outlets if isinstance(outlet, Gone)]
         if not (self._refused and any(is_being_checked(outlet.socket_spec) for outlet in gone)):
             raise nowhere_to_send((outlet.socket_spec, outlet.absence) for outlet in gone)

@@ -305,7 +305,7 @@ class Transmitter:
             step="send",
             detail=f"to {endpoint}",
             group=_group_of(address),
-            interface=outlet.socket_spec.interface.name,
+            interface=outlet.socket_spec.interface.name or None,  # There may be none yet.
             platform=self._platform,
             advice=advice,
         )

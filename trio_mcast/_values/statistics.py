@@ -260,7 +260,10 @@ class SenderStatistics:
     ``receive_replies``.
     """
     interfaces: Mapping[str, SenderInterfaceStatistics] = attrs.field(factory=dict, hash=False)
-    """The counts of each interface that the sender has had, by name."""
+    """The counts of each interface that the sender has had, by name. An interface that was waited
+    for from the opening on is called as it was named; where none was named, and there was no route
+    either, as ``""``.
+    """
 
     def __str__(self) -> str:
         names = list(self.interfaces)
