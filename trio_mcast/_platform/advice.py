@@ -125,7 +125,6 @@ _JOIN_STEPS = ("MCAST_JOIN_GROUP", "MCAST_JOIN_SOURCE_GROUP", "MCAST_BLOCK_SOURC
 
 # The errors of a join on an interface that is not there, or not for the family.
 _NOT_THERE = (errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL)
-_WSAEAFNOSUPPORT = 10047
 
 _BSD_ADVICE: dict[tuple[str | None, int], str] = {
     (None, errno.EMFILE): (
@@ -242,7 +241,7 @@ def lacks_family(error: SocketSetupError) -> bool:
     Linux calls EINVAL. If it is the interface that is lacking, everything else is refused as well.
     """
     if error.step == "socket":
-        return error.errno in (errno.EAFNOSUPPORT, _WSAEAFNOSUPPORT)
+        return error.errno in (errno.EAFNOSUPPORT, 10047)  # The second by Windows.
     if error.step not in _JOIN_STEPS or error.group is None:
         return False
     is_ipv6 = ":" in error.group
