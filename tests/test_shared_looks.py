@@ -22,15 +22,11 @@ pytestmark = pytest.mark.once
 
 
 class Looked:
-    """A host that counts how often somebody looks, and may be in another network."""
+    """A host that counts how often somebody looks."""
 
     def __init__(self) -> None:
         self.looks = 0
-        self.at = "here"
         self.refusals: list[Exception] = []
-
-    def network(self) -> object:
-        return self.at
 
     def list_interfaces(self) -> list[Interface]:
         self.looks += 1
@@ -118,24 +114,25 @@ async def test_who_does_not_wait_gets_a_look_of_its_own_later(
 
 
 async def test_look_into_another_network_is_not_taken(
-    host: Looked, followings: list[Following]
+    host: Looked, followings: list[Following], lab: Lab
 ) -> None:
     first, second, _ = followings
-    async with trio.open_nursery() as nursery:
+    other = lab.host("a")
 
-        async def look_elsewhere() -> None:
-            await second.follower.wait()
-            host.at = "there"
+    async def look_elsewhere() -> None:
+        await second.follower.wait()
+        with other.inside():
             (interface,) = await second.follower.look()
-            second.seen.append((interface.name, {*second.follower.removed}))
+        second.seen.append((interface.name, {*second.follower.removed}))
 
-        nursery.start_soon(first.once)
+    async with trio.open_nursery() as nursery:
         nursery.start_soon(look_elsewhere)
         await wait_all_tasks_blocked()
-        first.watcher.change()
-        second.watcher.change()
-    assert host.looks == 2
-    assert {first.seen[0][0], second.seen[0][0]} == {"look1", "look2"}
+        first.watcher.change(1)
+        second.watcher.change(2)
+        await first.once()
+    assert first.seen == [("look1", {1})]
+    assert second.seen == [("look2", {2})]
 
 
 async def test_look_that_was_refused_is_not_taken(

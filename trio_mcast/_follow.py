@@ -32,6 +32,7 @@ from weakref import WeakValueDictionary
 
 import trio
 
+from ._host.current import current_network
 from ._host.protocols import Host, InterfaceWatcher
 from ._values.errors import SocketSetupError
 from ._values.interface import Interface
@@ -82,7 +83,7 @@ class SharedLooks:
         self.begun = 0
         self.waiting: set[Follower] = set()
         self._host = host
-        self._last = 0, host.network(), list[Interface]()
+        self._last = 0, current_network(), list[Interface]()
 
     @classmethod
     def at(cls, host: Host) -> SharedLooks:
@@ -109,13 +110,13 @@ class SharedLooks:
             SocketSetupError: The system refused to list the interfaces.
         """
         number, network, interfaces = self._last
-        if number < least or network != self._host.network():
+        if number < least or network != current_network():
             number, interfaces = self._look()
         return number, interfaces
 
     def _look(self) -> tuple[int, list[Interface]]:
         self.begun += 1
-        number, network = self.begun, self._host.network()
+        number, network = self.begun, current_network()
         for follower in self.waiting:
             follower.be_answered_by(number)
         interfaces = self._host.list_interfaces()

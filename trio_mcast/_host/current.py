@@ -1,7 +1,8 @@
-"""The host on which a task opens sockets."""
+"""The host on which a task opens sockets, and the network that its thread is in."""
 
 from __future__ import annotations
 
+import os
 from contextvars import ContextVar
 from typing import Final
 
@@ -17,3 +18,14 @@ host_variable: Final[ContextVar[Host]] = ContextVar("trio_mcast.host", default=_
 def current_host() -> Host:
     """Return the host on which this task opens sockets."""
     return host_variable.get()
+
+
+def current_network() -> int | None:
+    """Return the number of this thread's network namespace.
+
+    `None` on other systems than Linux, and where there is no /proc to ask.
+    """
+    try:
+        return os.stat("/proc/thread-self/ns/net").st_ino
+    except OSError:
+        return None

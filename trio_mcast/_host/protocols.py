@@ -128,9 +128,6 @@ class Shell(Protocol):
     def list_interfaces(self) -> list[Interface]:
         """Return the interfaces of this machine, by index."""
 
-    def network(self) -> object:
-        """Return what tells the network of this thread from others; see `Host.network`."""
-
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         """Return the way of datagrams to an address; see `Host.find_route`."""
 
@@ -184,12 +181,6 @@ class Host(Protocol):
 
     def list_interfaces(self) -> list[Interface]:
         """Return the machine's interfaces, by index."""
-
-    def network(self) -> object:
-        """Return what tells the network that this thread is in from other networks of the host.
-
-        That is a network namespace on Linux; elsewhere, and where it cannot be told, it is `None`.
-        """
 
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         """Return the way of datagrams to an address. Nothing is sent.

@@ -64,9 +64,6 @@ class SystemHost:
         except OSError as error:
             raise self._explain(error, step="list interfaces") from error
 
-    def network(self) -> object:
-        return self._shell.network()
-
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         try:
             return self._shell.find_route(address, interfaces)

@@ -191,10 +191,6 @@ class VirtualHost:
         interfaces = [interface.value for interface in self._interfaces.values()]
         return sorted(interfaces, key=lambda interface: interface.index)
 
-    def network(self) -> object:
-        """Return `None`: a host is in one network only."""
-        return None
-
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         """Return the way of datagrams to an address through one of some interfaces."""
         self._core.enter()

@@ -275,9 +275,6 @@ class _NoHost:
     def list_interfaces(self) -> list[Interface]:
         self._refuse()
 
-    def network(self) -> object:
-        self._refuse()
-
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         self._refuse()
 

@@ -39,9 +39,6 @@ class BsdShell:
     def list_interfaces(self) -> list[Interface]:
         return read_bsd_interfaces()
 
-    def network(self) -> object:
-        return None
-
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         return route_by_connecting(address, interfaces)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -40,12 +39,6 @@ class LinuxShell:
 
     def list_interfaces(self) -> list[Interface]:
         return next(listed for listed in self._interfaces.look() if listed is not None)
-
-    def network(self) -> object:
-        try:
-            return os.stat("/proc/thread-self/ns/net").st_ino
-        except OSError:  # Without /proc nobody can tell.
-            return None
 
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         return find_linux_route(address, interfaces)

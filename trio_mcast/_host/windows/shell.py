@@ -38,9 +38,6 @@ class WindowsShell:
     def list_interfaces(self) -> list[Interface]:
         return read_windows_interfaces()
 
-    def network(self) -> object:
-        return None
-
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         if not address.is_multicast:
             return route_by_connecting(address, interfaces)
