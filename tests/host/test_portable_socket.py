@@ -137,7 +137,13 @@ def restricted(name: PlatformName, groups: Any) -> tuple[SocketSpec, ...]:
             socket_spec,
             options=(
                 *socket_spec.options,
-                *layout.unicast_restriction(PLATFORMS[name], socket_spec.family, "eth0"),
+                *(
+                    # What is set where an interface cannot be bound to.
+                    option.fallback or option
+                    for option in layout.unicast_restriction(
+                        PLATFORMS[name], socket_spec.family, "eth0", 7
+                    )
+                ),
             ),
         )
         for socket_spec in plan

@@ -28,7 +28,6 @@ from tests.support.traffic import (
 )
 from trio_mcast import Datagram, DatagramReceiver, Endpoint, McastSender, open_mcast_sender
 
-SO_BINDTODEVICE = 25  # Linux, where the lab is.
 # One for each way in which the sender's address is chosen.
 QUESTION_GROUPS = pytest.mark.parametrize("group", [GROUP, "ff05::123", "ff02::123"])
 

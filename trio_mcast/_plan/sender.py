@@ -18,7 +18,12 @@ from .._values.addresses import (
     without_zone,
 )
 from .._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError, SocketSetupError
-from .._values.interface import Interface, InterfaceSelector, describe_interfaces
+from .._values.interface import (
+    Interface,
+    InterfaceSelector,
+    describe_interfaces,
+    shared_addresses,
+)
 from .pairs import check_served, pair_groups, placeholder
 from .route import RouteAnswer, RouteRefusal
 from .selecting import (
@@ -149,6 +154,7 @@ def plan_sender(
             cannot keep a ttl of 0.
     """
     sockets: dict[SocketKey, SocketSpec] = {}
+    shared = shared_addresses(interfaces) if request.receive_replies else ()
     wants, absent = [], []
     for want, called in _wants(request, interfaces).items():
         group, interface = want.group, placeholder(called)
@@ -170,7 +176,9 @@ def plan_sender(
             continue
         key = (interface.name, group.family, local)
         if key not in sockets:
-            sockets[key] = plan_sender_socket(interface, key[1:], request, platform)
+            sockets[key] = plan_sender_socket(
+                interface, key[1:], request, platform, is_shared=local in shared
+            )
         wants.append((want, list(sockets).index(key)))
     if not sockets and not request.allow_missing:
         raise nowhere_to_send([(stand, absence) for _, stand, absence in absent])
@@ -245,6 +253,7 @@ def replan_sender(
         For each want the plan of its socket, or why there can be none.
     """
     sockets: dict[SocketKey, SocketSpec] = {}
+    shared = shared_addresses(interfaces) if request.receive_replies else ()
     planned: list[SocketSpec | Absence] = []
     for want, last, is_open in wants:
         bound = without_zone(parse_address(last.bind[0], "address"))
@@ -267,7 +276,9 @@ def replan_sender(
             continue
         key = (interface.name, want.group.family, local)
         if key not in sockets:
-            sockets[key] = plan_sender_socket(interface, key[1:], request, platform)
+            sockets[key] = plan_sender_socket(
+                interface, key[1:], request, platform, is_shared=local in shared
+            )
         planned.append(sockets[key])
     return tuple(planned)
 

@@ -22,6 +22,8 @@ def plan_sender_socket(
     local: tuple[Family, IPAddress],
     request: SendRequest,
     platform: Platform,
+    *,
+    is_shared: bool = False,
 ) -> SocketSpec:
     """Plan one socket of a sender.
 
@@ -30,18 +32,24 @@ def plan_sender_socket(
         local: The family, and the address to send from.
         request: The request for the sender.
         platform: The platform to plan for.
+        is_shared: Whether another interface has the address, too.
     """
     family, address = local
     scope = interface.index if address.is_link_local else 0
     bind = bind_address(address, request.source_port, scope)
     options = list(_sender_options(interface, local, request, platform))
     if request.receive_replies:
+        if is_shared:
+            options += layout.unicast_restriction(platform, family, interface.name, interface.index)
         options += _reply_options(platform)
     peer = None
     shared = request.source_port and not request.receive_replies
     if shared and platform.connected_sends_anywhere:
         peer = (bind[0], _DISCARD_PORT, *bind[2:])
-    return SocketSpec(family, interface, None, (), bind, tuple(options), peer=peer)
+    checks = is_shared and request.receive_replies and family not in platform.device_binding
+    return SocketSpec(
+        family, interface, None, (), bind, tuple(options), checks_interface=checks, peer=peer
+    )
 
 
 def stand_in(interface: Interface, family: Family) -> SocketSpec:

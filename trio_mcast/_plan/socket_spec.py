@@ -53,6 +53,11 @@ class SocketSpec:
     broadcast, is discarded and counted as rejected. Where they do not, the system gives the socket
     no such datagram.
     """
+    checks_interface: bool = False
+    """Whether another interface has the address that the socket is bound to, so that a datagram
+    which tells another interface of arrival is discarded after reading, and counted as rejected.
+    Only where the system cannot keep those out.
+    """
     peer: BindAddress | None = None
     """The address that the socket is connected to in the end, in the form of ``bind``; `None` for
     none. A connected socket is given only datagrams from its peer: this keeps a sender's socket

@@ -17,7 +17,12 @@ from .._platform import options as layout
 from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import Family, Group, IPAddress, family_of
-from .._values.interface import Interface, addresses_on_any_link, own_addresses_on
+from .._values.interface import (
+    Interface,
+    addresses_on_any_link,
+    own_addresses_on,
+    shared_addresses,
+)
 from .common_options import reading_options, sharing_options
 from .selecting import Selection
 from .socket_spec import MembershipPlan, SocketSpec, bind_address
@@ -48,10 +53,18 @@ def plan_unicast(
         interface = selection.interface
         families.setdefault(interface.name, {}).setdefault(group.family, interface)
     on_any_link = frozenset() if request.loopback else addresses_on_any_link(interfaces)
+    shared = shared_addresses(interfaces)
     plans = []
     for by_family in families.values():
         sockets = tuple(
-            _plan_socket(interface, address, request, excluded_sources, on_any_link, platform)
+            _plan_socket(
+                (interface, address),
+                request,
+                excluded_sources,
+                on_any_link,
+                platform,
+                is_shared=address in shared,
+            )
             for family, interface in by_family.items()
             for address in dict.fromkeys(interface.addresses(family))
         )
@@ -73,13 +86,15 @@ def _texts(sources: Iterable[IPAddress] | None, families: Iterable[Family]) -> t
 
 
 def _plan_socket(
-    interface: Interface,
-    address: IPAddress,
+    place: tuple[Interface, IPAddress],
     request: ReceiveRequest,
     excluded_sources: Iterable[IPAddress],
     on_any_link: frozenset[str],
     platform: Platform,
+    *,
+    is_shared: bool,
 ) -> SocketSpec:
+    interface, address = place
     family = family_of(address)
     own_addresses: frozenset[str] = frozenset()
     if not request.loopback and not interface.is_loopback:
@@ -90,17 +105,31 @@ def _plan_socket(
         None,
         _texts(request.sources, [family]),
         bind_address(address, request.port, interface.index if address.is_link_local else 0),
-        tuple(_options(family, request, platform)),
+        tuple(_options(interface, family, request, platform, is_shared=is_shared)),
         frozenset(_texts(excluded_sources, [family])),
         own_addresses,
         accepts_unicast=True,
+        checks_interface=is_shared and family not in platform.device_binding,
     )
 
 
-def _options(family: Family, request: ReceiveRequest, platform: Platform) -> Iterator[SocketOption]:
+def _options(
+    interface: Interface,
+    family: Family,
+    request: ReceiveRequest,
+    platform: Platform,
+    *,
+    is_shared: bool,
+) -> Iterator[SocketOption]:
     yield from sharing_options(family, platform)
     early = layout.early_bind(platform, family)
     if early is not None:
         yield early
-    yield from layout.unicast_only(platform, family)
+    only = list(layout.unicast_only(platform, family))
+    yield from only
+    if is_shared:
+        told = {option.symbol for option in only}
+        for option in layout.unicast_restriction(platform, family, interface.name, interface.index):
+            if option.symbol not in told:
+                yield option
     yield from reading_options(family, request, platform)

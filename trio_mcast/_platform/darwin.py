@@ -37,6 +37,7 @@ DARWIN: Final = Platform(
         "IPV6_HOPLIMIT": 47,
         "IPV6_PKTINFO": 46,
         "IPV6_RECVPKTINFO": 61,
+        "IP_BOUND_IF": 25,
         "IPV6_BOUND_IF": 125,
         "MCAST_JOIN_GROUP": 80,
         "MCAST_LEAVE_GROUP": 81,
@@ -53,6 +54,8 @@ DARWIN: Final = Platform(
     exact_groups={},
     interface_restriction={"ipv6": "IPV6_BOUND_IF"},
     restriction_fallback={},
+    # in_pcblookup_hash in XNU's bsd/netinet/in_pcb.c passes over those of other interfaces.
+    device_binding={"ipv4": "IP_BOUND_IF", "ipv6": "IPV6_BOUND_IF"},
     packet_info={"ipv4": ("IP_RECVPKTINFO",), "ipv6": ("IPV6_RECVPKTINFO",)},
     packet_info_index={"ipv4": 0, "ipv6": 16},
     # udp6_input in XNU's bsd/netinet6/udp6_usrreq.c does not look at what a socket is bound to when

@@ -51,6 +51,7 @@ FREEBSD: Final = Platform(
     exact_groups={},
     interface_restriction={},
     restriction_fallback={},
+    device_binding={},
     packet_info={"ipv4": ("IP_RECVDSTADDR", "IP_RECVIF"), "ipv6": ("IPV6_RECVPKTINFO",)},
     packet_info_index={"ipv6": 16},
     # udp_input and udp6_input look at what a socket is bound to, also for groups.

@@ -66,6 +66,7 @@ LINUX: Final = Platform(
     # SO_BINDTODEVICE 2). The option needs no privilege since Linux 5.7.
     interface_restriction={"ipv6": "SO_BINDTODEVICE"},
     restriction_fallback={"ipv6": "IPV6_RECVPKTINFO"},
+    device_binding={"ipv4": "SO_BINDTODEVICE", "ipv6": "SO_BINDTODEVICE"},
     packet_info={"ipv4": ("IP_PKTINFO",), "ipv6": ("IPV6_RECVPKTINFO",)},
     packet_info_index={"ipv4": 0, "ipv6": 16},
     groups_leak={},

@@ -73,6 +73,7 @@ class Platform:
             the membership alone does not.
         restriction_fallback: By family, the option to set where the restriction is refused: it asks
             for the interface of arrival.
+        device_binding: By family, the option that binds a socket to an interface for all it gets.
         packet_info: By family, the options with which each datagram tells the destination address
             and the interface of arrival.
         packet_info_index: By family, the offset of the interface's index in the structure that
@@ -112,6 +113,7 @@ class Platform:
     exact_groups: Mapping[Family, str]
     interface_restriction: Mapping[Family, str]
     restriction_fallback: Mapping[Family, str]
+    device_binding: Mapping[Family, str]
     packet_info: Mapping[Family, tuple[str, ...]]
     packet_info_index: Mapping[Family, int]
     groups_leak: Mapping[Family, str]

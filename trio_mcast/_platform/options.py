@@ -367,24 +367,27 @@ def _device(name: str) -> bytes:
     return os.fsencode(name) + b"\0"
 
 
-def unicast_restriction(platform: Platform, family: Family, name: str) -> Iterator[SocketOption]:
-    """Keep a socket that has joined nothing and is bound to no address to one interface's unicast.
+def unicast_restriction(
+    platform: Platform, family: Family, name: str, index: int
+) -> Iterator[SocketOption]:
+    """Keep a socket to unicast of one interface, where another has the address of the bind, too.
 
-    Linux can do so. Elsewhere each datagram is to tell its destination and the interface of
-    arrival, so that unwanted datagrams can be left out.
+    Of sockets that are bound alike, a system gives unicast to one, wherever it has arrived. Linux
+    and macOS can bind a socket to an interface besides. Elsewhere each datagram is to tell where it
+    arrived, so that those of other interfaces can be left out.
+
+    Args:
+        platform: The platform of the options.
+        family: The socket's family.
+        name: The interface's name.
+        index: The interface's index.
     """
-    purpose = "tell where each datagram was sent and arrived, to leave out what is not for this one"
+    purpose = "tell where each datagram arrived, to leave out those of others with this address"
     packet_info = [option(platform, symbol, 1, purpose) for symbol in platform.packet_info[family]]
-    if "SO_BINDTODEVICE" not in platform.constants:
+    symbol = platform.device_binding.get(family)
+    if symbol is None:
         yield from packet_info
         return
-    # Required, also where a receiver could do without it (IPv6 before Linux 4.20): a socket without
-    # any membership gets every group there.
-    yield option(platform, platform.exact_groups[family], 0, "no datagrams of groups")
-    yield option(
-        platform,
-        "SO_BINDTODEVICE",
-        _device(name),
-        "only datagrams of this interface",
-        fallback=packet_info[0],
-    )
+    value: int | bytes = _device(name) if symbol == "SO_BINDTODEVICE" else index
+    purpose = "not what arrives on other interfaces, which have this address, too"
+    yield option(platform, symbol, value, purpose, fallback=packet_info[0])

@@ -51,6 +51,7 @@ WINDOWS: Final = Platform(
     exact_groups={},
     interface_restriction={},
     restriction_fallback={},
+    device_binding={},
     packet_info={"ipv4": ("IP_PKTINFO",), "ipv6": ("IPV6_PKTINFO",)},
     packet_info_index={"ipv4": 4, "ipv6": 16},
     groups_leak={},

@@ -160,6 +160,21 @@ def addresses_on_any_link(interfaces: Iterable[Interface]) -> frozenset[str]:
     )
 
 
+def shared_addresses(interfaces: Iterable[Interface]) -> frozenset[IPAddress]:
+    """Return the addresses that more than one interface has.
+
+    Link-local IPv6 addresses do not count: each is bound to with the index of its interface.
+    """
+    once: set[IPAddress] = set()
+    again: set[IPAddress] = set()
+    for interface in interfaces:
+        for family in FAMILY_LABEL:
+            addresses = frozenset(interface.addresses(family))
+            again |= addresses & once
+            once |= addresses
+    return frozenset(address for address in again if not _counts_on_its_link(address))
+
+
 def own_addresses_on(interface: Interface, on_any_link: frozenset[str]) -> frozenset[str]:
     """Return the addresses, as text, that mean this machine on the link of an interface.
 

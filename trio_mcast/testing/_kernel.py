@@ -330,6 +330,7 @@ _SETTERS: dict[str, Callable[[KernelSocket, int | bytes], None]] = {
     "SO_RCVBUFFORCE": KernelSocket._force_buffer,
     "SO_SNDBUF": lambda sock, value: sock._set_buffer(1, value),
     "SO_BINDTODEVICE": KernelSocket._bind_to_device,
+    "IP_BOUND_IF": KernelSocket._bind_to_index,
     "IPV6_BOUND_IF": KernelSocket._bind_to_index,
     "IPV6_V6ONLY": lambda sock, value: sock._set_flag("ipv6_only", value),
     "IP_MULTICAST_IF": KernelSocket._set_multicast_interface,

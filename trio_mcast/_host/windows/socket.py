@@ -9,9 +9,10 @@ destination (IP_PKTINFO), and rejected unless sent to the group or, where unicas
 the address of the bind. Python's socket module has no ``recvmsg`` on Windows; WSARecvMsg is called
 through ctypes.
 
-The arrival interface is checked only if the interface has no address to bind to. Otherwise the
-bind and the membership keep other interfaces' datagrams out; and nobody documents which interface
-Windows names for a datagram that this machine has sent itself.
+The arrival interface is checked only if the interface has no address to bind to, or unicast to an
+address that another interface has as well. Otherwise the bind and the membership keep other
+interfaces' datagrams out; and nobody documents which interface Windows names for a datagram that
+this machine has sent itself.
 
 Decision: a task for each socket
 ================================
@@ -153,7 +154,7 @@ class WindowsSocket(PosixSocket):
         self._buffers = _thread_buffers()
         tells = bool(applied & {"IP_PKTINFO", "IPV6_PKTINFO"})
         bound_to = ip_address(socket_spec.bind[0])
-        self._checks_interface = tells and bound_to.is_unspecified
+        self._checks_interface = tells and (bound_to.is_unspecified or socket_spec.checks_interface)
         # The destinations to deliver, and the group that each counts as; empty: every destination.
         self._groups: dict[bytes | None, str | None] = {}
         if tells and socket_spec.group is not None:
