@@ -13,6 +13,7 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from trio_mcast import SocketSetupError
 from trio_mcast._follow import Backoff, Follower
+from trio_mcast._host.protocols import Ended
 from trio_mcast._host.system import SystemHost
 
 REFUSAL = SocketSetupError(24, "refused", step="list interfaces", group=None, interface=None)
@@ -33,26 +34,26 @@ class Watcher:
         self._removed.update(removed)
         self._event.set()
 
-    async def wait(self) -> frozenset[int]:
+    async def wait(self) -> Ended:
         while True:
             if self._closed:
                 raise trio.ClosedResourceError
             await self._event.wait()
             if self._closed:
                 raise trio.ClosedResourceError
-            removed = self.take()
-            if removed is not None:
-                return removed
+            ended = self.take()
+            if ended is not None:
+                return ended
 
-    def take(self) -> frozenset[int] | None:
+    def take(self) -> Ended | None:
         if self.refusals:
             raise self.refusals.pop()
         if not self._event.is_set():
             return None
-        removed = frozenset(self._removed)
+        ended = Ended(frozenset(self._removed))
         self._removed.clear()
         self._event = trio.Event()
-        return removed
+        return ended
 
     def close(self) -> None:
         self._closed = True
@@ -71,7 +72,7 @@ class Looks:
 
     async def look(self) -> None:
         self.times.append(trio.current_time())
-        self.removed.append(self._follower.removed)
+        self.removed.append(self._follower.ended.removed)
         await trio.lowlevel.checkpoint()
         if self.refusals:
             raise self.refusals.pop(0)
@@ -124,7 +125,7 @@ async def test_wait_ends_for_a_change_and_at_the_time_given(
         await follower.wait(begin + 9)
     assert trio.current_time() == begin + 3
     assert follower.stale
-    assert follower.removed == {7}
+    assert follower.ended.removed == {7}
 
 
 async def test_removed_interfaces_add_up_until_a_look_has_succeeded(
@@ -136,12 +137,12 @@ async def test_removed_interfaces_add_up_until_a_look_has_succeeded(
     # It is stale, so this wait is over at once; what the watcher has is not lost.
     with trio.fail_after(1), assert_checkpoints():
         await follower.wait()
-    assert follower.removed == {7}
+    assert follower.ended.removed == {7}
     follower.looked()
     assert not follower.stale
-    assert follower.removed == frozenset()
+    assert follower.ended.removed == frozenset()
     await follower.wait()
-    assert follower.removed == {8}
+    assert follower.ended.removed == {8}
 
 
 async def test_cancelled_wait_takes_nothing(watcher: Watcher, follower: Follower) -> None:
@@ -156,7 +157,7 @@ async def test_cancelled_wait_takes_nothing(watcher: Watcher, follower: Follower
         await follower.wait()
     with trio.fail_after(1):
         await follower.wait()
-    assert follower.removed == {7}
+    assert follower.ended.removed == {7}
 
 
 @pytest.mark.parametrize("seconds", [-1, 2])
@@ -225,7 +226,7 @@ async def test_look_that_is_refused_is_tried_again_and_told_once(
                 await trio.sleep(100)
                 assert looks.distances() == [1, 2, 4, 4, 4]
                 assert looks.removed == [{7}] * 6
-                assert follower.removed == frozenset()
+                assert follower.ended.removed == frozenset()
             follower.close()
     assert caplog.messages == [f"a: {REFUSAL}"] * 2
 

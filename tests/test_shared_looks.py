@@ -46,7 +46,7 @@ class Following:
     async def once(self) -> None:
         await self.follower.wait()
         (interface,) = await self.follower.look()
-        self.seen.append((interface.name, {*self.follower.removed}))
+        self.seen.append((interface.name, {*self.follower.ended.removed}))
         self.follower.looked()
 
 
@@ -123,7 +123,7 @@ async def test_look_into_another_network_is_not_taken(
         await second.follower.wait()
         with other.inside():
             (interface,) = await second.follower.look()
-        second.seen.append((interface.name, {*second.follower.removed}))
+        second.seen.append((interface.name, {*second.follower.ended.removed}))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(look_elsewhere)

@@ -33,7 +33,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from ._host.current import current_network
-from ._host.protocols import Host, InterfaceWatcher
+from ._host.protocols import Ended, Host, InterfaceWatcher
 from ._values.errors import SocketSetupError
 from ._values.interface import Interface
 
@@ -134,8 +134,8 @@ class Follower:
 
     Attributes:
         stale: Whether something may have changed since the last look that succeeded.
-        removed: The indexes of the interfaces that were removed since then. An interface that has
-            such an index now is another one.
+        ended: What the system has ended since then. An interface that has the index of one that
+            was removed is another one now.
     """
 
     def __init__(self, watcher: InterfaceWatcher | None, host: Host) -> None:
@@ -146,7 +146,7 @@ class Follower:
             host: The machine whose interfaces are followed.
         """
         self.stale: bool = False
-        self.removed: frozenset[int] = frozenset()
+        self.ended: Ended = Ended()
         self._watcher = watcher
         # Whether the watcher has raised something: the next wait does without it.
         self._watch_failed = False
@@ -183,7 +183,7 @@ class Follower:
         self._looks.waiting.add(self)
         try:
             with trio.CancelScope(deadline=-math.inf if self.stale else due) as self._waiting:
-                self.removed |= await self._watcher.wait()
+                self.ended |= await self._watcher.wait()
                 self.stale = True
         except trio.ClosedResourceError:
             raise
@@ -206,9 +206,9 @@ class Follower:
         with suppress(
             Exception
         ):  # The wait itself will raise it, and that ends no look of another.
-            removed = self._watcher.take()
-            if removed is not None:
-                self.removed |= removed
+            ended = self._watcher.take()
+            if ended is not None:
+                self.ended |= ended
                 self._answered_by = number
                 self.look_again()
 
@@ -241,8 +241,8 @@ class Follower:
         self.hurry(-math.inf)
 
     def looked(self) -> None:
-        """Put down that a look has succeeded, and has minded `removed`."""
-        self.stale, self.removed = False, frozenset()
+        """Put down that a look has succeeded, and has minded `ended`."""
+        self.stale, self.ended = False, Ended()
 
     async def follow(
         self,

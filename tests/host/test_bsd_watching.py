@@ -27,7 +27,7 @@ if sys.platform == "win32":
     pytest.skip("not for Windows", allow_module_level=True)
 
 from trio_mcast._host.bsd import watch
-from trio_mcast._host.protocols import InterfaceWatcher
+from trio_mcast._host.protocols import Ended, InterfaceWatcher
 
 # Messages of a routing socket -----------------------------------------------------------------
 
@@ -98,9 +98,9 @@ async def test_watcher_tells_which_interfaces_were_removed(
     watcher = kernel.watcher()
     for raw in (message(ADD_ROUTE), message(ANNOUNCE, 7, 1), message(ANNOUNCE, 9, 1)):
         kernel.send(raw)
-    assert await watcher.wait() == {7, 9}
+    assert await watcher.wait() == Ended(frozenset({7, 9}))
     kernel.send(message(NEW_ADDRESS))
-    assert await watcher.wait() == frozenset()
+    assert await watcher.wait() == Ended()
     watcher.close()
 
 
@@ -110,7 +110,7 @@ async def test_watcher_on_macos_knows_of_no_removals(
     watcher = kernel.watcher("darwin")
     kernel.send(message(ANNOUNCE, 7, 1))
     kernel.send(message(INFORMATION, 7))
-    assert await watcher.wait() == frozenset()
+    assert await watcher.wait() == Ended()
     watcher.close()
 
 
@@ -122,7 +122,7 @@ async def test_messages_about_routes_wake_nobody(
     async with trio.open_nursery() as nursery:
 
         async def wait() -> None:
-            assert await watcher.wait() == frozenset()
+            assert await watcher.wait() == Ended()
             told.set()
 
         nursery.start_soon(wait)
@@ -145,7 +145,7 @@ async def test_wait_that_was_cancelled_has_taken_nothing(
     with trio.move_on_after(0.01) as scope:
         await watcher.wait()
     assert scope.cancelled_caught
-    assert await watcher.wait() == {7}
+    assert await watcher.wait() == Ended(frozenset({7}))
     watcher.close()
 
 
@@ -163,12 +163,12 @@ async def test_lost_messages_mean_that_something_may_have_changed(
     kernel.send(message(ADD_ROUTE))
     with monkeypatch.context() as patch:
         patch.setattr(socket.socket, "recv", recv)
-        assert await watcher.wait() == frozenset()
+        assert await watcher.wait() == Ended(unknown=True)
         errors.append(errno.EBADF)
         kernel.send(message(ANNOUNCE, 7, 1))
         with pytest.raises(SocketSetupError, match="watch interfaces failed"):
             await watcher.wait()
-    assert await watcher.wait() == {7}
+    assert await watcher.wait() == Ended(frozenset({7}))
     watcher.close()
 
 

@@ -19,7 +19,7 @@ from tests.lab.machine import LabMachine, on
 from tests.support.watched_host import Follower, Machine, ip, summary, take
 from trio_mcast import InterfaceAddress, InterfaceChange, list_interfaces, watch_interfaces
 from trio_mcast._host.current import host_variable
-from trio_mcast._host.protocols import InterfaceWatcher
+from trio_mcast._host.protocols import Ended, InterfaceWatcher
 
 pytestmark = pytest.mark.once
 
@@ -179,7 +179,7 @@ async def test_changes_of_routes_are_noticed_only_where_asked_for(family: str, h
         for action in ("add", "delete"):
             host.run("ip", family, "route", action, "multicast", group, "dev", "x0")
             with trio.fail_after(5):
-                assert await asked.wait() == frozenset()
+                assert await asked.wait() == Ended()
         # The kernel hands its messages over before the command ends.
         of_system: Any = other
         with pytest.raises(BlockingIOError):

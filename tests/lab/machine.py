@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from trio_mcast import Interface
 from trio_mcast._host.current import host_variable
 from trio_mcast._host.poller import OnFailure
-from trio_mcast._host.protocols import InterfaceWatcher, McastSocket, Poller
+from trio_mcast._host.protocols import InterfaceWatcher, KernelMemberships, McastSocket, Poller
 from trio_mcast._host.system import SystemHost
 from trio_mcast._plan.route import RouteAnswer
 from trio_mcast._plan.socket_spec import SocketSpec
-from trio_mcast._values.addresses import IPAddress
+from trio_mcast._values.addresses import Family, IPAddress
 
 from ._host import Host
 
@@ -39,6 +39,12 @@ class LabMachine(SystemHost):
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         with self._host.inside():
             return super().watch(routes=routes)
+
+    def kernel_memberships(
+        self, family: Family, interfaces: Collection[Interface]
+    ) -> KernelMemberships | None:
+        with self._host.inside():
+            return super().kernel_memberships(family, interfaces)
 
     def open_socket(self, socket_spec: SocketSpec) -> McastSocket:
         with self._host.inside():

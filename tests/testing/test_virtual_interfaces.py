@@ -16,6 +16,7 @@ from trio_mcast import (
     list_interfaces,
     watch_interfaces,
 )
+from trio_mcast._host.protocols import Ended
 from trio_mcast.testing import VirtualNetwork
 
 from ..support.virtual_hosts import (
@@ -96,11 +97,11 @@ async def test_watcher_tells_which_interface_was_removed() -> None:
         watcher = lan.b.watch()
         lan.b.interface("eth0").unplug()
         lan.b.plug("eth0", lan.switch)
-        assert await watcher.wait() == {2}
+        assert await watcher.wait() == Ended(frozenset({2}))
         with trio.move_on_after(0):
             await watcher.wait()
         lan.b.interface("eth0").take_down()
-        assert await watcher.wait() == frozenset()
+        assert await watcher.wait() == Ended()
         watcher.close()
         with pytest.raises(trio.ClosedResourceError):
             await watcher.wait()

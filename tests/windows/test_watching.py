@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from trio_mcast import Interface, InterfaceChange, SocketSetupError, watch_interfaces
+from trio_mcast._host.protocols import Ended
 from trio_mcast._host.system import SystemHost
 from trio_mcast._host.windows import watch as watching
 from trio_mcast._host.windows.api import MIB_DELETE_INSTANCE, IpInterfaceRow
@@ -38,10 +39,10 @@ async def test_what_the_system_calls_back_ends_the_wait() -> None:
         await trio.to_thread.run_sync(call_back, watcher, 7, ADD_INSTANCE)
         await trio.to_thread.run_sync(call_back, watcher, 8, MIB_DELETE_INSTANCE)
         with trio.fail_after(10):
-            assert await watcher.wait() == {8}
+            assert await watcher.wait() == Ended(frozenset({8}))
         await trio.to_thread.run_sync(watcher._notifications._callbacks[1], None, None, 0)
         with trio.fail_after(10):
-            assert await watcher.wait() == frozenset()
+            assert await watcher.wait() == Ended()
     finally:
         watcher.close()
 
@@ -55,7 +56,7 @@ async def test_wait_that_was_cancelled_has_lost_nothing() -> None:
             await watcher.wait()
         assert scope.cancelled_caught
         with trio.fail_after(10):
-            assert await watcher.wait() == {8}
+            assert await watcher.wait() == Ended(frozenset({8}))
     finally:
         watcher.close()
 
@@ -87,7 +88,7 @@ async def test_looking_finds_what_has_changed(
     monkeypatch.setattr(watching, "read_windows_interfaces", lambda: looks.pop(0))
     monkeypatch.setattr(watching, "_Notifications", Silent)
     watcher = watching.WindowsWatcher()
-    assert await watcher.wait() == {2}
+    assert await watcher.wait() == Ended(frozenset({2}))
     assert looks == []
     watcher.close()
 
@@ -99,7 +100,7 @@ async def test_changed_route_ends_the_wait_of_who_asks_for_routes() -> None:
         assert len(watcher._notifications._callbacks) == 3
         await trio.to_thread.run_sync(routes, None, None, ADD_INSTANCE)
         with trio.fail_after(10):
-            assert await watcher.wait() == frozenset()
+            assert await watcher.wait() == Ended()
     finally:
         watcher.close()
 
@@ -109,7 +110,7 @@ async def test_looking_may_mean_that_a_route_has_changed(
 ) -> None:
     monkeypatch.setattr(watching, "_Notifications", Silent)
     watcher = watching.WindowsWatcher(routes=True)
-    assert await watcher.wait() == frozenset()
+    assert await watcher.wait() == Ended()
     watcher.close()
 
 

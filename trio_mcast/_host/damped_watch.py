@@ -8,9 +8,22 @@ when the socket's buffer is full (and says so at best), so a program that adds u
 start afresh from a look at everything. A look is right whatever was lost; so mostly there is only a
 look.
 
-A look cannot show that an interface was removed, and every membership with it, and has come back
-under the same name and index. That happens when an interface is moved to another network namespace
-of Linux and back. So the indexes of removed interfaces are read off the messages, where these tell.
+A look cannot show what has ended and come back in the meantime, with the memberships lost. So that
+is read off the messages, where these tell (`Ended`). On Linux, measured on 6.18:
+
+* An interface that is moved to another network namespace and back has the same name and index, and
+  no membership. The message says that it was removed (RTM_DELLINK).
+* An mtu below 1,280 takes IPv6 off an interface, one below 68 takes IPv4 off. All memberships of
+  the family have ended, and do not come back with the mtu. Each mtu gives a message that has it
+  (RTM_NEWLINK), also if the next one comes at once.
+* Switching IPv6 off and on (``disable_ipv6``, of one interface or of all), links that go down and
+  up, new names, other hardware addresses, addresses that are removed, ports of a bridge that come
+  and go: none of these ends a membership. While IPv6 is off nothing is delivered, though.
+* When messages were lost, any of the above may have been among them.
+
+That a group is joined still, by whomever, shows in a list of the system. This is compared at each
+look (`_receive.comparing`); but the membership of another program hides there that another has
+ended. So what the messages tell counts without asking.
 
 Decision: when to look
 ======================
@@ -44,6 +57,7 @@ from .._live import call_each
 from .._platform.advice import explain_refusal
 from .._platform.model import PlatformName
 from .._values.errors import SocketSetupError
+from .protocols import Ended
 
 # From the first message to the look, and from one look to the next.
 _PAUSE_SECONDS: Final = 0.02
@@ -53,7 +67,7 @@ _INTERVAL_SECONDS: Final = 0.1
 class DampedWatcher:
     """An `InterfaceWatcher` on a socket with messages; a subclass reads the messages."""
 
-    # As much of a message as `_removed_by` looks at; more bytes are discarded.
+    # As much of a message as `_ended_by` looks at; more bytes are discarded.
     _message_bytes: int
 
     def __init__(self, sock: socket.socket, platform: PlatformName) -> None:
@@ -64,20 +78,20 @@ class DampedWatcher:
         # The time at which the waiting messages were first noticed; and the time at which the last
         # messages were answered.
         self._noticed: float | None = None
-        # What the messages have told that were taken and not given yet, as `_removed_by` has it.
-        self._removed: frozenset[int] | None = None
+        # What the messages have told that were taken and not given yet, as `_ended_by` has it.
+        self._ended: Ended | None = None
         self._answered = -math.inf
 
-    def _removed_by(self, message: bytes) -> frozenset[int] | None:
-        """Return the indexes of interfaces that were removed, according to a message.
+    def _ended_by(self, message: bytes) -> Ended | None:
+        """Return what has ended, according to a message.
 
         Returns:
-            The indexes; none if the message only says that interfaces may have changed. `None` if
+            Nothing that ended, if the message only says that interfaces may have changed. `None` if
             the message is not about interfaces.
         """
         raise NotImplementedError
 
-    async def wait(self) -> frozenset[int]:
+    async def wait(self) -> Ended:
         while True:
             self._check_open()
             try:
@@ -93,17 +107,17 @@ class DampedWatcher:
                 await self._closed.wait()
             self._check_open()
             # From here to the caller's look there must be no checkpoint.
-            removed = self.take()
-            if removed is not None:
-                return removed
+            ended = self.take()
+            if ended is not None:
+                return ended
 
-    def take(self) -> frozenset[int] | None:
+    def take(self) -> Ended | None:
         self._noticed = None
         self._drain()
-        removed, self._removed = self._removed, None
-        if removed is not None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
             self._answered = trio.current_time()
-        return removed
+        return ended
 
     def _check_open(self) -> None:
         if self._socket.fileno() < 0:
@@ -113,15 +127,15 @@ class DampedWatcher:
         """Take every message out of the socket. What they tell stays, also if one is refused."""
         while True:
             try:
-                removed = self._removed_by(self._socket.recv(self._message_bytes))
+                ended = self._ended_by(self._socket.recv(self._message_bytes))
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise self._explain(error) from error
-                removed = frozenset()  # Messages were lost; the look makes up for them.
-            if removed is not None:
-                self._removed = (self._removed or frozenset()) | removed
+                ended = Ended(unknown=True)  # Messages were lost; a look makes up for the rest.
+            if ended is not None:
+                self._ended = ended if self._ended is None else self._ended | ended
 
     def _explain(self, error: OSError) -> SocketSetupError:
         return explain_refusal(

@@ -8,16 +8,23 @@ from __future__ import annotations
 import enum
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Generator, Sequence
+from typing import Protocol, TypeAlias
+
+import attrs
 
 from .._plan.route import RouteAnswer
 from .._plan.socket_spec import BindAddress, SocketSpec
 from .._platform.model import Platform
 from .._platform.options import SocketOption
-from .._values.addresses import Endpoint, IPAddress
+from .._values.addresses import Endpoint, Family, IPAddress
 from .._values.datagram import Datagram
 from .._values.interface import Interface
+
+# The index of an interface, and the bytes of the address of a group. They come in parts of some
+# hundred, each read when it is asked for; who does not ask for all has to close the generator.
+KernelMembership: TypeAlias = tuple[int, bytes]
+KernelMemberships: TypeAlias = Generator[list[KernelMembership], None, None]
 
 
 class Rejection(enum.Enum):
@@ -137,16 +144,46 @@ class Shell(Protocol):
     def watch(self, *, routes: bool) -> InterfaceWatcher:
         """Open a watcher of the interfaces, and with ``routes`` of the routes."""
 
+    def kernel_memberships(self, family: Family) -> KernelMemberships | None:
+        """Return the groups that are joined on any interface; see `Host.kernel_memberships`."""
+
+
+@attrs.frozen
+class Ended:
+    """The ends that no look at the interfaces can show, as far as the system told of them.
+
+    A look may show the interface as it was before, or another one under the same index.
+
+    Attributes:
+        removed: The indexes of interfaces that were removed, and every membership with them.
+        families: The families that were taken off an interface for a while, with its index. That
+            ends the memberships of the family.
+        unknown: Whether the system could not tell everything: any membership may have ended.
+    """
+
+    removed: frozenset[int] = frozenset()
+    families: frozenset[tuple[int, Family]] = frozenset()
+    unknown: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.removed or self.families or self.unknown)
+
+    def __or__(self, other: Ended) -> Ended:
+        return Ended(
+            self.removed | other.removed,
+            self.families | other.families,
+            self.unknown or other.unknown,
+        )
+
 
 class InterfaceWatcher(Protocol):
     """Notices when a machine's interfaces may have changed, from its making on."""
 
-    async def wait(self) -> frozenset[int]:
+    async def wait(self) -> Ended:
         """Wait until something may have changed since the last wait ended: then look again.
 
         Returns:
-            The indexes of interfaces that were removed in the meantime, as far as the system told.
-            A look may show another interface under the same index already.
+            What has ended in the meantime.
 
         A checkpoint. One task at a time. A change before the end of the wait shows in a look; a
         later change ends the next wait. After a cancelled wait, the next one ends for the same
@@ -157,7 +194,7 @@ class InterfaceWatcher(Protocol):
             SocketSetupError: The system refused to tell.
         """
 
-    def take(self) -> frozenset[int] | None:
+    def take(self) -> Ended | None:
         """Take what the next wait would end for, without waiting: then look.
 
         Returns:
@@ -202,6 +239,22 @@ class Host(Protocol):
         Raises:
             SocketSetupError: The system refused.
             McastError: This platform's interfaces cannot be watched.
+        """
+
+    def kernel_memberships(
+        self, family: Family, interfaces: Collection[Interface]
+    ) -> KernelMemberships | None:
+        """Return the groups that any program of the machine has joined, as the system knows them.
+
+        An interface on which the family is switched off for a time has none here, whatever the
+        system keeps for it.
+
+        Args:
+            family: The family of the groups.
+            interfaces: The interfaces to tell of, as just listed. Others may be told of too.
+
+        Returns:
+            The memberships; `None` where the system does not tell.
         """
 
     def open_socket(self, socket_spec: SocketSpec) -> McastSocket:

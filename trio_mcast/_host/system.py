@@ -9,7 +9,8 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,12 @@ from .._plan.socket_spec import SocketSpec
 from .._platform.advice import explain_refusal
 from .._platform.current import current_platform
 from .._platform.model import Platform
-from .._values.addresses import IPAddress
+from .._values.addresses import Family, IPAddress
 from .._values.errors import SocketSetupError
 from .._values.interface import Interface
 from .carry_out import Step, carry_out
 from .poller import OnFailure
-from .protocols import InterfaceWatcher, McastSocket, Poller, Shell
+from .protocols import InterfaceWatcher, KernelMemberships, McastSocket, Poller, Shell
 
 if sys.platform == "linux" or sys.platform == "android":
     from .linux.shell import LinuxShell as SystemShell
@@ -78,6 +79,20 @@ class SystemHost:
         except OSError as error:
             raise self._explain(error, step="watch interfaces") from error
 
+    def kernel_memberships(
+        self, family: Family, interfaces: Collection[Interface]
+    ) -> KernelMemberships | None:
+        # Switching IPv6 off removes all addresses, so an address tells that it is on.
+        off = frozenset(
+            interface.index
+            for interface in interfaces
+            if not interface.ipv6_addresses and _is_switched_off(family, interface)
+        )
+        listed = self._shell.kernel_memberships(family)
+        if listed is None or not off:
+            return listed
+        return _without(listed, off)
+
     def open_socket(self, socket_spec: SocketSpec) -> McastSocket:
         shell, step = self._shell, Step()
         sock: socket.socket | None = None
@@ -85,7 +100,8 @@ class SystemHost:
             family = self.platform.sockaddr.number(socket_spec.family)
             sock = socket.socket(family, socket.SOCK_DGRAM)
             sock.setblocking(False)
-            if _is_switched_off(socket_spec):
+            is_group = socket_spec.group is not None
+            if is_group and _is_switched_off(socket_spec.family, socket_spec.interface):
                 step.name = "MCAST_JOIN_GROUP"
                 raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
             applied = carry_out(sock, socket_spec, step)
@@ -107,16 +123,23 @@ class SystemHost:
             raise self._explain(error, step=step) from error
 
 
-def _is_switched_off(socket_spec: SocketSpec) -> bool:
-    """Tell whether the interface discards all that the socket is to receive.
+def _without(memberships: KernelMemberships, indexes: frozenset[int]) -> KernelMemberships:
+    """Yield memberships as they come, but for those on some interfaces."""
+    with closing(memberships):
+        for part in memberships:
+            yield [membership for membership in part if membership[0] not in indexes]
+
+
+def _is_switched_off(family: Family, interface: Interface) -> bool:
+    """Tell whether an interface discards all that comes in a family.
 
     Linux joins an IPv6 group on an interface where IPv6 is switched off like on any other, sends no
     report and delivers nothing, all without an error (measured on 6.18). Only this file tells;
     where there is no such file, the join itself has to.
     """
-    if socket_spec.group is None or socket_spec.family != "ipv6":
+    if family != "ipv6":
         return False
-    switch = Path("/proc/sys/net/ipv6/conf", socket_spec.interface.name, "disable_ipv6")
+    switch = Path("/proc/sys/net/ipv6/conf", interface.name, "disable_ipv6")
     try:
         return switch.read_bytes().strip() != b"0"
     except OSError:

@@ -37,12 +37,12 @@ import attrs
 import trio
 
 from .._follow import Backoff
-from .._host.protocols import McastSocket
+from .._host.protocols import Ended, McastSocket
 from .._plan.selecting import is_port
 from .._plan.socket_spec import MembershipPlan
 from .._plan.wanted import ReceiveRequest
 from .._values.errors import SocketSetupError, printable
-from .._values.interface import Interface
+from .._values.interface import Interface, families_without_room
 
 logger = logging.getLogger("trio_mcast")
 
@@ -50,10 +50,6 @@ logger = logging.getLogger("trio_mcast")
 # arbitrary.
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 30.0
-
-# RFC 8200 section 5. When an interface's mtu falls below it, Linux takes IPv6 off the interface,
-# and with it every membership; they do not come back with the mtu (measured on 6.18).
-_LEAST_IPV6_MTU = 1_280
 
 
 @attrs.frozen
@@ -201,17 +197,24 @@ class LiveMembership:
         error = _port_error(self.plan) if is_port(self.plan.interface) else None
         self.happen(Event.COMPLETE if complete else Event.NO_INTERFACE, error)
 
-    def has_lost(self, interface: Interface | None) -> bool:
-        """Tell whether the system has ended what was joined.
+    def has_lost(self, interface: Interface | None, ended: Ended) -> bool:
+        """Tell whether the system has ended what was joined, or may have.
 
         Args:
             interface: The interface that has the index of the membership's now.
+            ended: What the system told of ends.
         """
         before = self.plan.interface
         if interface is None or interface.name != before.name:
             return True
-        fell_or_rose = _has_room_for_ipv6(before) != _has_room_for_ipv6(interface)
-        return fell_or_rose and any(socket.socket_spec.family == "ipv6" for socket in self.sockets)
+        if ended.unknown and self.plan.group is not None:
+            return True
+        without = families_without_room(before.mtu) ^ families_without_room(interface.mtu)
+        return any(
+            socket.socket_spec.family in without
+            or (interface.index, socket.socket_spec.family) in ended.families
+            for socket in self.sockets
+        )
 
     def describe(self) -> Membership:
         """Return the membership as a program sees it."""
@@ -234,8 +237,20 @@ class LiveMembership:
         if self.error is not None:
             logger.warning("%s", self.error)
         else:
-            subject = "unicast" if self.plan.group is None else f"group {self.plan.group}"
-            logger.info("%s on interface %s is %s", subject, self.plan.interface, self.state)
+            logger.info("%s on interface %s is %s", self._subject, self.plan.interface, self.state)
+
+    def log_return(self) -> None:
+        """Log that a membership was lost, if it is joined once more."""
+        if self.state == "joined":
+            logger.info(
+                "%s on interface %s is joined again: the system has ended it, or may have",
+                self._subject,
+                self.plan.interface,
+            )
+
+    @property
+    def _subject(self) -> str:
+        return "unicast" if self.plan.group is None else f"group {self.plan.group}"
 
     def skip_log(self) -> None:
         """Count the state and the error as logged, as somebody else logs or knows both."""
@@ -261,7 +276,3 @@ def _port_error(plan: MembershipPlan) -> SocketSetupError:
         group=plan.group,
         interface=interface.name,
     )
-
-
-def _has_room_for_ipv6(interface: Interface) -> bool:
-    return not 0 < interface.mtu < _LEAST_IPV6_MTU  # 0: unknown

@@ -122,6 +122,10 @@ class MembershipSockets:
         """Close a socket that the system refuses to read."""
         self._intake.close_socket(socket, drain=False)
 
+    async def give_way(self) -> None:
+        """Let other tasks run if they have not for a while. Cannot be cancelled."""
+        await self._intake.give_way()
+
     def look_for_drops(self) -> None:
         """See whether the kernel has dropped datagrams, of some of the sockets in turn."""
         self._intake.look_for_drops()

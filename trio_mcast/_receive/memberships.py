@@ -20,6 +20,7 @@ from .._plan.wanted import ReceiveRequest
 from .._platform.model import Platform
 from .._values.errors import SocketSetupError
 from .._values.interface import Interface, addresses_on_any_link
+from .comparing import find_unlisted
 from .intake import Intake
 from .membership import Event, LiveMembership
 from .membership_sockets import AT_ONCE, MembershipSockets
@@ -140,6 +141,12 @@ class Memberships:
         if not self._work:
             await trio.lowlevel.checkpoint()
             self.check_open()
+
+    async def find_unlisted(
+        self, memberships: Iterable[LiveMembership], interfaces: Sequence[Interface]
+    ) -> list[LiveMembership]:
+        """Return the memberships, of some, that the system does not have; as `comparing` tells."""
+        return await find_unlisted(self._host, memberships, interfaces, self.sockets.give_way)
 
     # Changing memberships
 

@@ -274,7 +274,7 @@ class Outlets:
             ports: The plans, each with the port that a new socket is to have if that is free.
         """
         outlets: dict[SocketSpec, Outlet] = {}
-        removed = self._follower.removed
+        removed = self._follower.ended.removed
         for socket_spec in ports:
             for socket in self._open:
                 before = socket.socket_spec

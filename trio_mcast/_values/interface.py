@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import attrs
 
@@ -13,6 +13,16 @@ from .errors import printable
 
 AddressScope: TypeAlias = Literal["global", "link", "host"]
 AddressState: TypeAlias = Literal["preferred", "tentative", "failed", "deprecated"]
+
+# The least mtu for each family (RFC 791; RFC 8200, section 5). When an interface's mtu falls below
+# it, Linux takes the family off the interface, and with it every membership and, of IPv6, every
+# address; the memberships do not come back with the mtu (measured on 6.18).
+_LEAST_MTU: Final[Mapping[Family, int]] = {"ipv4": 68, "ipv6": 1_280}
+
+
+def families_without_room(mtu: int) -> frozenset[Family]:
+    """Return the families for which the mtu of an interface is too small; 0 is an unknown mtu."""
+    return frozenset(family for family, least in _LEAST_MTU.items() if 0 < mtu < least)
 
 
 @attrs.frozen

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Final
@@ -11,12 +10,19 @@ from typing import Final
 from .._host.carry_out import Step, carry_out, leave_group
 from .._host.current import host_variable
 from .._host.poller import OnFailure
-from .._host.protocols import Host, InterfaceWatcher, McastSocket, Poller
+from .._host.protocols import (
+    Ended,
+    Host,
+    InterfaceWatcher,
+    KernelMemberships,
+    McastSocket,
+    Poller,
+)
 from .._live import call_each
 from .._plan.route import RouteAnswer
 from .._plan.socket_spec import BindAddress, SocketSpec
 from .._platform.model import Platform
-from .._values.addresses import Endpoint, IPAddress, parse_address
+from .._values.addresses import Family, IPAddress, parse_address
 from .._values.interface import Interface
 from ._core import Core
 from ._frames import Frame, Packet, Query, Report, SourceFilter, is_all_hosts
@@ -24,7 +30,7 @@ from ._input import Input, record_packet
 from ._interface import VirtualInterface
 from ._interface_address import AddressWithPrefix, parse_interface_address
 from ._kernel import KernelSocket
-from ._output import Output, leaves_host
+from ._output import Output, leaves_host, record_refusal
 from ._poller import VirtualPoller, VirtualWatcher
 from ._router import connect
 from ._routes import VirtualRoutes
@@ -196,6 +202,12 @@ class VirtualHost:
         self._core.enter()
         return self._output().find_route(self._platform.name, address, interfaces)
 
+    def kernel_memberships(
+        self, family: Family, interfaces: Collection[Interface]
+    ) -> KernelMemberships | None:
+        """Return the groups that are joined on any interface; `None` but on Linux."""
+        return self._sockets.joined(family) if self._platform.name == "linux" else None
+
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         """Return a new watcher of the host's interfaces and routes."""
         self._core.enter()
@@ -326,7 +338,7 @@ class VirtualHost:
     def _notice(self, removed: int | None = None) -> None:
         self._core.enter()
         for watcher in list(self._watchers):
-            watcher.notice(removed)
+            watcher.notice(Ended(frozenset() if removed is None else frozenset({removed})))
 
     # --- Sending
 
@@ -335,7 +347,7 @@ class VirtualHost:
         try:
             interface, packet, next_hop = self._output().packet(state, data, address)
         except OSError as error:
-            self._record_refusal(socket, data, address, error)
+            record_refusal(self._core, self.name, socket.socket_spec, data, address, error)
             raise
         record_packet(self._core, self.name, "sent", interface, packet, f"ttl {packet.ttl}")
         if not packet.destination.is_multicast:
@@ -351,18 +363,6 @@ class VirtualHost:
             self._input.receive_group(interface, packet, looped=not interface.is_loopback)
         if leaves_host(packet, self._platform.name, loops=loops, joined=joined):
             interface.transmit(packet)
-
-    def _record_refusal(
-        self, socket: VirtualSocket, data: bytes, address: BindAddress, error: OSError
-    ) -> None:
-        self._core.record(
-            self.name,
-            "refused",
-            interface=socket.socket_spec.interface.name,
-            destination=Endpoint(str(address[0]), address[1]),
-            data=data,
-            reason=errno.errorcode.get(error.errno or 0, str(error.errno)),
-        )
 
     # --- Receiving
 

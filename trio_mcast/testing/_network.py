@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from types import TracebackType
@@ -13,13 +13,13 @@ import trio
 
 from .._host.current import host_variable
 from .._host.poller import OnFailure
-from .._host.protocols import InterfaceWatcher, McastSocket, Poller
+from .._host.protocols import InterfaceWatcher, KernelMemberships, McastSocket, Poller
 from .._live import call_each, running
 from .._plan.route import RouteAnswer
 from .._plan.socket_spec import SocketSpec
 from .._platform.current import platform_named
 from .._platform.model import Platform, PlatformName
-from .._values.addresses import IPAddress
+from .._values.addresses import Family, IPAddress
 from .._values.interface import Interface
 from ._core import Core
 from ._host import VirtualHost
@@ -279,6 +279,11 @@ class _NoHost:
         self._refuse()
 
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
+        self._refuse()
+
+    def kernel_memberships(
+        self, family: Family, interfaces: Collection[Interface]
+    ) -> KernelMemberships | None:
         self._refuse()
 
     def open_socket(self, spec: SocketSpec) -> McastSocket:

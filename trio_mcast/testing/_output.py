@@ -8,10 +8,18 @@ from ipaddress import IPv4Network
 from typing import TypeAlias
 
 from .._plan.route import Route, RouteAnswer
-from .._plan.socket_spec import BindAddress
+from .._plan.socket_spec import BindAddress, SocketSpec
 from .._platform.model import PlatformName
-from .._values.addresses import IPAddress, family_of, is_link_scoped, parse_address, without_zone
+from .._values.addresses import (
+    Endpoint,
+    IPAddress,
+    family_of,
+    is_link_scoped,
+    parse_address,
+    without_zone,
+)
 from .._values.interface import Interface
+from ._core import Core
 from ._frames import Packet, multicast_scope
 from ._interface import VirtualInterface
 from ._options import refuse
@@ -295,3 +303,22 @@ def leaves_host(packet: Packet, platform: PlatformName, *, loops: bool, joined: 
     if packet.ttl or platform != "linux":
         return packet.ttl > 0
     return not joined or (packet.family == "ipv6" and not loops)
+
+
+def record_refusal(
+    core: Core,
+    host: str,
+    socket_spec: SocketSpec,
+    data: bytes,
+    address: BindAddress,
+    error: OSError,
+) -> None:
+    """Take down that a host refuses to send a datagram."""
+    core.record(
+        host,
+        "refused",
+        interface=socket_spec.interface.name,
+        destination=Endpoint(str(address[0]), address[1]),
+        data=data,
+        reason=errno.errorcode.get(error.errno or 0, str(error.errno)),
+    )

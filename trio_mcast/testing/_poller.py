@@ -8,7 +8,7 @@ from functools import partial
 import trio
 
 from .._host.poller import OnFailure, PassPoller
-from .._host.protocols import McastSocket
+from .._host.protocols import Ended, McastSocket
 from .._live import call_each
 from ._core import Core
 from ._socket import VirtualSocket
@@ -86,16 +86,15 @@ class VirtualWatcher:
         self._core = core
         self._on_close = closed
         self._changed = trio.Event()
-        self._removed: set[int] = set()
+        self._ended = Ended()
         self._closed = False
 
-    def notice(self, removed: int | None) -> None:
-        """Note a change, with the index of an interface that was removed, if any."""
-        if removed is not None:
-            self._removed.add(removed)
+    def notice(self, ended: Ended) -> None:
+        """Note a change, with what it has ended."""
+        self._ended |= ended
         self._changed.set()
 
-    async def wait(self) -> frozenset[int]:
+    async def wait(self) -> Ended:
         """Wait until something may have changed since the last wait ended.
 
         Raises:
@@ -106,18 +105,17 @@ class VirtualWatcher:
             self._check_open()
             await self._changed.wait()
             self._check_open()
-            removed = self.take()
-            if removed is not None:
-                return removed
+            ended = self.take()
+            if ended is not None:
+                return ended
 
-    def take(self) -> frozenset[int] | None:
+    def take(self) -> Ended | None:
         """Take what the next wait would end for; `None` if nothing was noticed."""
         if not self._changed.is_set():
             return None
-        removed = frozenset(self._removed)
-        self._removed.clear()
+        ended, self._ended = self._ended, Ended()
         self._changed = trio.Event()
-        return removed
+        return ended
 
     def _check_open(self) -> None:
         if self._closed:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from .._values.addresses import IPAddress
+from .._host.protocols import KernelMemberships
+from .._values.addresses import Family, IPAddress, family_of
 from ._delivery import may_share
 from ._frames import NO_SOURCE, SourceFilter, merge_filters
 from ._kernel import KernelSocket
@@ -94,3 +95,7 @@ class SocketTable:
     def groups_on(self, index: int) -> list[IPAddress]:
         """Return the groups that are wanted on an interface."""
         return [group for group, group_index in self._filters if group_index == index]
+
+    def joined(self, family: Family) -> KernelMemberships:
+        """Yield the groups of a family that any socket has joined on any interface."""
+        yield [(index, group.packed) for group, index in self._joined if family_of(group) == family]

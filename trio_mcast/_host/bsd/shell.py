@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..._plan.route import RouteAnswer
 from ..._plan.socket_spec import SocketSpec
 from ..._platform.model import Platform
-from ..._values.addresses import IPAddress
+from ..._values.addresses import Family, IPAddress
 from ..._values.interface import Interface
 from ..connected_route import route_by_connecting
 from ..poller import OnFailure
@@ -48,3 +48,6 @@ class BsdShell:
     def watch(self, *, routes: bool) -> InterfaceWatcher:
         # A routing socket tells of routes in any case.
         return RoutingSocketWatcher(self.platform)
+
+    def kernel_memberships(self, family: Family) -> None:
+        """Return `None`: this system does not tell in a way that is used here."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from ..._platform import bsd
 from ..._platform.model import Platform
 from ..damped_watch import DampedWatcher
+from ..protocols import Ended
 
 assert not TYPE_CHECKING or sys.platform != "win32"
 
@@ -53,5 +54,6 @@ class RoutingSocketWatcher(DampedWatcher):
         self._announces = platform.announces_departures
         super().__init__(sock, platform.name)
 
-    def _removed_by(self, message: bytes) -> frozenset[int] | None:
-        return bsd.removed_interfaces(message, announces=self._announces)
+    def _ended_by(self, message: bytes) -> Ended | None:
+        removed = bsd.removed_interfaces(message, announces=self._announces)
+        return None if removed is None else Ended(removed)

@@ -45,6 +45,7 @@ if not TYPE_CHECKING or sys.platform == "linux":
     from .netlink import (
         ADDRESS,
         ATTRIBUTE,
+        IFLA_MTU,
         LINK,
         RTM_GETADDR,
         RTM_GETLINK,
@@ -62,14 +63,13 @@ _T = TypeVar("_T")
 # linux/if_link.h
 _IFLA_ADDRESS: Final = 1
 _IFLA_IFNAME: Final = 3
-_IFLA_MTU: Final = 4
 _IFLA_MASTER: Final = 10
 _IFLA_LINKINFO: Final = 18
 _IFLA_INFO_SLAVE_KIND: Final = 4
 _IFLA_PROP_LIST: Final = 52
 _IFLA_ALT_IFNAME: Final = 53
 _OF_LINKS: Final = frozenset(
-    {_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_PROP_LIST}
+    {_IFLA_ADDRESS, _IFLA_IFNAME, IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_PROP_LIST}
 )
 # linux/if_addr.h
 _IFA_ADDRESS: Final = 1
@@ -238,7 +238,7 @@ def _read_link(message: bytes) -> _Link:
         index,
         _text(attributes[_IFLA_IFNAME]),
         None if link_address is None else link_address.hex(":"),
-        int.from_bytes(attributes.get(_IFLA_MTU, b""), sys.byteorder),
+        int.from_bytes(attributes.get(IFLA_MTU, b""), sys.byteorder),
         flags,
         _master_index(attributes),
         tuple(map(_text, names)),

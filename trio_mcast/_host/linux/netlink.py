@@ -30,6 +30,9 @@ RTM_GETADDR: Final = 22
 RTM_NEWROUTE: Final = 24
 RTM_GETROUTE: Final = 26
 
+# linux/if_link.h
+IFLA_MTU: Final = 4
+
 # The structures that messages about links, addresses and routes begin with.
 LINK: Final = struct.Struct("=BxHiII")  # ifinfomsg: family, hardware type, index, flags, changed
 ADDRESS: Final = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 from ..._plan.route import RouteAnswer
 from ..._plan.socket_spec import SocketSpec
 from ..._platform.model import Platform
-from ..._values.addresses import IPAddress
+from ..._values.addresses import Family, IPAddress
 from ..._values.interface import Interface
 from ..poller import OnFailure
-from ..protocols import InterfaceWatcher, McastSocket, Poller
+from ..protocols import InterfaceWatcher, KernelMemberships, McastSocket, Poller
 
 if not TYPE_CHECKING or sys.platform == "linux":
     from .epoll import EpollPoller
     from .fast_path import LinuxSocket
     from .interfaces import LinuxInterfaces
+    from .memberships import read_memberships
     from .routes import find_linux_route
     from .watch import NetlinkWatcher
 
@@ -48,3 +49,6 @@ class LinuxShell:
 
     def watch(self, *, routes: bool) -> InterfaceWatcher:
         return NetlinkWatcher(routes=routes)
+
+    def kernel_memberships(self, family: Family) -> KernelMemberships | None:
+        return read_memberships(family)

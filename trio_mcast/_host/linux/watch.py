@@ -6,10 +6,20 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Final
 
+from ..._values.interface import families_without_room
 from ..damped_watch import DampedWatcher
+from ..protocols import Ended
 
 if not TYPE_CHECKING or sys.platform == "linux":
-    from .netlink import HEADER, LINK, RTM_DELLINK, open_netlink, split_messages
+    from .netlink import (
+        IFLA_MTU,
+        LINK,
+        RTM_DELLINK,
+        RTM_NEWLINK,
+        open_netlink,
+        read_attributes,
+        split_messages,
+    )
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
@@ -33,12 +43,15 @@ _ROUTE_GROUPS: Final = (
     _IPV4_ROUTE | _IPV6_ROUTE | _IPV4_RULE | _IPV6_RULE | _NEXTHOP | _IPV4_NETCONF | _IPV6_NETCONF
 )
 
+_MTU: Final = frozenset({IFLA_MTU})
+
 
 class NetlinkWatcher(DampedWatcher):
     """An `InterfaceWatcher` on Linux, for the network namespace that it was made in."""
 
-    # The kernel sends each notification as one message by itself.
-    _message_bytes = HEADER.size + LINK.size
+    # The kernel sends each notification as one message by itself. The mtu stands before the 100th
+    # byte (rtnl_fill_ifinfo): the name, which has up to 16 bytes, and a few numbers come first.
+    _message_bytes = 256
 
     def __init__(self, *, routes: bool = False) -> None:
         """Watch from now on, the routes too if told so. OSError if the system refuses."""
@@ -51,11 +64,16 @@ class NetlinkWatcher(DampedWatcher):
             raise
         super().__init__(sock, "linux")
 
-    def _removed_by(self, message: bytes) -> frozenset[int]:
+    def _ended_by(self, message: bytes) -> Ended:
         for kind, _flags, link in split_messages(message):
-            if kind == RTM_DELLINK and len(link) == LINK.size:
-                family, _hardware, index, _link_flags, _changed = LINK.unpack(link)
-                # A port that leaves a bridge gives the same message, with the bridges' family.
-                if family == socket.AF_UNSPEC:
-                    return frozenset({index})
-        return frozenset()
+            if kind not in (RTM_NEWLINK, RTM_DELLINK) or len(link) < LINK.size:
+                continue
+            family, _hardware, index, _link_flags, _changed = LINK.unpack_from(link)
+            if kind == RTM_NEWLINK:
+                mtu = read_attributes(link, LINK.size, _MTU).get(IFLA_MTU, b"")
+                lacking = families_without_room(int.from_bytes(mtu, sys.byteorder))
+                return Ended(families=frozenset((index, lost) for lost in lacking))
+            # A port that leaves a bridge gives the same message, with the bridges' family.
+            if family == socket.AF_UNSPEC:
+                return Ended(removed=frozenset({index}))
+        return Ended()

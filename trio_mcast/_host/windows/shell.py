@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..._plan.route import Route, RouteAnswer
 from ..._plan.socket_spec import SocketSpec
 from ..._platform.model import Platform
-from ..._values.addresses import IPAddress, is_link_scoped
+from ..._values.addresses import Family, IPAddress, is_link_scoped
 from ..._values.interface import Interface
 from ..connected_route import route_by_connecting
 from ..poller import OnFailure
@@ -51,3 +51,6 @@ class WindowsShell:
 
     def watch(self, *, routes: bool) -> InterfaceWatcher:
         return WindowsWatcher(routes=routes)
+
+    def kernel_memberships(self, family: Family) -> None:
+        """Return `None`: this system does not tell in a way that is used here."""

@@ -24,6 +24,7 @@ import trio
 from ..._live import call_each
 from ..._platform.advice import explain_refusal
 from ..._values.interface import Interface
+from ..protocols import Ended
 from .api import AF_UNSPEC, MIB_DELETE_INSTANCE, IpInterfaceRow
 
 assert not TYPE_CHECKING or sys.platform == "win32"
@@ -71,7 +72,7 @@ class WindowsWatcher:
         if not self._notifications.active:
             self._known = read_windows_interfaces()
 
-    async def wait(self) -> frozenset[int]:
+    async def wait(self) -> Ended:
         self._check_open()
         if self._known is not None:
             return await self._poll(self._known)
@@ -83,17 +84,17 @@ class WindowsWatcher:
                 await self._closed.wait()
             self._check_open()
             # From here to the caller's look there must be no checkpoint.
-            removed = self.take()
-            if removed is not None:
-                return removed
+            ended = self.take()
+            if ended is not None:
+                return ended
 
-    def take(self) -> frozenset[int] | None:
+    def take(self) -> Ended | None:
         if self._known is not None or not self._noticed.is_set():
             return None
-        removed, self._removed = frozenset(self._removed), set()
+        ended, self._removed = Ended(frozenset(self._removed)), set()
         self._noticed = trio.Event()
         self._answered = trio.current_time()
-        return removed
+        return ended
 
     def _note(self, removed: int | None) -> None:
         if removed is not None:
@@ -102,7 +103,7 @@ class WindowsWatcher:
             self._noticed_at = trio.current_time()
             self._noticed.set()
 
-    async def _poll(self, known: list[Interface]) -> frozenset[int]:
+    async def _poll(self, known: list[Interface]) -> Ended:
         while True:
             with trio.move_on_after(_POLL_SECONDS):
                 await self._closed.wait()
@@ -116,7 +117,7 @@ class WindowsWatcher:
             if now != known or self._routes:
                 self._known = now
                 gone = {old.index for old in known} - {new.index for new in now}
-                return frozenset(gone)
+                return Ended(frozenset(gone))
 
     def _check_open(self) -> None:
         if self._closed.is_set():
