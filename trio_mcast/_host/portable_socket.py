@@ -190,12 +190,15 @@ class PosixSocket:
     def dropped(self) -> int | None:
         return None  # Only Linux tells.
 
+    def leave(self) -> None:
+        leave_group(self._sock, self.socket_spec, self._platform)
+
     def close(self) -> None:
         if self._sock.fileno() >= 0:
             call_each(
                 (
                     partial(trio.lowlevel.notify_closing, self._sock),
-                    partial(leave_group, self._sock, self.socket_spec, self._platform),
+                    self.leave,
                     self._sock.close,
                 )
             )

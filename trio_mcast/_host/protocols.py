@@ -82,6 +82,9 @@ class McastSocket(Protocol):
     def dropped(self) -> int | None:
         """Return how many datagrams were dropped for want of room; `None` if unknown."""
 
+    def leave(self) -> None:
+        """End the membership, as far as the system lets it; what has come can still be read."""
+
     def close(self) -> None:
         """Close the socket; its memberships end. Idempotent."""
 

@@ -24,10 +24,11 @@ from .reader import InterfaceReader
 
 logger = logging.getLogger("trio_mcast")
 
-# The most datagrams that are read from a socket that is about to be closed. More have not come by
-# then: a receive buffer of 1 MiB holds some 2,700 of the smallest. A socket that has a larger
-# buffer, and more in it, loses the remainder.
-_MOST_DRAINED = 8_192
+# A socket that is about to be closed is read to the end. Its group is left before, so there is
+# one. Unicast may go on and on: of that no more is read than can have come by then. A datagram
+# takes some 800 bytes of the buffer (measured on Linux 6.18), which has twice the size that was
+# granted, and a unit of 64 datagrams may take up no more: so at most one for each four bytes.
+_BYTES_OF_THE_SMALLEST = 4
 
 # Looking for drops of the kernel where nobody has asked: at most so often, and at so many sockets,
 # each of which takes 1 to 2 us. Arbitrary.
@@ -171,16 +172,10 @@ class Intake:
             reader.stop_socket(socket)
 
     @enable_ki_protection
-    def close_socket(self, socket: McastSocket, *, drain: bool = True) -> None:
-        """Close one socket; the counts of the socket are kept.
-
-        Args:
-            socket: The socket.
-            drain: Whether datagrams that have come already are put into the queue.
-        """
+    def close_socket(self, socket: McastSocket) -> None:
+        """Close one socket; the counts of the socket are kept."""
         self._unclosed.append(socket)
-        steps = [partial(self._stop_reading, socket), partial(self._close_unclosed, socket)]
-        call_each([partial(self._drain, socket), *steps] if drain else steps)
+        call_each([partial(self._stop_reading, socket), partial(self._close_unclosed, socket)])
 
     def _stop_reading(self, socket: McastSocket) -> None:
         key = _key(socket.socket_spec.interface)
@@ -200,14 +195,35 @@ class Intake:
         self._unclosed.remove(unclosed)
 
     async def drain_and_close(self, socket: McastSocket) -> None:
-        """Do as `close_socket`, with a turn for other tasks in between. Cannot be cancelled."""
+        """Do as `drain`, then as `close_socket`. Cannot be cancelled."""
         try:
-            self.stop_socket(socket)
-            for _ in self._draining(socket):
-                await self.give_way()
+            await self.drain(socket)
         finally:
-            self.close_socket(socket, drain=False)
+            self.close_socket(socket)
         await self.give_way()
+
+    async def drain(self, socket: McastSocket) -> None:
+        """Leave the group of one socket, and put all that has come into the queue.
+
+        Other tasks have their turns meanwhile. Cannot be cancelled.
+        """
+        self.stop_socket(socket)
+        socket.leave()
+        before = -1
+        end = _taken(socket) + socket.receive_buffer_granted // _BYTES_OF_THE_SMALLEST
+        while not self._stopped and before < _taken(socket) < end:
+            before = _taken(socket)
+            try:
+                self.queue.put_last(socket.receive(_DRAINED_AT_ONCE))
+            except OSError:
+                break  # The interface has gone. There is nothing more to be had.
+            await self.give_way()
+
+    def drain_and_close_soon(self, socket: McastSocket) -> None:
+        """Have a task do as `drain_and_close`, while `run` runs."""
+        self.stop_socket(socket)
+        assert self._nursery is not None
+        self._nursery.start_soon(self.drain_and_close, socket)
 
     async def give_way(self) -> None:
         """Let other tasks run if they have not for a while. Cannot be cancelled."""
@@ -215,21 +231,10 @@ class Intake:
             await trio.lowlevel.cancel_shielded_checkpoint()
             self._turn_ended = time.perf_counter()
 
-    def _drain(self, socket: McastSocket) -> None:
-        for _ in self._draining(socket):
-            pass
-
-    def _draining(self, socket: McastSocket) -> Iterator[None]:
-        """Put what has come to a socket into the queue, and stop now and then in between."""
-        before, end = -1, _taken(socket) + _MOST_DRAINED
-        try:
-            while not self._stopped and before < _taken(socket) < end:
-                before = _taken(socket)
-                self.queue.put_last(socket.receive(min(_DRAINED_AT_ONCE, end - before)))
-                if _taken(socket) > before:
-                    yield
-        except OSError:
-            pass  # The interface has gone. There is nothing more to be had.
+    def check_open(self) -> None:
+        """Raise trio.ClosedResourceError if nothing is read any more."""
+        if self._stopped:
+            raise trio.ClosedResourceError("this receiver was closed")
 
     def statistics(self) -> ReceiverStatistics:
         """Return the counts so far or, once stopped, those at the end."""

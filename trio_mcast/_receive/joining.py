@@ -81,7 +81,7 @@ class Joining:
         try:
             for plan in plans:
                 membership = joining[key_of(plan)] = LiveMembership.from_plan(plan, request)
-                memberships.set_up(membership)
+                await memberships.set_up(membership)
                 error = membership.error if membership.state == "failed" else None
                 if error is not None and (
                     is_exhaustion(error) or (all_or_nothing and not _is_of_family(error))
@@ -95,8 +95,7 @@ class Joining:
             if causes and len(causes) == len(of_groups):
                 raise all_failed("no group could be joined anywhere", causes)
         except BaseException:
-            for membership in joining.values():
-                memberships.sockets.happen(membership, Event.LEFT)
+            await memberships.sockets.happen_to_all(joining.values(), Event.LEFT)
             raise
         finally:
             memberships.joining = {}

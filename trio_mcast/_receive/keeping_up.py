@@ -97,7 +97,7 @@ class KeepingUp:
             memberships.plans_are_old = True
             await self._let_go(wanted, interfaces)
             for key, (plan, request) in wanted.items():
-                self._keep_up(key, plan, request, now)
+                await self._keep_up(key, plan, request, now)
                 await memberships.give_way()
             for membership in lost:
                 membership.log_return()
@@ -166,7 +166,7 @@ class KeepingUp:
                 continue
             # While the interface is down, the kernel keeps the membership.
             event = Event.UNFIT if interface.is_up else Event.UNWANTED
-            self._memberships.sockets.happen(membership, event)
+            await self._memberships.sockets.happen(membership, event)
             if not membership.sockets:
                 membership.plan = attrs.evolve(membership.plan, sockets=())  # To save memory.
             membership.log()
@@ -176,7 +176,7 @@ class KeepingUp:
             if membership.is_unnamed and membership.plan.group is not None:
                 membership.log()
 
-    def _keep_up(
+    async def _keep_up(
         self, key: MembershipKey, plan: MembershipPlan, request: ReceiveRequest, now: float
     ) -> None:
         """Bring one membership in line with its plan."""
@@ -193,7 +193,7 @@ class KeepingUp:
         if changed or (lacks and (membership.state != "failed" or membership.retry_at <= now)):
             if changed:
                 membership.backoff.reset()
-            self._memberships.set_up(membership)
+            await self._memberships.set_up(membership)
         elif not lacks:
             membership.settle()
         membership.log()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import partial
 
 from .._host.protocols import Host, McastSocket
-from .._live import call_each, raise_together
+from .._live import raise_together
 from .._plan.blocked import fixed_part, source_changes
 from .._plan.socket_spec import MembershipPlan, SocketSpec
 from .._values.errors import SocketSetupError
@@ -28,25 +27,31 @@ class MembershipSockets:
 
     # Opening
 
-    def set_up(self, membership: LiveMembership) -> None:
+    async def set_up(self, membership: LiveMembership) -> None:
         """Bring the sockets of a membership in line with the plan; the state tells the outcome.
 
         Sockets that serve as well as before are kept, so that nothing is lost. A group is received
-        whole or not at all; unicast at the addresses at which that is possible.
+        whole or not at all; unicast at the addresses at which that is possible. It cannot be
+        cancelled.
+
+        Raises:
+            trio.ClosedResourceError: The receiver was closed meanwhile.
         """
         try:
-            refusal = self._open_missing(membership, self._keep_what_serves(membership))
+            missing = await self._keep_what_serves(membership)
+            self._intake.check_open()
+            refusal = self._open_missing(membership, missing)
         except BaseException:
-            self.happen(membership, Event.LOST)  # Not refused, but something is wrong.
+            await self.happen(membership, Event.LOST)  # Not refused, but something is wrong.
             raise
         if refusal is None:
             membership.settle()
         else:
             is_group = membership.plan.group is not None
             event = Event.REFUSED if is_group else Event.PARTLY_REFUSED
-            self.happen(membership, event, refusal)
+            await self.happen(membership, event, refusal)
 
-    def _keep_what_serves(self, membership: LiveMembership) -> list[SocketSpec]:
+    async def _keep_what_serves(self, membership: LiveMembership) -> list[SocketSpec]:
         """Close the sockets that the plan has no use for, and return what is still missing."""
         missing = {fixed_part(spec): spec for spec in membership.plan.sockets}
         for socket in list(membership.sockets):
@@ -59,7 +64,7 @@ class MembershipSockets:
                     continue
             # Before another one is opened in its place: else both would get the same datagrams.
             membership.sockets.remove(socket)
-            self._intake.close_socket(socket)
+            await self._intake.drain_and_close(socket)
         return list(missing.values())
 
     def _open_missing(
@@ -87,23 +92,29 @@ class MembershipSockets:
 
     # Closing
 
-    def happen(
+    async def happen(
         self, membership: LiveMembership, event: Event, error: SocketSetupError | None = None
     ) -> None:
-        """Have an event happen to a membership, and close the sockets if the table says so."""
+        """Have an event happen to a membership, and close the sockets if the table says so.
+
+        It cannot be cancelled.
+        """
         if membership.happen(event, error).closes_sockets:
-            self.close(membership)
+            await self._close_all([membership])
 
     async def happen_to_all(self, memberships: Iterable[LiveMembership], event: Event) -> None:
         """Have an event happen to memberships: at once to the states, then to the sockets.
 
         It cannot be cancelled.
         """
-        closing = [
-            membership for membership in memberships if membership.happen(event).closes_sockets
-        ]
+        await self._close_all(
+            [membership for membership in memberships if membership.happen(event).closes_sockets]
+        )
+
+    async def _close_all(self, memberships: Iterable[LiveMembership]) -> None:
+        """Close the sockets of memberships; datagrams that have come already are delivered."""
         failures: list[BaseException] = []
-        for membership in closing:
+        for membership in memberships:
             while membership.sockets:
                 try:
                     await self._intake.drain_and_close(membership.sockets.pop(0))
@@ -112,15 +123,19 @@ class MembershipSockets:
         if failures:
             raise_together(failures)
 
-    def close(self, membership: LiveMembership) -> None:
-        """Close the sockets of a membership; datagrams that have come already are delivered."""
-        sockets = membership.sockets.copy()
-        membership.sockets.clear()
-        call_each([partial(self._intake.close_socket, socket) for socket in sockets])
+    def close_unreadable(
+        self, membership: LiveMembership | None, socket: McastSocket, error: SocketSetupError
+    ) -> None:
+        """Close a socket that the system refuses to read: the membership has failed.
 
-    def close_unreadable(self, socket: McastSocket) -> None:
-        """Close a socket that the system refuses to read."""
-        self._intake.close_socket(socket, drain=False)
+        Datagrams that have come to the other sockets of the membership are delivered.
+        """
+        self._intake.close_socket(socket)
+        if membership is not None:
+            membership.happen(Event.UNREADABLE, error)
+            membership.sockets.remove(socket)
+            while membership.sockets:
+                self._intake.drain_and_close_soon(membership.sockets.pop())
 
     async def give_way(self) -> None:
         """Let other tasks run if they have not for a while. Cannot be cancelled."""

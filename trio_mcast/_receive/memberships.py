@@ -150,9 +150,9 @@ class Memberships:
 
     # Changing memberships
 
-    def set_up(self, membership: LiveMembership) -> None:
+    async def set_up(self, membership: LiveMembership) -> None:
         """Carry out the plan of a membership; after a refusal, have the next attempt in time."""
-        self.sockets.set_up(membership)
+        await self.sockets.set_up(membership)
         self.follower.hurry(membership.retry_at)
 
     async def remove(self, keys: Iterable[MembershipKey]) -> None:
@@ -174,13 +174,13 @@ class Memberships:
 
     def socket_failed(self, socket: McastSocket, error: SocketSetupError) -> None:
         """Close a socket that the system refuses to read: the membership has failed."""
-        self.sockets.close_unreadable(socket)
-        for membership in (*self.live.values(), *self.joining.values()):
-            if socket in membership.sockets:
-                membership.sockets.remove(socket)
-                self.sockets.happen(membership, Event.UNREADABLE, error)
-                membership.skip_log()  # The intake has logged it.
-                self.follower.hurry(membership.retry_at)
+        memberships = (*self.live.values(), *self.joining.values())
+        having = (membership for membership in memberships if socket in membership.sockets)
+        failed = next(having, None)
+        self.sockets.close_unreadable(failed, socket, error)
+        if failed is not None:
+            failed.skip_log()  # The intake has logged it.
+            self.follower.hurry(failed.retry_at)
 
     # The end
 

@@ -140,7 +140,8 @@ class McastReceiver(DatagramReceiver):
         """Leave groups, whichever call joined them.
 
         Datagrams that have come before are still delivered. Datagrams in the kernel's buffers are
-        read now, as far as ``max_buffered`` leaves room; the others are counted as dropped.
+        read to their end now, as far as ``max_buffered`` leaves room; the others are counted in
+        ``dropped_by_policy``. Other tasks have their turns meanwhile.
 
         Args:
             groups: One group or several. A zone narrows a group to that interface.

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 import trio
@@ -128,6 +128,7 @@ class Outlets:
         self._unreadable: set[McastSocket] = set()
         self._unreadable_backoff = _new_backoff()
         self._last_unreadable = -math.inf
+        self._closed = False
         try:
             # Before the first look: what changes after it is then noticed, too.
             watcher = _new_watcher(host, routes=request.selectors is None)
@@ -236,6 +237,7 @@ class Outlets:
         Raises:
             SocketSetupError: The system refused to show its interfaces or routes. Nothing has
                 changed.
+            trio.ClosedResourceError: The sender was closed meanwhile.
         """
         interfaces = await self._follower.look(anew=anew)
         planned = replan_sender(
@@ -255,7 +257,9 @@ class Outlets:
         for state, plan in zip(self._want_states, planned, strict=True):
             if isinstance(plan, SocketSpec):
                 ports.setdefault(plan, state.port)
-        outlets = self._carry_out(ports)
+        outlets = self._serving(ports)
+        await self._drain_others(outlets)
+        self._carry_out(ports, outlets)
         pause = self._backoff.next_pause() if self._refused else math.inf
         self._retry_at = trio.current_time() + pause
         for state, plan in zip(self._want_states, planned, strict=True):
@@ -267,15 +271,11 @@ class Outlets:
                     state.port = _port_of(state.outlet) or state.port
         return self._publish(interfaces)
 
-    def _carry_out(self, ports: dict[SocketSpec, int]) -> dict[SocketSpec, Outlet]:
-        """Return the socket of each plan: an open one that carries it out already, else a new one.
-
-        Args:
-            ports: The plans, each with the port that a new socket is to have if that is free.
-        """
+    def _serving(self, socket_specs: Iterable[SocketSpec]) -> dict[SocketSpec, Outlet]:
+        """Return the open sockets that carry out plans already."""
         outlets: dict[SocketSpec, Outlet] = {}
         removed = self._follower.ended.removed
-        for socket_spec in ports:
+        for socket_spec in socket_specs:
             for socket in self._open:
                 before = socket.socket_spec
                 if socket in self._unreadable or before.interface.index in removed:
@@ -285,7 +285,28 @@ class Outlets:
                     if before.interface != socket_spec.interface:
                         socket.revise(attrs.evolve(before, interface=socket_spec.interface), ())
                     break
-        for socket in [socket for socket in self._open if socket not in outlets.values()]:
+        return outlets
+
+    def _others(self, outlets: dict[SocketSpec, Outlet]) -> list[McastSocket]:
+        """Return the open sockets that are not among some."""
+        return [socket for socket in self._open if socket not in outlets.values()]
+
+    async def _drain_others(self, outlets: dict[SocketSpec, Outlet]) -> None:
+        """Read the replies on the sockets that are to be closed; they are sent from meanwhile."""
+        if self.replies is not None:
+            for socket in self._others(outlets):
+                await self.replies.drain(socket)
+            if self._closed:
+                raise trio.ClosedResourceError("this sender was closed")
+
+    def _carry_out(self, ports: dict[SocketSpec, int], outlets: dict[SocketSpec, Outlet]) -> None:
+        """Close the sockets that serve no longer, and add to the others what is missing.
+
+        Args:
+            ports: The plans, each with the port that a new socket is to have if that is free.
+            outlets: The sockets that carry out plans already.
+        """
+        for socket in self._others(outlets):
             self._close_socket(socket)
         for socket_spec, port in ports.items():
             if socket_spec not in outlets:
@@ -294,7 +315,6 @@ class Outlets:
                 except SocketSetupError as error:
                     outlets[socket_spec] = _refused(socket_spec, error)
                     self._refused = True
-        return outlets
 
     def _open_again(self, socket_spec: SocketSpec, port: int) -> McastSocket:
         """Open a socket, on the port of the one before if that is free."""
@@ -356,6 +376,7 @@ class Outlets:
 
     def close(self) -> None:
         """Close everything, and end `follow`. Idempotent."""
+        self._closed = True
         replies = [] if self.replies is None else [self.replies.close]
         sockets = [socket.close for socket in self._open]
         call_each([self._follower.close, *replies, *sockets])

@@ -57,8 +57,15 @@ class Replies:
         """
         self._intake.add(socket)
 
+    async def drain(self, socket: McastSocket) -> None:
+        """Read a socket of the sender to the end, which is about to be closed.
+
+        Other tasks have their turns meanwhile. Cannot be cancelled.
+        """
+        await self._intake.drain(socket)
+
     def close_socket(self, socket: McastSocket) -> None:
-        """Close a socket of the sender. Replies that have come to the socket are not lost."""
+        """Close a socket of the sender."""
         self._intake.close_socket(socket)
 
     def statistics(self) -> ReceiverStatistics:

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Final
 
-from .._host.carry_out import Step, carry_out, leave_group
+from .._host.carry_out import Step, carry_out
 from .._host.current import host_variable
 from .._host.poller import OnFailure
 from .._host.protocols import (
@@ -378,7 +378,7 @@ class VirtualHost:
     def _close_socket(self, socket: VirtualSocket) -> None:
         if self._core.is_open:
             self._core.enter()
-            leave_group(socket.kernel, socket.socket_spec, self.platform)
+            socket.leave()
         self._opened.pop(socket, None)
         self._remove(socket.kernel)
 

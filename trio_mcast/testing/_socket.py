@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import trio
 
-from .._host.carry_out import change_options
+from .._host.carry_out import change_options, leave_group
 from .._host.endpoint_cache import endpoint_cache
 from .._host.protocols import Rejection
 from .._plan.socket_spec import BindAddress, SocketSpec
@@ -208,6 +208,10 @@ class VirtualSocket:
         if self._closed:
             raise refuse(errno.EBADF)
         self._core.enter()
+
+    def leave(self) -> None:
+        """End the membership; what has come can still be read."""
+        leave_group(self.kernel, self.socket_spec, self._platform)
 
     def close(self) -> None:
         """Close the socket; all memberships end. Idempotent."""
