@@ -149,3 +149,14 @@ async def test_other_tasks_have_turns_while_replies_of_an_old_socket_are_drained
                 assert await turns_until(closed) >= 190
                 assert open_sockets(replies) == 1
                 assert replies.statistics().received == count
+
+
+@pytest.mark.parametrize("how", ["close", "leave"])
+async def test_groups_are_left_in_the_order_in_which_linux_finds_them_at_once(how: str) -> None:
+    groups = [f"239.1.2.{number}" for number in range(1, 6)]
+    async with two_on_lan() as lan, receiving(lan.b, groups) as receiver:
+        if how == "close":
+            receiver.close()
+        else:
+            await receiver.leave(groups)
+        assert lan.events("left", "b") == groups[::-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from .._host.protocols import Host, McastSocket
@@ -111,10 +111,10 @@ class MembershipSockets:
             [membership for membership in memberships if membership.happen(event).closes_sockets]
         )
 
-    async def _close_all(self, memberships: Iterable[LiveMembership]) -> None:
+    async def _close_all(self, memberships: Sequence[LiveMembership]) -> None:
         """Close the sockets of memberships; datagrams that have come already are delivered."""
         failures: list[BaseException] = []
-        for membership in memberships:
+        for membership in reversed(memberships):  # As `InterfaceReader.close` does, and why.
             while membership.sockets:
                 try:
                     await self._intake.drain_and_close(membership.sockets.pop(0))
