@@ -32,6 +32,7 @@ SIOCGIFMTU: Final = _IOC_INOUT | _IFREQ.size << 16 | ord("i") << 8 | 51
 # struct sockaddr_dl: length, family, index, type, and the lengths of the name and of the address,
 # which follow each other from the eighth byte on.
 _SOCKADDR_DL: Final = struct.Struct("=BBHBBBB")
+LEAST_SOCKADDR_DL_BYTES: Final = _SOCKADDR_DL.size
 
 # A link address that is written as six bytes of hex: Ethernet's and those of its relatives.
 _ETHERNET_BYTES: Final = 6

@@ -126,7 +126,8 @@ class LinkFacts:
         self._links = {
             entry.name: (entry.flags, bsd.decode_sockaddr_dl(entry.sockaddr))
             for entry in (read_entries() if entries is None else entries)
-            if len(entry.sockaddr) >= _FAMILY_BYTES and entry.sockaddr[1] == bsd.AF_LINK
+            if len(entry.sockaddr) >= bsd.LEAST_SOCKADDR_DL_BYTES
+            and entry.sockaddr[1] == bsd.AF_LINK
         }
 
     def read_facts(self, name: str) -> InterfaceFacts:

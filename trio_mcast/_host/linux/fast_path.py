@@ -345,7 +345,7 @@ class LinuxSocket(SendingSocket):
         assert size is not None
         whole, remainder = divmod(end - start, size)
         parts: Sequence[bytes] = unit_layout(whole, size).unpack_from(data, start) if whole else ()
-        if remainder:
+        if remainder or not whole:
             parts = (*parts, data[end - remainder : end])
         socket_spec = self.socket_spec
         constants = (socket_spec.group, socket_spec.interface, arrival.ttl, arrival.timestamp_ns)

@@ -77,6 +77,7 @@ _IFA_LOCAL: Final = 2  # Where there is one, IFA_ADDRESS is the other end's.
 _OF_ADDRESSES: Final = frozenset({_IFA_ADDRESS, _IFA_LOCAL})
 _BEGINS: Final = ATTRIBUTE.pack(8, _IFA_ADDRESS)
 _GOES_ON: Final = ATTRIBUTE.pack(8, _IFA_LOCAL)
+_ADDRESS_BYTES: Final = {socket.AF_INET: 4, socket.AF_INET6: 16}
 # The flags of an address that count here are among the first eight, which need no IFA_FLAGS.
 IFA_F_TEMPORARY: Final = 0x01  # Of IPv6; of IPv4 it means another address of the same network.
 IFA_F_OPTIMISTIC: Final = 0x04
@@ -156,7 +157,10 @@ class LinuxInterfaces:
 
 
 def interfaces_in(links: Sequence[bytes], addresses: Sequence[bytes]) -> list[Interface]:
-    """Return the interfaces that the messages of both lists tell of, by index."""
+    """Return the interfaces that the messages of both lists tell of, by index.
+
+    A message that makes no sense is passed over.
+    """
     look = _Look(None)
     for steps in (look.read_links(links), look.read_addresses(addresses), look.make_interfaces()):
         deque(steps, maxlen=0)
@@ -174,7 +178,7 @@ class _Look:
         self.listed: list[Interface] = []
         self._before = before
         # What was made of each message.
-        self._links: dict[bytes, _Link] = {}
+        self._links: dict[bytes, _Link | None] = {}
         self._addresses: dict[bytes, _Address] = {}
         # The details of each interface, IPv4 and IPv6.
         self._details: dict[int, tuple[list[InterfaceAddress], list[InterfaceAddress]]] = {}
@@ -204,7 +208,7 @@ class _Look:
 
     def make_interfaces(self) -> Iterator[None]:
         known = {} if self._before is None else self._before._interfaces
-        links = {link.index: link for link in self._links.values()}
+        links = {link.index: link for link in self._links.values() if link is not None}
         for part in _parts(sorted(links)):
             for index in part:
                 link, details = links[index], self._details.get(index, ([], []))
@@ -229,9 +233,13 @@ def _parts(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
         yield values[start : start + AT_ONCE]
 
 
-def _read_link(message: bytes) -> _Link:
+def _read_link(message: bytes) -> _Link | None:
+    if len(message) < LINK.size:
+        return None
     _family, hardware, index, flags, _changed = LINK.unpack_from(message)
     attributes = read_attributes(message, LINK.size, _OF_LINKS)
+    if _IFLA_IFNAME not in attributes:
+        return None
     link_address = attributes.get(_IFLA_ADDRESS) if hardware == ARPHRD_ETHER else None
     names = read_list(attributes.get(_IFLA_PROP_LIST, b""), _IFLA_ALT_IFNAME)
     return _Link(
@@ -246,15 +254,17 @@ def _read_link(message: bytes) -> _Link:
 
 
 def _read_address(message: bytes) -> _Address:
+    if len(message) < ADDRESS.size:
+        return None
     family, prefix, flags, scope, index = ADDRESS.unpack_from(message)
     if family == socket.AF_INET and message[8:12] == _BEGINS and message[16:20] == _GOES_ON:
         local = message[20:24]  # As Linux gives every IPv4 address: no need to search.
     else:
         attributes = read_attributes(message, ADDRESS.size, _OF_ADDRESSES)
-        packed = attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS)
-        if packed is None or family not in (socket.AF_INET, socket.AF_INET6):
-            return None
-        local = packed
+        local = attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS) or b""
+    size = _ADDRESS_BYTES.get(family)
+    if len(local) != size or prefix > 8 * size:
+        return None
     is_ipv6 = family == socket.AF_INET6
     detail = InterfaceAddress(
         IPv6Interface((local, prefix)) if is_ipv6 else IPv4Interface((local, prefix)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -48,6 +49,9 @@ _ANY_FAMILY: Final = bytes(4)
 # The kernel fills answers of up to 32 KiB, when there is room for that (netlink_recvmsg).
 _ANSWER_BYTES: Final = 65_536
 
+# Linux has no higher error number (MAX_ERRNO in linux/err.h).
+_MOST_ERRNO: Final = 4_095
+
 
 def open_netlink() -> socket.socket:
     """Open a socket to the kernel, for the network namespace of the calling thread."""
@@ -55,10 +59,15 @@ def open_netlink() -> socket.socket:
 
 
 def ask(query: socket.socket, question: int, content: bytes) -> tuple[int, bytes]:
-    """Ask for one thing, and return the type and the content of the answer."""
+    """Ask for one thing, and return the type and the content of the answer.
+
+    Raises:
+        OSError: The kernel refuses, or there is no message in the answer.
+    """
     _send(query, question, 0, content)
-    kind, _flags, answer = next(split_messages(query.recv(_ANSWER_BYTES)))
-    return kind, answer
+    for kind, _flags, answer in split_messages(query.recv(_ANSWER_BYTES)):
+        return kind, answer
+    raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
 
 
 def dump(query: socket.socket, question: int) -> tuple[list[bytes], bool]:
@@ -105,6 +114,7 @@ def dump_parts(
             if kind in (NLMSG_ERROR, _NLMSG_DONE):
                 # Both begin with a negative errno, or 0.
                 number = -int.from_bytes(message[:4], sys.byteorder, signed=True)
+                number = min(number, _MOST_ERRNO)
                 if number:
                     raise OSError(number, os.strerror(number))
                 is_done = True
