@@ -27,7 +27,7 @@ import trio
 from ._follow import Follower
 from ._host.current import current_host
 from ._host.protocols import Host
-from ._live import Closeable, at_end
+from ._live import Closeable, Opening, at_end
 from ._plan.route import Route
 from ._plan.selecting import by_zone, parse_selectors, select_interfaces
 from ._values.addresses import AddressLike, parse_group
@@ -184,7 +184,7 @@ def watch_interfaces() -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[In
         macOS, one that the routing socket does not tell of comes with the next that it does. Under
         Wine, which does not tell, interfaces are compared once a second.
     """
-    return _watch_interfaces()
+    return Opening(_watch_interfaces(), "watch_interfaces() as changes")
 
 
 @asynccontextmanager

@@ -16,9 +16,9 @@ from __future__ import annotations
 import sys
 from abc import ABCMeta, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import trio
 from trio.lowlevel import enable_ki_protection
@@ -30,6 +30,7 @@ if sys.version_info < (3, 11):
     )
 
 _T = TypeVar("_T")
+_Co = TypeVar("_Co", covariant=True)
 
 
 class OpenedOnly(ABCMeta):
@@ -124,6 +125,84 @@ class at_end:  # Used like `contextlib.suppress`.
             failures.clear()
             return
         raise_together(failures)
+
+
+class Opening(AbstractAsyncContextManager[_Co]):
+    """The ``async with`` block of a function that opens something, and the answer to other uses.
+
+    Args:
+        block: The block itself.
+        usage: The way to use it, as in the source of a program.
+    """
+
+    def __init__(self, block: AbstractAsyncContextManager[_Co], usage: str) -> None:
+        self._block: AbstractAsyncContextManager[_Co] = block
+        self._usage: str = usage
+        self._entered: bool = False
+
+    async def __aenter__(self) -> _Co:
+        check_trio()
+        if self._entered:
+            raise RuntimeError(f"this has been entered before: {self._advice}, anew each time")
+        self._entered = True
+        return await self._block.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return await self._block.__aexit__(kind, error, traceback)
+
+    @property
+    def _advice(self) -> str:
+        return f'use "async with {self._usage}"'
+
+    # Unknown to type checkers, which then report these mistakes themselves.
+    if not TYPE_CHECKING:
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError(f'{self._advice}, not "with"')
+
+        def __exit__(self, *_: object) -> NoReturn:
+            raise AssertionError("never entered")
+
+        def __await__(self) -> NoReturn:
+            raise TypeError(f'{self._advice}, not "await"')
+
+        def __aiter__(self) -> NoReturn:
+            raise TypeError(f'{self._advice}, and "async for" inside it')
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError(f'{self._advice}, and "async for" inside it')
+
+        def __getattr__(self, name: str) -> NoReturn:
+            # Looked up by `copy`, `pickle` and others, who expect the plain answer.
+            advice = "" if name.startswith("_") else f": {self._advice}"
+            raise AttributeError(f"nothing is open yet that could have {name!r}{advice}")
+
+
+def check_trio() -> None:
+    """Check that Trio runs this task.
+
+    Raises:
+        RuntimeError: Something else does, or nothing.
+    """
+    try:
+        trio.lowlevel.current_trio_token()
+    except RuntimeError:
+        # It need not be imported to be asked: where it runs, it is.
+        asyncio = sys.modules.get("asyncio")
+        is_asyncio = asyncio is not None and asyncio._get_running_loop() is not None
+        raise RuntimeError(_THIS_IS_ASYNCIO if is_asyncio else _NOT_TRIO) from None
+
+
+_NOT_TRIO = "trio_mcast needs Trio: start the program with trio.run()"
+_THIS_IS_ASYNCIO = (
+    "this is asyncio; trio_mcast needs Trio: start the program with trio.run(), or run both side "
+    "by side, as https://trio.readthedocs.io/en/stable/reference-lowlevel.html#guest-mode explains"
+)
 
 
 class Closeable(trio.abc.AsyncResource):

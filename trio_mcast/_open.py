@@ -137,7 +137,7 @@ def open_mcast_receiver(
         max_buffered=max_buffered,
         overflow=overflow,
         receive_buffer_size=receive_buffer_size,
-    ).open()
+    )._open("open_mcast_receiver(...) as receiver")
 
 
 def open_mcast_sender(
@@ -253,4 +253,4 @@ def open_mcast_sender(
         receive_replies=receive_replies,
         overflow=overflow,
         send_buffer_size=send_buffer_size,
-    ).open()
+    )._open("open_mcast_sender(...) as sender")

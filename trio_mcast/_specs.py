@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import attrs
 
+from ._live import Opening
 from ._plan.receiver import plan_request
 from ._plan.selecting import parse_selectors
 from ._plan.sender import plan_sender
@@ -250,13 +251,17 @@ class McastReceiverSpec(_Requests[ReceiveRequest]):
 
     def open(self) -> AbstractAsyncContextManager[McastReceiver]:
         """Open the receiver: ``async with spec.open() as receiver``; see `open_mcast_receiver`."""
-        return open_receiver(
+        return self._open("spec.open() as receiver")
+
+    def _open(self, usage: str) -> Opening[McastReceiver]:
+        block = open_receiver(
             self._request,
             follow_interfaces=self.follow_interfaces,
             allow_missing=self.allow_missing,
             max_buffered=self.max_buffered,
             overflow=self.overflow,
         )
+        return Opening(block, usage)
 
 
 @attrs.frozen
@@ -338,4 +343,7 @@ class McastSenderSpec(_Requests[SendRequest]):
 
     def open(self) -> AbstractAsyncContextManager[McastSender]:
         """Open the sender: ``async with spec.open() as sender``; see `open_mcast_sender`."""
-        return open_sender(self._request, overflow=self.overflow)
+        return self._open("spec.open() as sender")
+
+    def _open(self, usage: str) -> Opening[McastSender]:
+        return Opening(open_sender(self._request, overflow=self.overflow), usage)

@@ -117,6 +117,26 @@ async def test_source_that_was_heard_is_blocked_and_heard_again(
 
 
 @FAMILIES
+async def test_blocking_twice_does_nothing_more(world: World, family: Family) -> None:
+    group, source = group_of(family), address_of(family, "b")
+    async with (
+        receiving(world, "a", group, interfaces="eth0") as receiver,
+        two_senders(world, group) as senders,
+    ):
+        for change, heard in [
+            (receiver.unblock_source, [b"left out", b"wanted"]),
+            (receiver.block_source, [b"wanted"]),
+            (receiver.unblock_source, [b"left out", b"wanted"]),
+        ]:
+            for _ in range(2):
+                await change(source)
+                await send_both(senders)
+                assert await data_of(world, receiver) == heard
+        with pytest.raises(ValueError, match="is not joined"):
+            await receiver.block_source(source, groups=group_of(family, 9))
+
+
+@FAMILIES
 async def test_source_is_blocked_in_one_group_on_one_interface_only(
     world: World, family: Family
 ) -> None:

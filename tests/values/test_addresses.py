@@ -143,7 +143,7 @@ def test_parse_groups_keeps_the_order_and_collapses_duplicates() -> None:
 
 BAD_LISTS: list[tuple[Any, type[Exception], str]] = [
     (b"239.1.2.3", TypeError, "must be text, not bytes: b'239.1.2.3'"),
-    (bytearray(b"x"), TypeError, "must be text, not bytes"),
+    (bytearray(b"x"), TypeError, "must be text, not bytearray"),
     (None, TypeError, "must be an address or an iterable of addresses, not NoneType: None"),
     (5, TypeError, "not int: 5"),
     ([], ValueError, "groups is empty"),

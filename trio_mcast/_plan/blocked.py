@@ -111,14 +111,14 @@ def excluded_for(
 def plans_meant(
     rules: Sequence[SourceRule], plans: Iterable[MembershipPlan]
 ) -> list[MembershipPlan]:
-    """Return the plans of the memberships that some rules are about.
+    """Return the plans of the memberships that some rules change.
 
     Args:
         rules: The rules. All of them block one source, or let it in.
         plans: The plans of all memberships.
 
     Raises:
-        ValueError: The rules are about no membership, or change nothing.
+        ValueError: The rules are about no membership.
     """
     source, blocked = str(rules[0].source), rules[0].blocked
     meant = [plan for plan in plans if any(_is_about(rule, plan) for rule in rules)]
@@ -127,10 +127,7 @@ def plans_meant(
             f"source {source}: no group that is joined from any source is meant; one that was "
             "joined with sources= has to be left and joined with others"
         )
-    if all((source in plan.excluded_sources) == blocked for plan in meant):
-        state = "blocked already" if blocked else "not blocked"
-        raise ValueError(f"source {source} is {state} where it is meant to be")
-    return meant
+    return [plan for plan in meant if (source in plan.excluded_sources) != blocked]
 
 
 def _is_about(rule: SourceRule, plan: MembershipPlan) -> bool:

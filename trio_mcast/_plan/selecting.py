@@ -16,6 +16,7 @@ from .._values.interface import (
     describe_interfaces,
     zone_of,
 )
+from .._values.mistakes import about_selector, check_selector
 
 
 @attrs.frozen
@@ -59,7 +60,7 @@ def parse_selectors(value: InterfaceSelectors | None) -> tuple[InterfaceSelector
 
     Raises:
         TypeError: A selector is not a name, index, address or `Interface`.
-        ValueError: The iterable is empty.
+        ValueError: The iterable is empty, or a selector can mean no interface.
     """
     if value is None:
         return None
@@ -79,6 +80,8 @@ def parse_selectors(value: InterfaceSelectors | None) -> tuple[InterfaceSelector
             selector, (str, int, IPv4Address, IPv6Address, Interface)
         ):
             raise TypeError(_selector_type_message(selector))
+        if not isinstance(selector, (int, Interface)):
+            check_selector(text_of(selector))
     return tuple(dict.fromkeys(selectors))
 
 
@@ -149,8 +152,10 @@ def _by_name(name: str, interfaces: Sequence[Interface]) -> Interface:
     for interface in interfaces:
         if interface.name == name or name in interface.alternative_names:
             return interface
+    names = {interface.name for interface in interfaces}
     raise InterfaceNotFoundError(
-        f"no interface is called {name!r}; there are: {describe_interfaces(interfaces)}"
+        f"no interface is called {name!r}{about_selector(name, names)}; there are: "
+        f"{describe_interfaces(interfaces)}"
     )
 
 

@@ -38,7 +38,7 @@ class Blocking:
             selectors: The interfaces; `None` for every interface.
 
         Raises:
-            ValueError: No membership is meant, or none would change.
+            ValueError: No membership is meant.
             SocketSetupError: The system refused.
             trio.ClosedResourceError: The receiver was closed, before or meanwhile.
 

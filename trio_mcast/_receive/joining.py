@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import trio
 
+from .._host.descriptors import raise_with_needed
 from .._plan.matching import keys_of_groups, names_of_selected
 from .._plan.pairs import check_served
 from .._plan.socket_spec import MembershipKey, MembershipPlan, key_of
@@ -86,7 +87,7 @@ class Joining:
                 if error is not None and (
                     is_exhaustion(error) or (all_or_nothing and not _is_of_family(error))
                 ):
-                    raise error
+                    raise_with_needed(error, sum(len(plan.sockets) for plan in plans))
                 await memberships.give_way()
             of_groups = [joining[key] for key in joining if key[0] is not None]
             failed = [membership for membership in of_groups if membership.state == "failed"]

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from .._live import call_each, raise_together
+from .._live import Opening, call_each, raise_together
 from .._plan.selecting import parse_selectors
 from .._plan.wanted import ReceiveRequest
 from .._values.addresses import AddressLike, parse_groups, parse_sources
@@ -191,7 +191,8 @@ class McastReceiver(DatagramReceiver):
             Entering and leaving are checkpoints. If entering is cancelled, nothing has been joined;
             if leaving is cancelled, everything has been left all the same.
         """
-        return self._joined(groups, interfaces, sources, excluded_sources)
+        block = self._joined(groups, interfaces, sources, excluded_sources)
+        return Opening(block, "receiver.joined(...)")
 
     @asynccontextmanager
     async def _joined(
@@ -224,6 +225,8 @@ class McastReceiver(DatagramReceiver):
     ) -> None:
         """Receive nothing more from a source, in groups that are joined from any source.
 
+        Where the source is blocked already, nothing changes.
+
         The kernel leaves the source out, as far as the kernel takes sources (10 per IPv4 group on
         Linux, 64 per IPv6 group); beyond that, and on macOS and FreeBSD always, the datagrams are
         rejected after reading and counted. Datagrams that were read before are still delivered.
@@ -238,7 +241,7 @@ class McastReceiver(DatagramReceiver):
         Raises:
             TypeError: An argument is of the wrong type.
             ValueError: The source is not the address of one; or no membership is meant that was
-                joined without ``sources``; or the source is blocked there already.
+                joined without ``sources``.
             SocketSetupError: The system refused. Then nothing has changed.
             trio.ClosedResourceError: The receiver was closed.
 
@@ -256,6 +259,8 @@ class McastReceiver(DatagramReceiver):
     ) -> None:
         """Receive from a source again that `block_source` or ``excluded_sources`` left out.
 
+        Where the source is not blocked, nothing changes.
+
         Args:
             source: The address of the source.
             groups: Some of the groups that are joined now. Default: every group of the same family.
@@ -264,7 +269,8 @@ class McastReceiver(DatagramReceiver):
 
         Raises:
             TypeError: An argument is of the wrong type.
-            ValueError: The source is not the address of one, or is not blocked there.
+            ValueError: The source is not the address of one; or no membership is meant that was
+                joined without ``sources``.
             SocketSetupError: The system refused. Then nothing has changed.
             trio.ClosedResourceError: The receiver was closed.
 

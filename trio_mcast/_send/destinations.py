@@ -15,6 +15,7 @@ from .._values.addresses import (
     parse_port,
     split_ipv4_zone,
 )
+from .._values.datagram import Datagram
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Destination: TypeAlias = AddressLike | tuple[AddressLike, int]
@@ -31,7 +32,10 @@ def checked_payload(data: Buffer) -> bytes:
     """
     if not isinstance(data, bytes):
         if not isinstance(data, (bytearray, memoryview)):
-            raise TypeError(f"data must be bytes-like, not {type(data).__name__}: {data!r:.100}")
+            hint = ": encode it" if isinstance(data, str) else ""
+            raise TypeError(
+                f"data must be bytes-like, not {type(data).__name__}: {data!r:.100}{hint}"
+            )
         data = bytes(data)
     if len(data) > MAX_DATAGRAM_BYTES:
         raise ValueError(
@@ -88,6 +92,10 @@ def parse_destination(to: Destination, port: int) -> tuple[IPAddress, int]:
         TypeError: The destination is none of the kinds that `McastSender.send` takes.
         ValueError: Its address or port is none, or a unicast address is given without a port.
     """
+    if isinstance(to, Datagram):
+        raise TypeError(
+            "to is a datagram: give to=datagram.source to answer its sender, or to=datagram.group"
+        )
     if isinstance(to, tuple):
         if len(to) != 2:
             raise TypeError(f"to must be a group, or a pair of address and port, not {to!r}")
@@ -101,9 +109,10 @@ def parse_destination(to: Destination, port: int) -> tuple[IPAddress, int]:
                 f"to={str(to)!r} is not a group; for unicast give a pair of address and port"
             )
         return address, port
+    hint = ": make a tuple of it" if isinstance(to, list) else ""
     raise TypeError(
         "to must be a group, a pair of address and port, or an Endpoint, "
-        f"not {type(to).__name__}: {to!r}"
+        f"not {type(to).__name__}: {to!r}{hint}"
     )
 
 

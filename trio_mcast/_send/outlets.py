@@ -41,6 +41,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from .._follow import Backoff, Follower
+from .._host.descriptors import raise_with_needed
 from .._host.protocols import Host, InterfaceWatcher, McastSocket
 from .._live import call_each
 from .._plan.sender import (
@@ -135,7 +136,10 @@ class Outlets:
             self._follower = Follower(watcher, host)
             interfaces = host.list_interfaces()
             plan = plan_sender(request, interfaces, host.platform, self._route_lookup(interfaces))
-            outlets = [self._open_first(socket_spec) for socket_spec in plan.sockets]
+            try:
+                outlets = [self._open_first(socket_spec) for socket_spec in plan.sockets]
+            except SocketSetupError as error:
+                raise_with_needed(error, len(plan.sockets))
             self._want_states = [
                 _WantState(want, plan.sockets[number], outlets[number], _port_of(outlets[number]))
                 for want, number in plan.wants

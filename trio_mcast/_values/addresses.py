@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import attrs
 
 from .errors import printable
+from .mistakes import about_address, about_address_type
 
 # The largest payload of a UDP datagram over IPv4: 65,535 bytes of IPv4 packet less 20 bytes of IPv4
 # header and 8 of UDP header. (IPv6 could carry 20 bytes more; one limit for both families
@@ -101,13 +102,14 @@ def parse_address(value: AddressLike, what: str) -> IPAddress:
     if not isinstance(value, str):
         raise TypeError(
             f"{what} must be a str, IPv4Address or IPv6Address, "
-            f"not {type(value).__name__}: {value!r}"
+            f"not {type(value).__name__}: {value!r}{about_address_type(value)}"
         )
     try:
         return ip_address(value)
     except ValueError:
         raise ValueError(
-            f"{what} {value!r} is not an IPv4 or IPv6 address (host names are not looked up)"
+            f"{what} {value!r} is not an IPv4 or IPv6 address"
+            + (about_address(value, what) or " (host names are not looked up)")
         ) from None
 
 
@@ -159,13 +161,15 @@ def listed(value: AddressLike | Iterable[AddressLike], what: str) -> list[Addres
     if isinstance(value, (str, IPv4Address, IPv6Address)):
         return [value]
     if isinstance(value, (bytes, bytearray)):
-        raise TypeError(f"{what} must be text, not bytes: {value!r}")
+        raise TypeError(
+            f"{what} must be text, not {type(value).__name__}: {value!r}{about_address_type(value)}"
+        )
     try:
         values = list(value)
     except TypeError:
         raise TypeError(
             f"{what} must be an address or an iterable of addresses, "
-            f"not {type(value).__name__}: {value!r}"
+            f"not {type(value).__name__}: {value!r}{about_address_type(value)}"
         ) from None
     if not values:
         raise ValueError(f"{what} is empty: name at least one")
@@ -210,7 +214,8 @@ def parse_port(value: int, what: str, *, lowest: int = 1) -> int:
 
 def parse_int(value: int, what: str, lowest: int, highest: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what} must be an int, not {type(value).__name__}: {value!r}")
+        hint = ": make a number of it with int()" if isinstance(value, str) else ""
+        raise TypeError(f"{what} must be an int, not {type(value).__name__}: {value!r}{hint}")
     if value < lowest or (highest is not None and value > highest):
         span = f"at least {lowest}" if highest is None else f"from {lowest} to {highest}"
         raise ValueError(f"{what} must be {span}, not {value}")

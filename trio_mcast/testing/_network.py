@@ -14,7 +14,7 @@ import trio
 from .._host.current import host_variable
 from .._host.poller import OnFailure
 from .._host.protocols import InterfaceWatcher, KernelMemberships, McastSocket, Poller
-from .._live import call_each, running
+from .._live import call_each, check_trio, running
 from .._plan.route import RouteAnswer
 from .._plan.socket_spec import SocketSpec
 from .._platform.current import platform_named
@@ -70,6 +70,7 @@ class VirtualNetwork:
     async def __aenter__(self) -> VirtualNetwork:
         if self._block is not None:
             raise RuntimeError("a virtual network is entered once: make another one")
+        check_trio()
         self._core = Core(self._seed)
         self._block = self._run(self._core)
         await self._block.__aenter__()
