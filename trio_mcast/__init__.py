@@ -19,6 +19,7 @@ from ._receive.datagram_receiver import DatagramReceiver
 from ._receive.membership import Membership
 from ._receive.queue import Overflow
 from ._receive.receiver import McastReceiver
+from ._receive.watching import MembershipChange
 from ._send.destinations import Buffer, Destination
 from ._send.sender import McastSender
 from ._send.transmitter import SenderOverflow
@@ -72,6 +73,7 @@ __all__ = [
     "McastSender",
     "McastSenderSpec",
     "Membership",
+    "MembershipChange",
     "MembershipStatistics",
     "Overflow",
     "PlatformName",

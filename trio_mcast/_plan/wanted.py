@@ -143,6 +143,10 @@ class ReceiveRequest:
         names = [*self._zones(plan), *self._selectors_of(plan.interface)]
         return bool(names) and all((plan.group, name) in self.left for name in names)
 
+    def groups_left_over(self) -> tuple[Group, ...]:
+        """Return the groups of which something was not left since."""
+        return tuple(group for group in self.groups if not self._is_over_for(group))
+
     def groups_everywhere(self) -> frozenset[str]:
         """Return the groups that are wanted on each interface that is fit, as text."""
         if self.selectors is not None:

@@ -48,6 +48,7 @@ class Blocking:
         async with memberships.turn:
             memberships.check_open()
             await self._apply(list(self._rules(source, blocked, groups, selectors)))
+            memberships.notice()
 
     def _rules(
         self,

@@ -58,6 +58,7 @@ class Joining:
             memberships.requests.append(request)
             memberships.live.update(joined)
             memberships.put_in_order()
+            memberships.notice()
         for membership in joined.values():
             if membership.error is not None:
                 membership.log()

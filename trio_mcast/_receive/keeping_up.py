@@ -66,12 +66,18 @@ class KeepingUp:
     async def follow(self) -> None:
         """Keep the memberships up until the receiver is closed."""
         backoff = Backoff(_LOOK_AGAIN_SECONDS, _LOOK_AGAIN_SECONDS)
-        await self._memberships.follower.follow(self._look, self._due, backoff)
+        await self._memberships.follower.follow(self._look_and_tell, self._due, backoff)
 
     def _due(self) -> float:
         """Return the time at which a membership that has failed is to be tried again."""
         live = self._memberships.live
         return min((membership.retry_at for membership in live.values()), default=math.inf)
+
+    async def _look_and_tell(self) -> None:
+        try:
+            await self._look()
+        finally:
+            self._memberships.notice()
 
     async def _look(self) -> None:
         """Bring the memberships in line with the interfaces that there are now.

@@ -22,7 +22,7 @@ from .._values.errors import SocketSetupError
 from .._values.interface import Interface, addresses_on_any_link
 from .comparing import find_unlisted
 from .intake import Intake
-from .membership import Event, LiveMembership
+from .membership import Event, LiveMembership, Membership
 from .membership_sockets import AT_ONCE, MembershipSockets
 
 
@@ -42,6 +42,7 @@ class Memberships:
         interfaces: The interfaces when something was last planned.
         addresses: The addresses of the interfaces when everything was last planned.
         plans_are_old: Whether the next look has to plan anew, also if the interfaces are the same.
+        changes: The number of times that something may have changed about the memberships.
     """
 
     def __init__(self, host: Host, intake: Intake, follower: Follower) -> None:
@@ -55,6 +56,8 @@ class Memberships:
         self.interfaces: list[Interface] = []
         self.addresses: frozenset[str] = frozenset()
         self.plans_are_old: bool = False
+        self.changes: int = 0
+        self._watchers = trio.lowlevel.ParkingLot()
         self._host = host
         self._last_number = 0
         self._work = 0
@@ -157,7 +160,10 @@ class Memberships:
 
     async def remove(self, keys: Iterable[MembershipKey]) -> None:
         """Leave memberships. Cannot be cancelled."""
-        await self.sockets.happen_to_all([self.live.pop(key) for key in keys], Event.LEFT)
+        try:
+            await self.sockets.happen_to_all([self.live.pop(key) for key in keys], Event.LEFT)
+        finally:
+            self.notice()
 
     def put_in_order(self) -> None:
         """Order the memberships by group as asked for, then by interface in the order of coming."""
@@ -181,8 +187,30 @@ class Memberships:
         if failed is not None:
             failed.skip_log()  # The intake has logged it.
             self.follower.hurry(failed.retry_at)
+        self.notice()
+
+    # Watching
+
+    def describe(self) -> dict[MembershipKey, Membership]:
+        """Return all memberships as a program sees them."""
+        return {key: membership.describe() for key, membership in self.live.items()}
+
+    def notice(self) -> None:
+        """Have all who watch look: something may have changed."""
+        self.changes += 1
+        self._watchers.unpark_all()
+
+    async def wait_for_change(self, seen: int) -> None:
+        """Wait until `changes` is another number than the one that was seen."""
+        while self.changes == seen:
+            await self._watchers.park()
 
     # The end
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the receiver was closed."""
+        return self._closed
 
     def check_open(self) -> None:
         """Raise trio.ClosedResourceError if the receiver was closed."""
@@ -192,4 +220,5 @@ class Memberships:
     def close(self) -> None:
         """End the changes that are under way, and the following; the intake closes the sockets."""
         self._closed = True
+        self.notice()
         self.follower.close()

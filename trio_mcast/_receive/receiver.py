@@ -25,6 +25,7 @@ from .joining import Joining
 from .keeping_up import KeepingUp
 from .membership import SEEN_STATES, Membership
 from .memberships import Memberships
+from .watching import MembershipChange, wait_joined, watch_memberships
 
 
 class McastReceiver(DatagramReceiver):
@@ -294,6 +295,55 @@ class McastReceiver(DatagramReceiver):
         selectors = parse_selectors(interfaces)
         await trio.lowlevel.checkpoint()
         await self._blocking.change(address, blocked, parsed, selectors)
+
+    def watch_memberships(
+        self,
+    ) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[MembershipChange]]:
+        """Follow the memberships as they come, go and change their state.
+
+        ``async with receiver.watch_memberships() as changes``: from when the block has been
+        entered, every difference to how the memberships were then comes as a `MembershipChange`: a
+        group was joined or left on an interface, or the state, the error, the interface or the
+        sources of a membership have changed. `memberships` inside the block lists those of that
+        moment.
+
+        The channel's ``receive()`` and ``async for`` give one change at a time; of several at the
+        same time, ended memberships come first, then changed, then new ones. The changes lead from
+        how the memberships were to how they are, and are not a record of everything that happened:
+        what lasts too briefly, or happens while nobody receives, is told as the result. So nothing
+        piles up. Several tasks may receive: each change goes to one of the tasks. No task runs.
+
+        Returns:
+            An asynchronous context manager that gives a `trio.abc.ReceiveChannel` of
+            `MembershipChange`.
+
+        Raises:
+            trio.ClosedResourceError: On entering: the receiver was closed. When receiving: the
+                block was left or the channel was closed.
+            trio.EndOfChannel: When receiving: the receiver was closed, and all changes have been
+                received. ``async for`` ends then.
+
+        Cancellation:
+            Entering, leaving and receiving are checkpoints. If receiving is cancelled, no change
+            has been taken: the next call gives it.
+        """
+        block = watch_memberships(self._memberships)
+        return Opening(block, "receiver.watch_memberships() as changes")
+
+    async def wait_joined(self) -> None:
+        """Wait until each group is joined on at least one interface.
+
+        A group with a zone has to be joined on the interface of the zone. Groups that are joined or
+        left while the call waits count too; without any group there is nothing to wait for.
+
+        Raises:
+            trio.ClosedResourceError: The receiver was closed, before or while waiting.
+
+        Cancellation:
+            A checkpoint. Use a cancel scope to wait for some time only: a membership that was
+            refused or whose interface is missing may take for ever.
+        """
+        await wait_joined(self._memberships)
 
     @property
     def memberships(self) -> tuple[Membership, ...]:
