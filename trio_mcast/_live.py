@@ -214,6 +214,8 @@ class Closeable(trio.abc.AsyncResource):
 
     def __init__(self) -> None:
         self._run_token = trio.lowlevel.current_trio_token()
+        # For who waits until it is closed. Set by those that can be served.
+        self._closing = trio.Event()
 
     def _check_run(self) -> None:
         """Raise an error, before anything is done, if this is not the run that it was opened in.
@@ -246,6 +248,23 @@ class Closeable(trio.abc.AsyncResource):
         at_end(self.close).__exit__(kind, error, traceback)
         if error is None:
             await trio.lowlevel.checkpoint()
+
+
+_Closeable = TypeVar("_Closeable", bound=Closeable)
+
+
+async def serve_until_closed(
+    opening: AbstractAsyncContextManager[_Closeable], task_status: trio.TaskStatus[_Closeable]
+) -> None:
+    """Open something in a task of its own, and keep it open until it is closed.
+
+    Args:
+        opening: The block that opens it.
+        task_status: Given the live object, once that is open.
+    """
+    async with opening as live:
+        task_status.started(live)
+        await live._closing.wait()
 
 
 def call_each(calls: Iterable[Callable[[], object]]) -> None:

@@ -41,6 +41,12 @@ def open_mcast_receiver(
     that is being cancelled. The body's exceptions leave the block as they are; if a task fails as
     well, in an exception group with its error.
 
+    The block has tasks in it: so it has to end in the task that has entered it, and after all
+    blocks that were entered inside it. To open now and close at any time, such as in a class with a
+    ``close()``, use `McastReceiverSpec.serve`. Two that are entered on an
+    `~contextlib.AsyncExitStack` each, and closed in the order of their opening, end in
+    `trio.TrioInternalError`.
+
     Args:
         groups: One group or an iterable of groups, as `str`, `~ipaddress.IPv4Address` or
             `~ipaddress.IPv6Address`; both families may be mixed. A group may carry a zone
@@ -160,7 +166,8 @@ def open_mcast_sender(
 
     Sending needs no membership: opening a sender announces nothing to the network. The body's
     exceptions leave the block as they are; if a task of the sender fails as well, in an exception
-    group with its error.
+    group with its error. To open now and close at any time, use `McastSenderSpec.serve`: see
+    `open_mcast_receiver`.
 
     A sender follows the network as it changes, with a task that runs inside the block and ends with
     it. An interface is known by its name, however it was named here. While the interface is not

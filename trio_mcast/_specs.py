@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import attrs
+import trio
 
-from ._live import Opening
+from ._live import Opening, serve_until_closed
 from ._plan.receiver import plan_request
 from ._plan.selecting import parse_selectors
 from ._plan.sender import plan_sender
@@ -253,6 +254,27 @@ class McastReceiverSpec(_Requests[ReceiveRequest]):
         """Open the receiver: ``async with spec.open() as receiver``; see `open_mcast_receiver`."""
         return self._open("spec.open() as receiver")
 
+    async def serve(
+        self, *, task_status: trio.TaskStatus[McastReceiver] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Open the receiver in a nursery: ``receiver = await nursery.start(spec.serve)``.
+
+        For a receiver that is kept longer than one block, by an object for instance. The receiver
+        lives in that nursery until its ``close()`` or ``aclose()`` is called; then this returns.
+        `open` is simpler where a block will do.
+
+        Args:
+            task_status: Given by `trio.Nursery.start`, which returns the receiver.
+
+        Raises:
+            McastError: The opening was refused, as by `open_mcast_receiver`. It comes out of
+                ``start()`` as itself; nothing stays open then.
+
+        Cancellation:
+            When the nursery is cancelled, the receiver is closed.
+        """
+        await serve_until_closed(self.open(), task_status)
+
     def _open(self, usage: str) -> Opening[McastReceiver]:
         block = open_receiver(
             self._request,
@@ -344,6 +366,27 @@ class McastSenderSpec(_Requests[SendRequest]):
     def open(self) -> AbstractAsyncContextManager[McastSender]:
         """Open the sender: ``async with spec.open() as sender``; see `open_mcast_sender`."""
         return self._open("spec.open() as sender")
+
+    async def serve(
+        self, *, task_status: trio.TaskStatus[McastSender] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Open the sender in a nursery: ``sender = await nursery.start(spec.serve)``.
+
+        For a sender that is kept longer than one block, by an object for instance. The sender lives
+        in that nursery until its ``close()`` or ``aclose()`` is called; then this returns.
+        `open` is simpler where a block will do.
+
+        Args:
+            task_status: Given by `trio.Nursery.start`, which returns the sender.
+
+        Raises:
+            McastError: The opening was refused, as by `open_mcast_sender`. It comes out of
+                ``start()`` as itself; nothing stays open then.
+
+        Cancellation:
+            When the nursery is cancelled, the sender is closed.
+        """
+        await serve_until_closed(self.open(), task_status)
 
     def _open(self, usage: str) -> Opening[McastSender]:
         return Opening(open_sender(self._request, overflow=self.overflow), usage)

@@ -334,6 +334,11 @@ async def test_send_early_sends_when_the_interface_has_come(lab: Lab) -> None:
                     assert (await receiver.receive()).source.host == "10.0.1.1"
 
 
+def test_keep_open_hears_itself_and_ends(two_hosts: TwoHosts) -> None:
+    shown = two_hosts.a.run(*example("keep_open.py", "eth0")).stdout
+    assert shown.splitlines() == ["b'number 0'", "b'number 1'", "b'number 2'", "closed"]
+
+
 async def test_follow_program_does_as_it_is_told(two_hosts: TwoHosts) -> None:
     more = "239.1.2.4"
     with two_hosts.b.popen(*example("follow_program.py", "eth0")) as following:

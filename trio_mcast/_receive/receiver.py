@@ -386,5 +386,6 @@ class McastReceiver(DatagramReceiver):
         """
         if not self._ended:
             self._check_run()
+            self._closing.set()
             call_each((self._tasks.cancel, self._memberships.close, self._intake.close))
             self._ended = True

@@ -224,6 +224,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         if not self._ended:
             self._check_run()
             self._closed = True
+            self._closing.set()
             call_each((self._tasks.cancel, self._keep_statistics, self._outlets.close))
             self._ended = True
 
