@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -400,12 +402,21 @@ def test_handle_errors_tells_what_the_system_refused(two_hosts: TwoHosts) -> Non
     assert "another program is bound to this port" in shown
 
 
-def test_tests_of_presence_pass() -> None:
+def run_pytest(project: Path) -> str:
+    """Run pytest in a project of its own, configured as the page says, and return its output."""
+    page = (DOCS / "testing.rst").read_text()
+    (configuration,) = re.findall(r"^\.\. code-block:: ini\n\n((?:    .*\n)+)", page, re.MULTILINE)
+    (project / "pytest.ini").write_text(textwrap.dedent(configuration))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    shown = subprocess.run(
-        [*command, str(EXAMPLES / "test_presence.py")], check=True, capture_output=True, text=True
-    )
-    assert "6 passed" in shown.stdout
+    ended = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+    return ended.stdout
+
+
+def test_tests_of_presence_pass_in_a_project_of_their_own(tmp_path: Path) -> None:
+    for name in ("presence.py", "test_presence.py"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    assert "6 passed" in run_pytest(tmp_path)
 
 
 async def test_presence_prints_who_is_there(two_hosts: TwoHosts) -> None:
@@ -428,10 +439,18 @@ def test_fixture_of_a_virtual_network_is_found(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text((EXAMPLES / "virtual_network_fixture.py").read_text())
     test = "async def test_it(virtual_network):\n    assert virtual_network.trace == []\n"
     (tmp_path / "test_it.py").write_text(test)
-    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    configured = (*command, "-c", str(ROOT / "pyproject.toml"), str(tmp_path))
-    shown = subprocess.run(configured, check=True, capture_output=True, text=True)
-    assert "1 passed" in shown.stdout
+    assert "1 passed" in run_pytest(tmp_path)
+
+
+def test_fixture_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "pytest_trio.py").write_text("raise ModuleNotFoundError(name='pytest_trio')\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = (sys.executable, "-c", "import trio_mcast.testing.fixtures")
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    said = (
+        'the fixture needs pytest_trio, which is not installed: pip install "trio-mcast[testing]"'
+    )
+    assert ended.stderr.splitlines()[-1] == f"ImportError: {said}"
 
 
 def test_virtual_trace_is_what_the_page_shows() -> None:

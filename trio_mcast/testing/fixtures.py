@@ -1,15 +1,22 @@
 """A fixture for pytest-trio. To have the fixture in your tests, import it in ``conftest.py``.
 
-This module needs ``pytest`` and ``pytest-trio``; nothing else of the library does.
+This module needs the extra ``testing``, for ``pytest`` and ``pytest-trio``.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import pytest_trio  # type: ignore[import-untyped]  # It has no types.
-
 from ._network import VirtualNetwork
+
+try:
+    import pytest_trio  # type: ignore[import-untyped]  # It has no types.
+except ImportError as error:
+    raise ImportError(
+        f"the fixture needs {error.name}, which is not installed: "
+        'pip install "trio-mcast[testing]"',
+        name=error.name,
+    ) from error
 
 
 @pytest_trio.trio_fixture  # type: ignore[misc,untyped-decorator,unused-ignore]
