@@ -224,3 +224,63 @@ async def test_zone_of_a_group_narrows_it_to_one_interface(world: World, family:
             (b"to both", on_eth1, "eth1"),
             (b"to one", on_eth0, "eth0"),
         ]
+
+
+@EVERY_GROUP
+@pytest.mark.parametrize("options", [{}, {"receive_ttl": True}])
+async def test_destination_is_the_group_and_the_port(
+    world: World, group: str, options: dict[str, Any]
+) -> None:
+    async with (
+        receiving(world, "a", group, interfaces=BOTH, **options) as receiver,
+        sending(world, "b", group, *BOTH) as sender,
+    ):
+        await sender.send(b"alone")
+        await world.settle()
+        await sender.send_batch([b"beside others"] * 10)
+        found = await all_of(world, receiver)
+        assert len(found) == 22
+        for datagram in found:
+            # On each link, a link-local group is another one.
+            zone = f"%{datagram.interface.name}" if group.startswith("ff02:") else ""
+            assert datagram.destination == Endpoint(group + zone, PORT)
+
+
+@FAMILIES
+async def test_destination_of_unicast_is_the_address_that_it_was_sent_to(
+    world: World, family: Family
+) -> None:
+    group = group_of(family)
+    async with (
+        receiving(world, "a", group, interfaces=BOTH, accept_unicast=True) as receiver,
+        sending(world, "b", group, *BOTH) as sender,
+    ):
+        addresses = [address_of(family, "a", lan) for lan in (1, 2)]
+        if family == "ipv6":
+            addresses += [f"{link_local_of('a', lan)}%{BOTH[lan - 1]}" for lan in (1, 2)]
+        for address in addresses:
+            await sender.send(address.encode(), to=Endpoint(address, PORT))
+        await sender.send(group.encode())
+        found = await all_of(world, receiver)
+        assert {datagram.destination for datagram in found} == {
+            Endpoint(datagram.data.decode(), PORT) for datagram in found
+        }
+        assert len(found) == len(addresses) + 2
+
+
+@FAMILIES
+async def test_destination_of_a_reply_is_the_sender_s_own_endpoint(
+    world: World, family: Family
+) -> None:
+    group = group_of(family)
+    async with (
+        receiving(world, "a", group, interfaces="eth0") as receiver,
+        sending(world, "b", group, receive_replies=True) as asker,
+        sending(world, "a", group) as answering,
+    ):
+        await asker.send(b"who?")
+        (question,) = await all_of(world, receiver)
+        await answering.send(b"me", to=question.source)
+        await world.settle()
+        reply = asker.replies.receive_nowait()
+        assert [reply.destination] == list(asker.local_endpoints) == [question.source]

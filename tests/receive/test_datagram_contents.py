@@ -6,12 +6,17 @@ import os
 import socket
 import sys
 import time
+from collections import Counter
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 import trio
 
 from tests.lab.fixtures import TwoHosts
+from tests.lab.machine import on
 from tests.support.leftovers import open_descriptors
+from tests.support.linux_sockets import send_unit
 from tests.support.privileges import CAP_NET_ADMIN, has_capability
 from tests.support.senders import listening
 from tests.support.traffic import (
@@ -27,6 +32,7 @@ from tests.support.traffic import (
     sender_on,
 )
 from tests.support.waiting import wait_for
+from trio_mcast import open_mcast_receiver
 
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
@@ -134,6 +140,50 @@ async def test_traffic_class_arrives(two_hosts: TwoHosts, family: Family) -> Non
                 await one.send(b"hello")
                 _, ((_, kind_there, value),), _, _ = program.recvmsg(100, 100)
                 assert (kind_there, value[0]) == (kind, expected)
+
+
+@FAMILIES
+@pytest.mark.parametrize("options", [{}, {"receive_ttl": True}])
+async def test_destination_is_right_in_every_way_to_read(
+    two_hosts: TwoHosts, family: Family, options: dict[str, Any]
+) -> None:
+    """One at a time, in batches, in units, and from many sockets at once."""
+    groups = [group_of(family, number) for number in range(1, 31)]
+    sizes = {b"x" * 64, b"y" * 100}
+    expected: Counter[tuple[str, int, bytes]] = Counter()
+    found: Counter[tuple[str, int, bytes]] = Counter()
+    with on(two_hosts.a), trio.fail_after(10), ExitStack() as stack:
+        senders = [
+            stack.enter_context(plain_sender(two_hosts.a, group, "eth0")) for group in groups
+        ]
+        async with open_mcast_receiver(groups, PORT, interfaces="eth0", **options) as receiver:
+
+            async def take() -> None:
+                while found.total() < expected.total():
+                    for datagram in await receiver.receive_batch():
+                        assert datagram.group == datagram.destination.host
+                        host, port = datagram.destination
+                        found[host, port, datagram.data] += 1
+
+            for group, sender in zip(groups, senders, strict=True):
+                sender.sendto(b"single", (group, PORT))
+                expected[group, PORT, b"single"] += 1
+                await take()
+            for size in sizes:
+                for _ in range(3):
+                    for group, sender in zip(groups, senders, strict=True):
+                        sender.sendto(size, (group, PORT))
+                        expected[group, PORT, size] += 1
+                    await take()
+                for sender in senders[:20]:
+                    sender.sendto(size, (groups[0], PORT))
+                    expected[groups[0], PORT, size] += 1
+                await take()
+                send_unit(senders[0], (groups[1], PORT), size * 10 + size[:5], len(size))
+                expected[groups[1], PORT, size] += 10
+                expected[groups[1], PORT, size[:5]] += 1
+                await take()
+    assert found == expected
 
 
 # --- Sizes and buffers -----------------------------------------------------------------------

@@ -65,10 +65,12 @@ async def test_unicast_to_each_interface_comes_without_a_group(
     a, b, group = two_lans.a, two_lans.b, group_of(family)
     async with receiver_on(two_lans, a, group, accept_unicast=True) as receiver:
         for lan, name in enumerate(BOTH, start=1):
-            source = send_from(b, address_of(family, 2, lan), address_of(family, 1, lan), b"hello")
+            address = address_of(family, 1, lan)
+            source = send_from(b, address_of(family, 2, lan), address, b"hello")
             datagram = await receive(receiver)
             (interface,) = (item for item in receiver.interfaces if item.name == name)
-            assert datagram == Datagram(b"hello", source, None, interface)
+            to = Endpoint(address, PORT)
+            assert datagram == Datagram(b"hello", source, None, interface, destination=to)
 
 
 async def test_unicast_to_link_local_addresses_comes_with_the_zone(two_lans: TwoLans) -> None:

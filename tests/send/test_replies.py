@@ -51,7 +51,13 @@ async def test_answer_to_the_source_of_a_question_comes_back(
             await responder.send(b"I am", to=question.source)
             reply = await asker.replies.receive()
         assert question.source == asker.local_endpoints[0]
-        assert reply == Datagram(b"I am", responder.local_endpoints[0], None, asker.interfaces[0])
+        assert reply == Datagram(
+            b"I am",
+            responder.local_endpoints[0],
+            None,
+            asker.interfaces[0],
+            destination=asker.local_endpoints[0],
+        )
         if group.startswith("ff02"):
             assert reply.source.host == f"{b.link_local('eth0')}%eth0"
 

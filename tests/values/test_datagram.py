@@ -11,7 +11,8 @@ from trio_mcast import Datagram, Endpoint, Interface
 from trio_mcast._values.datagram import make_datagram
 
 INTERFACE = Interface("eth0", 2, mtu=1500)
-FIELDS = (b"data", Endpoint("10.0.0.2", 5000), "239.1.2.3", INTERFACE, 3, 1_700_000_000)
+TO = Endpoint("239.1.2.3", 5000)
+FIELDS = (b"data", Endpoint("10.0.0.2", 5000), "239.1.2.3", INTERFACE, 3, 1_700_000_000, TO)
 
 
 def test_made_datagram_is_what_calling_the_class_gives() -> None:

@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from .._live import call_each
-from .._plan.socket_spec import BindAddress, SocketSpec
+from .._plan.socket_spec import BindAddress, SocketSpec, group_destination
 from .._platform.control import NOTHING, Arrival, ControlDecoder
 from .._platform.model import Platform
 from .._platform.options import SocketOption
@@ -41,6 +41,7 @@ class PosixSocket:
     __slots__ = (
         "__weakref__",
         "_control",
+        "_destination",
         "_local_endpoint",
         "_pending_error",
         "_platform",
@@ -79,6 +80,8 @@ class PosixSocket:
         self._control = ControlDecoder(platform, socket_spec.family, applied)
         self._pending_error: OSError | None = None
         self._local_endpoint = self._ask_local_endpoint()
+        # Of what is sent to the socket's group or, without a group, to its address.
+        self._destination = group_destination(socket_spec) or self._local_endpoint
         divisor = 2 if platform.doubles_buffers else 1
         self.receive_buffer_granted = self._option("SO_RCVBUF") // divisor
         self.send_buffer_granted = self._option("SO_SNDBUF") // divisor
@@ -169,8 +172,9 @@ class PosixSocket:
             return
         self.received += len(parts)
         self.received_bytes += len(data)
-        group, ttl, timestamp_ns = self.socket_spec.group, arrival.ttl, arrival.timestamp_ns
-        batch.extend(Datagram(part, source, group, interface, ttl, timestamp_ns) for part in parts)
+        of_socket = (source, self.socket_spec.group, interface)
+        of_arrival = (arrival.ttl, arrival.timestamp_ns, self._destination)
+        batch.extend(Datagram(part, *of_socket, *of_arrival) for part in parts)
 
     def send(self, data: bytes, address: BindAddress) -> None:
         self._sock.sendto(data, address)

@@ -8,8 +8,8 @@ import attrs
 
 from .._platform.model import Platform
 from .._platform.options import SocketOption, leave_group
-from .._values.addresses import Family, IPAddress, family_of
-from .._values.interface import Interface
+from .._values.addresses import LINK_LOCAL_SCOPE, Endpoint, Family, IPAddress, family_of
+from .._values.interface import Interface, zone_of
 
 BindAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
@@ -105,6 +105,20 @@ def bind_address(address: IPAddress, port: int, scope_id: int) -> BindAddress:
 def bind_wildcard(family: Family, port: int) -> BindAddress:
     """Return the tuple to bind to every address of a family."""
     return ("0.0.0.0", port) if family == "ipv4" else ("::", port, 0, 0)
+
+
+def group_destination(socket_spec: SocketSpec) -> Endpoint | None:
+    """Return what datagrams to the socket's group are sent to; `None` for a socket without a group.
+
+    A group of the scope of a link or an interface carries the zone, as another is meant elsewhere.
+    """
+    group = socket_spec.group
+    if group is None:
+        return None
+    # The text of an IPv6 group begins with ff, flags and scope (RFC 4291 section 2.7).
+    if ":" in group and int(group[3], 16) <= LINK_LOCAL_SCOPE:
+        group = f"{group}%{zone_of(socket_spec.interface)}"
+    return Endpoint(group, socket_spec.bind[1])
 
 
 # A group, as text, and the name of an interface.

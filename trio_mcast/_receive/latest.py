@@ -32,7 +32,7 @@ from .queue import DatagramQueue, Overflow
 _Key: TypeAlias = "tuple[object, ...]"
 
 # The name of an interface tells as much as the interface, and takes less time to compare.
-_KEY: Final = attrgetter("group", "interface.name", "source")
+_KEY: Final = attrgetter("group", "interface.name", "source", "destination")
 _GROUP: Final = attrgetter("group")
 
 # As many as a read may bring at the least, however few may wait: most of them replace others. With

@@ -13,7 +13,7 @@ import trio
 from .._host.carry_out import change_options, leave_group
 from .._host.endpoint_cache import endpoint_cache
 from .._host.protocols import Rejection
-from .._plan.socket_spec import BindAddress, SocketSpec
+from .._plan.socket_spec import BindAddress, SocketSpec, group_destination
 from .._platform.bsd import AF_LINK
 from .._platform.control import NOTHING, ControlDecoder
 from .._platform.options import SocketOption
@@ -63,6 +63,7 @@ class VirtualSocket:
         self._control = ControlDecoder(state.platform, socket_spec.family, applied)
         self._endpoints = endpoint_cache(state.platform.sockaddr, socket_spec)
         self.local_endpoint = Endpoint(self._local_host(), state.port)
+        self._group_destination = group_destination(socket_spec)
         divisor = 2 if state.platform.doubles_buffers else 1
         self.receive_buffer_granted = state.buffers[0] // divisor
         self.send_buffer_granted = state.buffers[1] // divisor
@@ -117,6 +118,7 @@ class VirtualSocket:
         self.received += 1
         self.received_bytes += len(packet.data)
         group = self._groups.get(control.destination, socket_spec.group)
+        destination = self.local_endpoint if group is None else self._group_destination
         batch.append(
             Datagram(
                 packet.data,
@@ -125,6 +127,7 @@ class VirtualSocket:
                 socket_spec.interface,
                 control.ttl,
                 control.timestamp_ns,
+                destination or self.local_endpoint,
             )
         )
 

@@ -124,7 +124,7 @@ class LinuxSocket(SendingSocket):
         self._buffers = thread_buffers()
         self._reads_batches = READS_BATCHES
         self._last_read = -math.inf
-        self._constants = (socket_spec.group, socket_spec.interface, None, None)
+        self._constants = self._of_socket(socket_spec)
         # How many datagrams each read message had last: more than one for units.
         self._per_read = 1
         # How many slots of the buffers to read into.
@@ -132,9 +132,18 @@ class LinuxSocket(SendingSocket):
 
     def revise(self, socket_spec: SocketSpec, options: Sequence[SocketOption]) -> None:
         super().revise(socket_spec, options)
-        self._constants = (socket_spec.group, socket_spec.interface, None, None)
+        self._constants = self._of_socket(socket_spec)
         if self.together is not None:
             self.together.part()
+
+    def _of_socket(self, socket_spec: SocketSpec) -> tuple[object, ...]:
+        """Return the fields that all datagrams without ancillary data have, after the source."""
+        return socket_spec.group, socket_spec.interface, None, None, self._destination
+
+    @property
+    def destination(self) -> Endpoint:
+        """The address and port that datagrams for the socket are sent to."""
+        return self._destination
 
     # Counts
 
@@ -192,8 +201,7 @@ class LinuxSocket(SendingSocket):
             self._per_read = 1
             self._slots = _SLOTS_THEN
             self.count(1, len(data))
-            group, interface, _, _ = self._constants
-            return [make_datagram((data, source, group, interface, None, None))]
+            return [make_datagram((data, source, *self._constants))]
         batch: list[Datagram] = []
         before = self._taken
         self._add(batch, data, source, self._control.decode(control))
@@ -348,7 +356,8 @@ class LinuxSocket(SendingSocket):
         if remainder or not whole:
             parts = (*parts, data[end - remainder : end])
         socket_spec = self.socket_spec
-        constants = (socket_spec.group, socket_spec.interface, arrival.ttl, arrival.timestamp_ns)
+        of_socket = (socket_spec.group, socket_spec.interface)
+        constants = (*of_socket, arrival.ttl, arrival.timestamp_ns, self._destination)
         self._extend(batch, parts, repeat(source), constants)
         self.count(len(parts), end - start)
 

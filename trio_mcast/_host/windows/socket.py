@@ -190,8 +190,9 @@ class WindowsSocket(PosixSocket):
         self.received += 1
         self.received_bytes += len(data)
         group = self._groups.get(arrival.destination, self.socket_spec.group)
-        ttl, timestamp_ns = arrival.ttl, arrival.timestamp_ns
-        batch.append(Datagram(data, source, group, interface, ttl, timestamp_ns))
+        destination = self._destination if group is not None else self._local_endpoint
+        of_arrival = (arrival.ttl, arrival.timestamp_ns, destination)
+        batch.append(Datagram(data, source, group, interface, *of_arrival))
 
     def send(self, data: bytes, address: BindAddress) -> None:
         try:
