@@ -36,7 +36,6 @@ BAD_FOR_BOTH: list[Bad] = [
     ({"groups": "10.0.0.1"}, ValueError, "'10.0.0.1' is not a multicast group"),
     ({"groups": ["239.1.2.3", "10.0.0.1"]}, ValueError, "'10.0.0.1' is not a multicast group"),
     ({"groups": "mcast.example"}, ValueError, "group 'mcast.example' is not an IPv4 or IPv6"),
-    ({"groups": []}, ValueError, "groups is empty: name at least one"),
     ({"groups": b"239.1.2.3"}, TypeError, "groups must be text, not bytes: b'239.1.2.3'"),
     ({"groups": [b"239.1.2.3"]}, TypeError, "not bytes: b'239.1.2.3'"),
     ({"groups": None}, TypeError, "not NoneType: None"),
@@ -45,6 +44,7 @@ BAD_FOR_BOTH: list[Bad] = [
     ({"port": 70_000}, ValueError, "port must be from 1 to 65535, not 70000"),
     ({"port": "5000"}, TypeError, "port must be an int, not str: '5000'"),
     ({"port": True}, TypeError, "port must be an int, not bool: True"),
+    ({"port": b"x"}, TypeError, "port must be an int, not bytes: b'x'"),
     ({"interfaces": []}, ValueError, "interfaces is empty"),
     ({"interfaces": b"eth0"}, TypeError, "not bytes: b'eth0'"),
     ({"interfaces": 1.5}, TypeError, "not float: 1.5"),
@@ -74,6 +74,16 @@ BAD_FOR_RECEIVERS: list[Bad] = [
         ValueError,
         "sources and excluded_sources contradict each other",
     ),
+    (
+        {"groups": (), "sources": "10.0.0.1"},
+        ValueError,
+        "sources: 10.0.0.1 is IPv4, but no group is IPv4",
+    ),
+    ({"port": []}, ValueError, "port is empty: name at least one"),
+    ({"port": [5000, 0]}, ValueError, "port must be from 1 to 65535, not 0"),
+    ({"port": [5000, "5001"]}, TypeError, "port must be an int, not str: '5001'"),
+    ({"port": None}, TypeError, "port must be an int or an iterable of ints, not NoneType: None"),
+    ({"port": 5000.0}, TypeError, "port must be an int or an iterable of ints, not float: 5000.0"),
     ({"accept_unicast": 1}, TypeError, "accept_unicast must be True or False, not int: 1"),
     ({"receive_ttl": 1}, TypeError, "receive_ttl must be True or False, not int: 1"),
     ({"receive_timestamp": "yes"}, TypeError, "receive_timestamp must be True or False, not str"),
@@ -91,6 +101,8 @@ BAD_FOR_RECEIVERS: list[Bad] = [
     ({"receive_buffer_size": "1M"}, TypeError, "receive_buffer_size must be an int, not str: '1M'"),
 ]
 BAD_FOR_SENDERS: list[Bad] = [
+    ({"groups": []}, ValueError, "groups is empty: name at least one"),
+    ({"port": [5000, 5001]}, TypeError, "port must be an int, not list: [5000, 5001]"),
     ({"ttl": 256}, ValueError, "ttl must be from 0 to 255, not 256"),
     ({"ttl": -1}, ValueError, "ttl must be from 0 to 255, not -1"),
     ({"ttl": None}, TypeError, "ttl must be an int, not NoneType: None"),
@@ -163,6 +175,21 @@ def test_opener_takes_what_lies_within_the_bounds(opener: Opener, wanted: dict[s
 
 
 # What is kept ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("port", "kept"),
+    [(5000, 5000), ([5000], 5000), ((5001, 5000, 5001), (5001, 5000)), (range(1, 4), (1, 2, 3))],
+)
+def test_receiver_spec_keeps_ports_without_duplicates(port: Any, kept: object) -> None:
+    spec = McastReceiverSpec("239.1.2.3", port)
+    assert spec.port == kept
+    assert attrs.evolve(spec) == spec
+
+
+def test_receiver_spec_may_have_no_group() -> None:
+    assert McastReceiverSpec([], 5000).groups == ()
+    assert McastReceiverSpec(iter(()), 5000, accept_unicast=True, sources="::1").groups == ()
 
 
 def test_receiver_spec_keeps_addresses_as_text_without_duplicates() -> None:

@@ -16,7 +16,7 @@ from ._values.interface import InterfaceSelectors
 
 def open_mcast_receiver(
     groups: AddressLike | Iterable[AddressLike],
-    port: int,
+    port: int | Iterable[int],
     *,
     interfaces: InterfaceSelectors | None = None,
     sources: AddressLike | Iterable[AddressLike] | None = None,
@@ -51,8 +51,11 @@ def open_mcast_receiver(
         groups: One group or an iterable of groups, as `str`, `~ipaddress.IPv4Address` or
             `~ipaddress.IPv6Address`; both families may be mixed. A group may carry a zone
             (``"ff02::1%eth0"``, ``"239.1.2.3%eth0"``: the name or index of an interface), which
-            narrows it to that interface. Duplicates collapse.
-        port: The UDP port, 1 to 65535. It is shared with programs that share it too.
+            narrows it to that interface. Duplicates collapse. Empty: join later or, with
+            ``accept_unicast``, receive unicast alone.
+        port: The UDP port, 1 to 65535, or an iterable of ports, as for RTP and RTCP. Each is shared
+            with programs that share it too. A group has a socket for each port, and is joined when
+            all of them are; `Datagram.destination` tells the port.
         interfaces: Where to join: an interface's name (or description), index, address or
             `Interface`, or an iterable of these. An address stands for its interface, and for the
             groups of its family. Default: every interface that is up, capable of multicast, not
@@ -64,10 +67,11 @@ def open_mcast_receiver(
             datagrams of sources beyond the kernel's limit are rejected after reading, on macOS and
             FreeBSD those of all. Not together with ``sources``.
         accept_unicast: Whether to receive unicast to the port as well, as mDNS and SSDP need it: to
-            any address of the interfaces, in the families of their groups. The ``group`` of such a
-            datagram is `None`. ``sources``, ``excluded_sources`` and ``loopback`` apply to unicast
-            too. Where several programs have the port, the system gives each unicast datagram to one
-            program only, and to this one before any that has not named the address.
+            any address of the interfaces, in the families of their groups; without any group, in
+            both. The ``group`` of such a datagram is `None`. ``sources``, ``excluded_sources`` and
+            ``loopback`` apply to unicast too. Where several programs have the port, the system
+            gives each unicast datagram to one program only, and to this one before any that has not
+            named the address.
         loopback: Whether to receive datagrams sent from this machine as well. When off, they are
             recognised by their source address, except on the loopback interface, which always
             delivers.
@@ -182,7 +186,7 @@ def open_mcast_sender(
     stays as it was opened.
 
     Args:
-        groups: One group or an iterable of groups, as for `open_mcast_receiver`.
+        groups: One group or an iterable of groups, at least one, as for `open_mcast_receiver`.
         port: The UDP port to send to, 1 to 65535.
         interfaces: Where to send: as for `open_mcast_receiver`; with an address, the datagrams also
             come from that address. Default: the interface to which the system routes the group, or,

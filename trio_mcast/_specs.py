@@ -36,6 +36,7 @@ from ._values.addresses import (
     parse_groups,
     parse_int,
     parse_port,
+    parse_ports,
     parse_sources,
 )
 from ._values.interface import Interface, InterfaceSelector, show_selectors
@@ -46,8 +47,19 @@ def _groups(value: AddressLike | Iterable[AddressLike]) -> Any:
     return parse_groups(value)
 
 
+def _groups_or_none(value: AddressLike | Iterable[AddressLike]) -> Any:
+    """Parse the groups of a receiver, which may have none to begin with."""
+    return parse_groups(value, may_be_none=True)
+
+
 def _port(value: int) -> int:
     return parse_port(value, "port")
+
+
+def _ports(value: int | Iterable[int]) -> int | tuple[int, ...]:
+    """Parse ports; the spec keeps one as an int."""
+    ports = parse_ports(value)
+    return ports[0] if len(ports) == 1 else ports
 
 
 def _source_port(value: int) -> int:
@@ -181,8 +193,8 @@ class McastReceiverSpec(_Requests[ReceiveRequest]):
             names the value and the way out.
     """
 
-    groups: tuple[str, ...] = attrs.field(converter=_groups)
-    port: int = attrs.field(converter=_port)
+    groups: tuple[str, ...] = attrs.field(converter=_groups_or_none)
+    port: int | tuple[int, ...] = attrs.field(converter=_ports)
     interfaces: tuple[InterfaceSelector, ...] | None = attrs.field(
         default=None, kw_only=True, converter=parse_selectors, repr=show_selectors
     )
@@ -207,14 +219,15 @@ class McastReceiverSpec(_Requests[ReceiveRequest]):
         groups, sources, excluded = cast(
             "_Parsed", (self.groups, self.sources, self.excluded_sources)
         )
-        check_sources(groups, sources, excluded)
+        if groups or not self.accept_unicast:  # Unicast alone is of both families.
+            check_sources(groups, sources, excluded)
         if self.allow_missing and not self.follow_interfaces:
             raise ValueError(
                 "allow_missing waits for interfaces to come, which needs follow_interfaces=True"
             )
         request = ReceiveRequest(
             groups,
-            self.port,
+            parse_ports(self.port),
             self.interfaces,
             sources=sources,
             excluded_sources=excluded,

@@ -27,7 +27,11 @@ def group_of(family: Family, number: int = 1) -> str:
 
 @asynccontextmanager
 async def receiving(
-    world: World, host: str, groups: str | Iterable[str], port: int = PORT, **options: Any
+    world: World,
+    host: str,
+    groups: str | Iterable[str],
+    port: int | Iterable[int] = PORT,
+    **options: Any,
 ) -> AsyncIterator[McastReceiver]:
     """A receiver on a host."""
     with world.on(host):

@@ -121,6 +121,16 @@ async def test_several_groups_come_with_ttl_and_time(two_hosts: TwoHosts) -> Non
             assert re.fullmatch(rf"\d\d:\d\d:\d\d\.\d{{6}} {group} ttl=1 b'hello'", line)
 
 
+async def test_ports_are_told_apart(two_hosts: TwoHosts) -> None:
+    with two_hosts.b.popen(*example("ports.py")) as receiver, on(two_hosts.a):
+        await subscribed(two_hosts.lan, GROUP)
+        async with open_mcast_sender(GROUP, 5004, interfaces="eth0") as sender:
+            await sender.send(b"sound")
+            assert await next_line(receiver) == "media: 5 bytes from 10.0.1.1"
+            await sender.send(b"so many were lost", to=(GROUP, 5005))
+            assert await next_line(receiver) == "report: 17 bytes from 10.0.1.1"
+
+
 @pytest.mark.parametrize(
     ("name", "group", "listed"),
     [

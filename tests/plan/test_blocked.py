@@ -64,7 +64,7 @@ def excluded(
 ) -> list[str]:
     """The sources that are left out of a group on an interface."""
     addresses = tuple(map(ip_address, already)) or None
-    request = ReceiveRequest((), 5000, excluded_sources=addresses)
+    request = ReceiveRequest((), (5000,), excluded_sources=addresses)
     return [str(source) for source in excluded_for(request, rules, group, interface)]
 
 
@@ -102,7 +102,7 @@ def test_rule_about_some_groups_does_not_apply_to_unicast() -> None:
 
 
 def test_rules_do_not_apply_where_the_sources_were_named() -> None:
-    request = ReceiveRequest((), 5000, sources=tuple(SOURCES[:2]))
+    request = ReceiveRequest((), (5000,), sources=tuple(SOURCES[:2]))
     assert excluded_for(request, [rule(A, True)], FOUR, ETH0) == ()
 
 

@@ -59,6 +59,12 @@ RECEIVERS: dict[str, dict[str, Any]] = {
     "a link-local group": {"groups": "ff02::1:3"},
     "an interface without addresses": {"groups": [FOUR, SIX], "interfaces": "bare0"},
     "accept_unicast": {"groups": [FOUR, SIX], "accept_unicast": True},
+    "two ports, accept_unicast": {
+        "groups": [FOUR, SIX],
+        "port": [5000, 5001],
+        "accept_unicast": True,
+    },
+    "accept_unicast without a group": {"groups": (), "accept_unicast": True},
     "accept_unicast, two sources only, receive_ttl": {
         "groups": [FOUR, SIX],
         "accept_unicast": True,
@@ -190,6 +196,61 @@ def test_every_option_says_its_purpose_in_one_line(name: PlatformName) -> None:
             for each in filter(None, (option, option.fallback)):
                 assert each.purpose
                 assert "\n" not in each.purpose
+
+
+# Ports, and no group ---------------------------------------------------------------------------
+
+
+def test_membership_has_a_socket_for_each_port_and_chunk_of_sources() -> None:
+    sources = [f"10.0.0.{number}" for number in range(20, 35)]
+    spec = McastReceiverSpec(FOUR, [320, 319, 320], interfaces="eth0", sources=sources)
+    sockets = spec.plan(MACHINE, "linux")
+    assert [(socket.bind[1], len(socket.sources)) for socket in sockets] == [
+        (320, 10),
+        (319, 10),
+        (320, 5),
+        (319, 5),
+    ]
+
+
+def test_without_a_group_there_is_nothing_to_open() -> None:
+    assert receiver_plan("linux", (), interfaces="eth0") == ()
+    assert McastReceiverSpec((), 5000).plan([], "linux") == ()
+
+
+@EVERY_PLATFORM
+def test_unicast_without_a_group_is_every_address_of_the_interfaces(name: PlatformName) -> None:
+    sockets = receiver_plan(name, (), accept_unicast=True)
+    assert {(socket.interface.name, socket.bind[0]) for socket in sockets} == {
+        (interface.name, str(address))
+        for interface in MACHINE
+        if not interface.is_loopback
+        for address in (*interface.addresses("ipv4"), *interface.addresses("ipv6"))
+    }
+    assert all(socket.group is None and socket.accepts_unicast for socket in sockets)
+
+
+def test_unicast_without_a_group_needs_an_interface() -> None:
+    spec = McastReceiverSpec((), 5000, accept_unicast=True)
+    with pytest.raises(InterfaceNotFoundError, match="no interface is up"):
+        spec.plan([], "linux")
+    with pytest.raises(InterfaceNotFoundError, match="'eth9'"):
+        McastReceiverSpec((), 5000, interfaces="eth9").plan(MACHINE, "linux")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "families"),
+    [
+        ({"interfaces": "10.0.0.1"}, {"ipv4"}),
+        ({"interfaces": "2001:db8::1"}, {"ipv6"}),
+        ({"sources": ["10.0.0.8"]}, {"ipv4"}),
+        ({"sources": ["2001:db8::8", "10.0.0.8"]}, {"ipv4", "ipv6"}),
+        ({"excluded_sources": ["10.0.0.8"]}, {"ipv4", "ipv6"}),
+    ],
+)
+def test_families_of_unicast_without_a_group(wanted: dict[str, Any], families: set[str]) -> None:
+    sockets = receiver_plan("linux", (), accept_unicast=True, **wanted)
+    assert {socket.family for socket in sockets} == families
 
 
 # Sources ---------------------------------------------------------------------------------------

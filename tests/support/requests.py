@@ -31,7 +31,7 @@ def request_for(
     *groups: str, interfaces: Sequence[InterfaceSelector] | None = None, **options: Any
 ) -> ReceiveRequest:
     selectors = None if interfaces is None else tuple(interfaces)
-    return ReceiveRequest(parse_groups(groups), 5000, selectors, **options)
+    return ReceiveRequest(parse_groups(groups), (5000,), selectors, **options)
 
 
 def plans_of(

@@ -28,6 +28,7 @@ class Pairing:
         pairs: Each wanted pair of a group (without its zone) and an interface, once.
         missing: Each wanted pair of a group and an interface that does not exist, once. The
             interface has the index 0, and its name is the selector or zone.
+        selections: The interfaces that are selected for groups without a zone.
         problem: The error of the first missing interface, or of the first group and interface that
             do not go together; `None` if there is none. It is raised only where nothing may be
             missing.
@@ -35,6 +36,7 @@ class Pairing:
 
     pairs: tuple[tuple[Group, Selection], ...]
     missing: tuple[tuple[Group, Interface], ...]
+    selections: tuple[Selection, ...]
     problem: Exception | None
 
     def check_complete(self) -> None:
@@ -95,7 +97,8 @@ def pair_groups(
             if family in (None, group.family):
                 missing.setdefault((text, interface.name), (bare, interface))
     problem = selected.problem or _unserved(groups, selected.selections)
-    return Pairing(tuple(pairs.values()), tuple(missing.values()), problem)
+    chosen = tuple(selected.selections)
+    return Pairing(tuple(pairs.values()), tuple(missing.values()), chosen, problem)
 
 
 def _select(
@@ -164,7 +167,7 @@ def _selections_for(
 
 def _unserved(groups: Sequence[Group], selections: Sequence[Selection]) -> ValueError | None:
     """Return the error for the first address that is of no group's family; else `None`."""
-    for selection in selections:
+    for selection in selections if groups else ():
         if not any(selection.serves(group.family) for group in groups):
             assert selection.address is not None
             label = FAMILY_LABEL[family_of(selection.address)]
@@ -209,7 +212,7 @@ def check_served(
         family = family_of_selector(selector)
         if family is None or selector in called:  # The name of one may look like an address.
             continue
-        if all(group.family != family for group in groups):
+        if groups and all(group.family != family for group in groups):
             label = FAMILY_LABEL[family]
             raise ValueError(
                 f"interfaces names the {label} address {printable(text_of(selector))}, but no "

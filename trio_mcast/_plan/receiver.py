@@ -22,8 +22,8 @@ IPv6 on Linux needs one thing more. The kernel compares only the group when it d
 interface: two sockets for one group, each joined on an interface of its own, got 4 datagrams when 2
 were sent. With SO_BINDTODEVICE they got 2 (measured on 6.18).
 
-The price is a file descriptor for each membership, and on Linux one more for every 128 of an
-interface.
+The price is a file descriptor for each membership and port, and on Linux one more for every 128 of
+an interface.
 
 Decision: join first, bind last
 ===============================
@@ -62,7 +62,7 @@ from .._values.interface import Interface, addresses_on_any_link, own_addresses_
 from .blocked import SourceRule, excluded_for
 from .common_options import LOOPBACK_PURPOSE, exact_port_options, reading_options, sharing_options
 from .pairs import Pairing, pair_groups
-from .selecting import Selection, is_port
+from .selecting import Selection, is_port, select_interfaces
 from .socket_spec import (
     BindAddress,
     MembershipKey,
@@ -128,19 +128,20 @@ def _plan_membership(
     for chunk in [sources[i : i + limit] for i in range(0, len(sources), limit)] or [[]]:
         joins = _joins(group.address, interface, local, (chunk, blocked), platform)
         options = (*shared.before_joins, *joins, *shared.after_joins)
-        sockets.append(
+        sockets += [
             SocketSpec(
                 family,
                 interface,
                 str(group.address),
                 tuple(map(str, chunk)),
-                _receiver_bind(group.address, interface, local, request.port, platform),
+                _receiver_bind(group.address, interface, local, port, platform),
                 options,
                 rejected,
                 own_addresses,
                 unicast,
             )
-        )
+            for port in request.ports
+        ]
     return MembershipPlan(
         str(group.address),
         interface,
@@ -236,6 +237,8 @@ def plan_request(
     pairing = pair_groups(request.groups, request.selectors, interfaces)
     if strict:
         pairing.check_complete()
+        if request.accepts_unicast and not request.groups and not pairing.selections:
+            select_interfaces(None, interfaces)  # Raises the error that there is none.
     rules = [rule for rule in rules if rule.is_for(request.number)]
     plans = _plan_all(request, rules, pairing, (interfaces, platform), known or {})
     return (plan for plan in plans if not request.has_left(plan))
@@ -299,12 +302,26 @@ def _texts(sources: Sequence[IPAddress] | None, family: Family) -> tuple[str, ..
 
 def _by_exclusion(
     request: ReceiveRequest, rules: Sequence[SourceRule], pairing: Pairing
-) -> dict[tuple[IPAddress, ...], list[tuple[Group, Selection]]]:
-    """Sort the pairs of a group and an interface by the sources whose unicast is left out there."""
-    pairs: dict[tuple[IPAddress, ...], list[tuple[Group, Selection]]] = {}
-    for group, selection in pairing.pairs:
+) -> dict[tuple[IPAddress, ...], list[tuple[Family, Selection]]]:
+    """Sort the pairs of a family and an interface by the sources that unicast leaves out there."""
+    pairs: dict[tuple[IPAddress, ...], list[tuple[Family, Selection]]] = {}
+    for family, selection in _unicast_pairs(request, pairing):
         if is_port(selection.interface):
             continue
         excluded = excluded_for(request, rules, None, selection.interface)
-        pairs.setdefault(excluded, []).append((group, selection))
+        pairs.setdefault(excluded, []).append((family, selection))
     return pairs
+
+
+def _unicast_pairs(request: ReceiveRequest, pairing: Pairing) -> Iterator[tuple[Family, Selection]]:
+    """Yield the families of unicast, each with an interface: those of the groups there.
+
+    Without a group it is both, and with ``sources`` those of the sources.
+    """
+    for group, selection in pairing.pairs:
+        yield group.family, selection
+    for selection in () if request.groups else pairing.selections:
+        for family in FAMILY_LABEL:
+            allowed = request.sources is None or request.sources_of(family)
+            if allowed and selection.serves(family):
+                yield family, selection

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from .._platform import options as layout
 from .._platform.model import Platform
 from .._platform.options import SocketOption
-from .._values.addresses import Family, Group, IPAddress, family_of
+from .._values.addresses import Family, IPAddress, family_of
 from .._values.interface import (
     Interface,
     addresses_on_any_link,
@@ -30,34 +30,37 @@ from .wanted import ReceiveRequest
 
 
 def plan_unicast(
-    pairs: Iterable[tuple[Group, Selection]],
+    pairs: Iterable[tuple[Family, Selection]],
     request: ReceiveRequest,
     excluded_sources: tuple[IPAddress, ...],
     interfaces: Sequence[Interface],
     platform: Platform,
 ) -> tuple[MembershipPlan, ...]:
-    """Plan the sockets of a receiver for unicast: a membership for each interface of its groups.
+    """Plan the sockets of a receiver for unicast: a membership for each interface.
 
-    A membership has a socket for each address of its interface, in the families of the groups
-    there. Without an address there is no membership.
+    A membership has a socket for each port and address of its interface, in the families that are
+    wanted there. Without an address there is no membership.
 
     Args:
-        pairs: The groups of the receiver, each with an interface.
+        pairs: The families that are wanted, each with an interface.
         request: The request for the receiver.
         excluded_sources: The sources to leave out, of either family.
         interfaces: The interfaces there are.
         platform: The platform to plan for.
     """
     families: dict[str, dict[Family, Interface]] = {}
-    for group, selection in pairs:
+    for family, selection in pairs:
         interface = selection.interface
-        families.setdefault(interface.name, {}).setdefault(group.family, interface)
+        families.setdefault(interface.name, {}).setdefault(family, interface)
     on_any_link = frozenset() if request.loopback else addresses_on_any_link(interfaces)
     shared = shared_addresses(interfaces)
     plans = []
     for by_family in families.values():
         sockets = tuple(
-            _plan_socket(
+            socket_spec
+            for family, interface in by_family.items()
+            for address in dict.fromkeys(interface.addresses(family))
+            for socket_spec in _plan_sockets(
                 (interface, address),
                 request,
                 excluded_sources,
@@ -65,8 +68,6 @@ def plan_unicast(
                 platform,
                 is_shared=address in shared,
             )
-            for family, interface in by_family.items()
-            for address in dict.fromkeys(interface.addresses(family))
         )
         if sockets:
             plans.append(
@@ -85,7 +86,7 @@ def _texts(sources: Iterable[IPAddress] | None, families: Iterable[Family]) -> t
     return tuple(str(source) for source in sources or () if family_of(source) in families)
 
 
-def _plan_socket(
+def _plan_sockets(
     place: tuple[Interface, IPAddress],
     request: ReceiveRequest,
     excluded_sources: Iterable[IPAddress],
@@ -93,24 +94,26 @@ def _plan_socket(
     platform: Platform,
     *,
     is_shared: bool,
-) -> SocketSpec:
+) -> Iterator[SocketSpec]:
+    """Yield the sockets for one address: one for each port."""
     interface, address = place
     family = family_of(address)
     own_addresses: frozenset[str] = frozenset()
     if not request.loopback and not interface.is_loopback:
         own_addresses = own_addresses_on(interface, on_any_link)
-    return SocketSpec(
-        family,
-        interface,
-        None,
-        _texts(request.sources, [family]),
-        bind_address(address, request.port, interface.index if address.is_link_local else 0),
-        tuple(_options(interface, family, request, platform, is_shared=is_shared)),
-        frozenset(_texts(excluded_sources, [family])),
-        own_addresses,
-        accepts_unicast=True,
-        checks_interface=is_shared and family not in platform.device_binding,
-    )
+    for port in request.ports:
+        yield SocketSpec(
+            family,
+            interface,
+            None,
+            _texts(request.sources, [family]),
+            bind_address(address, port, interface.index if address.is_link_local else 0),
+            tuple(_options(interface, family, request, platform, is_shared=is_shared)),
+            frozenset(_texts(excluded_sources, [family])),
+            own_addresses,
+            accepts_unicast=True,
+            checks_interface=is_shared and family not in platform.device_binding,
+        )
 
 
 def _options(

@@ -33,7 +33,7 @@ class ReceiveRequest:
 
     Attributes:
         groups: The groups.
-        port: The port.
+        ports: The ports; a membership has a socket for each.
         selectors: The interfaces; `None` for all that are fit, as they come and go.
         sources: The only sources to receive from; `None` for any.
         excluded_sources: The sources to leave out; `None` for none.
@@ -50,7 +50,7 @@ class ReceiveRequest:
     """
 
     groups: tuple[Group, ...]
-    port: int
+    ports: tuple[int, ...]
     selectors: tuple[InterfaceSelector, ...] | None = None
     sources: tuple[IPAddress, ...] | None = attrs.field(default=None, kw_only=True)
     excluded_sources: tuple[IPAddress, ...] | None = attrs.field(default=None, kw_only=True)
@@ -82,7 +82,7 @@ class ReceiveRequest:
         sources: tuple[IPAddress, ...] | None,
         excluded_sources: tuple[IPAddress, ...] | None,
     ) -> ReceiveRequest:
-        """Return a request for other groups, with the same port and options.
+        """Return a request for other groups, with the same ports and options.
 
         Raises:
             ValueError: Groups and sources do not go together.

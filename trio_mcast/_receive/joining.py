@@ -90,12 +90,16 @@ class Joining:
                 ):
                     raise_with_needed(error, sum(len(plan.sockets) for plan in plans))
                 await memberships.give_way()
-            of_groups = [joining[key] for key in joining if key[0] is not None]
+            # Without a group, unicast counts.
+            of_groups = [
+                joining[key] for key in joining if key[0] is not None or not request.groups
+            ]
             failed = [membership for membership in of_groups if membership.state == "failed"]
             errors = [membership.error for membership in failed]
             causes = tuple(error for error in errors if error is not None)
             if causes and len(causes) == len(of_groups):
-                raise all_failed("no group could be joined anywhere", causes)
+                what = "group could be joined" if request.groups else "unicast can be received"
+                raise all_failed(f"no {what} anywhere", causes)
         except BaseException:
             await memberships.sockets.happen_to_all(joining.values(), Event.LEFT)
             raise

@@ -83,7 +83,7 @@ class McastReceiver(DatagramReceiver):
         sources: AddressLike | Iterable[AddressLike] | None = None,
         excluded_sources: AddressLike | Iterable[AddressLike] | None = None,
     ) -> None:
-        """Join more groups, on the receiver's port and with its other options.
+        """Join more groups, on the receiver's ports and with its other options.
 
         When the call returns, the joins are done: all that is sent from then on is received. The
         memberships are kept up as interfaces come and go, like those of the opening.

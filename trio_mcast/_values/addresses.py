@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 import attrs
 
@@ -121,14 +121,18 @@ def split_ipv4_zone(value: AddressLike) -> tuple[AddressLike, str | None]:
     Raises:
         ValueError: The zone is empty.
     """
-    if isinstance(value, str) and "%" in value and ":" not in value:
-        bare, _, zone = value.partition("%")
-        if not zone:
-            raise ValueError(
-                f"{value!r} has an empty zone: name the interface after the %, or leave it out"
-            )
-        return bare, zone
-    return value, None
+    if not isinstance(value, str) or "%" not in value:
+        return value, None
+    bare, _, zone = value.partition("%")
+    try:
+        IPv4Address(bare)
+    except ValueError:
+        return value, None
+    if not zone:
+        raise ValueError(
+            f"{value!r} has an empty zone: name the interface after the %, or leave it out"
+        )
+    return bare, zone
 
 
 def parse_group(value: AddressLike) -> Group:
@@ -151,12 +155,14 @@ def parse_group(value: AddressLike) -> Group:
     return Group(without_zone(address), zone)
 
 
-def listed(value: AddressLike | Iterable[AddressLike], what: str) -> list[AddressLike]:
+def listed(
+    value: AddressLike | Iterable[AddressLike], what: str, *, may_be_none: bool = False
+) -> list[AddressLike]:
     """Return one or several addresses as a list.
 
     Raises:
         TypeError: The value is neither an address nor an iterable.
-        ValueError: The iterable is empty.
+        ValueError: The iterable is empty, unless there ``may_be_none``.
     """
     if isinstance(value, (str, IPv4Address, IPv6Address)):
         return [value]
@@ -171,14 +177,25 @@ def listed(value: AddressLike | Iterable[AddressLike], what: str) -> list[Addres
             f"{what} must be an address or an iterable of addresses, "
             f"not {type(value).__name__}: {value!r}{about_address_type(value)}"
         ) from None
-    if not values:
+    if not values and not may_be_none:
         raise ValueError(f"{what} is empty: name at least one")
     return values
 
 
-def parse_groups(value: AddressLike | Iterable[AddressLike]) -> tuple[Group, ...]:
-    """Parse one or several groups: duplicates collapse, the order is kept."""
-    return tuple(dict.fromkeys(parse_group(group) for group in listed(value, "groups")))
+def parse_groups(
+    value: AddressLike | Iterable[AddressLike], *, may_be_none: bool = False
+) -> tuple[Group, ...]:
+    """Parse one or several groups: duplicates collapse, the order is kept.
+
+    Args:
+        value: The groups.
+        may_be_none: Whether there may be no group at all.
+    """
+    return tuple(
+        dict.fromkeys(
+            parse_group(group) for group in listed(value, "groups", may_be_none=may_be_none)
+        )
+    )
 
 
 def parse_sources(
@@ -210,6 +227,26 @@ def parse_port(value: int, what: str, *, lowest: int = 1) -> int:
         ValueError: The value is not between ``lowest`` and 65535.
     """
     return parse_int(value, what, lowest, 65_535)
+
+
+def parse_ports(value: int | Iterable[int]) -> tuple[int, ...]:
+    """Return one or several UDP ports: duplicates collapse, the order is kept.
+
+    Raises:
+        TypeError: The value is neither an int nor an iterable of ints.
+        ValueError: A port is not between 1 and 65535, or the iterable is empty.
+    """
+    if isinstance(value, (int, str, bytes, bytearray)):
+        return (parse_port(cast("int", value), "port"),)
+    try:
+        ports = list(value)
+    except TypeError:
+        raise TypeError(
+            f"port must be an int or an iterable of ints, not {type(value).__name__}: {value!r}"
+        ) from None
+    if not ports:
+        raise ValueError("port is empty: name at least one")
+    return tuple(dict.fromkeys(parse_port(port, "port") for port in ports))
 
 
 def parse_int(value: int, what: str, lowest: int, highest: int | None = None) -> int:
