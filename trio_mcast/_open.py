@@ -27,6 +27,7 @@ def open_mcast_receiver(
     allow_missing: bool = False,
     receive_ttl: bool = False,
     receive_timestamp: bool = False,
+    receive_traffic_class: bool = False,
     max_buffered: int = 1024,
     overflow: Overflow = "wait",
     receive_buffer_size: int | None = None,
@@ -89,6 +90,8 @@ def open_mcast_receiver(
         receive_timestamp: Whether each datagram is to carry its arrival time, from the kernel.
             Linux begins to take the time some milliseconds after the first program of the machine
             asks for it; a datagram that arrives before has the time at which it was read.
+        receive_traffic_class: Whether each datagram is to carry its IPv4 type of service or IPv6
+            traffic class: the DSCP and ECN bits.
         max_buffered: How many datagrams may wait in the process, at least 1.
         overflow: What happens when so many wait. ``"wait"``, the default: reading stops until half
             of them have been taken; the kernel's buffers fill, and datagrams that do not fit any
@@ -144,6 +147,7 @@ def open_mcast_receiver(
         allow_missing=allow_missing,
         receive_ttl=receive_ttl,
         receive_timestamp=receive_timestamp,
+        receive_traffic_class=receive_traffic_class,
         max_buffered=max_buffered,
         overflow=overflow,
         receive_buffer_size=receive_buffer_size,
@@ -163,6 +167,9 @@ def open_mcast_sender(
     source_address: AddressLike | None = None,
     source_port: int = 0,
     receive_replies: bool = False,
+    receive_ttl: bool = False,
+    receive_timestamp: bool = False,
+    receive_traffic_class: bool = False,
     overflow: SenderOverflow = "wait",
     send_buffer_size: int | None = None,
 ) -> AbstractAsyncContextManager[McastSender]:
@@ -218,6 +225,10 @@ def open_mcast_sender(
             reading stops until half of them have been taken. The kernel is asked for a receive
             buffer of 1 MiB per socket. With a ``source_port`` that other programs share, the system
             gives each reply to one of them only.
+        receive_ttl: Whether each reply is to carry its ttl. Like the next two, it needs
+            ``receive_replies``.
+        receive_timestamp: Whether each reply is to carry its arrival time, from the kernel.
+        receive_traffic_class: Whether each reply is to carry its traffic class.
         overflow: What happens to a datagram for which an interface's send buffer has no room.
             ``"wait"``, the default: the call waits, and ends when every interface has the datagram,
             so that the slowest interface sets the pace. ``"drop"``: it is not sent on that
@@ -262,6 +273,9 @@ def open_mcast_sender(
         source_address=source_address,
         source_port=source_port,
         receive_replies=receive_replies,
+        receive_ttl=receive_ttl,
+        receive_timestamp=receive_timestamp,
+        receive_traffic_class=receive_traffic_class,
         overflow=overflow,
         send_buffer_size=send_buffer_size,
     )._open("open_mcast_sender(...) as sender")

@@ -208,6 +208,7 @@ class McastReceiverSpec(_Requests[ReceiveRequest]):
     allow_missing: bool = _flag(False)
     receive_ttl: bool = _flag(False)
     receive_timestamp: bool = _flag(False)
+    receive_traffic_class: bool = _flag(False)
     max_buffered: int = attrs.field(default=1024, kw_only=True, converter=_max_buffered)
     overflow: Overflow = attrs.field(default="wait", kw_only=True, converter=_overflow)
     receive_buffer_size: int | None = attrs.field(
@@ -235,6 +236,7 @@ class McastReceiverSpec(_Requests[ReceiveRequest]):
             loopback=self.loopback,
             receive_ttl=self.receive_ttl,
             receive_timestamp=self.receive_timestamp,
+            receive_traffic_class=self.receive_traffic_class,
             receive_buffer_size=self.receive_buffer_size,
             receive_units=self.overflow != "wait" or self.max_buffered >= _MIN_BUFFERED_FOR_UNITS,
         )
@@ -325,6 +327,9 @@ class McastSenderSpec(_Requests[SendRequest]):
     source_address: str | None = attrs.field(default=None, kw_only=True, converter=_source_address)
     source_port: int = attrs.field(default=0, kw_only=True, converter=_source_port)
     receive_replies: bool = _flag(False)
+    receive_ttl: bool = _flag(False)
+    receive_timestamp: bool = _flag(False)
+    receive_traffic_class: bool = _flag(False)
     overflow: SenderOverflow = attrs.field(default="wait", kw_only=True, converter=_sender_overflow)
     send_buffer_size: int | None = attrs.field(
         default=None, kw_only=True, converter=_send_buffer_size
@@ -334,6 +339,9 @@ class McastSenderSpec(_Requests[SendRequest]):
         groups = cast("tuple[Group, ...]", self.groups)
         source_address = cast("IPAddress | None", self.source_address)
         check_source_address(groups, source_address)
+        for name in ("receive_ttl", "receive_timestamp", "receive_traffic_class"):
+            if getattr(self, name) and not self.receive_replies:
+                raise ValueError(f"{name} is about replies: it needs receive_replies=True")
         request = SendRequest(
             groups,
             self.port,
@@ -347,6 +355,9 @@ class McastSenderSpec(_Requests[SendRequest]):
             source_port=self.source_port,
             send_buffer_size=self.send_buffer_size,
             receive_replies=self.receive_replies,
+            receive_ttl=self.receive_ttl,
+            receive_timestamp=self.receive_timestamp,
+            receive_traffic_class=self.receive_traffic_class,
         )
         _keep(self, "_request", request)
         _keep(self, "groups", _as_texts(groups))

@@ -143,6 +143,7 @@ class _Writer:
             "accept_unicast": self.chance(0.4),
             "loopback": self.chance(0.7),
             "receive_ttl": self.chance(0.5),
+            "receive_traffic_class": self.chance(0.3),
             "max_buffered": self.random.choice([1024, 1023]),  # As units, or one by one.
         }
         self.receivers.append((name, groups))

@@ -268,6 +268,46 @@ async def test_destination_of_unicast_is_the_address_that_it_was_sent_to(
         assert len(found) == len(addresses) + 2
 
 
+@EVERY_GROUP
+async def test_traffic_class_comes_where_it_is_asked_for(world: World, group: str) -> None:
+    async with (
+        receiving(world, "a", group, receive_traffic_class=True, receive_ttl=True) as asking,
+        receiving(world, "a", group, receive_ttl=True) as other,
+        sending(world, "b", group) as plain,
+        sending(world, "b", group, traffic_class=0xB9) as expedited,
+    ):
+        for number, sender in enumerate((plain, expedited)):
+            await sender.send(b"%d" % number)
+            await world.settle()
+        found = [(each.traffic_class, each.ttl) for each in await all_of(world, asking)]
+        assert found == [(0, 1), (0xB9, 1)]
+        assert [each.traffic_class for each in await all_of(world, other)] == [None, None]
+
+
+@FAMILIES
+async def test_traffic_class_of_unicast_and_replies(world: World, family: Family) -> None:
+    group, wanted = group_of(family), {"receive_traffic_class": True}
+    async with (
+        receiving(world, "a", group, interfaces="eth0", accept_unicast=True, **wanted) as receiver,
+        sending(world, "b", group, receive_replies=True, receive_ttl=True, **wanted) as asker,
+        sending(world, "b", group, receive_replies=True, traffic_class=0x20) as other,
+        sending(world, "a", group, traffic_class=0xB8, unicast_ttl=9) as answering,
+    ):
+        to = Endpoint(address_of(family, "a"), PORT)
+        for sender in (asker, other):
+            await sender.send(b"who?", to=to)
+            await world.settle()
+        questions = await all_of(world, receiver)
+        assert [each.traffic_class for each in questions] == [0, 0x20]
+        for question in questions:
+            await answering.send(b"me", to=question.source)
+        await world.settle()
+        reply = asker.replies.receive_nowait()
+        assert (reply.traffic_class, reply.ttl, reply.timestamp_ns) == (0xB8, 9, None)
+        reply = other.replies.receive_nowait()
+        assert (reply.traffic_class, reply.ttl) == (None, None)
+
+
 @FAMILIES
 async def test_destination_of_a_reply_is_the_sender_s_own_endpoint(
     world: World, family: Family

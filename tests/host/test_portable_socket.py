@@ -22,8 +22,8 @@ import trio
 
 from tests.lab.fixtures import TwoHosts
 from tests.support.interfaces import MACHINE
-from tests.support.traffic import FAMILIES, Family, group_of, receive, receiver_on, sender_on
-from trio_mcast import McastReceiverSpec, McastSenderSpec, SocketSetupError, SocketSpec
+from tests.support.traffic import FAMILIES, PORT, Family, group_of, receive, receiver_on, sender_on
+from trio_mcast import Endpoint, McastReceiverSpec, McastSenderSpec, SocketSetupError, SocketSpec
 from trio_mcast._host.linux import shell
 from trio_mcast._host.portable_socket import PosixSocket
 from trio_mcast._host.protocols import McastSocket, Rejection, Shell
@@ -380,16 +380,18 @@ async def test_portable_way_works_on_linux(
     monkeypatch.setattr(shell, "LinuxSocket", portable)
     group = group_of(family)
     sizes = [0, 1, 1_472, 9_217, 65_507]
-    options: dict[str, Any] = {"receive_ttl": True, "receive_timestamp": True, "interfaces": "eth0"}
+    wanted = ("receive_ttl", "receive_timestamp", "receive_traffic_class")
+    options: dict[str, Any] = {**dict.fromkeys(wanted, True), "interfaces": "eth0"}
     async with (
         receiver_on(two_hosts, two_hosts.a, group, **options) as receiver,
-        sender_on(two_hosts.b, group, interfaces="eth0", ttl=7) as sender,
+        sender_on(two_hosts.b, group, interfaces="eth0", ttl=7, traffic_class=9) as sender,
     ):
         await sender.send_batch([b"x" * size for size in sizes])
         for size in sizes:
             found = await receive(receiver)
             assert (len(found.data), found.group, found.ttl) == (size, group, 7)
             assert found.timestamp_ns is not None
+            assert (found.traffic_class, found.destination) == (9, Endpoint(group, PORT))
         assert {type(item) for item in sender._outlets.open_sockets} == {portable}
         assert sender.statistics().sent == len(sizes)
         await trio.lowlevel.checkpoint()

@@ -56,6 +56,7 @@ RECEIVERS: dict[str, dict[str, Any]] = {
         "receive_buffer_size": 4_194_304,
     },
     "receive_timestamp": {"groups": [FOUR, SIX], "receive_timestamp": True},
+    "receive_traffic_class": {"groups": [FOUR, SIX], "receive_traffic_class": True},
     "a link-local group": {"groups": "ff02::1:3"},
     "an interface without addresses": {"groups": [FOUR, SIX], "interfaces": "bare0"},
     "accept_unicast": {"groups": [FOUR, SIX], "accept_unicast": True},
@@ -96,6 +97,17 @@ SENDERS: dict[str, dict[str, Any]] = {
     "source_port": {"groups": [FOUR, SIX], "source_port": 4000},
     "a link-local group": {"groups": "ff02::1:3"},
     "receive_replies": {"groups": [FOUR, SIX], "receive_replies": True},
+    "receive_replies, receive_ttl, receive_traffic_class": {
+        "groups": [FOUR, SIX],
+        "receive_replies": True,
+        "receive_ttl": True,
+        "receive_traffic_class": True,
+    },
+    "receive_replies, receive_timestamp": {
+        "groups": [FOUR, SIX],
+        "receive_replies": True,
+        "receive_timestamp": True,
+    },
 }
 
 

@@ -22,6 +22,8 @@ Message = tuple[int, int, bytes]
 EVERYTHING = frozenset(
     {
         "IP_RECVTTL",
+        "IP_RECVTOS",
+        "IPV6_RECVTCLASS",
         "IPV6_HOPLIMIT",
         "IPV6_RECVHOPLIMIT",
         "SO_TIMESTAMP",
@@ -113,6 +115,31 @@ def test_ttl_is_decoded(platform: PlatformName, family: Family, message: Message
     assert decoder(platform, family, frozenset({asked})).decode([message]) == Arrival(ttl=64)
 
 
+EXPEDITED = 46 << 2 | 1  # And ECT(1).
+EXPEDITED_INT = struct.pack("=i", EXPEDITED)
+# FreeBSD has the one byte under the name of the request (ip_savecontrol), as macOS has the ttl.
+TRAFFIC_CLASSES: list[tuple[PlatformName, Family, Message]] = [
+    ("linux", "ipv4", (0, 1, bytes([EXPEDITED]))),
+    ("linux", "ipv4", (0, 1, EXPEDITED_INT)),
+    ("linux", "ipv6", (41, 67, EXPEDITED_INT)),
+    ("darwin", "ipv4", (0, 27, bytes([EXPEDITED]))),
+    ("darwin", "ipv6", (41, 36, EXPEDITED_INT)),
+    ("freebsd", "ipv4", (0, 68, bytes([EXPEDITED]))),
+    ("freebsd", "ipv6", (41, 61, EXPEDITED_INT)),
+    ("windows", "ipv4", (0, 3, EXPEDITED_INT)),
+    ("windows", "ipv6", (41, 39, EXPEDITED_INT)),
+]
+
+
+@pytest.mark.parametrize(("platform", "family", "message"), TRAFFIC_CLASSES)
+def test_traffic_class_is_decoded(platform: PlatformName, family: Family, message: Message) -> None:
+    what = "receive_traffic_class"
+    asked = layout.family_option(PLATFORMS[platform], what, family, 1, "test").symbol
+    arrival = decoder(platform, family, frozenset({asked})).decode([message])
+    assert arrival == Arrival(traffic_class=EXPEDITED)
+    assert decoder(platform, family, frozenset()).decode([message]) == NOTHING
+
+
 def test_a_ttl_of_one_byte_goes_up_to_255() -> None:
     assert decoder("darwin", "ipv4").decode([(0, 24, b"\xff")]) == Arrival(ttl=255)
 
@@ -160,9 +187,10 @@ def test_freebsd_tells_interface_and_destination_apart() -> None:
 def test_everything_that_can_be_asked_for_fits_the_room_for_it() -> None:
     # By platform: the sizes of the values; each has a header, and both are padded.
     longest = {
-        "linux": [4, 4, 16, 20],  # segment size, ttl, timestamp, packet information
-        "darwin": [4, 16, 20],
-        "freebsd": [4, 16, 4, 54],  # IP_RECVDSTADDR and IP_RECVIF instead of the last
+        # Segment size, ttl, traffic class, timestamp, packet information.
+        "linux": [4, 4, 4, 16, 20],
+        "darwin": [4, 4, 16, 20],
+        "freebsd": [4, 4, 16, 4, 54],  # IP_RECVDSTADDR and IP_RECVIF instead of the last
     }
     header = {"linux": 16, "darwin": 12, "freebsd": 16}
     for platform, values in longest.items():
@@ -176,11 +204,12 @@ def test_everything_at_once_is_decoded() -> None:
         (1, 35, struct.pack("@ll", 1, 2)),
         (41, 50, bytes(16) + struct.pack("=I", 7)),
         (41, 52, INT_64),
+        (41, 67, EXPEDITED_INT),
         (17, 104, struct.pack("=i", 1_400)),
     ]
     raw = b"".join(control_message(*item) for item in built)
     arrival = decoder("linux", "ipv6").decode(split_control(raw))
-    assert arrival == Arrival(64, 1_000_000_002, 7, 1_400, bytes(16))
+    assert arrival == Arrival(64, 1_000_000_002, 7, 1_400, bytes(16), EXPEDITED)
 
 
 def test_what_was_not_asked_for_is_passed_over() -> None:
@@ -263,7 +292,8 @@ def test_decode_gives_values_or_nothing_whatever_the_bytes(
     )
     other = st.tuples(numbers, numbers, st.binary(max_size=24))
     arrival = control.decode(data.draw(st.lists(known | other, max_size=6)))
-    *numbers_told, destination = arrival
+    destination = arrival.destination
+    numbers_told = arrival._replace(destination=None)
     assert all(item is None or isinstance(item, int) for item in numbers_told)
     assert destination is None or len(destination) == (4 if family == "ipv4" else 16)
     if platform != "freebsd":  # Elsewhere one message tells both.

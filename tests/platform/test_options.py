@@ -321,6 +321,10 @@ FAMILY_OPTIONS: list[tuple[str, PlatformName, tuple[str, int], tuple[str, int]]]
     ("traffic_class", "darwin", ("IP_TOS", 3), ("IPV6_TCLASS", 36)),
     ("traffic_class", "freebsd", ("IP_TOS", 3), ("IPV6_TCLASS", 61)),
     ("traffic_class", "windows", ("IP_TOS", 3), ("IPV6_TCLASS", 39)),
+    ("receive_traffic_class", "linux", ("IP_RECVTOS", 13), ("IPV6_RECVTCLASS", 66)),
+    ("receive_traffic_class", "darwin", ("IP_RECVTOS", 27), ("IPV6_RECVTCLASS", 35)),
+    ("receive_traffic_class", "freebsd", ("IP_RECVTOS", 68), ("IPV6_RECVTCLASS", 57)),
+    ("receive_traffic_class", "windows", ("IP_RECVTOS", 40), ("IPV6_RECVTCLASS", 40)),
 ]
 
 

@@ -201,6 +201,7 @@ SETTABLE: list[tuple[Family, str, int]] = [
     ("ipv4", "SO_TIMESTAMPNS", 1),
     ("ipv4", "IP_TOS", 0xB8),
     ("ipv4", "IP_RECVTTL", 1),
+    ("ipv4", "IP_RECVTOS", 1),
     ("ipv4", "IP_TTL", 17),
     ("ipv4", "IP_MULTICAST_TTL", 17),
     ("ipv4", "IP_MULTICAST_LOOP", 0),
@@ -214,6 +215,7 @@ SETTABLE: list[tuple[Family, str, int]] = [
     ("ipv6", "IPV6_RECVPKTINFO", 1),
     ("ipv6", "IPV6_RECVHOPLIMIT", 1),
     ("ipv6", "IPV6_TCLASS", 0xB8),
+    ("ipv6", "IPV6_RECVTCLASS", 1),
 ]
 
 if sys.platform == "linux":

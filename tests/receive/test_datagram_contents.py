@@ -119,6 +119,7 @@ async def test_timestamps_are_the_kernels_and_increase(two_hosts: TwoHosts, fami
 
 
 # linux/in.h, linux/in6.h
+SENT_TRAFFIC_CLASS = {"ipv4": (socket.IPPROTO_IP, 1), "ipv6": (socket.IPPROTO_IPV6, 67)}
 TRAFFIC_CLASS_OPTIONS = {
     "ipv4": (socket.IPPROTO_IP, 13, 1),  # IP_RECVTOS, IP_TOS
     "ipv6": (socket.IPPROTO_IPV6, 66, 67),  # IPV6_RECVTCLASS, IPV6_TCLASS
@@ -143,7 +144,9 @@ async def test_traffic_class_arrives(two_hosts: TwoHosts, family: Family) -> Non
 
 
 @FAMILIES
-@pytest.mark.parametrize("options", [{}, {"receive_ttl": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"receive_ttl": True}, {"receive_traffic_class": True}], ids=str
+)
 async def test_destination_is_right_in_every_way_to_read(
     two_hosts: TwoHosts, family: Family, options: dict[str, Any]
 ) -> None:
@@ -156,12 +159,17 @@ async def test_destination_is_right_in_every_way_to_read(
         senders = [
             stack.enter_context(plain_sender(two_hosts.a, group, "eth0")) for group in groups
         ]
+        level, option = SENT_TRAFFIC_CLASS[family]
+        for sender in senders:
+            sender.setsockopt(level, option, 0xB8)
+        wanted_class = 0xB8 if "receive_traffic_class" in options else None
         async with open_mcast_receiver(groups, PORT, interfaces="eth0", **options) as receiver:
 
             async def take() -> None:
                 while found.total() < expected.total():
                     for datagram in await receiver.receive_batch():
                         assert datagram.group == datagram.destination.host
+                        assert datagram.traffic_class == wanted_class
                         host, port = datagram.destination
                         found[host, port, datagram.data] += 1
 

@@ -12,7 +12,7 @@ from trio_mcast._values.datagram import make_datagram
 
 INTERFACE = Interface("eth0", 2, mtu=1500)
 TO = Endpoint("239.1.2.3", 5000)
-FIELDS = (b"data", Endpoint("10.0.0.2", 5000), "239.1.2.3", INTERFACE, 3, 1_700_000_000, TO)
+FIELDS = (b"data", Endpoint("10.0.0.2", 5000), "239.1.2.3", INTERFACE, 3, 1_700_000_000, TO, 184)
 
 
 def test_made_datagram_is_what_calling_the_class_gives() -> None:

@@ -27,9 +27,10 @@ from .protocols import Rejection
 # No UDP datagram is larger (the length field of its header has 16 bits), so none is ever cut short.
 READ_BYTES: Final = 65_536
 
-# Room for the ancillary data that is asked for: segment size (an int), ttl (an int), timestamp (16
-# bytes) and packet information (20 bytes), each with its header and padding: 120 bytes on Linux.
-# FreeBSD has no segment size, but the two parts of its packet information take 96 bytes: 152.
+# Room for the ancillary data that is asked for: segment size, ttl and traffic class (an int each),
+# timestamp (16 bytes) and packet information (20 bytes), each with its header and padding: 144
+# bytes on Linux. FreeBSD has no segment size, but the two parts of its packet information take 96
+# bytes: 176.
 CONTROL_BYTES: Final = 192
 
 
@@ -172,9 +173,10 @@ class PosixSocket:
             return
         self.received += len(parts)
         self.received_bytes += len(data)
-        of_socket = (source, self.socket_spec.group, interface)
-        of_arrival = (arrival.ttl, arrival.timestamp_ns, self._destination)
-        batch.extend(Datagram(part, *of_socket, *of_arrival) for part in parts)
+        group, ttl, timestamp_ns = self.socket_spec.group, arrival.ttl, arrival.timestamp_ns
+        of_socket = (source, group, interface, ttl, timestamp_ns, self._destination)
+        traffic_class = arrival.traffic_class
+        batch.extend(Datagram(part, *of_socket, traffic_class) for part in parts)
 
     def send(self, data: bytes, address: BindAddress) -> None:
         self._sock.sendto(data, address)

@@ -8,7 +8,7 @@ from .._platform import options as layout
 from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import Family
-from .wanted import ReceiveRequest
+from .wanted import ReceiveRequest, SendRequest
 
 # The receive buffer to ask for unless the user names another. The usual default of Linux, 208 KiB,
 # holds some 270 small datagrams, because each is charged with the kernel's bookkeeping.
@@ -43,14 +43,28 @@ def sharing_options(family: Family, platform: Platform) -> Iterator[SocketOption
         yield ipv6_only(platform)
 
 
-def reading_options(
-    family: Family, request: ReceiveRequest, platform: Platform
+def arrival_options(
+    family: Family, request: ReceiveRequest | SendRequest, platform: Platform
 ) -> Iterator[SocketOption]:
-    """Yield the options for reading every socket of a receiver."""
+    """Yield the options for what is to be told of each datagram on arrival.
+
+    Raises:
+        ValueError: The platform cannot tell.
+    """
     if request.receive_ttl:
         yield layout.receive_ttl(platform, family)
     if request.receive_timestamp:
         yield layout.receive_timestamp(platform)
+    if request.receive_traffic_class:
+        purpose = "deliver the DSCP and ECN bits with each datagram"
+        yield layout.family_option(platform, "receive_traffic_class", family, 1, purpose)
+
+
+def reading_options(
+    family: Family, request: ReceiveRequest, platform: Platform
+) -> Iterator[SocketOption]:
+    """Yield the options for reading every socket of a receiver."""
+    yield from arrival_options(family, request, platform)
     units = layout.receive_units(platform)
     if units is not None and request.receive_units:
         yield units

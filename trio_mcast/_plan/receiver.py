@@ -57,7 +57,7 @@ import attrs
 from .._platform import options as layout
 from .._platform.model import Platform
 from .._platform.options import SocketOption
-from .._values.addresses import Family, Group, IPAddress, family_of
+from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, family_of
 from .._values.interface import Interface, addresses_on_any_link, own_addresses_on
 from .blocked import SourceRule, excluded_for
 from .common_options import LOOPBACK_PURPOSE, exact_port_options, reading_options, sharing_options

@@ -9,7 +9,13 @@ from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import Family, IPAddress
 from .._values.interface import Interface
-from .common_options import DEFAULT_RECEIVE_BUFFER_BYTES, LOOPBACK_PURPOSE, ipv6_only, port_options
+from .common_options import (
+    DEFAULT_RECEIVE_BUFFER_BYTES,
+    LOOPBACK_PURPOSE,
+    arrival_options,
+    ipv6_only,
+    port_options,
+)
 from .socket_spec import SocketSpec, bind_address, bind_wildcard
 from .wanted import SendRequest
 
@@ -42,6 +48,7 @@ def plan_sender_socket(
         if is_shared:
             options += layout.unicast_restriction(platform, family, interface.name, interface.index)
         options += _reply_options(platform)
+        options += arrival_options(family, request, platform)
     peer = None
     shared = request.source_port and not request.receive_replies
     if shared and platform.connected_sends_anywhere:

@@ -41,6 +41,7 @@ class ReceiveRequest:
         loopback: Whether the receiver takes datagrams sent from this machine.
         receive_ttl: Whether datagrams carry their ttl.
         receive_timestamp: Whether datagrams carry their arrival time.
+        receive_traffic_class: Whether datagrams carry their traffic class.
         receive_buffer_size: The buffer to ask for, per socket, in bytes; `None` for the default.
         receive_units: Whether datagrams that were sent in one go may be read as one unit.
         number: The number that tells the request from others of the receiver; the opening's is 0.
@@ -58,6 +59,7 @@ class ReceiveRequest:
     loopback: bool = attrs.field(default=True, kw_only=True)
     receive_ttl: bool = attrs.field(default=False, kw_only=True)
     receive_timestamp: bool = attrs.field(default=False, kw_only=True)
+    receive_traffic_class: bool = attrs.field(default=False, kw_only=True)
     receive_buffer_size: int | None = attrs.field(default=None, kw_only=True)
     receive_units: bool = attrs.field(default=True, kw_only=True)
     number: int = attrs.field(default=0, kw_only=True)
@@ -251,6 +253,9 @@ class SendRequest:
         source_port: The port that datagrams come from; 0 lets the system choose.
         send_buffer_size: The buffer to ask for, per socket, in bytes; `None` for the system's.
         receive_replies: Whether the sockets are read for replies: unicast to their own ports.
+        receive_ttl: Whether replies carry their ttl.
+        receive_timestamp: Whether replies carry their arrival time.
+        receive_traffic_class: Whether replies carry their traffic class.
     """
 
     groups: tuple[Group, ...]
@@ -265,6 +270,9 @@ class SendRequest:
     source_port: int = attrs.field(default=0, kw_only=True)
     send_buffer_size: int | None = attrs.field(default=None, kw_only=True)
     receive_replies: bool = attrs.field(default=False, kw_only=True)
+    receive_ttl: bool = attrs.field(default=False, kw_only=True)
+    receive_timestamp: bool = attrs.field(default=False, kw_only=True)
+    receive_traffic_class: bool = attrs.field(default=False, kw_only=True)
 
 
 def check_source_address(groups: Iterable[Group], source: IPAddress | None) -> None:

@@ -24,6 +24,7 @@ class Arrival(NamedTuple):
     interface_index: int | None = None
     segment_size: int | None = None
     destination: bytes | None = None  # The packed address that the datagram was sent to.
+    traffic_class: int | None = None
 
 
 NOTHING = Arrival()
@@ -47,6 +48,9 @@ class ControlDecoder:
         if applied & {"IP_RECVTTL", "IPV6_RECVHOPLIMIT", "IPV6_HOPLIMIT"}:
             symbol = platform.ttl_control[family]
             self._fields[platform.level(symbol, family), numbers[symbol]] = "ttl"
+        if applied & {"IP_RECVTOS", "IPV6_RECVTCLASS"}:
+            symbol = platform.traffic_class_control[family]
+            self._fields[platform.level(symbol, family), numbers[symbol]] = "traffic_class"
         if platform.timestamps is not None and platform.timestamps.option in applied:
             symbol = platform.timestamps.control
             self._fields[numbers["SOL_SOCKET"], numbers[symbol]] = "timestamp_ns"
@@ -101,7 +105,7 @@ class ControlDecoder:
             assert self._timestamps is not None
             seconds, fraction = struct.unpack_from(self._timestamps.layout, value)
             return int(seconds) * 1_000_000_000 + int(fraction) * self._timestamps.fraction_ns
-        # One byte on macOS and FreeBSD, an int on Linux and Windows.
+        # An int; or, in IPv4, one byte: on macOS and FreeBSD, and on Linux for the traffic class.
         return value[0] if len(value) == 1 else int(struct.unpack_from("=i", value)[0])
 
 

@@ -25,6 +25,7 @@ DARWIN: Final = Platform(
         "IP_MULTICAST_TTL": 10,
         "IP_MULTICAST_LOOP": 11,
         "IP_RECVTTL": 24,
+        "IP_RECVTOS": 27,
         "IP_RECVPKTINFO": 26,
         "IP_PKTINFO": 26,
         "IPV6_UNICAST_HOPS": 4,
@@ -32,6 +33,7 @@ DARWIN: Final = Platform(
         "IPV6_MULTICAST_HOPS": 10,
         "IPV6_MULTICAST_LOOP": 11,
         "IPV6_V6ONLY": 27,
+        "IPV6_RECVTCLASS": 35,
         "IPV6_TCLASS": 36,
         "IPV6_RECVHOPLIMIT": 37,
         "IPV6_HOPLIMIT": 47,
@@ -87,5 +89,6 @@ DARWIN: Final = Platform(
     announces_departures=False,
     doubles_buffers=False,
     ttl_control={"ipv4": "IP_RECVTTL", "ipv6": "IPV6_HOPLIMIT"},
+    traffic_class_control={"ipv4": "IP_RECVTOS", "ipv6": "IPV6_TCLASS"},
     timestamps=Timestamps("SO_TIMESTAMP", "SCM_TIMESTAMP", "=qi", 1_000),
 )

@@ -28,6 +28,7 @@ FREEBSD: Final = Platform(
         "IP_RECVDSTADDR": 7,
         "IP_RECVIF": 20,
         "IP_RECVTTL": 65,
+        "IP_RECVTOS": 68,
         "IPV6_UNICAST_HOPS": 4,
         "IPV6_MULTICAST_IF": 9,
         "IPV6_MULTICAST_HOPS": 10,
@@ -37,6 +38,7 @@ FREEBSD: Final = Platform(
         "IPV6_PKTINFO": 46,
         "IPV6_RECVHOPLIMIT": 37,
         "IPV6_HOPLIMIT": 47,
+        "IPV6_RECVTCLASS": 57,
         "IPV6_TCLASS": 61,
         "MCAST_JOIN_GROUP": 80,
         "MCAST_LEAVE_GROUP": 81,
@@ -78,5 +80,6 @@ FREEBSD: Final = Platform(
     announces_departures=True,
     doubles_buffers=False,
     ttl_control={"ipv4": "IP_RECVTTL", "ipv6": "IPV6_HOPLIMIT"},
+    traffic_class_control={"ipv4": "IP_RECVTOS", "ipv6": "IPV6_TCLASS"},
     timestamps=Timestamps("SO_TIMESTAMP", "SCM_TIMESTAMP", "=qq", 1_000),
 )

@@ -29,6 +29,7 @@ LINUX: Final = Platform(
         "IP_TTL": 2,
         "IP_PKTINFO": 8,
         "IP_RECVTTL": 12,
+        "IP_RECVTOS": 13,
         "IP_FREEBIND": 15,
         "IP_MULTICAST_IF": 32,
         "IP_MULTICAST_TTL": 33,
@@ -44,6 +45,7 @@ LINUX: Final = Platform(
         "IPV6_PKTINFO": 50,
         "IPV6_RECVHOPLIMIT": 51,
         "IPV6_HOPLIMIT": 52,
+        "IPV6_RECVTCLASS": 66,
         "IPV6_TCLASS": 67,
         "IPV6_FREEBIND": 78,
         "UDP_SEGMENT": 103,
@@ -90,6 +92,7 @@ LINUX: Final = Platform(
     announces_departures=True,
     doubles_buffers=True,
     ttl_control={"ipv4": "IP_TTL", "ipv6": "IPV6_HOPLIMIT"},
+    traffic_class_control={"ipv4": "IP_TOS", "ipv6": "IPV6_TCLASS"},
     timestamps=Timestamps("SO_TIMESTAMPNS", "SCM_TIMESTAMPNS", "@ll", 1),
 )
 

@@ -101,6 +101,7 @@ class Platform:
         announces_departures: Whether whoever watches interfaces is told which have gone.
         doubles_buffers: Whether SO_RCVBUF and SO_SNDBUF read back as twice what was granted.
         ttl_control: By family, the ancillary data type that carries a datagram's ttl.
+        traffic_class_control: By family, the ancillary data type that carries the traffic class.
         timestamps: The request for arrival times; `None` where there are none.
     """
 
@@ -132,6 +133,7 @@ class Platform:
     announces_departures: bool
     doubles_buffers: bool
     ttl_control: Mapping[Family, str]
+    traffic_class_control: Mapping[Family, str]
     timestamps: Timestamps | None
 
     def level(self, symbol: str, family: Family) -> int:

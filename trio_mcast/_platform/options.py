@@ -260,6 +260,7 @@ _PER_FAMILY: dict[str, dict[Family, str]] = {
     "unicast_ttl": {"ipv4": "IP_TTL", "ipv6": "IPV6_UNICAST_HOPS"},
     "loopback": {"ipv4": "IP_MULTICAST_LOOP", "ipv6": "IPV6_MULTICAST_LOOP"},
     "traffic_class": {"ipv4": "IP_TOS", "ipv6": "IPV6_TCLASS"},
+    "receive_traffic_class": {"ipv4": "IP_RECVTOS", "ipv6": "IPV6_RECVTCLASS"},
 }
 
 

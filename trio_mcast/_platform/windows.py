@@ -28,6 +28,7 @@ WINDOWS: Final = Platform(
         "IP_UNBLOCK_SOURCE": 18,
         "IP_PKTINFO": 19,
         "IP_RECVTTL": 21,
+        "IP_RECVTOS": 40,
         "IPV6_UNICAST_HOPS": 4,
         "IPV6_MULTICAST_IF": 9,
         "IPV6_MULTICAST_HOPS": 10,
@@ -38,6 +39,7 @@ WINDOWS: Final = Platform(
         "IPV6_HOPLIMIT": 21,
         "IPV6_V6ONLY": 27,
         "IPV6_TCLASS": 39,
+        "IPV6_RECVTCLASS": 40,
         "MCAST_JOIN_GROUP": 41,
         "MCAST_LEAVE_GROUP": 42,
         "MCAST_BLOCK_SOURCE": 43,
@@ -72,5 +74,6 @@ WINDOWS: Final = Platform(
     announces_departures=False,
     doubles_buffers=False,
     ttl_control={"ipv4": "IP_TTL", "ipv6": "IPV6_HOPLIMIT"},
+    traffic_class_control={"ipv4": "IP_TOS", "ipv6": "IPV6_TCLASS"},
     timestamps=None,
 )

@@ -64,8 +64,10 @@ class McastReceiver(DatagramReceiver):
             states = Counter(membership.state for membership in self.memberships)
             counts = [f"{states[state]:,} {state}" for state in SEEN_STATES if states[state]]
             state = ", ".join(counts) or "nothing joined"
-        port = self._request.port
-        return printable(f"<{type(self).__name__} {what}, port {port}: {state}>")
+        ports = self._request.ports
+        label = "port" if len(ports) == 1 else "ports"
+        listed = first_and_more(list(map(str, ports)), "")
+        return printable(f"<{type(self).__name__} {what}, {label} {listed}: {state}>")
 
     @enable_ki_protection
     async def _run(self) -> None:

@@ -28,19 +28,23 @@ class Datagram(NamedTuple):
     system may let the datagram in through another.
     """
     ttl: int | None = None
-    """The ttl (IPv4) or hop limit (IPv6) on arrival; `None` unless the receiver was opened with
-    ``receive_ttl``.
+    """The ttl (IPv4) or hop limit (IPv6) on arrival; `None` unless the receiver, or the sender
+    of which it is a reply, was opened with ``receive_ttl``.
     """
     timestamp_ns: int | None = None
-    """The time of arrival in the kernel, in nanoseconds since 1970 (UTC); `None` unless the
-    receiver was opened with ``receive_timestamp``.
+    """The time of arrival in the kernel, in nanoseconds since 1970 (UTC); `None` unless
+    opened with ``receive_timestamp``.
     """
-
     destination: Endpoint = Endpoint("", 0)
     """The address and port that the datagram was sent to. For a group, its ``host`` is the group,
     with the interface as its zone where the group means another one on each link: IPv6 groups of
     the scopes 1 and 2 (``"ff02::fb%eth0"``). For unicast it is this machine's own address. A
     `Datagram` that a program makes without one has an empty ``host``.
+    """
+
+    traffic_class: int | None = None
+    """The IPv4 type of service or IPv6 traffic class on arrival, 0 to 255: six bits of DSCP, two of
+    ECN (RFC 2474, RFC 3168); `None` unless opened with ``receive_traffic_class``.
     """
 
     def __repr__(self) -> str:

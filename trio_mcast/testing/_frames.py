@@ -57,6 +57,7 @@ class Packet:
     port: int
     ttl: int
     data: bytes
+    traffic_class: int = 0
 
     @property
     def family(self) -> Family:

@@ -116,6 +116,9 @@ class KernelSocket:
             raise refuse(errno.EINVAL)
         self.state.unicast_ttl = self.state.rules.unicast_ttl if number == -1 else number
 
+    def _set_traffic_class(self, value: int | bytes) -> None:
+        self.state.traffic_class = decode.as_int(value) & 0xFF
+
     def _set_multicast_interface(self, value: int | bytes) -> None:
         index, address = decode.multicast_interface(self.state.platform, value)
         if address is not None and not index:
@@ -339,6 +342,8 @@ _SETTERS: dict[str, Callable[[KernelSocket, int | bytes], None]] = {
     "IPV6_MULTICAST_HOPS": KernelSocket._set_ttl,
     "IP_TTL": KernelSocket._set_unicast_ttl,
     "IPV6_UNICAST_HOPS": KernelSocket._set_unicast_ttl,
+    "IP_TOS": KernelSocket._set_traffic_class,
+    "IPV6_TCLASS": KernelSocket._set_traffic_class,
     "IP_MULTICAST_LOOP": lambda sock, value: sock._set_flag("multicast_loop", value),
     "IPV6_MULTICAST_LOOP": lambda sock, value: sock._set_flag("multicast_loop", value),
     "IP_MULTICAST_ALL": lambda sock, value: sock._set_flag("multicast_all", value),

@@ -87,7 +87,7 @@ class Output:
             interface, next_hop, named = self._for_unicast(state, destination, scope_id)
             ttl = state.unicast_ttl
         chosen = source or named or self._source(state, interface, destination)
-        packet = Packet(chosen, state.port, destination, port, ttl, data)
+        packet = Packet(chosen, state.port, destination, port, ttl, data, state.traffic_class)
         return interface, packet, next_hop
 
     def _check_source(self, state: SocketState, source: IPAddress) -> None:

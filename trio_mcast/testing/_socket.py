@@ -128,6 +128,7 @@ class VirtualSocket:
                 control.ttl,
                 control.timestamp_ns,
                 destination or self.local_endpoint,
+                control.traffic_class,
             )
         )
 
@@ -148,6 +149,12 @@ class VirtualSocket:
             symbol = platform.ttl_control[family]
             one_byte = family == "ipv4" and platform.sockaddr.has_length
             value = bytes([packet.ttl]) if one_byte else struct.pack("=i", packet.ttl)
+            yield platform.level(symbol, family), numbers[symbol], value
+        if applied & {"IP_RECVTOS", "IPV6_RECVTCLASS"}:
+            symbol = platform.traffic_class_control[family]
+            one_byte = family == "ipv4" and platform.name != "windows"
+            number = packet.traffic_class
+            value = bytes([number]) if one_byte else struct.pack("=i", number)
             yield platform.level(symbol, family), numbers[symbol], value
         stamps = platform.timestamps
         if stamps is not None and stamps.option in applied:

@@ -26,6 +26,7 @@ class SocketState:
         multicast_interface: The index of the interface that groups are sent to; 0 for none.
         multicast_ttl: The ttl of datagrams to groups.
         unicast_ttl: The ttl of datagrams to one address.
+        traffic_class: The type of service or traffic class of datagrams.
         multicast_loop: Whether datagrams to groups are delivered on this host; on Windows, whether
             the socket takes datagrams that were sent from this host.
         multicast_all: Whether the socket gets groups that only others on this host have joined
@@ -50,6 +51,7 @@ class SocketState:
     multicast_interface: int = 0
     multicast_ttl: int = 1
     unicast_ttl: int = 0
+    traffic_class: int = 0
     multicast_loop: bool = True
     multicast_all: bool = True
     has_multicast_options: bool = False

@@ -138,7 +138,7 @@ class LinuxSocket(SendingSocket):
 
     def _of_socket(self, socket_spec: SocketSpec) -> tuple[object, ...]:
         """Return the fields that all datagrams without ancillary data have, after the source."""
-        return socket_spec.group, socket_spec.interface, None, None, self._destination
+        return socket_spec.group, socket_spec.interface, None, None, self._destination, None
 
     @property
     def destination(self) -> Endpoint:
@@ -356,8 +356,14 @@ class LinuxSocket(SendingSocket):
         if remainder or not whole:
             parts = (*parts, data[end - remainder : end])
         socket_spec = self.socket_spec
-        of_socket = (socket_spec.group, socket_spec.interface)
-        constants = (*of_socket, arrival.ttl, arrival.timestamp_ns, self._destination)
+        constants = (
+            socket_spec.group,
+            socket_spec.interface,
+            arrival.ttl,
+            arrival.timestamp_ns,
+            self._destination,
+            arrival.traffic_class,
+        )
         self._extend(batch, parts, repeat(source), constants)
         self.count(len(parts), end - start)
 

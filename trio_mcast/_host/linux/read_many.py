@@ -29,7 +29,7 @@ FEWEST: Final = 8
 # Between the file descriptors of sockets that are known together. Arbitrary: most lie side by side.
 _LONGEST_SPAN: Final = 4_096
 
-# The ttl and the timestamp of datagrams that have none.
+# The ttl, the timestamp and the traffic class of datagrams that have none.
 _NONE: Final = repeat(None)
 
 _NOTHING_THERE: Final = frozenset({-errno.EAGAIN, -errno.EINTR})
@@ -302,7 +302,7 @@ class EachReader:
         destinations: Iterable[Endpoint | None],
     ) -> None:
         """Add datagrams without a line of Python for each."""
-        of_sockets = (groups, interfaces, _NONE, _NONE, destinations)
+        of_sockets = (groups, interfaces, _NONE, _NONE, destinations, _NONE)
         fields = zip(payloads, sources, *of_sockets, strict=False)
         batch.extend(map(make_datagram, fields))
 

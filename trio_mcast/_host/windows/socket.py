@@ -191,7 +191,7 @@ class WindowsSocket(PosixSocket):
         self.received_bytes += len(data)
         group = self._groups.get(arrival.destination, self.socket_spec.group)
         destination = self._destination if group is not None else self._local_endpoint
-        of_arrival = (arrival.ttl, arrival.timestamp_ns, destination)
+        of_arrival = (arrival.ttl, arrival.timestamp_ns, destination, arrival.traffic_class)
         batch.append(Datagram(data, source, group, interface, *of_arrival))
 
     def send(self, data: bytes, address: BindAddress) -> None:
