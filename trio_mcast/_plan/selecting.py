@@ -76,13 +76,25 @@ def parse_selectors(value: InterfaceSelectors | None) -> tuple[InterfaceSelector
         if not selectors:
             raise ValueError("interfaces is empty: name at least one, or leave it out")
     for selector in selectors:
-        if isinstance(selector, bool) or not isinstance(
-            selector, (str, int, IPv4Address, IPv6Address, Interface)
-        ):
+        if not _is_selector(selector):
             raise TypeError(_selector_type_message(selector))
         if not isinstance(selector, (int, Interface)):
             check_selector(text_of(selector))
     return tuple(dict.fromkeys(selectors))
+
+
+def check_selector(value: object, parameter: str) -> None:
+    """Raise `TypeError` for what cannot stand for one interface."""
+    if not _is_selector(value):
+        raise TypeError(
+            f"{parameter} must be a name, an index, an address or an Interface, "
+            f"not {type(value).__name__}: {value!r}"
+        )
+
+
+def _is_selector(value: object) -> bool:
+    kinds = (str, int, IPv4Address, IPv6Address, Interface)
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _selector_type_message(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import trio
 from trio.lowlevel import enable_ki_protection
@@ -11,7 +12,7 @@ from .._live import Closeable, OpenedOnly, call_each
 from .._receive.datagram_receiver import DatagramReceiver
 from .._values.addresses import Endpoint
 from .._values.errors import printable
-from .._values.interface import Interface
+from .._values.interface import Interface, InterfaceSelector
 from .._values.shown import first_and_more
 from .._values.statistics import SenderInterfaceStatistics, SenderStatistics
 from .destinations import Buffer, Destination, checked_payload, checked_payloads
@@ -71,7 +72,13 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             {outlet.socket_spec.interface.name for outlet in self._outlets.outlets}
         )
 
-    async def send(self, data: Buffer, *, to: Destination | None = None) -> None:
+    async def send(
+        self,
+        data: Buffer,
+        *,
+        to: Destination | None = None,
+        interface: InterfaceSelector | None = None,
+    ) -> None:
         """Send one datagram.
 
         Args:
@@ -84,12 +91,17 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
                 this sender's own port. What a datagram says of its source can be forged: to port 0,
                 an address that no host has (``0.0.0.0``, ``::``), a broadcast address, or an
                 `Endpoint` with a group, nothing is sent, and it is refused as below.
+            interface: The one interface of this sender to send on: its name, alternative name,
+                index or address, or an `Interface`, such as ``datagram.interface``, which means the
+                interface of that name, also after it was made again. To one peer, the datagram is
+                sent from that interface's address. Default: every interface of this sender.
 
         Raises:
-            TypeError: ``data`` is not bytes-like, or ``to`` is none of the above.
+            TypeError: ``data`` is not bytes-like, or ``to`` or ``interface`` is none of the above.
             ValueError: ``data`` is too large, ``to`` is a group that cannot be reached from this
                 sender's interfaces, or it is no address or port, or a link-local address without
-                its zone. Never for ``to=datagram.source``.
+                its zone. Never for ``to=datagram.source`` alone. ``interface`` is none of this
+                sender's, or ``to`` has the zone of another one; the message lists those it has.
             SocketSetupError: The datagram was to go to one group on one interface, or to one peer,
                 and could not be sent: the system refused it, the interface or its address is not
                 there now, or nobody can be reached there. ``errno`` tells why, and the message what
@@ -109,7 +121,8 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         await trio.lowlevel.checkpoint()
         only, transmitter = self._targets.only, self._transmitter
         hindered = transmitter.refused or transmitter.turns.taken or transmitter.full.errors
-        if only is not None and to is None and type(data) is bytes and not hindered:
+        anywhere = to is None and interface is None
+        if only is not None and anywhere and type(data) is bytes and not hindered:
             try:
                 only[0].send(data, only[1])
             except OSError:
@@ -119,20 +132,26 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
                 return
         self._check_open()
         payload = checked_payload(data)
-        targets = self._targets.of(to)
+        targets = self._targets.of(to, interface)
         remaining = transmitter.send_now(payload, targets)
         if remaining:
             served = len(targets) - len(remaining)
-            await transmitter.send_all([payload], remaining, to, served)
+            find = partial(self._targets.of, to, interface)
+            await transmitter.send_all([payload], remaining, find, served)
 
     async def send_batch(
-        self, datagrams: Iterable[Buffer], *, to: Destination | None = None
+        self,
+        datagrams: Iterable[Buffer],
+        *,
+        to: Destination | None = None,
+        interface: InterfaceSelector | None = None,
     ) -> None:
         """Send several datagrams, in order.
 
         Args:
             datagrams: The payloads, each as for `send`.
             to: As for `send`.
+            interface: As for `send`.
 
         Raises:
             TypeError: As for `send`; nothing has been sent then.
@@ -149,9 +168,10 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         self._check_open()
         payloads = checked_payloads(datagrams)
         await trio.lowlevel.checkpoint_if_cancelled()
-        targets = self._targets.of(to)
+        find = partial(self._targets.of, to, interface)
+        targets = find()
         if payloads:
-            await self._transmitter.send_all(payloads, targets, to)
+            await self._transmitter.send_all(payloads, targets, find)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     @property

@@ -23,7 +23,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from .._plan.selecting import in_zone
+from .._plan.selecting import check_selector, in_zone, select_interfaces, text_of
 from .._plan.socket_spec import BindAddress, SocketSpec, bind_address
 from .._platform.advice import BROADCAST_ADVICE
 from .._values.addresses import (
@@ -36,8 +36,8 @@ from .._values.addresses import (
     parse_group,
     without_zone,
 )
-from .._values.errors import printable
-from .._values.interface import Interface, zone_of
+from .._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError, printable
+from .._values.interface import Interface, InterfaceSelector, zone_of
 from .destinations import Destination, ipv4_in, is_group, parse_destination
 
 # "This host on this network" (RFC 1122 section 3.2.1.3), and everybody on it.
@@ -79,6 +79,7 @@ class TargetTable:
             through other sockets instead: the user is to notice that nothing goes out there.
         digit_names: The names of this machine's interfaces that look like an index. As a zone, they
             mean the interface of that name.
+        interface: The name of the only interface to send on; `None` for all.
     """
 
     sockets: tuple[SocketSpec, ...]
@@ -86,6 +87,7 @@ class TargetTable:
     port: int
     gone: frozenset[int] = frozenset()
     digit_names: frozenset[str] = frozenset()
+    interface: str | None = None
 
     def everywhere(self) -> tuple[NumberedTarget, ...]:
         """Return the targets for every group on every interface."""
@@ -93,15 +95,53 @@ class TargetTable:
             self._target(number, group.address, self.port) for group, number in self.numbered_groups
         )
 
+    def on_interface(self, interface: InterfaceSelector) -> TargetTable:
+        """Return the table for one of the sender's interfaces, with the same numbers.
+
+        Raises:
+            TypeError: The interface is none of the kinds that `McastSender.send` takes.
+            ValueError: The sender has no such interface.
+        """
+        check_selector(interface, "interface")
+        # One that was made again may be there twice, as it is and as it was.
+        by_name = {spec.interface.name: spec.interface for spec in self.sockets}
+        for number, spec in enumerate(self.sockets):
+            if number not in self.gone:
+                by_name[spec.interface.name] = spec.interface
+        try:
+            (selection,) = select_interfaces([interface], list(by_name.values()))
+        except (InterfaceNotFoundError, AmbiguousInterfaceError):
+            raise ValueError(f"interface: {self._lacks_zone(text_of(interface))}") from None
+        name = selection.interface.name
+        numbered_groups = tuple(
+            (group, number)
+            for group, number in self.numbered_groups
+            if self.sockets[number].interface.name == name
+        )
+        return attrs.evolve(self, numbered_groups=numbered_groups, interface=name)
+
     def targets_for(self, to: Destination) -> tuple[NumberedTarget, ...] | Unreachable:
         """Return the targets for one destination.
 
         Raises:
             TypeError: The destination is none of the kinds that `McastSender.send` takes.
             ValueError: The destination is a group that cannot be reached from the sender's
-                interfaces, or a link-local address without its zone.
+                interfaces, or a link-local address without its zone, or one with the zone of
+                another interface than `on_interface` was told.
         """
         address, port = parse_destination(to, self.port)
+        zone = address.scope_id if isinstance(address, IPv6Address) else None
+        if zone is not None and self.interface is not None:
+            on_it = [
+                number
+                for number, spec in enumerate(self.sockets)
+                if spec.interface.name == self.interface
+            ]
+            if not self._in_zone(on_it, zone):
+                raise ValueError(
+                    f"to={str(address)!r} has not the zone of interface="
+                    f"{printable(self.interface)!r}; this sender has {self._names()}"
+                )
         if not is_group(to, address):
             return self._unicast(to, address, port)
         group = parse_group(to[0] if isinstance(to, tuple) else to)
@@ -128,7 +168,8 @@ class TargetTable:
 
         numbers = self._one_per_interface(family)
         if not numbers:
-            return unreachable(0, errno.EAFNOSUPPORT, self._lacks_family(family))
+            first = next((number for _, number in self.numbered_groups), 0)
+            return unreachable(first, errno.EAFNOSUPPORT, self._lacks_family(family))
         nearest = numbers[0]
         zone = address.scope_id if isinstance(address, IPv6Address) else None
         if zone is not None:
@@ -162,10 +203,11 @@ class TargetTable:
         """Return one socket of a family for each interface, an open one if possible."""
         by_interface: dict[str, int] = {}
         for number, socket_spec in enumerate(self.sockets):
-            if socket_spec.family == family:
-                name = socket_spec.interface.name
-                if by_interface.setdefault(name, number) in self.gone:
-                    by_interface[name] = number
+            name = socket_spec.interface.name
+            if socket_spec.family != family or self.interface not in (None, name):
+                continue
+            if by_interface.setdefault(name, number) in self.gone:
+                by_interface[name] = number
         return list(by_interface.values())
 
     def _in_zone(self, numbers: Sequence[int], zone: str) -> list[int]:
@@ -175,11 +217,14 @@ class TargetTable:
         return [number for number in numbers if self.sockets[number].interface in meant]
 
     def _lacks_family(self, family: Family) -> str:
-        return f"none of this sender's groups is {FAMILY_LABEL[family]}"
+        where = "" if self.interface is None else f" on interface {printable(self.interface)}"
+        return f"none of this sender's groups{where} is {FAMILY_LABEL[family]}"
 
     def _lacks_zone(self, zone: str) -> str:
-        names = dict.fromkeys(str(socket_spec.interface) for socket_spec in self.sockets)
-        return f"{printable(zone)} is not an interface of this sender, which has {', '.join(names)}"
+        return f"{printable(zone)} is not an interface of this sender, which has {self._names()}"
+
+    def _names(self) -> str:
+        return ", ".join(dict.fromkeys(str(spec.interface) for spec in self.sockets))
 
 
 def _refuse_peer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 import attrs
@@ -10,6 +10,7 @@ import attrs
 from .._plan.socket_spec import BindAddress
 from .._values.addresses import Endpoint
 from .._values.errors import SocketSetupError
+from .._values.interface import InterfaceSelector
 from .destinations import Destination
 from .outlets import Outlets
 from .stand_ins import Outlet, Refusing
@@ -50,6 +51,7 @@ class Targets:
         # Two, as an `Endpoint`, which stands for a peer, equals the pair of a group and a port.
         self._remembered: dict[Destination, tuple[Target, ...]] = {}
         self._remembered_peers: dict[Destination, tuple[Target, ...]] = {}
+        self._remembered_on: dict[object, tuple[Target, ...]] = {}
         self.renew()
 
     def renew(self) -> None:
@@ -58,6 +60,7 @@ class Targets:
         self.only = self.everywhere[0] if len(self.everywhere) == 1 else None
         self._remembered.clear()
         self._remembered_peers.clear()
+        self._remembered_on.clear()
 
     def _with_sockets(self, numbered_targets: Iterable[NumberedTarget]) -> tuple[Target, ...]:
         outlets = self._outlets.outlets
@@ -69,40 +72,65 @@ class Targets:
     def _tally(self, interface: str) -> Tally:
         return self.tallies.setdefault(interface, Tally())
 
-    def of(self, to: Destination | None) -> tuple[Target, ...]:
-        """Return the targets for a destination; `None` stands for every group on every interface.
+    def of(
+        self, to: Destination | None, interface: InterfaceSelector | None = None
+    ) -> tuple[Target, ...]:
+        """Return the targets for a destination on one interface, or on all.
+
+        Args:
+            to: The destination; `None` for every group.
+            interface: The interface; `None` for every interface.
 
         Raises:
-            TypeError: The destination is none of the kinds that `McastSender.send` takes.
+            TypeError: The destination or the interface is none of the kinds that `McastSender.send`
+                takes.
             ValueError: As for `McastSender.send`.
         """
+        if interface is not None:
+            return self._on_interface(to, interface)
         if to is None:
             return self.everywhere
         remembered = self._remembered_peers if isinstance(to, Endpoint) else self._remembered
         known = remembered.get(to) if _is_hashable(to) else None
         if known is not None:
             return known
-        answer = self._outlets.table.targets_for(to)
-        if isinstance(answer, Unreachable):
-            targets: tuple[Target, ...] = (self._refusal_of(answer),)
-        else:
-            targets = self._with_sockets(answer)
+        targets = self._answer(self._outlets.table.targets_for(to))
         if len(remembered) >= _REMEMBERED_DESTINATIONS:
             remembered.clear()
         remembered[to] = targets
         return targets
+
+    def _on_interface(
+        self, to: Destination | None, interface: InterfaceSelector
+    ) -> tuple[Target, ...]:
+        key = isinstance(to, Endpoint), to, interface
+        remembered = self._remembered_on
+        known = remembered.get(key) if _is_hashable(key) else None
+        if known is not None:
+            return known
+        table = self._outlets.table.on_interface(interface)
+        targets = self._answer(table.everywhere() if to is None else table.targets_for(to))
+        if len(remembered) >= _REMEMBERED_DESTINATIONS:
+            remembered.clear()
+        remembered[key] = targets
+        return targets
+
+    def _answer(self, answer: tuple[NumberedTarget, ...] | Unreachable) -> tuple[Target, ...]:
+        if isinstance(answer, Unreachable):
+            return (self._refusal_of(answer),)
+        return self._with_sockets(answer)
 
     def _refusal_of(self, peer: Unreachable) -> Target:
         socket_spec = self._outlets.outlets[peer.number].socket_spec
         outlet = Refusing(socket_spec, peer.errno, peer.reason)
         return outlet, peer.address, self._tally(socket_spec.interface.name)
 
-    def successor_of(self, target: Target, to: Destination | None) -> Target | None:
+    def successor_of(self, target: Target, find: Callable[[], tuple[Target, ...]]) -> Target | None:
         """Return the target to send to instead, if a socket was replaced while a datagram waited.
 
         Args:
             target: The target of which the socket may have been replaced.
-            to: The destination that the target was found for.
+            find: Finds the targets anew.
 
         Returns:
             The target for the same address, on the same interface if there is one. `None` if the
@@ -112,7 +140,7 @@ class Targets:
         if outlet in self._outlets.outlets:
             return None
         try:
-            targets = self.of(to)
+            targets = find()
         except ValueError:
             return None
         alike = [candidate for candidate in targets if candidate[1][:2] == address[:2]]

@@ -17,7 +17,6 @@ from .._platform.advice import explain_refusal
 from .._platform.model import PlatformName
 from .._values.addresses import Endpoint, parse_address
 from .._values.errors import SocketSetupError, none_sent
-from .destinations import Destination
 from .full import FullOutlets
 from .stand_ins import Outlet, Refusing
 from .targets import Target, Targets
@@ -39,6 +38,7 @@ _FIRST_PAUSE_SECONDS = 0.001
 # 0.8 kB, and a program may send to any number of groups. Arbitrary.
 _REMEMBERED_REFUSALS = 256
 
+FindTargets: TypeAlias = Callable[[], tuple[Target, ...]]
 SenderOverflow: TypeAlias = Literal["wait", "drop"]
 SENDER_OVERFLOWS: Final[tuple[SenderOverflow, ...]] = get_args(SenderOverflow)
 
@@ -59,7 +59,7 @@ class _Batch:
     Attributes:
         target: The target; another one, if its socket is replaced meanwhile.
         payloads: The payloads.
-        to: The destination that the target was found for.
+        find: Finds the targets anew, in case that the socket is replaced.
         sent: The number of payloads that the system has taken.
         pauses: How often sending was tried again in a row while the interface's queue was full.
         no_room: The error of the system where it has no room.
@@ -68,7 +68,7 @@ class _Batch:
 
     target: Target
     payloads: Sequence[bytes]
-    to: Destination | None
+    find: FindTargets
     sent: int = 0
     pauses: int = 0
     no_room: OSError = attrs.Factory(_no_room)
@@ -154,7 +154,7 @@ class Transmitter:
         self,
         payloads: Sequence[bytes],
         targets: Sequence[Target],
-        to: Destination | None,
+        find: FindTargets,
         served: int = 0,
     ) -> None:
         """Send all payloads to each target; raise only if no target takes all of them.
@@ -165,10 +165,10 @@ class Transmitter:
         Args:
             payloads: The payloads.
             targets: The targets.
-            to: The destination that the targets are for, in case that sockets are replaced.
+            find: Finds the targets anew, in case that sockets are replaced.
             served: How many other targets have taken all of the payloads already, or dropped them.
         """
-        batches = [_Batch(target, payloads, to) for target in targets]
+        batches = [_Batch(target, payloads, find) for target in targets]
         lanes: dict[Outlet, list[_Batch]] = {}
         for batch in batches:
             lanes.setdefault(batch.target[0], []).append(batch)
@@ -252,7 +252,7 @@ class Transmitter:
                     await trio.lowlevel.checkpoint()
             except OSError as error:
                 self._check_open()
-                successor = self._targets.successor_of(batch.target, batch.to)
+                successor = self._targets.successor_of(batch.target, batch.find)
                 if successor is not None:
                     batch.target = successor
                 elif (
