@@ -33,6 +33,7 @@ from ._values.errors import (
     SocketSetupError,
 )
 from ._values.interface import (
+    ALL_INTERFACES,
     AddressScope,
     AddressState,
     Interface,
@@ -49,6 +50,7 @@ from ._values.statistics import (
 )
 
 __all__ = [
+    "ALL_INTERFACES",
     "AddressLike",
     "AddressScope",
     "AddressState",

@@ -29,7 +29,7 @@ from ._host.current import current_host
 from ._host.protocols import Host
 from ._live import Closeable, Opening, at_end
 from ._plan.route import Route
-from ._plan.selecting import by_zone, parse_selectors, select_interfaces
+from ._plan.selecting import by_zone, parse_named, select_interfaces
 from ._values.addresses import AddressLike, parse_group
 from ._values.interface import Interface, InterfaceSelectors
 
@@ -102,9 +102,9 @@ def find_interfaces(selector: InterfaceSelectors | None) -> list[Interface]:
     """Return the interfaces that ``interfaces=selector`` means to `open_mcast_receiver`.
 
     Args:
-        selector: A name, an index, an address, an `Interface`, or an iterable of these; `None` for
-            every interface that is up, capable of multicast, not loopback, and not a port of a
-            bridge, bond or team.
+        selector: A name, an index, an address, an `Interface`, or an iterable of these; `None` or
+            `ALL_INTERFACES` for every interface that is up, capable of multicast, not loopback, and
+            not a port of a bridge, bond or team.
 
     Returns:
         A list of `Interface` values in the order of the selectors, each once.
@@ -115,7 +115,7 @@ def find_interfaces(selector: InterfaceSelectors | None) -> list[Interface]:
         InterfaceNotFoundError: Nothing matches; the message lists the interfaces that there are.
         AmbiguousInterfaceError: An address is on two interfaces.
     """
-    selections = select_interfaces(parse_selectors(selector), list_interfaces())
+    selections = select_interfaces(parse_named(selector), list_interfaces())
     return list(dict.fromkeys(selection.interface for selection in selections))
 
 

@@ -59,8 +59,8 @@ def open_mcast_receiver(
             all of them are; `Datagram.destination` tells the port.
         interfaces: Where to join: an interface's name (or description), index, address or
             `Interface`, or an iterable of these. An address stands for its interface, and for the
-            groups of its family. Default: every interface that is up, capable of multicast, not
-            loopback, and not a port of a bridge, bond or team.
+            groups of its family. Default, and `ALL_INTERFACES`: every interface that is up, capable
+            of multicast, not loopback, and not a port of a bridge, bond or team.
         sources: Receive from these addresses only (source-specific multicast, an INCLUDE filter of
             RFC 3376 and RFC 3810). Any number: sources beyond the kernel's limit for one socket are
             spread over more sockets. Each family of the groups needs a source of that family.
@@ -196,10 +196,12 @@ def open_mcast_sender(
         groups: One group or an iterable of groups, at least one, as for `open_mcast_receiver`.
         port: The UDP port to send to, 1 to 65535.
         interfaces: Where to send: as for `open_mcast_receiver`; with an address, the datagrams also
-            come from that address. Default: the interface to which the system routes the group, or,
-            without a route, the only candidate if there is exactly one. Where a route or rule of
-            the system refuses the group (``prohibit``, ``unreachable``, ``blackhole``), sending
-            there is refused too; with ``interfaces`` no route is asked.
+            come from that address. `ALL_INTERFACES`: each datagram on every interface that a
+            receiver would join by default, as they come and go; with ``source_address``, on those
+            that have it. Default: the interface to which the system routes the group, or, without a
+            route, the only candidate if there is exactly one. Where a route or rule of the system
+            refuses the group (``prohibit``, ``unreachable``, ``blackhole``), sending there is
+            refused too; with ``interfaces`` no route is asked.
         allow_missing: Whether what is missing is waited for instead of an error: an interface that
             was named, its address, or, where none was named, a route or a candidate. What is sent
             before counts as failed, as later when something has gone. Default: no, as a missing

@@ -39,7 +39,7 @@ from ._values.addresses import (
     parse_ports,
     parse_sources,
 )
-from ._values.interface import Interface, InterfaceSelector, show_selectors
+from ._values.interface import ALL_INTERFACES, Interface, ParsedSelectors, show_selectors
 
 
 def _groups(value: AddressLike | Iterable[AddressLike]) -> Any:
@@ -195,7 +195,7 @@ class McastReceiverSpec(_Requests[ReceiveRequest]):
 
     groups: tuple[str, ...] = attrs.field(converter=_groups_or_none)
     port: int | tuple[int, ...] = attrs.field(converter=_ports)
-    interfaces: tuple[InterfaceSelector, ...] | None = attrs.field(
+    interfaces: ParsedSelectors = attrs.field(
         default=None, kw_only=True, converter=parse_selectors, repr=show_selectors
     )
     sources: tuple[str, ...] | None = attrs.field(default=None, kw_only=True, converter=_sources)
@@ -229,7 +229,7 @@ class McastReceiverSpec(_Requests[ReceiveRequest]):
         request = ReceiveRequest(
             groups,
             parse_ports(self.port),
-            self.interfaces,
+            None if self.interfaces is ALL_INTERFACES else self.interfaces,
             sources=sources,
             excluded_sources=excluded,
             accept_unicast=self.accept_unicast,
@@ -316,7 +316,7 @@ class McastSenderSpec(_Requests[SendRequest]):
 
     groups: tuple[str, ...] = attrs.field(converter=_groups)
     port: int = attrs.field(converter=_port)
-    interfaces: tuple[InterfaceSelector, ...] | None = attrs.field(
+    interfaces: ParsedSelectors = attrs.field(
         default=None, kw_only=True, converter=parse_selectors, repr=show_selectors
     )
     allow_missing: bool = _flag(False)

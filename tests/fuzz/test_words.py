@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.examples import of_words, scalars, texts, values
 from trio_mcast import Endpoint, Interface, McastError, McastReceiverSpec, McastSenderSpec
-from trio_mcast._plan.selecting import parse_selectors, select_interfaces
+from trio_mcast._plan.selecting import parse_named, select_interfaces
 from trio_mcast._send.destinations import checked_payloads, parse_destination
 from trio_mcast._values.addresses import parse_address, parse_groups, parse_sources
 
@@ -69,7 +69,7 @@ def test_sources(value: Any) -> None:
 def test_interfaces(value: Any) -> None:
     selections = value_or(
         ARGUMENT + MACHINE,
-        lambda: select_interfaces(parse_selectors(value), INTERFACES),
+        lambda: select_interfaces(parse_named(value), INTERFACES),
     )
     for selection in selections or ():
         assert selection.interface in INTERFACES

@@ -14,6 +14,7 @@ from trio_mcast._plan.selecting import (
     Selection,
     by_zone,
     is_candidate,
+    parse_named,
     parse_selectors,
     select_interfaces,
 )
@@ -87,7 +88,7 @@ SELECTORS: list[tuple[InterfaceSelector, Interface, str | None]] = [
 def test_selector_means(
     selector: InterfaceSelector, interface: Interface, address: str | None
 ) -> None:
-    parsed = parse_selectors(selector)
+    parsed = parse_named(selector)
     (selection,) = select_interfaces(parsed, MACHINE)
     assert selection.interface == interface
     assert (None if selection.address is None else str(selection.address)) == address

@@ -77,6 +77,7 @@ LEADING: list[tuple[Destination, str, list[int]]] = [
     (("ff05::9", 7), "eth1", [3]),
     ("ff02::9%eth1", "eth1", [3]),
     ("ff02::9%8", "eth1", [3]),
+    ("239.9.9.9%eth1", "eth1", [1]),
     # A peer that is near another interface is sent to from this one's address all the same.
     (("10.0.0.7", 7), "eth1", [1]),
     (Endpoint("10.0.0.7", 7), "eth1", [1]),
@@ -100,7 +101,15 @@ def test_interface_that_the_sender_does_not_have_is_an_error_that_lists_them(sel
 
 
 @pytest.mark.parametrize(
-    "to", ["ff02::9%eth0", ("ff02::9%7", 7), ("fe80::7%eth0", 7), Endpoint("fe80::7%gone", 7)]
+    "to",
+    [
+        f"{GROUP4}%eth0",
+        (f"{GROUP4}%7", 7),
+        "ff02::9%eth0",
+        ("ff02::9%7", 7),
+        ("fe80::7%eth0", 7),
+        Endpoint("fe80::7%gone", 7),
+    ],
 )
 def test_zone_of_another_interface_is_an_error_that_lists_them(to: Destination) -> None:
     with pytest.raises(ValueError, match=r"not the zone of interface='eth1'.*has eth0, eth1$"):

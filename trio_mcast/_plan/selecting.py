@@ -10,13 +10,15 @@ import attrs
 from .._values.addresses import Family, IPAddress, family_of
 from .._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError
 from .._values.interface import (
+    ALL_INTERFACES,
     Interface,
     InterfaceSelector,
     InterfaceSelectors,
+    ParsedSelectors,
     describe_interfaces,
     zone_of,
 )
-from .._values.mistakes import about_selector, check_selector
+from .._values.mistakes import about_selector, check_selector_text
 
 
 @attrs.frozen
@@ -55,15 +57,17 @@ def is_port(interface: Interface) -> bool:
     return interface.master is not None
 
 
-def parse_selectors(value: InterfaceSelectors | None) -> tuple[InterfaceSelector, ...] | None:
-    """Return one or several selectors as a tuple, each of a legal type; `None` stays `None`.
+def parse_selectors(value: InterfaceSelectors | None) -> ParsedSelectors:
+    """Return one or several selectors as a tuple, each of a legal type.
+
+    `None` and `ALL_INTERFACES` stay what they are.
 
     Raises:
         TypeError: A selector is not a name, index, address or `Interface`.
         ValueError: The iterable is empty, or a selector can mean no interface.
     """
-    if value is None:
-        return None
+    if value is None or value is ALL_INTERFACES:
+        return value
     if isinstance(value, (str, int, IPv4Address, IPv6Address, Interface)):
         selectors: list[InterfaceSelector] = [value]
     elif isinstance(value, (bytes, bytearray)):
@@ -79,8 +83,14 @@ def parse_selectors(value: InterfaceSelectors | None) -> tuple[InterfaceSelector
         if not _is_selector(selector):
             raise TypeError(_selector_type_message(selector))
         if not isinstance(selector, (int, Interface)):
-            check_selector(text_of(selector))
+            check_selector_text(text_of(selector))
     return tuple(dict.fromkeys(selectors))
+
+
+def parse_named(value: InterfaceSelectors | None) -> tuple[InterfaceSelector, ...] | None:
+    """Do as `parse_selectors`; `None` also for `ALL_INTERFACES`, as neither names an interface."""
+    selectors = parse_selectors(value)
+    return None if selectors is ALL_INTERFACES else selectors
 
 
 def check_selector(value: object, parameter: str) -> None:
@@ -98,6 +108,8 @@ def _is_selector(value: object) -> bool:
 
 
 def _selector_type_message(value: object) -> str:
+    if value is ALL_INTERFACES:
+        return "ALL_INTERFACES stands alone, not in an iterable: interfaces=ALL_INTERFACES"
     return (
         "interfaces must be a name, an index, an address, an Interface, or an iterable of these, "
         f"not {type(value).__name__}: {value!r}"

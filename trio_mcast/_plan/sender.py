@@ -20,23 +20,20 @@ from .._values.addresses import (
 from .._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError, SocketSetupError
 from .._values.interface import (
     Interface,
-    InterfaceSelector,
     describe_interfaces,
     shared_addresses,
 )
-from .pairs import check_served, pair_groups, placeholder
+from .pairs import placeholder
 from .route import RouteAnswer, RouteRefusal
 from .selecting import (
     Selection,
     by_zone,
-    family_of_selector,
-    in_zone,
     is_candidate,
     is_port,
     select_interfaces,
-    text_of,
 )
 from .sender_socket import plan_sender_socket, stand_in
+from .sender_wants import SenderWant, sender_wants
 from .socket_spec import SocketSpec
 from .source_address import choose_source, describe_lack
 from .wanted import SendRequest
@@ -45,27 +42,6 @@ from .wanted import SendRequest
 RouteLookup: TypeAlias = Callable[[IPAddress], RouteAnswer]
 # What tells the sockets of a sender apart: an interface's name, a family, an address to send from.
 SocketKey: TypeAlias = tuple[str, Family, IPAddress]
-
-
-@attrs.frozen
-class SenderWant:
-    """A group, and where a sender is to send it: looked for whenever the interfaces change.
-
-    The interface is known by name, as its index is another after it was removed and made again.
-
-    Attributes:
-        group: The group, without its zone.
-        interface: The name of the interface; what else it was named by, where it was missing at
-            opening. `None` stands for the interface that has ``address``; without an address, for
-            the interface to which the system routes the group.
-        address: An address that the interface must have, and that datagrams come from.
-        zone: The zone of the group, where its interface was missing at opening; else `None`.
-    """
-
-    group: Group
-    interface: InterfaceSelector | None = None
-    address: IPAddress | None = None
-    zone: str | None = None
 
 
 @attrs.frozen
@@ -156,7 +132,7 @@ def plan_sender(
     sockets: dict[SocketKey, SocketSpec] = {}
     shared = shared_addresses(interfaces) if request.receive_replies else ()
     wants, absent = [], []
-    for want, called in _wants(request, interfaces).items():
+    for want, called in sender_wants(request, interfaces).items():
         group, interface = want.group, placeholder(called)
         try:
             selection = _select_for(want, interfaces, look_up_route)
@@ -183,29 +159,6 @@ def plan_sender(
     if not sockets and not request.allow_missing:
         raise nowhere_to_send([(stand, absence) for _, stand, absence in absent])
     return SenderPlan(tuple(sockets.values()), tuple(wants), tuple(absent))
-
-
-def _wants(request: SendRequest, interfaces: Sequence[Interface]) -> dict[SenderWant, str]:
-    """Return what a sender wants, each with what to call its interface while that is missing."""
-    if request.selectors is None:
-        wants = [
-            _default_want(group, request.source_address, interfaces) for group in request.groups
-        ]
-        return {want: str(want.zone or want.address or "") for want in wants}
-    pairing = pair_groups(request.groups, request.selectors, interfaces)
-    if not request.allow_missing or isinstance(pairing.problem, ValueError):
-        pairing.check_complete()
-    selected = {
-        _selected_want(group, selection): selection.interface.name
-        for group, selection in pairing.pairs
-    }
-    missing = {
-        _missing_want(group, interface.name, request.selectors): interface.name
-        for group, interface in pairing.missing
-    }
-    keys = [(str(want.group), name) for want, name in (selected | missing).items()]
-    check_served(request.groups, request.selectors, keys, "sent to")
-    return selected | missing
 
 
 def nowhere_to_send(absences: Iterable[tuple[SocketSpec, Absence]]) -> SocketSetupError:
@@ -306,41 +259,6 @@ def _absence(want: SenderWant, error: Exception) -> Absence:
     if isinstance(error, InterfaceNotFoundError) and named:
         return Absence(errno.ENODEV, str(error))
     return Absence(errno.EADDRNOTAVAIL, str(error))
-
-
-def _default_want(
-    group: Group, source_address: IPAddress | None, interfaces: Sequence[Interface]
-) -> SenderWant:
-    """Return the want for a group where the user names no interface.
-
-    The group's zone tells the interface, or else the source address, or else the system's route.
-    """
-    bare = Group(group.address)
-    if group.zone is not None:
-        known = in_zone(group.zone, interfaces)
-        return SenderWant(bare, known[0].name) if known else SenderWant(bare, zone=group.zone)
-    if source_address is not None and family_of(source_address) == group.family:
-        return SenderWant(bare, None, source_address)
-    return SenderWant(bare)
-
-
-def _selected_want(group: Group, selection: Selection) -> SenderWant:
-    address = selection.address
-    if address is None or address.is_link_local:
-        return SenderWant(group, selection.interface.name, address)
-    return SenderWant(group, None, address)  # The address may move to another interface.
-
-
-def _missing_want(group: Group, name: str, selectors: Sequence[InterfaceSelector]) -> SenderWant:
-    """Return the want for a group on an interface that a selector, or a zone, does not find."""
-    for selector in selectors:
-        if text_of(selector) == name:
-            if family_of_selector(selector) is None:
-                return SenderWant(group, selector)
-            address = parse_address(name, "interfaces")
-            zoned = without_zone(address) != address
-            return SenderWant(group, name if zoned else None, without_zone(address))
-    return SenderWant(group, zone=name)
 
 
 def _select_for(

@@ -22,7 +22,7 @@ import attrs
 
 from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, family_of
 from .._values.errors import printable
-from .._values.interface import Interface, InterfaceSelector
+from .._values.interface import Interface, InterfaceSelector, ParsedSelectors
 from .selecting import family_of_selector, means, names_of, text_of
 from .socket_spec import MembershipKey, MembershipPlan, key_of
 
@@ -242,7 +242,8 @@ class SendRequest:
     Attributes:
         groups: The groups.
         port: The port that groups are sent to unless told otherwise.
-        selectors: The interfaces; `None` leaves the choice to the system's routes.
+        selectors: The interfaces; `None` leaves the choice to the system's routes, and
+            `ALL_INTERFACES` means all that are fit, as they come and go.
         allow_missing: Whether what is missing is waited for instead of raised: an interface, an
             address, a route.
         ttl: The ttl of datagrams to groups.
@@ -260,7 +261,7 @@ class SendRequest:
 
     groups: tuple[Group, ...]
     port: int
-    selectors: tuple[InterfaceSelector, ...] | None = None
+    selectors: ParsedSelectors = None
     allow_missing: bool = attrs.field(default=False, kw_only=True)
     ttl: int = attrs.field(default=1, kw_only=True)
     unicast_ttl: int | None = attrs.field(default=None, kw_only=True)

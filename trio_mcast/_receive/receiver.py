@@ -11,7 +11,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from .._live import Opening, call_each, raise_together
-from .._plan.selecting import parse_selectors
+from .._plan.selecting import parse_named
 from .._plan.wanted import ReceiveRequest
 from .._values.addresses import AddressLike, parse_groups, parse_sources
 from .._values.errors import printable
@@ -92,7 +92,8 @@ class McastReceiver(DatagramReceiver):
 
         Args:
             groups: One group or several, as for `open_mcast_receiver`.
-            interfaces: Where to join. Default: the interfaces that the receiver was opened with.
+            interfaces: Where to join, as for `open_mcast_receiver`. Default: the interfaces that
+                the receiver was opened with.
             sources: Receive from these addresses only, as for `open_mcast_receiver`.
             excluded_sources: Receive from all but these.
 
@@ -126,7 +127,7 @@ class McastReceiver(DatagramReceiver):
         request = opening.another(
             self._memberships.next_number(),
             parse_groups(groups),
-            opening.selectors if interfaces is None else parse_selectors(interfaces),
+            opening.selectors if interfaces is None else parse_named(interfaces),
             parse_sources(sources, "sources"),
             parse_sources(excluded_sources, "excluded_sources"),
         )
@@ -162,7 +163,7 @@ class McastReceiver(DatagramReceiver):
             A checkpoint. If leaving is cancelled, nothing has been left.
         """
         self._memberships.check_open()
-        parsed, selectors = parse_groups(groups), parse_selectors(interfaces)
+        parsed, selectors = parse_groups(groups), parse_named(interfaces)
         await trio.lowlevel.checkpoint()
         await self._joining.leave(parsed, selectors)
 
@@ -294,7 +295,7 @@ class McastReceiver(DatagramReceiver):
             raise TypeError(f"source must be one address, not {type(source).__name__}: {source!r}")
         (address,) = parse_sources(source, "source") or ()
         parsed = None if groups is None else parse_groups(groups)
-        selectors = parse_selectors(interfaces)
+        selectors = parse_named(interfaces)
         await trio.lowlevel.checkpoint()
         await self._blocking.change(address, blocked, parsed, selectors)
 

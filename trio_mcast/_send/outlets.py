@@ -47,7 +47,6 @@ from .._live import call_each
 from .._plan.sender import (
     Absence,
     RouteLookup,
-    SenderWant,
     nowhere_to_send,
     plan_sender,
     replan_sender,
@@ -57,10 +56,11 @@ from .._plan.source_address import is_being_checked
 from .._plan.wanted import SendRequest
 from .._platform.advice import is_address_lacking
 from .._values.errors import McastError, SocketSetupError
-from .._values.interface import Interface
+from .._values.interface import ALL_INTERFACES, Interface
 from .replies import Replies
 from .stand_ins import Gone, Outlet, Refusing
 from .target_table import TargetTable
+from .wants import WantState, states_in_use, wanted_now
 
 # The first and the longest pause before a socket that was refused is opened again; each pause is
 # twice as long as the one before. Both are arbitrary. A new IPv6 address can be used after about a
@@ -73,23 +73,6 @@ _LONGEST_PAUSE_SECONDS = 5.0
 # on 6.18, with the defaults of rtr_solicit_delay, dad_transmits and retrans_time).
 _CHECK_SECONDS = 3.0
 _LOOKS_SECONDS = 0.1
-
-
-@attrs.define
-class _WantState:
-    """One want of a sender, and how far it is fulfilled.
-
-    Attributes:
-        want: The group, and where to send it.
-        socket_spec: The last plan of a socket for the want.
-        outlet: The socket that carries out the plan, or its stand-in.
-        port: The port of the last open socket for the want.
-    """
-
-    want: SenderWant
-    socket_spec: SocketSpec
-    outlet: Outlet
-    port: int
 
 
 class Outlets:
@@ -118,7 +101,7 @@ class Outlets:
         self.host = host
         self._request = request
         self._follower = Follower(None, host)
-        self._want_states: list[_WantState] = []
+        self._want_states: list[WantState] = []
         self._open: list[McastSocket] = []
         # Whether a socket was refused that might be had later, without anything else changing; and
         # when to try again.
@@ -141,11 +124,11 @@ class Outlets:
             except SocketSetupError as error:
                 raise_with_needed(error, len(plan.sockets))
             self._want_states = [
-                _WantState(want, plan.sockets[number], outlets[number], _port_of(outlets[number]))
+                WantState(want, plan.sockets[number], outlets[number], _port_of(outlets[number]))
                 for want, number in plan.wants
             ]
             self._want_states += [
-                _WantState(want, socket_spec, Gone.of(socket_spec, absence), 0)
+                WantState(want, socket_spec, Gone.of(socket_spec, absence), 0)
                 for want, socket_spec, absence in plan.absent
             ]
             if self._refused:
@@ -188,6 +171,8 @@ class Outlets:
         )
 
     def _route_lookup(self, interfaces: Sequence[Interface]) -> RouteLookup:
+        if self._request.selectors is ALL_INTERFACES:
+            return lambda address: None  # Where there is no candidate, there is none.
         return lambda address: self.host.find_route(address, interfaces)
 
     @property
@@ -244,6 +229,7 @@ class Outlets:
             trio.ClosedResourceError: The sender was closed meanwhile.
         """
         interfaces = await self._follower.look(anew=anew)
+        self._want_states = wanted_now(self._want_states, self._request, interfaces)
         planned = replan_sender(
             [
                 (state.want, state.socket_spec, not isinstance(state.outlet, Refusing))
@@ -365,7 +351,7 @@ class Outlets:
         numbers: dict[Outlet, int] = {}
         numbered_groups = {
             (state.want.group, numbers.setdefault(state.outlet, len(numbers))): None
-            for state in self._want_states
+            for state in states_in_use(self._want_states, self._request)
         }
         table = TargetTable(
             tuple(outlet.socket_spec for outlet in numbers),

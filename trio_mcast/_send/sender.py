@@ -139,6 +139,46 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             find = partial(self._targets.of, to, interface)
             await transmitter.send_all([payload], remaining, find, served)
 
+    def send_nowait(
+        self,
+        data: Buffer,
+        *,
+        to: Destination | None = None,
+        interface: InterfaceSelector | None = None,
+    ) -> None:
+        """Send one datagram, as far as there is room for it now.
+
+        Where some of the interfaces take the datagram, those without room count as failed, with
+        EAGAIN, and nothing is raised for that. With ``overflow="drop"``, what finds no room is
+        dropped and counted, as by `send`. While other tasks wait for room, there is none for this
+        call: they go first.
+
+        Args:
+            data: As for `send`.
+            to: As for `send`.
+            interface: As for `send`.
+
+        Raises:
+            trio.WouldBlock: Nothing was sent, for lack of room; nothing is counted. `send` would
+                wait.
+            TypeError: As for `send`; likewise the other errors.
+        """
+        only, transmitter = self._targets.only, self._transmitter
+        hindered = transmitter.refused or transmitter.turns.taken or transmitter.full.errors
+        anywhere = to is None and interface is None
+        if only is not None and anywhere and type(data) is bytes and not hindered:
+            try:
+                only[0].send(data, only[1])
+            except OSError:
+                pass  # The longer way tries it again, and explains.
+            else:
+                only[2].sent += 1
+                return
+        self._check_open()
+        payload = checked_payload(data)
+        find = partial(self._targets.of, to, interface)
+        transmitter.send_nowait(payload, find(), find)
+
     async def send_batch(
         self,
         datagrams: Iterable[Buffer],

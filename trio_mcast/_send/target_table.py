@@ -143,8 +143,10 @@ class TargetTable:
                     f"{printable(self.interface)!r}; this sender has {self._names()}"
                 )
         if not is_group(to, address):
+            self._check_zone(address.scope_id if isinstance(address, IPv6Address) else None, to)
             return self._unicast(to, address, port)
         group = parse_group(to[0] if isinstance(to, tuple) else to)
+        self._check_zone(group.zone, to)
         numbers = [
             number for known, number in self.numbered_groups if known.address == group.address
         ]
@@ -156,6 +158,18 @@ class TargetTable:
             if not numbers:
                 raise ValueError(f"to={str(group)!r}: {self._lacks_zone(group.zone)}")
         return tuple(self._target(number, group.address, port) for number in numbers)
+
+    def _check_zone(self, zone: str | None, to: Destination) -> None:
+        """Raise `ValueError` for a zone that is not that of the only interface to send on."""
+        if zone is None or self.interface is None:
+            return
+        named = [i for i, spec in enumerate(self.sockets) if spec.interface.name == self.interface]
+        if not self._in_zone(named, zone):
+            text = to[0] if isinstance(to, tuple) else to
+            raise ValueError(
+                f"to={str(text)!r} has not the zone of interface={printable(self.interface)!r}; "
+                f"this sender has {self._names()}"
+            )
 
     def _unicast(
         self, to: Destination, address: IPAddress, port: int

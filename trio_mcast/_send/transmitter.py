@@ -182,8 +182,71 @@ class Transmitter:
             await self._send_in_turn(waiting[0], wait=True)
         elif waiting:
             await self._send_together(waiting)
+        self._report(batches, is_served=served > 0)
+
+    def send_nowait(self, payload: bytes, targets: Sequence[Target], find: FindTargets) -> None:
+        """Send a payload to each target that has room for it, without waiting.
+
+        What finds no room counts as failed, if the payload could be sent to another target, or the
+        sender drops. The arguments are those of `send_all`.
+
+        Raises:
+            trio.WouldBlock: Nothing was sent, and somewhere there was no room. Nothing is counted.
+        """
+        batches = [_Batch(target, [payload], find) for target in targets]
+        waiting: list[_Batch] = []
+        refusals: list[tuple[_Batch, OSError]] = []
+        for batch in batches:
+            try:
+                if not self._try_now(batch):
+                    waiting.append(batch)
+            except OSError as error:
+                refusals.append((batch, error))
+        is_served = len(waiting) + len(refusals) < len(batches)
+        if waiting and not is_served and not self._drops:
+            raise trio.WouldBlock
+        for batch, refusal in refusals:
+            self._fail(batch, refusal)
+        self._report(batches, is_served=is_served or bool(waiting))
+        for batch in waiting:
+            if self._drops:
+                self._drop_what_waits(batch)
+            else:
+                self._fail(batch, batch.no_room)
+
+    def _try_now(self, batch: _Batch) -> bool:
+        """Send the one payload of a batch; return whether there was room, and it is sent.
+
+        Raises:
+            OSError: The payload was refused.
+        """
+        while True:
+            outlet, address, tally = batch.target
+            if outlet in self.full.errors:
+                return False
+            try:
+                if not self.turns.hand_over_now(outlet, address, batch.payloads, 0):
+                    return False
+            except OSError as error:
+                self._check_open()
+                successor = self._targets.successor_of(batch.target, batch.find)
+                if successor is not None:
+                    batch.target = successor
+                    continue
+                if error.errno != errno.ENOBUFS or isinstance(outlet, Refusing):
+                    raise
+                batch.no_room = error
+                return False
+            batch.sent = 1
+            tally.sent += 1
+            if self.refused:
+                self.note_recovered([batch.target])
+            return True
+
+    def _report(self, batches: Sequence[_Batch], *, is_served: bool) -> None:
+        """Raise the refusals if there is nothing else, else log those that are new."""
         failures = [batch.failure for batch in batches if batch.failure is not None]
-        if failures and not served and len(failures) == len(targets):
+        if failures and not is_served and len(failures) == len(batches):
             raise none_sent(failures)
         for failure in failures:
             where = (failure.group, failure.interface)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import enum
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import Final, Literal, TypeAlias
 
@@ -132,13 +133,32 @@ def zone_of(interface: Interface) -> str:
 
 
 InterfaceSelector: TypeAlias = str | int | IPv4Address | IPv6Address | Interface
-InterfaceSelectors: TypeAlias = InterfaceSelector | Iterable[InterfaceSelector]
 
 
-def show_selectors(selectors: Sequence[InterfaceSelector] | None) -> str:
+class AllInterfaces(enum.Enum):
+    """The type of `ALL_INTERFACES`, its only value. It compares by `is`, also after pickling."""
+
+    ALL_INTERFACES = "all interfaces"
+
+    def __repr__(self) -> str:
+        return self.name
+
+    __str__ = __repr__
+
+
+#: For ``interfaces=``: every interface that is up, capable of multicast, not loopback, and not a
+#: port of a bridge, bond or team, as they come and go.
+ALL_INTERFACES: Final = AllInterfaces.ALL_INTERFACES
+
+InterfaceSelectors: TypeAlias = InterfaceSelector | Iterable[InterfaceSelector] | AllInterfaces
+# Selectors that were checked; `None` is what nothing was said about.
+ParsedSelectors: TypeAlias = "tuple[InterfaceSelector, ...] | AllInterfaces | None"
+
+
+def show_selectors(selectors: ParsedSelectors) -> str:
     """Return the repr of selectors, with an `Interface` among them as its name."""
-    if selectors is None:
-        return "None"
+    if selectors is None or selectors is ALL_INTERFACES:
+        return repr(selectors)
     texts = [
         str(selector) if isinstance(selector, Interface) else repr(selector)
         for selector in selectors

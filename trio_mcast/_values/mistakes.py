@@ -83,7 +83,7 @@ def about_address_type(value: object) -> str:
     return ""
 
 
-def check_selector(text: str) -> None:
+def check_selector_text(text: str) -> None:
     """Check a text that selects an interface for what can never be one.
 
     Raises:
@@ -94,7 +94,7 @@ def check_selector(text: str) -> None:
     if text.lower() in _EVERY:
         raise ValueError(
             f"interfaces={text!r} is not the name of an interface: to receive on every one that is "
-            "fit, leave interfaces out, and to send on them, give find_interfaces(None)"
+            "fit, leave interfaces out, and to send on them, give ALL_INTERFACES"
         )
     if not _is_address(text):
         return
