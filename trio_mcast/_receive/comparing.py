@@ -19,6 +19,7 @@ from .._host.protocols import Host, KernelMembership
 from .._values.addresses import Family
 from .._values.interface import Interface
 from .membership import LiveMembership
+from .membership_sockets import AT_ONCE
 
 _NUMBERS: Final[Mapping[Family, int]] = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 
@@ -43,12 +44,13 @@ async def find_unlisted(
     """
     unlisted: list[LiveMembership] = []
     by_family: dict[Family, dict[KernelMembership, LiveMembership]] = {}
-    for membership in memberships:
+    for number, membership in enumerate(memberships):
         group = membership.plan.group
         if group is not None and membership.sockets:
             family = membership.sockets[0].socket_spec.family
             key = membership.plan.interface.index, socket.inet_pton(_NUMBERS[family], group)
             by_family.setdefault(family, {})[key] = membership
+        if number % AT_ONCE == 0:
             await give_way()
     for family, missing in by_family.items():
         indexes = {index for index, _ in missing}

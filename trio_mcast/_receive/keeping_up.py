@@ -26,7 +26,7 @@ Other tasks have their turn after each 32 memberships, and one change is made at
   While it is there and down, its memberships wait.
 * Memberships that the system no longer has are joined again. That follows from the interfaces, from
   what the system's messages tell, and from its list of memberships (`comparing`), which each look
-  reads: 4,000 memberships take some 15 ms, with turns for other tasks.
+  reads: 4,000 memberships take some 25 ms, with turns for other tasks.
 * A join that is refused is tried again, after 0.1 seconds at first and up to 30 seconds. A change
   of its interface is answered at once.
 """
@@ -126,6 +126,7 @@ class KeepingUp:
                 interface = by_index.get(membership.plan.interface.index)
                 has_ended = membership.has_lost(interface, ended)
                 (lost if has_ended else remaining).append(membership)
+            await memberships.give_way()
         return lost + await memberships.find_unlisted(remaining, interfaces)
 
     async def _plan_all(self, interfaces: Sequence[Interface]) -> _Wanted:

@@ -209,6 +209,8 @@ class LiveMembership:
             return True
         if ended.unknown and self.plan.group is not None:
             return True
+        if before.mtu == interface.mtu and not ended.families:
+            return False
         without = families_without_room(before.mtu) ^ families_without_room(interface.mtu)
         return any(
             socket.socket_spec.family in without
