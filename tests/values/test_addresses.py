@@ -75,7 +75,7 @@ BAD_GROUPS: list[tuple[Any, type[Exception], str]] = [
     (IPv6Interface("ff02::1/64"), TypeError, "not the interface address ff02::1/64"),
     ("", ValueError, "not an IPv4 or IPv6 address"),
     ("239.1.2", ValueError, "not an IPv4 or IPv6 address"),
-    ("239.1.2.3%", ValueError, "has an empty zone"),
+    ("239.1.2.3%", ValueError, "the zone after the % is missing"),
     ("239.1.2%eth0", ValueError, "not an IPv4 or IPv6 address"),
     ("10.0.0.1%eth0", ValueError, "'10.0.0.1%eth0' is not a multicast group"),
     ("239.1.2.300", ValueError, "not an IPv4 or IPv6 address"),

@@ -117,9 +117,6 @@ def split_ipv4_zone(value: AddressLike) -> tuple[AddressLike, str | None]:
     """Return an IPv4 address without its zone, and the zone; any other value as it is, and `None`.
 
     `ipaddress` knows zones for IPv6 only. A zone narrows a group to an interface, in either family.
-
-    Raises:
-        ValueError: The zone is empty.
     """
     if not isinstance(value, str) or "%" not in value:
         return value, None
@@ -128,11 +125,7 @@ def split_ipv4_zone(value: AddressLike) -> tuple[AddressLike, str | None]:
         IPv4Address(bare)
     except ValueError:
         return value, None
-    if not zone:
-        raise ValueError(
-            f"{value!r} has an empty zone: name the interface after the %, or leave it out"
-        )
-    return bare, zone
+    return (bare, zone) if zone else (value, None)
 
 
 def parse_group(value: AddressLike) -> Group:

@@ -206,7 +206,8 @@ class VirtualHost:
         self, family: Family, interfaces: Collection[Interface]
     ) -> KernelMemberships | None:
         """Return the groups that are joined on any interface; `None` but on Linux."""
-        return self._sockets.joined(family) if self._platform.name == "linux" else None
+        tells = self._platform.name == "linux"
+        return self._sockets.joined(family, interfaces) if tells else None
 
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         """Return a new watcher of the host's interfaces and routes."""
@@ -264,6 +265,11 @@ class VirtualHost:
     def has_index(self, index: int) -> bool:
         """Tell whether there is an interface of that index. For the host's sockets."""
         return self._by_index(index) is not None
+
+    def has_room(self, index: int, family: Family) -> bool:
+        """Tell whether an interface has a family. For the host's sockets."""
+        interface = self._by_index(index)
+        return interface is not None and family not in interface.families_without_room
 
     def index_with(self, address: IPAddress) -> int | None:
         """Return the index of the interface that has an address. For the host's sockets."""
@@ -333,12 +339,19 @@ class VirtualHost:
             self.routes.forget_interface(interface.name)
         elif interface.is_up:
             self._report_all(interface)
-        self._notice(interface.index if removed else None)
+        for family in interface.families_without_room:
+            self._sockets.end(interface.index, family)
+        self._notice(
+            Ended(
+                frozenset({interface.index} if removed else ()),
+                frozenset((interface.index, family) for family in interface.families_without_room),
+            )
+        )
 
-    def _notice(self, removed: int | None = None) -> None:
+    def _notice(self, ended: Ended | None = None) -> None:
         self._core.enter()
         for watcher in list(self._watchers):
-            watcher.notice(Ended(frozenset() if removed is None else frozenset({removed})))
+            watcher.notice(ended or Ended())
 
     # --- Sending
 

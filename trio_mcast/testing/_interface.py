@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface
-from typing import Protocol
+from typing import Literal, Protocol
 
 import attrs
 
@@ -16,6 +16,7 @@ from .._values.interface import (
     Interface,
     InterfaceAddress,
     assumed_scope,
+    families_without_room,
 )
 from ._core import Core
 from ._frames import Frame, Packet
@@ -23,7 +24,9 @@ from ._interface_address import (
     AddressWithPrefix,
     bare_address,
     check_among,
+    link_address,
     parse_interface_address,
+    without_family,
 )
 
 
@@ -71,6 +74,8 @@ class VirtualInterface:
     """The interface's index. An interface that is plugged in again under the same name has another
     index.
     """
+    owner: Owner
+    """The host or router that the interface belongs to."""
 
     def __init__(
         self,
@@ -90,7 +95,7 @@ class VirtualInterface:
         self.index = index
         self.number: int = core.new_number()
         self._core = core
-        self._owner = owner
+        self.owner = owner
         self._link = link
         self._mtu = mtu
         self._is_multicast = is_multicast
@@ -108,12 +113,7 @@ class VirtualInterface:
         return f"<VirtualInterface {self}>"
 
     def __str__(self) -> str:
-        return printable(f"{self._owner.name}/{self.name}")
-
-    @property
-    def owner(self) -> Owner:
-        """The host or router that the interface belongs to."""
-        return self._owner
+        return printable(f"{self.owner.name}/{self.name}")
 
     @property
     def is_loopback(self) -> bool:
@@ -129,7 +129,6 @@ class VirtualInterface:
     def value(self) -> Interface:
         """The `trio_mcast.Interface` of the interface's present state."""
         if self._value is None:
-            low = self.number & 0xFFFF
             addresses = self.networks
             self._value = Interface(
                 name=self.name,
@@ -137,9 +136,7 @@ class VirtualInterface:
                 description=self.name,
                 ipv4_addresses=tuple(a for a in addresses if isinstance(a, IPv4Interface)),
                 ipv6_addresses=tuple(a for a in addresses if isinstance(a, IPv6Interface)),
-                link_address=None
-                if self.is_loopback
-                else f"02:00:00:00:{low >> 8:02x}:{low & 0xFF:02x}",
+                link_address=None if self.is_loopback else link_address(self.number),
                 mtu=self._mtu,
                 is_up=self._is_up,
                 is_loopback=self.is_loopback,
@@ -205,8 +202,7 @@ class VirtualInterface:
     ) -> None:
         """Give the interface one address more, after all others.
 
-        On a host that is not Linux, an address has no scope but its own, no state, and is never
-        temporary, because these systems do not tell.
+        On other systems than Linux an address has its own scope, no state, and is not temporary.
 
         Args:
             address: The address with a prefix length, such as ``"10.0.0.1/24"`` or
@@ -299,6 +295,29 @@ class VirtualInterface:
         self._details = remaining
         self._changed("addressed", f"no longer has {bare}")
 
+    def set_mtu(self, mtu: int) -> None:
+        """Give the interface another mtu.
+
+        On Linux an mtu below 1,280 takes IPv6 off the interface, and one below 68 takes IPv4 off,
+        with all memberships and addresses. Memberships do not come back with the mtu.
+
+        Args:
+            mtu: The largest packet, in bytes. Larger datagrams go out whole all the same.
+
+        Raises:
+            RuntimeError: The network has ended, or the interface is unplugged.
+        """
+        self._check_there()
+        self._mtu = mtu
+        for family in self.families_without_room:
+            self._details = without_family(self._details, family)
+        self._changed("addressed", f"has an mtu of {mtu}")
+
+    @property
+    def families_without_room(self) -> frozenset[Family]:
+        """The families that the interface does not have, as its mtu is too small."""
+        return families_without_room(self._mtu) if self._is_linux else frozenset()
+
     def take_down(self) -> None:
         """Switch the interface off: nothing goes in or out.
 
@@ -313,11 +332,7 @@ class VirtualInterface:
             self._is_up = False
             if self._is_linux:
                 # addrconf_ifdown in net/ipv6/addrconf.c; link-local addresses are made again.
-                self._details = [
-                    detail
-                    for detail in self._details
-                    if detail.address.version == 4 or detail.address.is_link_local
-                ]
+                self._details = without_family(self._details, "ipv6")
             if self._link is not None:
                 self._link.forget_port(self)
             self._changed("down")
@@ -344,8 +359,8 @@ class VirtualInterface:
             raise ValueError(f"{self} is a loopback interface, which cannot be unplugged")
         self._is_there = False
         self._link.detach(self)
-        self._core.record(self._owner.name, "unplugged", interface=self.name)
-        self._owner.interface_changed(self, removed=True)
+        self._core.record(self.owner.name, "unplugged", interface=self.name)
+        self.owner.interface_changed(self, removed=True)
 
     def transmit(self, frame: Frame, next_hop: IPAddress | None = None) -> None:
         """Put a frame on the cable, if the interface is up and has a cable."""
@@ -355,7 +370,7 @@ class VirtualInterface:
     def receive(self, frame: Frame) -> None:
         """Take a frame from the cable."""
         if self._master is None:
-            self._owner.receive(self, frame)
+            self.owner.receive(self, frame)
         elif isinstance(frame, Packet):
             self.drop(frame, f"the interface is a port of {self._master}")
 
@@ -371,7 +386,7 @@ class VirtualInterface:
     def drop(self, packet: Packet, reason: str) -> None:
         """Record that a datagram goes no further than this interface."""
         self._core.record(
-            self._owner.name,
+            self.owner.name,
             "dropped",
             interface=self.name,
             destination=Endpoint(str(packet.destination), packet.port),
@@ -385,13 +400,7 @@ class VirtualInterface:
         if not self._is_there:
             raise RuntimeError(f"{self} is unplugged: plug in a new one")
 
-    def _changed(self, what: str, reason: str = "") -> None:
+    def _changed(self, what: Literal["addressed", "down", "up"], reason: str = "") -> None:
         self._value = None
-        assert what in ("addressed", "down", "up")
-        self._core.record(
-            self._owner.name,
-            what,  # type: ignore[arg-type]  # One of three of the kinds.
-            interface=self.name,
-            reason=reason,
-        )
-        self._owner.interface_changed(self)
+        self._core.record(self.owner.name, what, interface=self.name, reason=reason)
+        self.owner.interface_changed(self)

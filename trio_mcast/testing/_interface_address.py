@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import TypeAlias, get_args
 
-from .._values.addresses import IPAddress
+from .._values.addresses import Family, IPAddress, family_of
+from .._values.interface import InterfaceAddress
 
 # The forms in which users may give an interface an address.
 AddressWithPrefix: TypeAlias = str | IPv4Interface | IPv6Interface
@@ -47,3 +49,21 @@ def parse_interface_address(value: AddressWithPrefix) -> IPv4Interface | IPv6Int
 def bare_address(address: IPv4Interface | IPv6Interface) -> IPAddress:
     """Return an address without its network."""
     return IPv6Address(address.packed) if address.version == 6 else address.ip
+
+
+def without_family(details: Iterable[InterfaceAddress], family: Family) -> list[InterfaceAddress]:
+    """Return the addresses that are left on Linux when a family is taken off for a time.
+
+    Link-local IPv6 addresses are made again with the family, so they stay.
+    """
+    return [
+        detail
+        for detail in details
+        if family_of(detail.address) != family
+        or (family == "ipv6" and detail.address.is_link_local)
+    ]
+
+
+def link_address(number: int) -> str:
+    """Return the link address of the interface that has a number on the network."""
+    return f"02:00:00:00:{number >> 8 & 0xFF:02x}:{number & 0xFF:02x}"

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import attrs
 
 from .._plan.socket_spec import BindAddress
-from .._values.addresses import IPAddress, parse_address, without_zone
+from .._values.addresses import Family, IPAddress, parse_address, without_zone
 from . import _options as decode
 from ._frames import ANY_SOURCE, NO_SOURCE, Packet, SourceFilter, multicast_scope
 from ._options import refuse
@@ -33,6 +33,9 @@ class System(Protocol):
 
     def index_with(self, address: IPAddress) -> int | None:
         """Return the index of the interface that has an address, and is up for an IPv6 one."""
+
+    def has_room(self, index: int, family: Family) -> bool:
+        """Tell whether the mtu of an interface is large enough for a family."""
 
     def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
         """Bind a port, or a free one for 0. OSError if the port is taken."""
@@ -180,6 +183,8 @@ class KernelSocket:
         state = self.state
         if not self._system.has_index(index):
             raise refuse(state.rules.no_such_interface)
+        if not self._system.has_room(index, state.family):
+            raise refuse(errno.ENODEV if state.family == "ipv4" else errno.EINVAL)
         limit = state.rules.membership_limit.get(state.family)
         new = (group, index) not in state.memberships
         if new and limit is not None and len(state.memberships) >= limit:

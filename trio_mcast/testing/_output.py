@@ -274,13 +274,6 @@ class Output:
                 return interface, gateway, None
         raise refuse(errno.ENETUNREACH)
 
-    def _is_broadcast(self, destination: IPAddress) -> bool:
-        return any(
-            destination == address.network.broadcast_address and address.network.prefixlen < 31
-            for interface in self._interfaces[1:]
-            for address in interface.value.ipv4_addresses
-        )
-
     def home_of(self, packet: Packet, platform: PlatformName) -> VirtualInterface:
         """Return the interface on which unicast to this host itself counts as arrived.
 
@@ -288,7 +281,14 @@ class Output:
         interface (inet_iif, ip_route_output_key_hash_rcu, and ip6_rcv_core; measured).
         """
         owners = self._owners(packet.destination) if platform == "linux" else []
-        return next(iter(owners), self._loopback)
+        return owners[0] if owners else self._loopback
+
+    def _is_broadcast(self, destination: IPAddress) -> bool:
+        return any(
+            destination == address.network.broadcast_address and address.network.prefixlen < 31
+            for interface in self._interfaces[1:]
+            for address in interface.value.ipv4_addresses
+        )
 
 
 def leaves_host(packet: Packet, platform: PlatformName, *, loops: bool, joined: bool) -> bool:

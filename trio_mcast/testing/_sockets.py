@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from typing import Final
 
 from .._host.protocols import KernelMemberships
 from .._values.addresses import Family, IPAddress, family_of
+from .._values.interface import Interface
 from ._delivery import may_share
 from ._frames import NO_SOURCE, SourceFilter, merge_filters
 from ._kernel import KernelSocket
@@ -15,6 +17,12 @@ from ._state import SocketState
 
 # The search for a free port begins with the ports that IANA has set aside for such use.
 _FIRST_FREE_PORT: Final = 49_152
+
+# 224.0.0.1 and ff02::1, which every system joins by itself.
+_ALL_HOSTS: Final[dict[Family, bytes]] = {
+    "ipv4": bytes([224, 0, 0, 1]),
+    "ipv6": b"\xff\x02" + bytes(13) + b"\1",
+}
 
 
 class SocketTable:
@@ -96,6 +104,14 @@ class SocketTable:
         """Return the groups that are wanted on an interface."""
         return [group for group, group_index in self._filters if group_index == index]
 
-    def joined(self, family: Family) -> KernelMemberships:
-        """Yield the groups of a family that any socket has joined on any interface."""
+    def end(self, index: int, family: Family) -> None:
+        """End what is joined in a family on an interface; the sockets do not notice."""
+        for group, index_joined in list(self._joined):
+            if index_joined == index and family_of(group) == family:
+                del self._joined[group, index]
+                self._filters.pop((group, index), None)
+
+    def joined(self, family: Family, interfaces: Iterable[Interface]) -> KernelMemberships:
+        """Yield the groups of a family that are joined: by sockets, and by the system itself."""
+        yield [(interface.index, _ALL_HOSTS[family]) for interface in interfaces]
         yield [(index, group.packed) for group, index in self._joined if family_of(group) == family]
