@@ -5,7 +5,8 @@ had ended before. Linux counts the sockets of a group on an interface, takes one
 too, and so ends what was joined since (measured on 6.18).
 
 The system's list is of all programs, so a group that another program has joined too is found there
-in any case.
+in any case. While it has, our socket is given the datagrams too; once it leaves, the next look
+finds the group missing.
 """
 
 from __future__ import annotations
