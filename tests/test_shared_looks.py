@@ -14,8 +14,10 @@ from tests.lab import Host, Lab
 from tests.support.blocks import GROUP, new_host
 from tests.support.watched_host import Machine, ip
 from tests.test_follow import Watcher
-from trio_mcast import Interface, open_mcast_receiver, open_mcast_sender, watch_interfaces
+from trio_mcast import Interface, _follow, open_mcast_receiver, open_mcast_sender, watch_interfaces
 from trio_mcast._follow import Follower
+from trio_mcast._host.current import current_network
+from trio_mcast._host.protocols import LookSteps
 from trio_mcast.testing import VirtualHost, VirtualNetwork, VirtualSwitch
 
 pytestmark = pytest.mark.once
@@ -28,11 +30,15 @@ class Looked:
         self.looks = 0
         self.refusals: list[Exception] = []
 
-    def list_interfaces(self) -> list[Interface]:
+    def look(self) -> LookSteps:
+        """Look in three steps."""
         self.looks += 1
+        number = self.looks
+        yield None
         if self.refusals:
             raise self.refusals.pop()
-        return [Interface(f"look{self.looks}", 1)]
+        yield None
+        yield [Interface(f"look{number}", 1)]
 
 
 class Following:
@@ -114,27 +120,35 @@ async def test_who_does_not_wait_gets_a_look_of_its_own_later(
 
 
 async def test_look_into_another_network_is_not_taken(
-    host: Looked, followings: list[Following], lab: Lab
+    host: Looked, followings: list[Following], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second, _ = followings
-    other = lab.host("a")
+    network = 1
+    monkeypatch.setattr(_follow, "current_network", lambda: network)
 
     async def look_elsewhere() -> None:
+        nonlocal network
         await second.follower.wait()
-        with other.inside():
-            (interface,) = await second.follower.look()
+        network = 2
+        (interface,) = await second.follower.look()
         second.seen.append((interface.name, {*second.follower.ended.removed}))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(look_elsewhere)
         await wait_all_tasks_blocked()
         first.watcher.change(1)
+        await first.follower.wait()
         second.watcher.change(2)
-        await first.once()
-    # Trio does not say which of the two looks first.
-    ((name_of_first, removed), (name_of_second, also_removed)) = (*first.seen, *second.seen)
-    assert {name_of_first, name_of_second} == {"look1", "look2"}
-    assert (removed, also_removed) == ({1}, {2})
+        (interface,) = await first.follower.look()
+    assert interface.name == "look1"
+    assert second.seen == [("look2", {2})]
+
+
+def test_network_is_that_of_the_thread(lab: Lab) -> None:
+    before = current_network()
+    with lab.host("a").inside():
+        assert current_network() not in (None, before)
+    assert current_network() == before
 
 
 async def test_look_that_was_refused_is_not_taken(
@@ -259,3 +273,83 @@ async def test_real_host_is_looked_at_once_for_each_change(lab: Lab) -> None:
             await trio.sleep(0.3)
             assert all(len(each.interfaces[0].ipv4_addresses) == 2 for each in receivers)
             assert machine.looks == before + 1
+
+
+class Slow(Looked):
+    """A host whose looks go on when they are told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = trio.Event()
+
+    def look(self) -> LookSteps:
+        self.looks += 1
+        number = self.looks
+        while not self.steps.is_set():
+            yield None
+        yield [Interface(f"look{number}", 1)]
+
+
+async def some_turns() -> None:
+    for _ in range(20):
+        await trio.lowlevel.checkpoint()
+
+
+async def test_look_gives_turns_and_those_who_woke_before_it_wait_for_it() -> None:
+    host = Slow()
+    first, second = Following(host), Following(host)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first.once)
+        nursery.start_soon(second.once)
+        await wait_all_tasks_blocked()
+        second.watcher.change(2)
+        first.watcher.change(1)
+        await some_turns()
+        assert host.looks == 1
+        assert first.seen == second.seen == []
+        host.steps.set()
+    assert host.looks == 1
+    assert (first.seen, second.seen) == ([("look1", {1})], [("look1", {2})])
+
+
+async def test_change_while_others_look_is_answered_by_a_later_look() -> None:
+    host = Slow()
+    first, second = Following(host), Following(host)
+    async with trio.open_nursery() as nursery:
+        first.watcher.change(1)
+        nursery.start_soon(first.once)
+        nursery.start_soon(second.once)
+        await some_turns()
+        second.watcher.change(2)
+        await some_turns()
+        assert host.looks == 2
+        host.steps.set()
+    assert (first.seen, second.seen) == ([("look1", {1})], [("look2", {2})])
+
+
+async def test_look_that_is_cancelled_is_made_by_another() -> None:
+    host = Slow()
+    first, second = Following(host), Following(host)
+
+    async def look() -> None:
+        second.watcher.change(2)
+        await first.follower.look()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(second.once)
+        await wait_all_tasks_blocked()
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as inner:
+                first.watcher.change(1)
+                await first.follower.wait()
+                inner.start_soon(look)
+                await some_turns()
+                assert host.looks == 1
+                scope.cancel()
+        await some_turns()
+        assert host.looks == 2
+        host.steps.set()
+    assert second.seen == [("look2", {2})]
+    # What the first one has noticed is not lost.
+    await first.once()
+    assert first.seen == [("look3", {1})]

@@ -18,6 +18,9 @@ What these messages tell of has happened before the look, so the look answers th
 result. No task of its own is needed, and no follower gets an answer older than what woke it: a
 message that comes after the look has begun wakes for another one.
 
+A look gives other tasks a turn after each step. A look that is cancelled or refused on the way is
+begun anew by one of those that wait for it.
+
 A thread may go from one network namespace to another. A look is taken only by those who would have
 looked into the same namespace.
 """
@@ -27,7 +30,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from weakref import WeakValueDictionary
 
 import trio
@@ -71,6 +74,24 @@ class Backoff:
         self._next = self._first
 
 
+class _Look:
+    """A look at the interfaces.
+
+    Attributes:
+        number: Its number among the looks at the host, in the order in which they began.
+        network: The network that was looked into.
+        interfaces: The interfaces; `None` until the look is at its end, and if it was refused or
+            cancelled.
+        has_ended: Set when nothing more comes.
+    """
+
+    def __init__(self, number: int, network: int | None) -> None:
+        self.number = number
+        self.network = network
+        self.interfaces: list[Interface] | None = None
+        self.has_ended = trio.Event()
+
+
 class SharedLooks:
     """The looks at the interfaces of one host, for all who follow them in one run of Trio.
 
@@ -83,7 +104,7 @@ class SharedLooks:
         self.begun = 0
         self.waiting: set[Follower] = set()
         self._host = host
-        self._last = 0, current_network(), list[Interface]()
+        self._last = _Look(0, None)
 
     @classmethod
     def at(cls, host: Host) -> SharedLooks:
@@ -109,19 +130,33 @@ class SharedLooks:
         Raises:
             SocketSetupError: The system refused to list the interfaces.
         """
-        number, network, interfaces = self._last
-        if number < least or network != current_network():
-            number, interfaces = self._look()
-        return number, interfaces
+        network = current_network()
+        while True:
+            look = self._last
+            if look.number >= least and look.network == network:
+                if look.interfaces is not None:
+                    return look.number, look.interfaces
+                if not look.has_ended.is_set():
+                    await look.has_ended.wait()
+                    continue
+            return await self._look(network)
 
-    def _look(self) -> tuple[int, list[Interface]]:
+    async def _look(self, network: int | None) -> tuple[int, list[Interface]]:
         self.begun += 1
-        number, network = self.begun, current_network()
+        look = self._last = _Look(self.begun, network)
         for follower in self.waiting:
-            follower.be_answered_by(number)
-        interfaces = self._host.list_interfaces()
-        self._last = number, network, interfaces
-        return number, interfaces
+            follower.be_answered_by(look.number)
+        try:
+            with closing(self._host.look()) as steps:
+                for interfaces in steps:
+                    if interfaces is not None:
+                        look.interfaces = interfaces
+                        break
+                    await trio.lowlevel.checkpoint()
+        finally:
+            look.has_ended.set()
+        assert look.interfaces is not None
+        return look.number, look.interfaces
 
 
 # The looks of a run, by the id of the host: as long as there are looks, they keep their host.
@@ -155,7 +190,7 @@ class Follower:
         self._looks = SharedLooks.at(host)
         self._closed = False
         # The number that the next look has to have at least: one that began after the last wait.
-        self._least = 0
+        self._least = 1
         # The look of another follower that has taken what this wait would have ended for.
         self._answered_by: int | None = None
 
@@ -227,9 +262,13 @@ class Follower:
         """
         least = self._looks.begun + 1 if anew else self._least
         self._least, interfaces = await self._looks.take(least)
+        self.check_open()
+        return interfaces
+
+    def check_open(self) -> None:
+        """Raise trio.ClosedResourceError if the follower was closed."""
         if self._closed:
             raise trio.ClosedResourceError("nothing is followed any more")
-        return interfaces
 
     def hurry(self, due: float) -> None:
         """Bring the end of the present wait forward to a time; later waits are as they are."""

@@ -80,7 +80,7 @@ def interface_changes(
     changed = [
         InterfaceChange(old[index], new[index])
         for index in sorted(old.keys() & new.keys())
-        if old[index] != new[index]
+        if old[index] is not new[index] and old[index] != new[index]
     ]
     added = [InterfaceChange(None, new[index]) for index in sorted(new.keys() - old.keys())]
     return (*removed, *changed, *added)

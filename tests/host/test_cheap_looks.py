@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
+from typing import Any
 
 import pytest
 
@@ -91,3 +93,30 @@ def test_address_of_a_peer_is_not_taken_for_this_ones(local: bytes) -> None:
     address = struct.pack("=BBBBI", 2, 24, 0x80, 0, 4) + struct.pack("=HH4s", 8, 1, b"\x0a\1\1\1")
     (eth0,) = interfaces.interfaces_in([link], [address + local])
     assert [str(each) for each in eth0.ipv4_addresses] == [f"10.1.1.{2 if local else 1}/24"]
+
+
+def test_look_is_made_in_short_steps(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+    real_read = interfaces._read_address
+
+    def read_address(message: bytes) -> Any:
+        read.append(message)
+        return real_read(message)
+
+    monkeypatch.setattr(interfaces, "_read_address", read_address)
+    steps = []
+    with host.inside():
+        for _listed in interfaces.LinuxInterfaces().look():
+            steps.append(len(read))
+            read.clear()
+    assert sum(steps) >= 300
+    assert max(steps) <= interfaces.AT_ONCE
+
+
+def test_look_that_is_given_up_leaves_nothing_open(host: Host) -> None:
+    before = sorted(os.listdir("/proc/self/fd"))
+    with host.inside():
+        steps = LabMachine(host).look()
+        next(steps)
+        steps.close()
+    assert sorted(os.listdir("/proc/self/fd")) == before

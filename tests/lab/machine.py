@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from trio_mcast import Interface
 from trio_mcast._host.current import host_variable
 from trio_mcast._host.poller import OnFailure
-from trio_mcast._host.protocols import InterfaceWatcher, KernelMemberships, McastSocket, Poller
+from trio_mcast._host.protocols import (
+    InterfaceWatcher,
+    KernelMemberships,
+    LookSteps,
+    McastSocket,
+    Poller,
+)
 from trio_mcast._host.system import SystemHost
 from trio_mcast._plan.route import RouteAnswer
 from trio_mcast._plan.socket_spec import SocketSpec
@@ -28,9 +34,9 @@ class LabMachine(SystemHost):
         super().__init__()
         self._host = host
 
-    def list_interfaces(self) -> list[Interface]:
+    def look(self) -> LookSteps:
         with self._host.inside():
-            return super().list_interfaces()
+            return super().look()
 
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         with self._host.inside():

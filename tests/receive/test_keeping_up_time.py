@@ -14,14 +14,13 @@ from trio.testing import MockClock
 
 from tests.support.changing_lan import states
 from trio_mcast import (
-    Interface,
     McastReceiver,
     SocketSetupError,
     open_mcast_receiver,
     open_mcast_sender,
 )
 from trio_mcast._host.current import host_variable
-from trio_mcast._host.protocols import McastSocket
+from trio_mcast._host.protocols import LookSteps, McastSocket
 from trio_mcast._plan.socket_spec import SocketSpec
 from trio_mcast._platform.advice import explain_refusal
 from trio_mcast.testing import VirtualHost, VirtualNetwork, VirtualSwitch
@@ -50,11 +49,11 @@ class Refusing:
             raise refusal(errno.EADDRINUSE, "bind", socket_spec.group)
         return self.host.open_socket(socket_spec)
 
-    def list_interfaces(self) -> list[Interface]:
+    def look(self) -> LookSteps:
         self.looks.append(trio.current_time())
         if self.blind:
             raise refusal(errno.EMFILE, "list interfaces", None)
-        return self.host.list_interfaces()
+        return self.host.look()
 
 
 def refusal(number: int, step: str, group: str | None) -> SocketSetupError:

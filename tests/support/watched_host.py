@@ -12,6 +12,7 @@ from tests.lab import Host, Lab
 from tests.lab.machine import LabMachine
 from trio_mcast import Interface, InterfaceChange
 from trio_mcast._host.current import host_variable
+from trio_mcast._host.protocols import LookSteps
 
 Changes = trio.abc.ReceiveChannel[InterfaceChange]
 
@@ -38,12 +39,13 @@ class Machine(LabMachine):
         self.before_look: Callable[[], object] = lambda: None
         self.after_look: Callable[[], object] = lambda: None
 
-    def list_interfaces(self) -> list[Interface]:
+    def look(self) -> LookSteps:
         self.looks += 1
         self.before_look()
-        interfaces = super().list_interfaces()
-        self.after_look()
-        return interfaces
+        for interfaces in super().look():
+            if interfaces is not None:
+                self.after_look()
+            yield interfaces
 
     @contextmanager
     def used(self) -> Iterator[None]:

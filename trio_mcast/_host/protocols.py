@@ -25,6 +25,8 @@ from .._values.interface import Interface
 # hundred, each read when it is asked for; who does not ask for all has to close the generator.
 KernelMembership: TypeAlias = tuple[int, bytes]
 KernelMemberships: TypeAlias = Generator[list[KernelMembership], None, None]
+# The steps of a look at the interfaces: `None` after each, and in the end the interfaces, by index.
+LookSteps: TypeAlias = Generator["list[Interface] | None", None, None]
 
 
 class Rejection(enum.Enum):
@@ -135,8 +137,8 @@ class Shell(Protocol):
             applied: The symbols of the options that were set, fallbacks included.
         """
 
-    def list_interfaces(self) -> list[Interface]:
-        """Return the interfaces of this machine, by index."""
+    def look(self) -> LookSteps:
+        """Look at the interfaces in steps; see `Host.look`."""
 
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         """Return the way of datagrams to an address; see `Host.find_route`."""
@@ -221,6 +223,18 @@ class Host(Protocol):
 
     def list_interfaces(self) -> list[Interface]:
         """Return the machine's interfaces, by index."""
+
+    def look(self) -> LookSteps:
+        """Look at the machine's interfaces in steps of a millisecond or less.
+
+        The network namespace is that of the calling thread at this call.
+
+        Returns:
+            The steps, to be begun at once, and closed if not gone through.
+
+        Raises:
+            SocketSetupError: The system refused, at once or in a step.
+        """
 
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         """Return the way of datagrams to an address. Nothing is sent.

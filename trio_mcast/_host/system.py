@@ -24,7 +24,7 @@ from .._values.errors import SocketSetupError
 from .._values.interface import Interface
 from .carry_out import Step, carry_out
 from .poller import OnFailure
-from .protocols import InterfaceWatcher, KernelMemberships, McastSocket, Poller, Shell
+from .protocols import InterfaceWatcher, KernelMemberships, LookSteps, McastSocket, Poller, Shell
 
 if sys.platform == "linux" or sys.platform == "android":
     from .linux.shell import LinuxShell as SystemShell
@@ -59,9 +59,19 @@ class SystemHost:
         )
 
     def list_interfaces(self) -> list[Interface]:
+        return next(listed for listed in self.look() if listed is not None)
+
+    def look(self) -> LookSteps:
         shell = self._shell
         try:
-            return shell.list_interfaces()
+            steps = shell.look()
+        except OSError as error:
+            raise self._explain(error, step="list interfaces") from error
+        return self._explained(steps)
+
+    def _explained(self, steps: LookSteps) -> LookSteps:
+        try:
+            yield from steps
         except OSError as error:
             raise self._explain(error, step="list interfaces") from error
 

@@ -58,7 +58,13 @@ from .._platform import options as layout
 from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, family_of
-from .._values.interface import Interface, addresses_on_any_link, own_addresses_on
+from .._values.interface import (
+    Interface,
+    addresses_on_any_link,
+    first_address,
+    own_addresses_on,
+    shared_addresses,
+)
 from .blocked import SourceRule, excluded_for
 from .common_options import LOOPBACK_PURPOSE, exact_port_options, reading_options, sharing_options
 from .pairs import Pairing, pair_groups
@@ -112,7 +118,7 @@ def _plan_membership(
     sources = request.sources_of(family)
     excluded = [source for source in excluded_sources if family_of(source) == family]
     limit = platform.source_limit.get(family) or max(len(sources), len(excluded), 1)
-    local = selection.address or next(iter(interface.addresses(family)), None)
+    local = selection.address or first_address(interface, family)
     # A socket that is bound to an address instead of the group is given unicast to that address,
     # which the system does not filter.
     unicast = request.accept_unicast and not platform.binds_to_group and local is not None
@@ -216,6 +222,7 @@ def plan_request(
     *,
     strict: bool,
     known: Mapping[MembershipKey, MembershipPlan] | None = None,
+    own_addresses: frozenset[str] | None = None,
 ) -> Iterator[MembershipPlan]:
     """Plan the memberships that a request comes to. Each is planned when it is asked for.
 
@@ -228,6 +235,8 @@ def plan_request(
             interface is a plan without sockets, for an interface of index 0 whose name is the
             selector.
         known: Plans that are known to be right, so that they need not be worked out again.
+        own_addresses: This machine's addresses, as `addresses_on_any_link` has them, if the caller
+            has worked them out.
 
     Raises:
         InterfaceNotFoundError: With ``strict``: a selector or a zone names no interface.
@@ -240,7 +249,13 @@ def plan_request(
         if request.accepts_unicast and not request.groups and not pairing.selections:
             select_interfaces(None, interfaces)  # Raises the error that there is none.
     rules = [rule for rule in rules if rule.is_for(request.number)]
-    plans = _plan_all(request, rules, pairing, (interfaces, platform), known or {})
+    if request.loopback:
+        own_addresses = frozenset()
+    elif own_addresses is None:
+        own_addresses = addresses_on_any_link(interfaces)
+    shared = shared_addresses(interfaces) if request.accepts_unicast else frozenset()
+    machine = own_addresses, shared, platform
+    plans = _plan_all(request, rules, pairing, machine, known or {})
     return (plan for plan in plans if not request.has_left(plan))
 
 
@@ -248,13 +263,12 @@ def _plan_all(
     request: ReceiveRequest,
     rules: Sequence[SourceRule],
     pairing: Pairing,
-    machine: tuple[Sequence[Interface], Platform],
+    machine: tuple[frozenset[str], frozenset[IPAddress], Platform],
     known: Mapping[MembershipKey, MembershipPlan],
 ) -> Iterator[MembershipPlan]:
     """Plan every membership that a request comes to, also those that were left since."""
-    interfaces, platform = machine
-    on_any_link = frozenset() if request.loopback else addresses_on_any_link(interfaces)
-    shared: dict[tuple[str, Family], _OnInterface] = {}
+    on_any_link, _, platform = machine
+    parts: dict[tuple[str, Family], _OnInterface] = {}
     for group, selection in pairing.pairs:
         text, interface = str(group.address), selection.interface
         plan = known.get((text, interface.name))
@@ -263,9 +277,9 @@ def _plan_all(
             if is_port(interface):
                 yield _plan_without_sockets(group, interface, request, excluded)
                 continue
-            part = shared.get((interface.name, group.family))
+            part = parts.get((interface.name, group.family))
             if part is None:
-                part = shared[interface.name, group.family] = _OnInterface(
+                part = parts[interface.name, group.family] = _OnInterface(
                     tuple(_receiver_options(interface, group.family, request, platform)),
                     tuple(exact_port_options(platform)),
                     own_addresses_on(interface, on_any_link),

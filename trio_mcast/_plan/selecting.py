@@ -15,7 +15,9 @@ from .._values.interface import (
     InterfaceSelector,
     InterfaceSelectors,
     ParsedSelectors,
+    describe_addresses,
     describe_interfaces,
+    has_address,
     zone_of,
 )
 from .._values.mistakes import about_selector, check_selector_text
@@ -146,7 +148,7 @@ def _select_one(selector: InterfaceSelector, interfaces: Sequence[Interface]) ->
                 return Selection(interface)
         raise InterfaceNotFoundError(
             f"no interface has index {selector}; there are: "
-            + ", ".join(f"{interface.index} ({interface.name})" for interface in interfaces)
+            + describe_addresses([f"{each.index} ({each.name})" for each in interfaces])
         )
     if isinstance(selector, str):
         for interface in interfaces:
@@ -213,7 +215,7 @@ def _by_address(address: IPAddress, interfaces: Sequence[Interface]) -> Selectio
     bare = ip_address(address.packed)
     zone = address.scope_id if isinstance(address, IPv6Address) else None
     searched = interfaces if zone is None else [by_zone(zone, interfaces)]
-    matches = [interface for interface in searched if bare in interface.addresses(family_of(bare))]
+    matches = [interface for interface in searched if has_address(interface, bare)]
     if not matches:
         raise InterfaceNotFoundError(
             f"no interface has the address {address}; there are: {describe_interfaces(interfaces)}"

@@ -20,7 +20,9 @@ from .._values.addresses import (
 from .._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError, SocketSetupError
 from .._values.interface import (
     Interface,
+    describe_addresses,
     describe_interfaces,
+    has_address,
     shared_addresses,
 )
 from .pairs import placeholder
@@ -291,7 +293,7 @@ def _select_for(
     ]
     stays = bool(again) and not is_port(again[0])
     if want.address is not None:
-        if again and without_zone(want.address) in again[0].addresses(want.group.family):
+        if again and has_address(again[0], want.address):
             interfaces = again
         return select_interfaces([want.address], interfaces)[0]
     route = look_up_route(want.group.address)
@@ -320,20 +322,21 @@ def _source_for(
 
     The ``last`` address is kept if it is still there and fits as well as any.
     """
-    addresses = selection.interface.addresses(group.family)
+    interface = selection.interface
     if source_address is not None and family_of(source_address) == group.family:
         bare = without_zone(source_address)
-        if bare not in addresses:
-            listed = ", ".join(map(str, addresses)) or "none of this family"
+        if not has_address(interface, bare):
+            addresses = describe_addresses(interface.addresses(group.family))
+            listed = addresses or "none of this family"
             raise SourceMissingError(
                 f"source_address {source_address} is not an address of interface "
-                f"{selection.interface} (its addresses: {listed})"
+                f"{interface} (its addresses: {listed})"
             )
         return bare
     if selection.address is not None:
-        if selection.address not in addresses:
+        if not has_address(interface, selection.address):
             raise SourceMissingError(
-                f"interface {selection.interface} does not have the address {selection.address} now"
+                f"interface {interface} does not have the address {selection.address} now"
             )
         return selection.address
-    return selection.source or choose_source(selection.interface, group, last)
+    return selection.source or choose_source(interface, group, last)

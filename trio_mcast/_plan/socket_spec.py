@@ -64,6 +64,10 @@ class SocketSpec:
     from being given unicast that other programs on the port wait for.
     """
 
+    def __hash__(self) -> int:
+        """The hash of what mostly differs: the options are many, and follow from the rest."""
+        return hash((self.interface, self.group, self.sources, self.bind))
+
 
 @attrs.frozen
 class MembershipPlan:

@@ -21,7 +21,14 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Final, TypeAlias
 
 from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, is_link_scoped
-from .._values.interface import AddressScope, Interface, InterfaceAddress, assumed_scope
+from .._values.interface import (
+    AddressScope,
+    Interface,
+    InterfaceAddress,
+    assumed_scope,
+    has_address,
+    iterate_addresses,
+)
 from .socket_spec import SocketSpec
 
 # The less, the better.
@@ -44,25 +51,31 @@ def choose_source(
         group: The group.
         last: The address that was sent from before. It is kept if it is as good as any.
     """
-    details = _details_of(interface)
+    details = _details_of(interface, group.family)
     on_link = is_link_scoped(group.address) or group.address in _GROUPS_OF_LINK
     rank_of = _rank_ipv4 if group.family == "ipv4" else _rank_ipv6
-    ranks: dict[IPAddress, _Rank] = {
-        address: rank_of(address, details.get(address.packed), on_link)
-        for address in interface.addresses(group.family)
-        if _unfit(address, details.get(address.packed), interface) is None
-    }
-    best = min(ranks.values(), default=None)
-    if last is not None and best is not None and ranks.get(last) == best:
-        return last
-    return next((address for address, rank in ranks.items() if rank == best), None)
+    best: IPAddress | None = None
+    best_rank: _Rank | None = None
+    if last is not None and has_address(interface, last):
+        detail = details.get(int(last))
+        if _unfit(last, detail, interface) is None:
+            best, best_rank = last, rank_of(last, detail, on_link)
+    for address in iterate_addresses(interface, group.family):
+        if best_rank is not None and not any(best_rank):
+            break  # None can be better, and there may be thousands.
+        detail = details.get(int(address))
+        rank = rank_of(address, detail, on_link)
+        better = best_rank is None or rank < best_rank
+        if better and _unfit(address, detail, interface) is None:
+            best, best_rank = address, rank
+    return best
 
 
 def describe_lack(interface: Interface, family: Family) -> str:
     """Return why nothing can be sent from an interface in a family, for people."""
-    details, label = _details_of(interface), FAMILY_LABEL[family]
+    details, label = _details_of(interface, family), FAMILY_LABEL[family]
     reasons = [
-        f"{address} {_unfit(address, details.get(address.packed), interface)}"
+        f"{address} {_unfit(address, details.get(int(address)), interface)}"
         for address in interface.addresses(family)
     ]
     if not reasons:
@@ -89,8 +102,13 @@ def _unfit(address: IPAddress, detail: InterfaceAddress | None, interface: Inter
     return None
 
 
-def _details_of(interface: Interface) -> dict[bytes, InterfaceAddress]:
-    return {detail.address.packed: detail for detail in interface.address_details}
+def _details_of(interface: Interface, family: Family) -> dict[int, InterfaceAddress]:
+    version = 4 if family == "ipv4" else 6
+    return {
+        int(detail.address): detail
+        for detail in interface.address_details
+        if detail.address.version == version
+    }
 
 
 def _scope(address: IPAddress, detail: InterfaceAddress | None) -> AddressScope:

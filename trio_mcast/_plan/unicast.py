@@ -11,18 +11,13 @@ each platform.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from .._platform import options as layout
 from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import Family, IPAddress, family_of
-from .._values.interface import (
-    Interface,
-    addresses_on_any_link,
-    own_addresses_on,
-    shared_addresses,
-)
+from .._values.interface import Interface, own_addresses_on
 from .common_options import reading_options, sharing_options
 from .selecting import Selection
 from .socket_spec import MembershipPlan, SocketSpec, bind_address
@@ -33,7 +28,8 @@ def plan_unicast(
     pairs: Iterable[tuple[Family, Selection]],
     request: ReceiveRequest,
     excluded_sources: tuple[IPAddress, ...],
-    interfaces: Sequence[Interface],
+    on_any_link: frozenset[str],
+    shared: frozenset[IPAddress],
     platform: Platform,
 ) -> tuple[MembershipPlan, ...]:
     """Plan the sockets of a receiver for unicast: a membership for each interface.
@@ -45,15 +41,14 @@ def plan_unicast(
         pairs: The families that are wanted, each with an interface.
         request: The request for the receiver.
         excluded_sources: The sources to leave out, of either family.
-        interfaces: The interfaces there are.
+        on_any_link: This machine's addresses, as `addresses_on_any_link` has them.
+        shared: The addresses that more than one interface has.
         platform: The platform to plan for.
     """
     families: dict[str, dict[Family, Interface]] = {}
     for family, selection in pairs:
         interface = selection.interface
         families.setdefault(interface.name, {}).setdefault(family, interface)
-    on_any_link = frozenset() if request.loopback else addresses_on_any_link(interfaces)
-    shared = shared_addresses(interfaces)
     plans = []
     for by_family in families.values():
         sockets = tuple(

@@ -142,7 +142,10 @@ class Blocking:
             names = tuple(dict.fromkeys(name for _, name in of_request))
             if request.selectors is None:
                 request = attrs.evolve(request, selectors=names)
-            for plan in await memberships.plan(request, memberships.interfaces, known=known):
+            plans = await memberships.plan(
+                request, memberships.interfaces, memberships.addresses, known=known
+            )
+            for plan in plans:
                 membership = of_request.get(key_of(plan))
                 if membership is None:
                     continue

@@ -47,13 +47,14 @@ class Joining:
         async with memberships.turn:
             memberships.check_open()
             interfaces = await memberships.look(anew=True)
-            plans = await memberships.plan(request, interfaces, strict=strict)
+            own_addresses = await memberships.own_addresses(interfaces, request)
+            plans = await memberships.plan(request, interfaces, own_addresses, strict=strict)
             check_served(request.groups, request.selectors, map(key_of, plans), "received")
             self._check_new(plans)
             named = request.selectors is not None
             only_one = named and len({plan.interface for plan in plans}) == 1
             joined = await self._join_all(request, plans, all_or_nothing=only_one)
-            memberships.take_interfaces(interfaces, all_planned=False)
+            memberships.take_interfaces(interfaces, own_addresses, all_planned=False)
             self._replace(request)
             memberships.requests.append(request)
             memberships.live.update(joined)

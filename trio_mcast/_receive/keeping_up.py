@@ -45,7 +45,7 @@ from .._follow import Backoff
 from .._host.protocols import Ended
 from .._plan.socket_spec import MembershipKey, MembershipPlan, key_of
 from .._plan.wanted import ReceiveRequest
-from .._values.interface import Interface, addresses_on_any_link
+from .._values.interface import Interface
 from .membership import Event, LiveMembership
 from .memberships import Memberships
 
@@ -98,16 +98,19 @@ class KeepingUp:
             memberships.plans_are_old = True  # Until all is carried out, whatever goes wrong.
             await memberships.sockets.happen_to_all(lost, Event.LOST)
             memberships.follower.ended = Ended()  # What is joined from now on is not lost.
-            wanted = await self._plan_all(interfaces)
-            memberships.take_interfaces(interfaces, all_planned=True)
+            own_addresses = await memberships.own_addresses(interfaces)
+            wanted = await self._plan_all(interfaces, own_addresses)
+            memberships.take_interfaces(interfaces, own_addresses, all_planned=True)
             memberships.plans_are_old = True
+            known = set(memberships.live)
             await self._let_go(wanted, interfaces)
             for key, (plan, request) in wanted.items():
                 await self._keep_up(key, plan, request, now)
                 await memberships.give_way()
             for membership in lost:
                 membership.log_return()
-            memberships.put_in_order()
+            if memberships.live.keys() != known:
+                memberships.put_in_order()
             memberships.plans_are_old = False
 
     async def _lost(self, interfaces: Sequence[Interface]) -> list[LiveMembership]:
@@ -121,7 +124,7 @@ class KeepingUp:
         }
         lost: list[LiveMembership] = []
         remaining: list[LiveMembership] = []
-        for membership in memberships.live.values():
+        for membership in list(memberships.live.values()):
             if membership.sockets:
                 interface = by_index.get(membership.plan.interface.index)
                 has_ended = membership.has_lost(interface, ended)
@@ -129,42 +132,47 @@ class KeepingUp:
             await memberships.give_way()
         return lost + await memberships.find_unlisted(remaining, interfaces)
 
-    async def _plan_all(self, interfaces: Sequence[Interface]) -> _Wanted:
+    async def _plan_all(
+        self, interfaces: Sequence[Interface], own_addresses: frozenset[str]
+    ) -> _Wanted:
         """Plan all memberships that there should be."""
         memberships = self._memberships
-        known = self._known_plans(interfaces)
+        known = await self._known_plans(interfaces, own_addresses)
         wanted: dict[MembershipKey, tuple[MembershipPlan, ReceiveRequest]] = {}
         for request in memberships.requests:
-            plans = await memberships.plan(request, interfaces, known=known.get(request.number))
+            plans = await memberships.plan(
+                request, interfaces, own_addresses, known=known.get(request.number)
+            )
             for plan in plans:
                 wanted.setdefault(key_of(plan), (plan, request))
         return wanted
 
-    def _known_plans(
-        self, interfaces: Sequence[Interface]
+    async def _known_plans(
+        self, interfaces: Sequence[Interface], own_addresses: frozenset[str]
     ) -> dict[int, dict[MembershipKey, MembershipPlan]]:
         """Return the plans that rest on nothing that has changed, by number of the request."""
         memberships = self._memberships
-        addresses_changed = addresses_on_any_link(interfaces) != memberships.addresses
+        addresses_changed = own_addresses != memberships.addresses
         known: dict[int, dict[MembershipKey, MembershipPlan]] = {
             request.number: {}
             for request in memberships.requests
             if request.loopback or not addresses_changed
         }
         unchanged = {id(interface) for interface in interfaces}
-        for key, membership in memberships.live.items():
+        for key, membership in list(memberships.live.items()):
             plans = known.get(membership.request_number)
-            if plans is None or not membership.sockets:
-                continue
-            if id(membership.plan.interface) in unchanged:
-                plans[key] = membership.plan
+            if plans is not None and membership.sockets:
+                if id(membership.plan.interface) in unchanged:
+                    plans[key] = membership.plan
+                await memberships.give_way()
         return known
 
     async def _let_go(self, wanted: _Wanted, interfaces: Sequence[Interface]) -> None:
         """Let go of the memberships that the interfaces call for no longer."""
         by_name = {interface.name: interface for interface in interfaces}
         unwanted = []
-        for key, membership in self._memberships.live.items():
+        for key, membership in list(self._memberships.live.items()):
+            await self._memberships.give_way()
             if key in wanted:
                 continue
             interface = by_name.get(membership.plan.interface.name)

@@ -19,7 +19,7 @@ from .._plan.socket_spec import MembershipKey, MembershipPlan
 from .._plan.wanted import ReceiveRequest
 from .._platform.model import Platform
 from .._values.errors import SocketSetupError
-from .._values.interface import Interface, addresses_on_any_link
+from .._values.interface import Interface, texts_on_any_link
 from .comparing import find_unlisted
 from .intake import Intake
 from .membership import Event, LiveMembership, Membership
@@ -98,15 +98,37 @@ class Memberships:
         interfaces = await self.follower.look(anew=anew)
         self.check_open()
         return [
-            interface if last is None or last != interface else last
+            last if last is not None and (last is interface or last == interface) else interface
             for interface, last in ((each, before.get(each.index)) for each in interfaces)
         ]
 
-    def take_interfaces(self, interfaces: list[Interface], *, all_planned: bool) -> None:
+    async def own_addresses(
+        self, interfaces: Sequence[Interface], *requests: ReceiveRequest
+    ) -> frozenset[str]:
+        """Return this machine's addresses on any link, as text; other tasks run in between.
+
+        Args:
+            interfaces: The interfaces there are.
+            requests: Further requests. Only those with ``loopback=False`` need the addresses; if
+                there is none at all, the answer is empty.
+        """
+        own_addresses: set[str] = set()
+        if all(request.loopback for request in (*self.requests, *requests)):
+            return frozenset()
+        for interface in interfaces:
+            for address in texts_on_any_link(interface):
+                own_addresses.add(address)
+                await self.give_way()
+        return frozenset(own_addresses)
+
+    def take_interfaces(
+        self, interfaces: list[Interface], own_addresses: frozenset[str], *, all_planned: bool
+    ) -> None:
         """Put down the interfaces with which something was planned.
 
         Args:
             interfaces: The interfaces.
+            own_addresses: Their addresses, as `own_addresses` has them.
             all_planned: Whether everything was planned, not just a new request.
         """
         if all_planned:
@@ -115,13 +137,14 @@ class Memberships:
             # A change since the last look concerns the other memberships as well.
             self.plans_are_old = True
         if all_planned or not self.live:
-            self.addresses = addresses_on_any_link(interfaces)
+            self.addresses = own_addresses
         self.interfaces = interfaces
 
     async def plan(
         self,
         request: ReceiveRequest,
         interfaces: Sequence[Interface],
+        own_addresses: frozenset[str],
         *,
         strict: bool = False,
         known: Mapping[MembershipKey, MembershipPlan] | None = None,
@@ -129,7 +152,15 @@ class Memberships:
         """Plan a request, as `plan_request` does; other tasks run in between."""
         platform, rules = self._host.platform, self.rules
         plans = []
-        for plan in plan_request(request, rules, interfaces, platform, strict=strict, known=known):
+        for plan in plan_request(
+            request,
+            rules,
+            interfaces,
+            platform,
+            strict=strict,
+            known=known,
+            own_addresses=own_addresses,
+        ):
             plans.append(plan)
             await self.give_way()
         return plans

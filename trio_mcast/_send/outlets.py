@@ -58,6 +58,7 @@ from .._platform.advice import is_address_lacking
 from .._values.errors import McastError, SocketSetupError
 from .._values.interface import ALL_INTERFACES, Interface
 from .replies import Replies
+from .serving import find_serving
 from .stand_ins import Gone, Outlet, Refusing
 from .target_table import TargetTable
 from .wants import WantState, states_in_use, wanted_now
@@ -73,6 +74,10 @@ _LONGEST_PAUSE_SECONDS = 5.0
 # on 6.18, with the defaults of rtr_solicit_delay, dad_transmits and retrans_time).
 _CHECK_SECONDS = 3.0
 _LOOKS_SECONDS = 0.1
+
+# The sockets that are planned or compared before other tasks have their turn: each takes some 10 to
+# 100 us.
+_AT_ONCE = 16
 
 
 class Outlets:
@@ -112,7 +117,6 @@ class Outlets:
         self._unreadable: set[McastSocket] = set()
         self._unreadable_backoff = _new_backoff()
         self._last_unreadable = -math.inf
-        self._closed = False
         try:
             # Before the first look: what changes after it is then noticed, too.
             watcher = _new_watcher(host, routes=request.selectors is None)
@@ -230,16 +234,7 @@ class Outlets:
         """
         interfaces = await self._follower.look(anew=anew)
         self._want_states = wanted_now(self._want_states, self._request, interfaces)
-        planned = replan_sender(
-            [
-                (state.want, state.socket_spec, not isinstance(state.outlet, Refusing))
-                for state in self._want_states
-            ],
-            self._request,
-            interfaces,
-            self.host.platform,
-            self._route_lookup(interfaces),
-        )
+        planned = await self._plan_anew(interfaces)
         if self._follower.stale:
             self._backoff.reset()  # What was refused may be had now.
         self._refused = False
@@ -247,7 +242,7 @@ class Outlets:
         for state, plan in zip(self._want_states, planned, strict=True):
             if isinstance(plan, SocketSpec):
                 ports.setdefault(plan, state.port)
-        outlets = self._serving(ports)
+        outlets = await self._serving(ports)
         await self._drain_others(outlets)
         self._carry_out(ports, outlets)
         pause = self._backoff.next_pause() if self._refused else math.inf
@@ -261,33 +256,54 @@ class Outlets:
                     state.port = _port_of(state.outlet) or state.port
         return self._publish(interfaces)
 
-    def _serving(self, socket_specs: Iterable[SocketSpec]) -> dict[SocketSpec, Outlet]:
-        """Return the open sockets that carry out plans already."""
-        outlets: dict[SocketSpec, Outlet] = {}
+    async def _plan_anew(self, interfaces: Sequence[Interface]) -> list[SocketSpec | Absence]:
+        """Plan a socket for each want; other tasks run in between."""
+        planned: list[SocketSpec | Absence] = []
+        states = self._want_states
+        for start in range(0, len(states), _AT_ONCE):
+            wants = [
+                (state.want, state.socket_spec, not isinstance(state.outlet, Refusing))
+                for state in states[start : start + _AT_ONCE]
+            ]
+            look_up = self._route_lookup(interfaces)
+            request, platform = self._request, self.host.platform
+            planned += replan_sender(wants, request, interfaces, platform, look_up)
+            if start:
+                await self._give_way()
+        return planned
+
+    async def _serving(self, socket_specs: Iterable[SocketSpec]) -> dict[SocketSpec, Outlet]:
+        """Return the open sockets that carry out plans already; other tasks run in between."""
         removed = self._follower.ended.removed
-        for socket_spec in socket_specs:
-            for socket in self._open:
-                before = socket.socket_spec
-                if socket in self._unreadable or before.interface.index in removed:
-                    continue
-                if _is_alike(before, socket_spec):
-                    outlets[socket_spec] = socket
-                    if before.interface != socket_spec.interface:
-                        socket.revise(attrs.evolve(before, interface=socket_spec.interface), ())
-                    break
+        usable = [
+            socket
+            for socket in self._open
+            if socket not in self._unreadable and socket.socket_spec.interface.index not in removed
+        ]
+        outlets: dict[SocketSpec, Outlet] = {}
+        for number, (socket_spec, socket) in enumerate(find_serving(socket_specs, usable), 1):
+            if socket is not None:
+                outlets[socket_spec] = socket
+            if not number % _AT_ONCE:
+                await self._give_way()
         return outlets
 
     def _others(self, outlets: dict[SocketSpec, Outlet]) -> list[McastSocket]:
         """Return the open sockets that are not among some."""
-        return [socket for socket in self._open if socket not in outlets.values()]
+        stay = set(map(id, outlets.values()))
+        return [socket for socket in self._open if id(socket) not in stay]
 
     async def _drain_others(self, outlets: dict[SocketSpec, Outlet]) -> None:
         """Read the replies on the sockets that are to be closed; they are sent from meanwhile."""
         if self.replies is not None:
             for socket in self._others(outlets):
                 await self.replies.drain(socket)
-            if self._closed:
-                raise trio.ClosedResourceError("this sender was closed")
+            self._follower.check_open()
+
+    async def _give_way(self) -> None:
+        """Let other tasks run. trio.ClosedResourceError if all is closed then."""
+        await trio.lowlevel.checkpoint()
+        self._follower.check_open()
 
     def _carry_out(self, ports: dict[SocketSpec, int], outlets: dict[SocketSpec, Outlet]) -> None:
         """Close the sockets that serve no longer, and add to the others what is missing.
@@ -296,6 +312,12 @@ class Outlets:
             ports: The plans, each with the port that a new socket is to have if that is free.
             outlets: The sockets that carry out plans already.
         """
+        for socket_spec, outlet in list(outlets.items()):
+            before = outlet.socket_spec
+            if outlet in self._unreadable:
+                del outlets[socket_spec]
+            elif before.interface != socket_spec.interface and not isinstance(outlet, Refusing):
+                outlet.revise(attrs.evolve(before, interface=socket_spec.interface), ())
         for socket in self._others(outlets):
             self._close_socket(socket)
         for socket_spec, port in ports.items():
@@ -366,7 +388,6 @@ class Outlets:
 
     def close(self) -> None:
         """Close everything, and end `follow`. Idempotent."""
-        self._closed = True
         replies = [] if self.replies is None else [self.replies.close]
         sockets = [socket.close for socket in self._open]
         call_each([self._follower.close, *replies, *sockets])
@@ -392,14 +413,3 @@ def _refused(socket_spec: SocketSpec, error: SocketSetupError) -> Gone:
 
 def _port_of(outlet: Outlet) -> int:
     return 0 if isinstance(outlet, Refusing) else outlet.local_endpoint.port
-
-
-def _is_alike(one: SocketSpec, other: SocketSpec) -> bool:
-    """Tell whether a socket for one plan carries out the other, whatever the ports are."""
-    return _except_port(one) == _except_port(other)
-
-
-def _except_port(socket_spec: SocketSpec) -> tuple[object, ...]:
-    interface, bind = socket_spec.interface, socket_spec.bind
-    family, options = socket_spec.family, socket_spec.options
-    return interface.name, interface.index, family, bind[0], bind[2:], options

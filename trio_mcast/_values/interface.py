@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import Final, Literal, TypeAlias
 
@@ -116,12 +116,36 @@ class Interface:
 
     def addresses(self, family: Family) -> tuple[IPAddress, ...]:
         """Its addresses of one family, without networks and zones, in the system's order."""
-        if family == "ipv4":
-            return tuple(IPv4Address(item.packed) for item in self.ipv4_addresses)
-        return tuple(IPv6Address(item.packed) for item in self.ipv6_addresses)
+        return tuple(iterate_addresses(self, family))
+
+    def __hash__(self) -> int:
+        """The hash of name and index: an interface may have thousands of addresses."""
+        return hash((self.name, self.index))
 
     def __str__(self) -> str:
         return printable(self.name)
+
+
+def has_address(interface: Interface, address: IPAddress) -> bool:
+    """Tell whether an interface has an address, whatever the zone of that is."""
+    if address.version == 4:
+        return int(address) in map(int, interface.ipv4_addresses)
+    return int(address) in map(int, interface.ipv6_addresses)
+
+
+def first_address(interface: Interface, family: Family) -> IPAddress | None:
+    """Return the first address of an interface in a family, without network and zone."""
+    return next(iterate_addresses(interface, family), None)
+
+
+def iterate_addresses(interface: Interface, family: Family) -> Iterator[IPAddress]:
+    """Yield the addresses of an interface in a family, without networks and zones."""
+    if family == "ipv4":
+        for ipv4 in interface.ipv4_addresses:
+            yield IPv4Address(int(ipv4))
+    else:
+        for ipv6 in interface.ipv6_addresses:
+            yield IPv6Address(int(ipv6))
 
 
 def zone_of(interface: Interface) -> str:
@@ -166,13 +190,26 @@ def show_selectors(selectors: ParsedSelectors) -> str:
     return f"({', '.join(texts)}{',' if len(texts) == 1 else ''})"
 
 
-def describe_interfaces(interfaces: Iterable[Interface]) -> str:
-    """One line that lists interfaces for an error message."""
+# An error lists no more interfaces, and no more addresses of one. Arbitrary.
+_MOST_LISTED: Final = 40
+
+
+def describe_interfaces(interfaces: Sequence[Interface]) -> str:
+    """Return one line that lists interfaces for an error message; of very many only some."""
     parts = []
-    for item in interfaces:
-        addresses = [str(each) for each in (*item.ipv4_addresses, *item.ipv6_addresses)]
-        parts.append(f"{item} ({', '.join(addresses)})" if addresses else str(item))
-    return ", ".join(parts) or "none"
+    for interface in interfaces[:_MOST_LISTED]:
+        addresses = describe_addresses((*interface.ipv4_addresses, *interface.ipv6_addresses))
+        parts.append(f"{interface} ({addresses})" if addresses else str(interface))
+    return ", ".join([*parts, *_more(interfaces)]) or "none"
+
+
+def describe_addresses(addresses: Sequence[object]) -> str:
+    """Return a list of addresses for an error message; of very many only some."""
+    return ", ".join([*map(str, addresses[:_MOST_LISTED]), *_more(addresses)])
+
+
+def _more(values: Sequence[object]) -> list[str]:
+    return [f"and {len(values) - _MOST_LISTED:,} more"] if len(values) > _MOST_LISTED else []
 
 
 def addresses_on_any_link(interfaces: Iterable[Interface]) -> frozenset[str]:
@@ -181,13 +218,15 @@ def addresses_on_any_link(interfaces: Iterable[Interface]) -> frozenset[str]:
     A link-local IPv6 address does so on the link of its interface only: elsewhere another machine
     may have it, often a router that is called fe80::1.
     """
-    return frozenset(
-        str(address)
-        for interface in interfaces
-        for family in FAMILY_LABEL
-        for address in _own_addresses(interface, family)
-        if not _counts_on_its_link(address)
-    )
+    return frozenset(text for interface in interfaces for text in texts_on_any_link(interface))
+
+
+def texts_on_any_link(interface: Interface) -> Iterator[str]:
+    """Yield the addresses of one interface that mean this machine on any link."""
+    for family in FAMILY_LABEL:
+        for address in _own_addresses(interface, family):
+            if not _counts_on_its_link(address):
+                yield str(address)
 
 
 def shared_addresses(interfaces: Iterable[Interface]) -> frozenset[IPAddress]:
@@ -220,9 +259,10 @@ def _counts_on_its_link(address: IPAddress) -> bool:
     return address.version == 6 and address.is_link_local
 
 
-def _own_addresses(interface: Interface, family: Family) -> list[IPAddress]:
-    failed = {
-        detail.address.packed for detail in interface.address_details if detail.state == "failed"
-    }
+def _own_addresses(interface: Interface, family: Family) -> Iterator[IPAddress]:
+    details = interface.address_details
+    failed = {detail.address.packed for detail in details if detail.state == "failed"}
     # One that has failed is another machine's, and never where a datagram of this one comes from.
-    return [address for address in interface.addresses(family) if address.packed not in failed]
+    for address in iterate_addresses(interface, family):
+        if address.packed not in failed:
+            yield address

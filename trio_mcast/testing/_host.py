@@ -15,6 +15,7 @@ from .._host.protocols import (
     Host,
     InterfaceWatcher,
     KernelMemberships,
+    LookSteps,
     McastSocket,
     Poller,
 )
@@ -194,8 +195,12 @@ class VirtualHost:
     def list_interfaces(self) -> list[Interface]:
         """Return the host's interfaces, by index."""
         self._core.enter()
-        interfaces = [interface.value for interface in self._interfaces.values()]
-        return sorted(interfaces, key=lambda interface: interface.index)
+        interfaces = sorted(self._interfaces.values(), key=lambda interface: interface.index)
+        return [interface.value for interface in interfaces]
+
+    def look(self) -> LookSteps:
+        """Look at the host's interfaces in steps: in one."""
+        yield self.list_interfaces()
 
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         """Return the way of datagrams to an address through one of some interfaces."""
@@ -279,11 +284,7 @@ class VirtualHost:
         return None
 
     def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
-        """Bind a port, or a free one for 0. For the host's sockets.
-
-        Raises:
-            OSError: The port is taken.
-        """
+        """Bind a port, or a free one for 0; OSError if it is taken. For the host's sockets."""
         return self._sockets.claim_port(state, address, port)
 
     def membership_changed(

@@ -276,6 +276,9 @@ class _NoHost:
     def list_interfaces(self) -> list[Interface]:
         self._refuse()
 
+    def look(self) -> NoReturn:
+        self._refuse()
+
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         self._refuse()
 

@@ -15,7 +15,7 @@ from ..._values.interface import Interface
 from ..connected_route import route_by_connecting
 from ..poller import OnFailure
 from ..portable_socket import PosixSocket
-from ..protocols import InterfaceWatcher, McastSocket, Poller
+from ..protocols import InterfaceWatcher, LookSteps, McastSocket, Poller
 
 if not TYPE_CHECKING or (sys.platform != "linux" and sys.platform != "win32"):
     from .interfaces import read_bsd_interfaces
@@ -36,8 +36,8 @@ class BsdShell:
     ) -> McastSocket:
         return PosixSocket(sock, socket_spec, self.platform, applied)
 
-    def list_interfaces(self) -> list[Interface]:
-        return read_bsd_interfaces()
+    def look(self) -> LookSteps:
+        yield read_bsd_interfaces()
 
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         return route_by_connecting(address, interfaces)

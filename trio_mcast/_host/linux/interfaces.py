@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import attrs
 
 from ..._values.interface import AddressScope, AddressState, Interface, InterfaceAddress
+from ..protocols import LookSteps
 
 if not TYPE_CHECKING or sys.platform == "linux":
     from .netlink import (
@@ -125,7 +126,7 @@ class LinuxInterfaces:
         # Replaced as a whole at the end of a look: other threads may look at the same time.
         self._last = _Look(None)
 
-    def look(self) -> Iterator[list[Interface] | None]:
+    def look(self) -> LookSteps:
         """Look at every interface, also those that are down or have no address, in steps.
 
         The network namespace is that of the calling thread at this call.
@@ -138,7 +139,7 @@ class LinuxInterfaces:
         """
         return self._look(open_netlink())
 
-    def _look(self, query: socket.socket) -> Iterator[list[Interface] | None]:
+    def _look(self, query: socket.socket) -> LookSteps:
         with query:
             for _ in range(_ATTEMPTS):
                 look, whole = _Look(self._last), True

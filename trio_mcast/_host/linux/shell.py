@@ -13,7 +13,7 @@ from ..._platform.model import Platform
 from ..._values.addresses import Family, IPAddress
 from ..._values.interface import Interface
 from ..poller import OnFailure
-from ..protocols import InterfaceWatcher, KernelMemberships, McastSocket, Poller
+from ..protocols import InterfaceWatcher, KernelMemberships, LookSteps, McastSocket, Poller
 
 if not TYPE_CHECKING or sys.platform == "linux":
     from .epoll import EpollPoller
@@ -38,8 +38,8 @@ class LinuxShell:
     ) -> McastSocket:
         return LinuxSocket(sock, socket_spec, self.platform, applied)
 
-    def list_interfaces(self) -> list[Interface]:
-        return next(listed for listed in self._interfaces.look() if listed is not None)
+    def look(self) -> LookSteps:
+        return self._interfaces.look()
 
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         return find_linux_route(address, interfaces)

@@ -14,7 +14,7 @@ from ..._values.addresses import Family, IPAddress, is_link_scoped
 from ..._values.interface import Interface
 from ..connected_route import route_by_connecting
 from ..poller import OnFailure
-from ..protocols import InterfaceWatcher, McastSocket, Poller
+from ..protocols import InterfaceWatcher, LookSteps, McastSocket, Poller
 
 if not TYPE_CHECKING or sys.platform == "win32":
     from .interfaces import best_interface, read_windows_interfaces
@@ -35,8 +35,8 @@ class WindowsShell:
     ) -> McastSocket:
         return WindowsSocket(sock, socket_spec, self.platform, applied)
 
-    def list_interfaces(self) -> list[Interface]:
-        return read_windows_interfaces()
+    def look(self) -> LookSteps:
+        yield read_windows_interfaces()
 
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         if not address.is_multicast:
