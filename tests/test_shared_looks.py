@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -18,6 +18,7 @@ from trio_mcast import Interface, _follow, open_mcast_receiver, open_mcast_sende
 from trio_mcast._follow import Follower
 from trio_mcast._host.current import current_network
 from trio_mcast._host.protocols import LookSteps
+from trio_mcast._host.ticking_watch import TickingWatcher
 from trio_mcast.testing import VirtualHost, VirtualNetwork, VirtualSwitch
 
 pytestmark = pytest.mark.once
@@ -353,3 +354,43 @@ async def test_look_that_is_cancelled_is_made_by_another() -> None:
     # What the first one has noticed is not lost.
     await first.once()
     assert first.seen == [("look3", {1})]
+
+
+async def test_those_who_look_once_a_second_have_one_look_a_second(
+    autojump_clock: MockClock,
+) -> None:
+    host = Looked()
+    followers: list[Follower] = []
+    seen = []
+
+    async def follow(follower: Follower) -> None:
+        while True:
+            await follower.wait()
+            await follower.look()
+            seen.append(follower)
+            follower.looked()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            followers.append(Follower(TickingWatcher(), cast("Any", host)))
+            nursery.start_soon(follow, followers[-1])
+            await trio.sleep(0.3)
+        await trio.sleep(10)
+        nursery.cancel_scope.cancel()
+    assert 10 <= host.looks <= 11
+    assert all(seen.count(follower) in (10, 11) for follower in followers)
+
+
+async def test_watcher_that_ticks_ends_when_closed() -> None:
+    watcher = TickingWatcher()
+    with trio.fail_after(0.5):
+        async with trio.open_nursery() as nursery:
+
+            async def wait() -> None:
+                with pytest.raises(trio.ClosedResourceError):
+                    await watcher.wait()
+
+            nursery.start_soon(wait)
+            await wait_all_tasks_blocked()
+            watcher.close()
+            watcher.close()

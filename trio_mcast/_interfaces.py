@@ -94,6 +94,12 @@ def list_interfaces() -> list[Interface]:
 
     Raises:
         McastError: The system refused.
+
+    Platforms:
+        Where a sandbox on Linux refuses netlink sockets, the list is made by other means, which do
+        not tell masters, alternative names, and the scope and state of IPv4 addresses. The logger
+        ``trio_mcast`` says so once: allow AF_NETLINK, in a unit of systemd with
+        ``RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK``.
     """
     return current_host().list_interfaces()
 
@@ -182,7 +188,8 @@ def watch_interfaces() -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[In
         Linux; Windows, run under Wine only; macOS and FreeBSD, where it was never run. A
         change comes some 20 milliseconds after it happened, and up to 100 when there are many. On
         macOS, one that the routing socket does not tell of comes with the next that it does. Under
-        Wine, which does not tell, interfaces are compared once a second.
+        Wine, which does not tell, and where a sandbox on Linux refuses to (of systemd, gVisor,
+        Android), interfaces are compared once a second.
     """
     return Opening(_watch_interfaces(), "watch_interfaces() as changes")
 

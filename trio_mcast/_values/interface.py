@@ -42,7 +42,8 @@ class InterfaceAddress:
     address, which cannot be used until then; ``"failed"``, if somebody else has it;
     ``"deprecated"``, if another address is to be used instead, where there is one. An optimistic
     address (RFC 4429) is ``"deprecated"`` until it has been made sure of. `None` where the system
-    does not tell: on other systems than Linux.
+    does not tell: on other systems than Linux, and on Linux for IPv4 addresses where a sandbox
+    refuses netlink.
     """
     temporary: bool = False
     """Whether it is a temporary IPv6 address (RFC 8981), which the system replaces by another from

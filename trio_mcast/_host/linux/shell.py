@@ -14,6 +14,7 @@ from ..._values.addresses import Family, IPAddress
 from ..._values.interface import Interface
 from ..poller import OnFailure
 from ..protocols import InterfaceWatcher, KernelMemberships, LookSteps, McastSocket, Poller
+from ..ticking_watch import TickingWatcher
 
 if not TYPE_CHECKING or sys.platform == "linux":
     from .epoll import EpollPoller
@@ -22,6 +23,7 @@ if not TYPE_CHECKING or sys.platform == "linux":
     from .memberships import read_memberships
     from .routes import find_linux_route
     from .watch import NetlinkWatcher
+    from .without_netlink import REFUSALS, InterfacesWithoutNetlink, warn_once
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
@@ -32,6 +34,7 @@ class LinuxShell:
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
         self._interfaces = LinuxInterfaces()
+        self._other_interfaces = InterfacesWithoutNetlink()
 
     def wrap_socket(
         self, sock: socket.socket, socket_spec: SocketSpec, applied: frozenset[str]
@@ -39,7 +42,24 @@ class LinuxShell:
         return LinuxSocket(sock, socket_spec, self.platform, applied)
 
     def look(self) -> LookSteps:
-        return self._interfaces.look()
+        try:
+            steps = self._interfaces.look()
+        except OSError as error:
+            return self._without_netlink(error)
+        return self._listed(steps)
+
+    def _listed(self, steps: LookSteps) -> LookSteps:
+        try:
+            yield from steps
+        except OSError as error:  # Android lets the socket be opened, and refuses the list.
+            yield from self._without_netlink(error)
+
+    def _without_netlink(self, error: OSError) -> LookSteps:
+        """Look without netlink if that is what the system refuses; else raise the error."""
+        if error.errno not in REFUSALS:
+            raise error
+        warn_once(error, "interfaces are listed by ioctl, without masters and other names")
+        return self._other_interfaces.look()
 
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         return find_linux_route(address, interfaces)
@@ -48,7 +68,13 @@ class LinuxShell:
         return EpollPoller(fail)
 
     def watch(self, *, routes: bool) -> InterfaceWatcher:
-        return NetlinkWatcher(routes=routes)
+        try:
+            return NetlinkWatcher(routes=routes)
+        except OSError as error:
+            if error.errno not in REFUSALS:
+                raise
+            warn_once(error, "interfaces are looked at once a second")
+            return TickingWatcher()
 
     def kernel_memberships(self, family: Family) -> KernelMemberships | None:
         return read_memberships(family)
