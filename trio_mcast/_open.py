@@ -188,7 +188,8 @@ def open_mcast_sender(
     the system is still checking a new IPv6 address, opening waits for that, for up to 3 seconds. An
     interface that is named by a global address is always the one that has the address. Without
     ``interfaces``, the sender goes where the system routes the group; without a route it stays
-    where it is as long as that can be. With a ``source_port`` of 0, a new socket has the port of
+    where it is as long as that can be. With several interfaces, a datagram to one peer leaves
+    where the system routes it. With a ``source_port`` of 0, a new socket has the port of
     the one before, if that is still free. Where the system does not tell of changes, the sender
     stays as it was opened.
 

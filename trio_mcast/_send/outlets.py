@@ -20,8 +20,8 @@ a change, in which order, and whether one was lost.
 * A socket that the system refuses to read is replaced after a pause: the error may have passed, and
   Linux takes the port away from a socket that it has aborted (``ss --kill``). Until then it can
   still be sent from.
-* Routes are watched only where they matter, that is without ``interfaces``: on a router they change
-  all the time.
+* Routes are watched only where they matter, as on a router they change all the time: without
+  ``interfaces``, and with several, as then the route to a peer chooses between the sockets.
 
 Decision: close first, then open
 ================================
@@ -42,8 +42,9 @@ from trio.lowlevel import enable_ki_protection
 
 from .._follow import Backoff, Follower
 from .._host.descriptors import raise_with_needed
-from .._host.protocols import Host, InterfaceWatcher, McastSocket
+from .._host.protocols import Host, McastSocket
 from .._live import call_each
+from .._plan.route import RouteAnswer
 from .._plan.sender import (
     Absence,
     RouteLookup,
@@ -55,13 +56,14 @@ from .._plan.socket_spec import BindAddress, SocketSpec
 from .._plan.source_address import is_being_checked
 from .._plan.wanted import SendRequest
 from .._platform.advice import is_address_lacking
-from .._values.errors import McastError, SocketSetupError
+from .._values.addresses import IPAddress
+from .._values.errors import SocketSetupError
 from .._values.interface import ALL_INTERFACES, Interface
 from .replies import Replies
 from .serving import find_serving
 from .stand_ins import Gone, Outlet, Refusing
 from .target_table import TargetTable
-from .wants import WantState, states_in_use, wanted_now
+from .wants import WantState, states_in_use, wanted_now, watch
 
 # The first and the longest pause before a socket that was refused is opened again; each pause is
 # twice as long as the one before. Both are arbitrary. A new IPv6 address can be used after about a
@@ -119,8 +121,7 @@ class Outlets:
         self._last_unreadable = -math.inf
         try:
             # Before the first look: what changes after it is then noticed, too.
-            watcher = _new_watcher(host, routes=request.selectors is None)
-            self._follower = Follower(watcher, host)
+            self._follower = Follower(watch(host, request), host)
             interfaces = host.list_interfaces()
             plan = plan_sender(request, interfaces, host.platform, self._route_lookup(interfaces))
             try:
@@ -179,6 +180,14 @@ class Outlets:
             return lambda address: None  # Where there is no candidate, there is none.
         return lambda address: self.host.find_route(address, interfaces)
 
+    def route_to(self, peer: IPAddress) -> RouteAnswer:
+        """Return the way of datagrams to a peer, through the interfaces that are sent on.
+
+        Raises:
+            SocketSetupError: The system refused to tell.
+        """
+        return self.host.find_route(peer, [plan.interface for plan in self.table.sockets])
+
     @property
     def request(self) -> SendRequest:
         """The groups and interfaces that were asked for."""
@@ -190,16 +199,19 @@ class Outlets:
         return tuple(outlet for outlet in self.outlets if not isinstance(outlet, Refusing))
 
     @enable_ki_protection
-    async def follow(self, changed: Callable[[], None]) -> None:
+    async def follow(self, changed: Callable[[], None], unchanged: Callable[[], None]) -> None:
         """Keep the sockets in step with the interfaces, until closed.
 
         Args:
             changed: Called whenever `outlets` and `table` have changed.
+            unchanged: Called after each other look. Routes to peers may be others then.
         """
 
         async def look() -> None:
             if await self._look():
                 changed()
+            else:
+                unchanged()
 
         await self._follower.follow(
             look,
@@ -391,16 +403,6 @@ class Outlets:
         replies = [] if self.replies is None else [self.replies.close]
         sockets = [socket.close for socket in self._open]
         call_each([self._follower.close, *replies, *sockets])
-
-
-def _new_watcher(host: Host, *, routes: bool) -> InterfaceWatcher | None:
-    """Return a watcher of the interfaces; `None` where the system does not tell of changes."""
-    try:
-        return host.watch(routes=routes)
-    except SocketSetupError:
-        raise
-    except McastError:
-        return None
 
 
 def _new_backoff() -> Backoff:

@@ -59,7 +59,12 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         replies = self._outlets.replies
         with self._tasks:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._outlets.follow, self._renew, name="follow interfaces")
+                nursery.start_soon(
+                    self._outlets.follow,
+                    self._renew,
+                    self._targets.forget,
+                    name="follow interfaces",
+                )
                 if self._drops:
                     nursery.start_soon(self._transmitter.full.run, name="wait for room")
                 if replies is not None:
@@ -88,7 +93,10 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
                 group only, on every interface of this sender, be it among its groups or not. A pair
                 of group and port: the same, to that port. An `Endpoint`, such as
                 ``datagram.source``, or a pair of unicast address and port: to that one peer, from
-                this sender's own port. What a datagram says of its source can be forged: to port 0,
+                this sender's own port. Of several interfaces and addresses of this sender, the
+                datagram leaves from those that the system's route to the peer names, or else from
+                the first that is open. The system is asked once for each peer, and again when its
+                routes change. What a datagram says of its source can be forged: to port 0,
                 an address that no host has (``0.0.0.0``, ``::``), a broadcast address, or an
                 `Endpoint` with a group, nothing is sent, and it is refused as below.
             interface: The one interface of this sender to send on: its name, alternative name,

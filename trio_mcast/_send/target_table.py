@@ -23,7 +23,9 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from .._plan.route import Route, RouteAnswer
 from .._plan.selecting import check_selector, in_zone, select_interfaces, text_of
+from .._plan.sender import RouteLookup
 from .._plan.socket_spec import BindAddress, SocketSpec, bind_address
 from .._platform.advice import BROADCAST_ADVICE
 from .._values.addresses import (
@@ -33,6 +35,7 @@ from .._values.addresses import (
     Group,
     IPAddress,
     family_of,
+    parse_address,
     parse_group,
     without_zone,
 )
@@ -120,31 +123,27 @@ class TargetTable:
         )
         return attrs.evolve(self, numbered_groups=numbered_groups, interface=name)
 
-    def targets_for(self, to: Destination) -> tuple[NumberedTarget, ...] | Unreachable:
+    def targets_for(
+        self, to: Destination, look_up_route: RouteLookup = lambda address: None
+    ) -> tuple[NumberedTarget, ...] | Unreachable:
         """Return the targets for one destination.
 
+        Args:
+            to: The destination.
+            look_up_route: The question to the system for the way of datagrams to a peer. Asked only
+                where there are several sockets to choose from.
+
         Raises:
+            SocketSetupError: The system refused to tell its route.
             TypeError: The destination is none of the kinds that `McastSender.send` takes.
             ValueError: The destination is a group that cannot be reached from the sender's
                 interfaces, or a link-local address without its zone, or one with the zone of
                 another interface than `on_interface` was told.
         """
         address, port = parse_destination(to, self.port)
-        zone = address.scope_id if isinstance(address, IPv6Address) else None
-        if zone is not None and self.interface is not None:
-            on_it = [
-                number
-                for number, spec in enumerate(self.sockets)
-                if spec.interface.name == self.interface
-            ]
-            if not self._in_zone(on_it, zone):
-                raise ValueError(
-                    f"to={str(address)!r} has not the zone of interface="
-                    f"{printable(self.interface)!r}; this sender has {self._names()}"
-                )
         if not is_group(to, address):
             self._check_zone(address.scope_id if isinstance(address, IPv6Address) else None, to)
-            return self._unicast(to, address, port)
+            return self._unicast(to, address, port, look_up_route)
         group = parse_group(to[0] if isinstance(to, tuple) else to)
         self._check_zone(group.zone, to)
         numbers = [
@@ -172,7 +171,7 @@ class TargetTable:
             )
 
     def _unicast(
-        self, to: Destination, address: IPAddress, port: int
+        self, to: Destination, address: IPAddress, port: int, look_up_route: RouteLookup
     ) -> tuple[NumberedTarget, ...] | Unreachable:
         """Return the target for one peer, or the reason why there is none."""
         bare, family = without_zone(address), family_of(address)
@@ -180,7 +179,11 @@ class TargetTable:
         def unreachable(number: int, error: int, reason: str) -> Unreachable:
             return Unreachable(number, (str(bare), port), error, reason)
 
-        numbers = self._one_per_interface(family)
+        numbers = [
+            number
+            for number, socket_spec in enumerate(self.sockets)
+            if socket_spec.family == family and self.interface in (None, socket_spec.interface.name)
+        ]
         if not numbers:
             first = next((number for _, number in self.numbered_groups), 0)
             return unreachable(first, errno.EAFNOSUPPORT, self._lacks_family(family))
@@ -190,7 +193,11 @@ class TargetTable:
             numbers = self._in_zone(numbers, zone)
             if not numbers:
                 return unreachable(nearest, errno.ENODEV, self._lacks_zone(zone))
-        elif isinstance(address, IPv6Address) and address.is_link_local and len(numbers) > 1:
+        elif (
+            isinstance(address, IPv6Address)
+            and address.is_link_local
+            and len(self._one_per_interface(family)) > 1
+        ):
             example = printable(zone_of(self.sockets[min(numbers)].interface))
             reason = (
                 f"it needs a zone, as in {address}%{example}: a link-local address means another "
@@ -199,14 +206,31 @@ class TargetTable:
             if isinstance(to, Endpoint):
                 return unreachable(nearest, errno.EINVAL, reason)
             raise ValueError(f"to={str(address)!r}: {reason}")
-        near = [number for number in numbers if _is_on_link(self.sockets[number].interface, bare)]
-        # An open socket is better than one that is near and not open.
-        chosen = min(near + numbers, key=lambda number: number in self.gone)
         interfaces = [self.sockets[number].interface for number in numbers]
         refusal = _refuse_peer(bare, port, interfaces)
         if refusal is not None:
-            return unreachable(chosen, *refusal)
-        return (self._target(chosen, bare, port),)
+            return unreachable(self._nearest(numbers, bare, None), *refusal)
+        # A link-local address has its interface from its zone, not from a route.
+        is_routed = len(numbers) > 1 and not (bare.version == 6 and bare.is_link_local)
+        route = look_up_route(bare) if is_routed else None
+        return (self._target(self._nearest(numbers, bare, route), bare, port),)
+
+    def _nearest(self, numbers: Sequence[int], peer: IPAddress, route: RouteAnswer) -> int:
+        """Return the number of the socket from which a peer is reached best.
+
+        An open socket is better than any that is not.
+        """
+
+        def distance(number: int) -> tuple[bool, bool, bool]:
+            interface, host = self.sockets[number].interface, self.sockets[number].bind[0]
+            if isinstance(route, Route):
+                is_away = route.interface is None or route.interface.index != interface.index
+                return number in self.gone, is_away, host != str(route.source)
+            is_narrow = parse_address(host, "address").is_link_local
+            is_away = not _is_on_link(interface, peer)
+            return number in self.gone, is_away, is_narrow is not peer.is_link_local
+
+        return min(numbers, key=distance)
 
     def _target(self, number: int, address: IPAddress, port: int) -> NumberedTarget:
         scoped = address.is_multicast or address.is_link_local

@@ -17,7 +17,8 @@ from .stand_ins import Outlet, Refusing
 from .target_table import NumberedTarget, Unreachable
 
 # How many destinations other than the sender's own groups are remembered with their targets, so
-# that an answer to a known peer needs no parsing. Arbitrary; at the bound it starts afresh.
+# that an answer to a known peer needs no parsing, and no question for its route. Arbitrary; at the
+# bound it starts afresh.
 _REMEMBERED_DESTINATIONS = 1_024
 
 
@@ -58,6 +59,10 @@ class Targets:
         """Lead to the sockets that there are now."""
         self.everywhere = self._with_sockets(self._outlets.table.everywhere())
         self.only = self.everywhere[0] if len(self.everywhere) == 1 else None
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget which targets destinations come to: routes to peers may be others now."""
         self._remembered.clear()
         self._remembered_peers.clear()
         self._remembered_on.clear()
@@ -94,10 +99,17 @@ class Targets:
         known = remembered.get(to) if _is_hashable(to) else None
         if known is not None:
             return known
-        targets = self._answer(self._outlets.table.targets_for(to))
-        if len(remembered) >= _REMEMBERED_DESTINATIONS:
-            remembered.clear()
-        remembered[to] = targets
+        table, is_known = self._outlets.table, True
+        try:
+            answer = table.targets_for(to, self._outlets.route_to)
+        except SocketSetupError:
+            # The system does not tell its routes just now: the next datagram asks again.
+            answer, is_known = table.targets_for(to), False
+        targets = self._answer(answer)
+        if is_known:
+            if len(remembered) >= _REMEMBERED_DESTINATIONS:
+                remembered.clear()
+            remembered[to] = targets
         return targets
 
     def _on_interface(

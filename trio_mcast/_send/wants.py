@@ -16,11 +16,13 @@ from collections.abc import Sequence
 
 import attrs
 
+from .._host.protocols import Host, InterfaceWatcher
 from .._plan.sender import Absence
 from .._plan.sender_socket import stand_in
 from .._plan.sender_wants import SenderWant, wants_on_candidates
 from .._plan.socket_spec import SocketSpec
 from .._plan.wanted import SendRequest
+from .._values.errors import McastError, SocketSetupError
 from .._values.interface import ALL_INTERFACES, Interface
 from .stand_ins import Gone, Outlet, Refusing
 
@@ -86,3 +88,16 @@ def states_in_use(states: Sequence[WantState], request: SendRequest) -> Sequence
 def _is_named(state: WantState, request: SendRequest) -> bool:
     """Tell whether the user has named the interface of a want: in ``interfaces`` or by a zone."""
     return request.selectors is not ALL_INTERFACES or state.want.group not in request.groups
+
+
+def watch(host: Host, request: SendRequest) -> InterfaceWatcher | None:
+    """Return a watcher of what a sender depends on; `None` where the system tells of no changes."""
+    selectors = request.selectors
+    # Routes choose the interfaces of groups, or for a peer one of several.
+    depends_on_routes = selectors is None or selectors is ALL_INTERFACES or len(selectors) > 1
+    try:
+        return host.watch(routes=depends_on_routes)
+    except SocketSetupError:
+        raise
+    except McastError:
+        return None

@@ -86,7 +86,8 @@ class Output:
         else:
             interface, next_hop, named = self._for_unicast(state, destination, scope_id)
             ttl = state.unicast_ttl
-        chosen = source or named or self._source(state, interface, destination)
+        name = state.platform.name
+        chosen = source or named or self._source(name, interface, destination, next_hop)
         packet = Packet(chosen, state.port, destination, port, ttl, data, state.traffic_class)
         return interface, packet, next_hop
 
@@ -180,16 +181,27 @@ class Output:
     ) -> RouteAnswer:
         """Return the way of datagrams to an address, as the system's routes tell it."""
         try:
-            way = self._group_way(platform, address)
-        except OSError:
-            return self._routes.refusal
-        if way is None or is_link_scoped(address):
+            if address.is_multicast:
+                way = self._group_way(platform, address)
+            else:
+                way = self._unicast_way(platform, address, 0)
+        except OSError as error:
+            refusal = self._routes.refusal
+            return refusal if refusal is not None and error.errno == refusal.errno else None
+        if way is None or (address.is_multicast and is_link_scoped(address)):
             return None
-        index = way[0].index
-        return Route(next((each for each in interfaces if each.index == index), None), way[2])
+        outgoing, next_hop, source = way
+        if source is None and not address.is_multicast:
+            source = self._source(platform, outgoing, address, next_hop)
+        index = outgoing.index
+        return Route(next((each for each in interfaces if each.index == index), None), source)
 
     def _source(
-        self, state: SocketState, interface: VirtualInterface, destination: IPAddress
+        self,
+        platform: PlatformName,
+        interface: VirtualInterface,
+        destination: IPAddress,
+        next_hop: IPAddress | None,
     ) -> IPAddress:
         """Return the address to send from, for a socket that is not bound to an address."""
         family = family_of(destination)
@@ -212,9 +224,12 @@ class Output:
             if not addresses:
                 raise refuse(errno.EADDRNOTAVAIL)
             return addresses[0]
-        if state.platform.name == "linux" and destination.is_multicast:
+        if platform == "linux" and destination.is_multicast:
             return self._by_scope(interface, destination)
         addresses = list(interface.addresses(family))
+        if next_hop is not None:  # From an address in the neighbour's network.
+            networks = interface.networks_with(next_hop)
+            addresses.sort(key=lambda address: not any(address in each for each in networks))
         for other_interface in self._interfaces[1:]:
             addresses += other_interface.addresses(family)
         return addresses[0] if addresses else parse_address("0.0.0.0", "address")
@@ -240,7 +255,20 @@ class Output:
             raise refuse(errno.ENETUNREACH)  # Measured: nothing says which interface.
         if str(destination) == _LIMITED_BROADCAST or self._is_broadcast(destination):
             raise refuse(errno.EACCES)  # Broadcasts take SO_BROADCAST, which no plan sets.
-        wanted = state.device or scope_id
+        return self._unicast_way(state.platform.name, destination, state.device or scope_id)
+
+    def _unicast_way(self, platform: PlatformName, destination: IPAddress, wanted: int) -> _Way:
+        """Return the way to one peer.
+
+        Args:
+            platform: The host's platform.
+            destination: The peer's address.
+            wanted: The index of the only interface that will do; 0 for any.
+
+        Raises:
+            OSError: There is no way, or a route refuses.
+        """
+        is_linux = platform == "linux"
         if destination.version == 6 and destination.is_link_local:
             if not wanted and not is_linux:  # Linux takes the first route there is.
                 raise refuse(errno.EINVAL)
@@ -249,7 +277,7 @@ class Output:
             needs_interface = is_linux and destination.version == 6 and wanted
             if needs_interface and wanted not in [owner.index for owner in owners]:
                 raise refuse(errno.ENETUNREACH)
-            return self._loopback, None, None
+            return self._loopback, None, destination
         usable = [
             interface
             for interface in self._interfaces[1:]
@@ -265,7 +293,7 @@ class Output:
             return interface, gateway or destination, source
         for interface in usable:
             if interface.has(destination):
-                return self._loopback, None, None
+                return self._loopback, None, destination
             if interface.is_on_link(destination):
                 return interface, destination, None
         for interface in usable:

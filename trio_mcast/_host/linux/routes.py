@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Final
 from ..._plan.route import Route, RouteAnswer, RouteRefusal
 from ..._values.addresses import IPAddress, is_link_scoped
 from ..._values.interface import Interface
+from ..connected_route import route_by_connecting
 
 if not TYPE_CHECKING or sys.platform == "linux":
     from .netlink import (
@@ -61,6 +62,9 @@ _REFUSALS: Final = {
     errno.EINVAL: "blackhole",
 }
 
+# The errors where a sandbox refuses netlink (RestrictAddressFamilies of systemd, seccomp).
+_NO_NETLINK: Final = frozenset({errno.EAFNOSUPPORT, errno.EPERM, errno.EACCES})
+
 
 def find_linux_route(address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
     """Return the way of datagrams to an address through one of some interfaces.
@@ -71,7 +75,13 @@ def find_linux_route(address: IPAddress, interfaces: Sequence[Interface]) -> Rou
     Raises:
         OSError: The system refuses to tell.
     """
-    with open_netlink() as query:
+    try:
+        query = open_netlink()
+    except OSError as error:
+        if error.errno in _NO_NETLINK:
+            return route_by_connecting(address, interfaces)
+        raise
+    with query:
         kind, answer = ask(query, RTM_GETROUTE, _question(address))
         if kind == NLMSG_ERROR:
             number = -int.from_bytes(answer[:4], sys.byteorder, signed=True)
