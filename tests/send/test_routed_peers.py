@@ -164,6 +164,10 @@ async def test_wide_peer_is_not_reached_from_a_link_local_address(two_lans: TwoL
             link_local = two_lans.b.link_local("eth0")
             targets = sender._targets.of(Endpoint(f"{link_local}%eth0", PEER_PORT))
             assert targets[0][0].socket_spec.bind[0] == two_lans.a.link_local("eth0")
+            # Also where the route leads to an interface that the sender is not on.
+            ip(two_lans.a, "ipv6", f"route replace {FAR['ipv6'][1]} via {GATEWAY['ipv6'][1]}")
+            targets = sender._targets.of(Endpoint("fd99::9", PEER_PORT))
+            assert targets[0][0].socket_spec.bind[0] == OWN["ipv6"][0]
 
 
 @FAMILIES

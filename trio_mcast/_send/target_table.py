@@ -221,14 +221,15 @@ class TargetTable:
         An open socket is better than any that is not.
         """
 
-        def distance(number: int) -> tuple[bool, bool, bool]:
+        def distance(number: int) -> tuple[bool, bool, bool, bool]:
             interface, host = self.sockets[number].interface, self.sockets[number].bind[0]
             if isinstance(route, Route):
                 is_away = route.interface is None or route.interface.index != interface.index
-                return number in self.gone, is_away, host != str(route.source)
+                is_other = host != str(route.source)
+            else:
+                is_away, is_other = not _is_on_link(interface, peer), False
             is_narrow = parse_address(host, "address").is_link_local
-            is_away = not _is_on_link(interface, peer)
-            return number in self.gone, is_away, is_narrow is not peer.is_link_local
+            return number in self.gone, is_away, is_other, is_narrow is not peer.is_link_local
 
         return min(numbers, key=distance)
 
