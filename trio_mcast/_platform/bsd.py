@@ -14,6 +14,9 @@ from typing import Final
 
 import attrs
 
+from .._values.addresses import IPAddress, encode_sockaddr
+from .model import Platform, PlatformName
+
 AF_ROUTE: Final = 17
 AF_LINK: Final = 18
 
@@ -49,6 +52,21 @@ _IFAN_DEPARTURE: Final = 1
 # then an index, a name of 16 bytes, and the kind of the change.
 _MESSAGE_TYPE: Final = struct.Struct("=3xB")
 _ANNOUNCEMENT: Final = struct.Struct("=4xH16xH")
+
+# struct rt_msghdr up to the error: length, version, type, index, flags, the kinds of addresses that
+# follow, process, sequence, error. What comes then is the route's measures, which a question leaves
+# empty; FreeBSD has longs there.
+_ROUTE: Final = struct.Struct("=HBBHxxIIiii")
+_ROUTE_BYTES: Final[dict[PlatformName, int]] = {
+    "darwin": _ROUTE.size + 64,
+    "freebsd": struct.calcsize(f"@{_ROUTE.size + 4}x15L"),
+}
+_RTM_VERSION: Final = 5
+# The number by which an answer is known; arbitrary.
+ROUTE_SEQUENCE: Final = 1
+_RTM_GET: Final = 0x4
+_RTA_DST: Final = 0x1
+_REFUSALS: Final = {0x8: "reject", 0x1000: "blackhole"}  # RTF_REJECT, RTF_BLACKHOLE
 
 # The bytes of a message that are looked at.
 MESSAGE_BYTES: Final = _ANNOUNCEMENT.size
@@ -100,6 +118,34 @@ def without_embedded_scope(address: IPv6Address) -> IPv6Address:
     if not address.is_link_local:
         return address
     return IPv6Address(address.packed[:2] + bytes(2) + address.packed[4:])
+
+
+def route_question(platform: Platform, address: IPAddress) -> bytes:
+    """Return the message that asks a routing socket for the route to an address."""
+    destination = encode_sockaddr(platform.sockaddr, address)
+    size = _ROUTE_BYTES[platform.name]
+    header = _ROUTE.pack(
+        size + len(destination), _RTM_VERSION, _RTM_GET, 0, 0, _RTA_DST, 0, ROUTE_SEQUENCE, 0
+    )
+    return header.ljust(size, bytes(1)) + destination
+
+
+def route_refusal(message: bytes, process: int) -> str | None:
+    """Return how a route refuses what is sent there: ``"reject"``, ``"blackhole"``, or ``""``.
+
+    Args:
+        message: A message of a routing socket.
+        process: The number of the process that has asked.
+
+    Returns:
+        `None` if the message is no answer to the question of the process.
+    """
+    if len(message) < _ROUTE.size:
+        return None
+    _size, _version, kind, _index, flags, _, asker, sequence, _error = _ROUTE.unpack_from(message)
+    if (kind, asker, sequence) != (_RTM_GET, process, ROUTE_SEQUENCE):
+        return None
+    return next((name for flag, name in _REFUSALS.items() if flags & flag), "")
 
 
 def removed_interfaces(message: bytes, *, announces: bool) -> frozenset[int] | None:

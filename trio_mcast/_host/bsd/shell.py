@@ -12,7 +12,6 @@ from ..._plan.socket_spec import SocketSpec
 from ..._platform.model import Platform
 from ..._values.addresses import Family, IPAddress
 from ..._values.interface import Interface
-from ..connected_route import route_by_connecting
 from ..poller import OnFailure
 from ..portable_socket import PosixSocket
 from ..protocols import InterfaceWatcher, LookSteps, McastSocket, Poller
@@ -20,6 +19,7 @@ from ..protocols import InterfaceWatcher, LookSteps, McastSocket, Poller
 if not TYPE_CHECKING or (sys.platform != "linux" and sys.platform != "win32"):
     from .interfaces import read_bsd_interfaces
     from .kqueue import KqueuePoller
+    from .routes import find_bsd_route
     from .watch import RoutingSocketWatcher
 
 assert not TYPE_CHECKING or (sys.platform != "linux" and sys.platform != "win32")
@@ -40,7 +40,7 @@ class BsdShell:
         yield read_bsd_interfaces()
 
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
-        return route_by_connecting(address, interfaces)
+        return find_bsd_route(self.platform, address, interfaces)
 
     def open_poller(self, fail: OnFailure) -> Poller:
         return KqueuePoller(self.platform.name, fail)
