@@ -48,6 +48,8 @@ _ANY_FAMILY: Final = bytes(4)
 
 # The kernel fills answers of up to 32 KiB, when there is room for that (netlink_recvmsg).
 _ANSWER_BYTES: Final = 65_536
+# Room for one answer, such as a route with all its nexthops; what is looked at stands before them.
+_ONE_ANSWER_BYTES: Final = 4_096
 
 # Linux has no higher error number (MAX_ERRNO in linux/err.h).
 _MOST_ERRNO: Final = 4_095
@@ -65,7 +67,7 @@ def ask(query: socket.socket, question: int, content: bytes) -> tuple[int, bytes
         OSError: The kernel refuses, or there is no message in the answer.
     """
     _send(query, question, 0, content)
-    for kind, _flags, answer in split_messages(query.recv(_ANSWER_BYTES)):
+    for kind, _flags, answer in split_messages(query.recv(_ONE_ANSWER_BYTES)):
         return kind, answer
     raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
 

@@ -82,20 +82,28 @@ def find_linux_route(address: IPAddress, interfaces: Sequence[Interface]) -> Rou
             return route_by_connecting(address, interfaces)
         raise
     with query:
-        kind, answer = ask(query, RTM_GETROUTE, _question(address))
+        is_group = address.is_multicast
+        as_in_table = _RTM_F_FIB_MATCH if is_group and address.version == 6 else 0
+        kind, answer = ask(query, RTM_GETROUTE, _question(address, as_in_table))
         if kind == NLMSG_ERROR:
             number = -int.from_bytes(answer[:4], sys.byteorder, signed=True)
             refusal = _REFUSALS.get(number)
             return None if refusal is None else RouteRefusal(number, refusal)
-        if kind != RTM_NEWROUTE or (address.is_multicast and is_link_scoped(address)):
+        if is_group and is_link_scoped(address):
             return None
-        index, source = _read(answer)
+        index, source = _read(kind, answer)
+        if as_in_table and not index:  # The kernel chooses one of several nexthops.
+            index, _ = _read(*ask(query, RTM_GETROUTE, _question(address)))
         interface = next((each for each in interfaces if each.index == index), None)
-        own_addresses = () if interface is None else interface.addresses("ipv4")
-        if address.is_multicast and source not in own_addresses:  # So for IPv6 always.
-            kind, answer = ask(query, RTM_GETROUTE, _question(address, _RTM_F_FIB_MATCH))
-            source = _read(answer)[1] if kind == RTM_NEWROUTE else None
-        return Route(interface, source)
+        if is_group and address.version == 4 and not _has(interface, source):
+            _, source = _read(*ask(query, RTM_GETROUTE, _question(address, _RTM_F_FIB_MATCH)))
+        return Route(interface, None if source is None else ip_address(source))
+
+
+def _has(interface: Interface | None, address: bytes | None) -> bool:
+    return interface is not None and any(
+        local.packed == address for local in interface.ipv4_addresses
+    )
 
 
 def _question(address: IPAddress, flags: int = 0) -> bytes:
@@ -105,11 +113,10 @@ def _question(address: IPAddress, flags: int = 0) -> bytes:
     return route + pack_attribute(_RTA_DST, packed)
 
 
-def _read(route: bytes) -> tuple[int, IPAddress | None]:
+def _read(kind: int, answer: bytes) -> tuple[int, bytes | None]:
     """Return the index of the interface and the address to send from that an answer has."""
-    attributes = read_attributes(route, ROUTE.size, _OF_ROUTES)
-    source = attributes.get(_RTA_PREFSRC)
-    return (
-        int.from_bytes(attributes.get(_RTA_OIF, b""), sys.byteorder),
-        None if source is None else ip_address(source),
-    )
+    if kind != RTM_NEWROUTE:
+        return 0, None
+    attributes = read_attributes(answer, ROUTE.size, _OF_ROUTES)
+    index = int.from_bytes(attributes.get(_RTA_OIF, b""), sys.byteorder)
+    return index, attributes.get(_RTA_PREFSRC)
