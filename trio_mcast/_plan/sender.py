@@ -25,7 +25,6 @@ from .._values.interface import (
     has_address,
     shared_addresses,
 )
-from .pairs import placeholder
 from .route import RouteAnswer, RouteRefusal
 from .selecting import (
     Selection,
@@ -134,10 +133,15 @@ def plan_sender(
     sockets: dict[SocketKey, SocketSpec] = {}
     shared = shared_addresses(interfaces) if request.receive_replies else ()
     wants, absent = [], []
-    for want, called in sender_wants(request, interfaces).items():
-        group, interface = want.group, placeholder(called)
+    for want, known in sender_wants(request, interfaces).items():
+        group = want.group
+        interface = known.interface if isinstance(known, Selection) else known
         try:
-            selection = _select_for(want, interfaces, look_up_route)
+            selection = (
+                known
+                if isinstance(known, Selection)
+                else _select_for(want, interfaces, look_up_route)
+            )
             interface = selection.interface
             _check_ttl(request.ttl, interface, platform)
             local = _source_for(group, selection, request.source_address)

@@ -8,7 +8,7 @@ import attrs
 
 from .._values.addresses import Group, IPAddress, family_of, parse_address, without_zone
 from .._values.interface import ALL_INTERFACES, Interface, InterfaceSelector
-from .pairs import check_served, pair_groups
+from .pairs import check_served, pair_groups, placeholder
 from .selecting import Selection, family_of_selector, in_zone, is_candidate, text_of
 from .wanted import SendRequest
 
@@ -34,35 +34,49 @@ class SenderWant:
     zone: str | None = None
 
 
-def sender_wants(request: SendRequest, interfaces: Sequence[Interface]) -> dict[SenderWant, str]:
-    """Return what a sender wants, each with what to call its interface while that is missing."""
+def sender_wants(
+    request: SendRequest, interfaces: Sequence[Interface]
+) -> dict[SenderWant, Selection | Interface]:
+    """Return what a sender wants, each with where that is, or what stands for a missing interface.
+
+    Where no interface was named, that is still to be found out.
+    """
     if request.selectors is None:
         wants = [
             _default_want(group, request.source_address, interfaces) for group in request.groups
         ]
-        return {want: str(want.zone or want.address or "") for want in wants}
+        return {want: placeholder(str(want.zone or want.address or "")) for want in wants}
     if request.selectors is ALL_INTERFACES:
-        wants = []
-        for group in request.groups:
-            if group.zone is None:
-                wants += _wants_for(group, request, interfaces)
-            else:
-                wants.append(_default_want(group, None, interfaces))
-        return {want: str(want.zone or want.interface or "") for want in wants}
+        return _wants_on_all(request, interfaces)
     pairing = pair_groups(request.groups, request.selectors, interfaces)
     if not request.allow_missing or isinstance(pairing.problem, ValueError):
         pairing.check_complete()
-    selected = {
-        _selected_want(group, selection): selection.interface.name
-        for group, selection in pairing.pairs
+    places: dict[SenderWant, Selection | Interface] = {
+        _selected_want(group, selection): selection for group, selection in pairing.pairs
     }
-    missing = {
-        _missing_want(group, interface.name, request.selectors): interface.name
-        for group, interface in pairing.missing
-    }
-    keys = [(str(want.group), name) for want, name in (selected | missing).items()]
-    check_served(request.groups, request.selectors, keys, "sent to")
-    return selected | missing
+    for group, interface in pairing.missing:
+        places[_missing_want(group, interface.name, request.selectors)] = interface
+    if request.allow_missing:
+        pairs = [(group, selection.interface) for group, selection in pairing.pairs]
+        keys = [(str(group), interface.name) for group, interface in (*pairs, *pairing.missing)]
+        check_served(request.groups, request.selectors, keys, "sent to")
+    return places
+
+
+def _wants_on_all(
+    request: SendRequest, interfaces: Sequence[Interface]
+) -> dict[SenderWant, Selection | Interface]:
+    by_name = {interface.name: interface for interface in interfaces}
+    places: dict[SenderWant, Selection | Interface] = {}
+    for group in request.groups:
+        if group.zone is None:
+            for want in _wants_for(group, request, interfaces):
+                interface = by_name.get(str(want.interface))
+                places[want] = placeholder("") if interface is None else Selection(interface)
+        else:
+            want = _default_want(group, None, interfaces)
+            places[want] = placeholder(str(want.zone or want.interface or ""))
+    return places
 
 
 def wants_on_candidates(

@@ -56,28 +56,28 @@ def choose_source(
     rank_of = _rank_ipv4 if group.family == "ipv4" else _rank_ipv6
     best: IPAddress | None = None
     best_rank: _Rank | None = None
-    if last is not None and has_address(interface, last):
-        detail = details.get(int(last))
-        if _unfit(last, detail, interface) is None:
-            best, best_rank = last, rank_of(last, detail, on_link)
-    for address in iterate_addresses(interface, group.family):
+    # The last one is looked at first, as it stays unless another is better.
+    for address in (last, *iterate_addresses(interface, group.family)):
         if best_rank is not None and not any(best_rank):
             break  # None can be better, and there may be thousands.
+        if address is None or not has_address(interface, address):
+            continue
         detail = details.get(int(address))
-        rank = rank_of(address, detail, on_link)
-        better = best_rank is None or rank < best_rank
-        if better and _unfit(address, detail, interface) is None:
-            best, best_rank = address, rank
+        scope = _scope(address, detail)
+        if _unfit(address, detail, scope, interface) is None:
+            rank = rank_of(address, detail, scope, on_link)
+            if best_rank is None or rank < best_rank:
+                best, best_rank = address, rank
     return best
 
 
 def describe_lack(interface: Interface, family: Family) -> str:
     """Return why nothing can be sent from an interface in a family, for people."""
     details, label = _details_of(interface, family), FAMILY_LABEL[family]
-    reasons = [
-        f"{address} {_unfit(address, details.get(int(address)), interface)}"
-        for address in interface.addresses(family)
-    ]
+    reasons = []
+    for address in interface.addresses(family):
+        detail = details.get(int(address))
+        reasons.append(f"{address} {_unfit(address, detail, _scope(address, detail), interface)}")
     if not reasons:
         return f"interface {interface} has no {label} address now"
     return f"interface {interface} has no {label} address now to send from ({', '.join(reasons)})"
@@ -91,13 +91,15 @@ def is_being_checked(socket_spec: SocketSpec) -> bool:
     )
 
 
-def _unfit(address: IPAddress, detail: InterfaceAddress | None, interface: Interface) -> str | None:
+def _unfit(
+    address: IPAddress, detail: InterfaceAddress | None, scope: AddressScope, interface: Interface
+) -> str | None:
     """Return why nothing can be sent from an address; `None` if something can."""
     if address.is_multicast:
         return "is a group"
     if detail is not None and detail.state == "failed":
         return "has failed, as another host has it"
-    if _scope(address, detail) == "host" and not interface.is_loopback:
+    if scope == "host" and not interface.is_loopback:
         return "is for use inside this machine"
     return None
 
@@ -115,16 +117,20 @@ def _scope(address: IPAddress, detail: InterfaceAddress | None) -> AddressScope:
     return assumed_scope(address) if detail is None else detail.scope
 
 
-def _rank_ipv4(address: IPAddress, detail: InterfaceAddress | None, on_link: bool) -> _Rank:
+def _rank_ipv4(
+    address: IPAddress, detail: InterfaceAddress | None, scope: AddressScope, on_link: bool
+) -> _Rank:
     # Linux ignores what else it knows of an IPv4 address: also a deprecated one is used.
     order = {"global": 0, "link": 0 if on_link else 1, "host": 2}  # The last on loopback only.
-    return (order[_scope(address, detail)],)
+    return (order[scope],)
 
 
-def _rank_ipv6(address: IPAddress, detail: InterfaceAddress | None, on_link: bool) -> _Rank:
+def _rank_ipv6(
+    address: IPAddress, detail: InterfaceAddress | None, scope: AddressScope, on_link: bool
+) -> _Rank:
     state = None if detail is None else detail.state
     return (
-        int((_scope(address, detail) == "global") is on_link),
+        int((scope == "global") is on_link),
         int(state == "tentative"),
         int(state == "deprecated"),
         int(any(address in network for network in _OTHER_LABELS)),
