@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import wait_all_tasks_blocked
 
 from trio_mcast import (
@@ -14,6 +16,7 @@ from trio_mcast import (
     default_interface,
     find_interfaces,
     list_interfaces,
+    open_mcast_sender,
     watch_interfaces,
 )
 from trio_mcast._host.protocols import Ended
@@ -382,3 +385,78 @@ async def test_address_cannot_be_bound_to_before_it_is_usable() -> None:
         eth0.change_address("2001:db8::1/64", "preferred")
         async with sending(lan.b, "ff05::1", interfaces="2001:db8::1") as sender:
             assert sender.local_endpoints[0].host == "2001:db8::1"
+
+
+async def test_new_address_is_tentative_until_it_has_been_checked(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with VirtualNetwork() as network:
+        host = network.host("a")
+        eth0 = host.plug("eth0", network.switch("lan"))
+
+        def state_of(address: str) -> str | None:
+            by_text = {str(each.address.ip): each.state for each in eth0.value.address_details}
+            return by_text[address]
+
+        eth0.add_address("fd00::1/64", check_seconds=1.5)
+        eth0.add_address("fd00::2/64", state="failed", check_seconds=1)
+        eth0.add_address("fe80::3/64", check_seconds=2)
+        start = trio.current_time()
+        with host:
+            async with open_mcast_sender("ff05::1", PORT, interfaces="eth0") as sender:
+                assert trio.current_time() - start == pytest.approx(1.55, abs=0.1)
+                assert [endpoint.host for endpoint in sender.local_endpoints] == ["fd00::1"]
+        assert [state_of(f"fd00::{number}") for number in (1, 2)] == ["preferred", "failed"]
+        assert state_of("fe80::3") == "tentative"
+        # A check that is interrupted begins anew when the interface is up.
+        eth0.take_down()
+        await trio.sleep(5)
+        assert state_of("fe80::3") == "tentative"
+        eth0.take_up()
+        await trio.sleep(1.9)
+        assert state_of("fe80::3") == "tentative"
+        await trio.sleep(0.2)
+        assert state_of("fe80::3") == "preferred"
+
+
+async def test_check_of_an_address_that_has_changed_or_gone_changes_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with VirtualNetwork() as network:
+        host = network.host("a")
+        eth0 = host.plug("eth0", network.switch("lan"))
+        for number in range(3):
+            eth0.add_address(f"fd00::{number + 1}/64", check_seconds=1)
+        eth0.change_address("fd00::1", "deprecated")
+        eth0.remove_address("fd00::2/64")
+        eth0.remove_address("fd00::3/64")
+        eth0.add_address("fd00::3/64", check_seconds=2)
+        await trio.sleep(1.5)
+        states = [detail.state for detail in eth0.value.address_details]
+        assert states == ["deprecated", "tentative"]
+        await trio.sleep(1)
+        assert eth0.value.address_details[1].state == "preferred"
+        eth0.add_address("fd00::4/64", check_seconds=1)
+        eth0.unplug()
+        await trio.sleep(2)
+        assert "fd00::4 is preferred" not in [event.reason for event in network.trace]
+
+
+@pytest.mark.parametrize(
+    ("address", "arguments", "platform", "says"),
+    [
+        ("10.0.0.1/24", {"check_seconds": 1}, "linux", "only IPv6 addresses are checked"),
+        ("fd00::1/64", {"check_seconds": 1, "state": "tentative"}, "linux", "not 'tentative'"),
+        ("fd00::1/64", {"check_seconds": 0}, "linux", "a time above 0, not 0"),
+        ("fd00::1/64", {"check_seconds": float("nan")}, "linux", "a time above 0, not nan"),
+        ("fd00::1/64", {"check_seconds": 1}, "darwin", "only Linux has"),
+    ],
+)
+async def test_check_that_is_not_possible_is_refused(
+    address: str, arguments: dict[str, Any], platform: Any, says: str
+) -> None:
+    async with VirtualNetwork() as network:
+        host = network.host("a", platform=platform)
+        eth0 = host.plug("eth0", network.switch("lan"))
+        with pytest.raises(ValueError, match=says):
+            eth0.add_address(address, **arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface
-from typing import Literal, Protocol
+from typing import Literal
 
 import attrs
 
@@ -18,6 +18,7 @@ from .._values.interface import (
     assumed_scope,
     families_without_room,
 )
+from ._address_checks import AddressChecks
 from ._core import Core
 from ._frames import Frame, Packet
 from ._interface_address import (
@@ -25,44 +26,10 @@ from ._interface_address import (
     bare_address,
     check_among,
     link_address,
-    parse_interface_address,
+    parse_details,
     without_family,
 )
-
-
-class Owner(Protocol):
-    """An owner of interfaces: a host or a router."""
-
-    name: str
-
-    def receive(self, interface: VirtualInterface, frame: Frame) -> None:
-        """Take a frame that arrived at an interface."""
-
-    def interface_changed(self, interface: VirtualInterface, *, removed: bool = False) -> None:
-        """Notice that an interface came, went or changed."""
-
-
-class Link(Protocol):
-    """A link that interfaces are plugged into: a switch."""
-
-    name: str
-
-    def attach(self, interface: VirtualInterface) -> None:
-        """Connect an interface."""
-
-    def detach(self, interface: VirtualInterface) -> None:
-        """Disconnect an interface."""
-
-    def forget_port(self, interface: VirtualInterface) -> None:
-        """Forget all reports of an interface, which went down."""
-
-    def check_address(self, address: IPAddress, name: str) -> None:
-        """Raise ValueError if another interface has an address."""
-
-    def carry(
-        self, interface: VirtualInterface, frame: Frame, next_hop: IPAddress | None = None
-    ) -> None:
-        """Pass a frame on to every interface that is to get the frame."""
+from ._surroundings import Link, Owner
 
 
 class VirtualInterface:
@@ -74,16 +41,16 @@ class VirtualInterface:
     """The interface's index. An interface that is plugged in again under the same name has another
     index.
     """
-    owner: Owner
+    owner: Owner[VirtualInterface]
     """The host or router that the interface belongs to."""
 
     def __init__(
         self,
         core: Core,
-        owner: Owner,
+        owner: Owner[VirtualInterface],
         name: str,
         index: int,
-        link: Link | None,
+        link: Link[VirtualInterface] | None,
         *,
         mtu: int = 1500,
         is_multicast: bool = True,
@@ -107,6 +74,7 @@ class VirtualInterface:
         self._is_up = True
         self._is_there = True
         self._details: list[InterfaceAddress] = []
+        self._checks = AddressChecks(core, self.number, self._set_state)
         self._value: Interface | None = None
 
     def __repr__(self) -> str:
@@ -199,6 +167,7 @@ class VirtualInterface:
         scope: AddressScope | None = None,
         state: AddressState | None = None,
         temporary: bool = False,
+        check_seconds: float | None = None,
     ) -> None:
         """Give the interface one address more, after all others.
 
@@ -211,27 +180,25 @@ class VirtualInterface:
             state: The state; `None` for ``"preferred"``. While an address is ``"tentative"`` or
                 ``"failed"``, no socket can be bound to it.
             temporary: Whether it is a temporary IPv6 address.
+            check_seconds: How long the host checks an IPv6 address, as a real one does for a second
+                or two: the address is ``"tentative"`` until then, and after that has ``state``. The
+                check begins anew when the interface comes up. `None`: it is not checked.
 
         Raises:
             TypeError: The address is not text and no interface address of `ipaddress`.
             ValueError: The text is not an interface address, the address is taken on this switch,
-                or the scope, state or ``temporary`` is not possible.
+                or the scope, state, ``temporary`` or ``check_seconds`` is not possible.
             RuntimeError: The network has ended, or the interface is unplugged.
         """
-        parsed = parse_interface_address(address)
-        check_among(scope, AddressScope, "scope")
-        check_among(state, AddressState, "state")
-        if not self._is_linux and (scope or state or temporary):
+        if not self._is_linux and (scope or state or temporary or check_seconds):
             raise ValueError(f"{self}: only Linux has scope, state and temporary addresses")
-        if temporary and parsed.version == 4:
-            raise ValueError(f"{parsed} is not IPv6, and only IPv6 has temporary addresses")
+        detail = parse_details(address, scope, state, check_seconds, temporary=temporary)
         self._check_there()
-        self._append(
-            InterfaceAddress(
-                parsed, scope or assumed_scope(parsed), state or self._usual_state, temporary
-            )
-        )
-        self._changed("addressed", f"has {parsed}")
+        self._append(detail if self._is_linux else attrs.evolve(detail, state=None))
+        self._changed("addressed", f"has {detail.address}")
+        if check_seconds is not None:
+            bare = bare_address(detail.address)
+            self._checks.begin(bare, check_seconds, state or "preferred")
 
     def change_address(self, address: AddressWithPrefix, state: AddressState) -> None:
         """Give an address another state, on a Linux host.
@@ -252,11 +219,19 @@ class VirtualInterface:
         bare = bare_address(ip_interface(address))
         if not self.has(bare):
             raise ValueError(f"{self} does not have the address {bare}")
+        self._checks.forget(bare)
+        self._set_state(bare, state)
+
+    def _set_state(self, address: IPAddress, state: AddressState) -> bool:
+        """Give an address another state; return whether that could be done."""
+        if not self.is_up and self._checks.has(address):
+            return False  # What is down asks nobody.
         self._details = [
-            attrs.evolve(detail, state=state) if bare_address(detail.address) == bare else detail
+            attrs.evolve(detail, state=state) if bare_address(detail.address) == address else detail
             for detail in self._details
         ]
-        self._changed("addressed", f"{bare} is {state}")
+        self._changed("addressed", f"{address} is {state}")
+        return True
 
     def set_master(self, master: str | None) -> None:
         """Make the interface a port of a bridge, or none again, on a Linux host.
@@ -293,6 +268,7 @@ class VirtualInterface:
         if len(remaining) == len(self._details):
             raise ValueError(f"{self} does not have the address {bare}")
         self._details = remaining
+        self._checks.forget(bare)
         self._changed("addressed", f"no longer has {bare}")
 
     def set_mtu(self, mtu: int) -> None:
@@ -346,6 +322,7 @@ class VirtualInterface:
         self._check_there()
         if not self._is_up:
             self._is_up = True
+            self._checks.begin_again()
             self._changed("up")
 
     def unplug(self) -> None:

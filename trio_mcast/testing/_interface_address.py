@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import TypeAlias, get_args
 
 from .._values.addresses import Family, IPAddress, family_of
-from .._values.interface import InterfaceAddress
+from .._values.interface import AddressScope, AddressState, InterfaceAddress, assumed_scope
 
 # The forms in which users may give an interface an address.
 AddressWithPrefix: TypeAlias = str | IPv4Interface | IPv6Interface
@@ -44,6 +45,37 @@ def parse_interface_address(value: AddressWithPrefix) -> IPv4Interface | IPv6Int
     if isinstance(parsed, IPv6Interface) and parsed.scope_id is not None:
         raise ValueError(f"{str(value)!r} has a zone, which its interface is already")
     return parsed
+
+
+def parse_details(
+    address: AddressWithPrefix,
+    scope: AddressScope | None,
+    state: AddressState | None,
+    check_seconds: float | None,
+    *,
+    temporary: bool,
+) -> InterfaceAddress:
+    """Check and parse what `VirtualInterface.add_address` is given for a Linux host.
+
+    Raises:
+        TypeError: The address is not text and no interface address, or the time is no number.
+        ValueError: A value is not possible, or values contradict each other.
+    """
+    parsed = parse_interface_address(address)
+    check_among(scope, AddressScope, "scope")
+    check_among(state, AddressState, "state")
+    if temporary and parsed.version == 4:
+        raise ValueError(f"{parsed} is not IPv6, and only IPv6 has temporary addresses")
+    if check_seconds is not None:
+        if not (0 < check_seconds < math.inf):
+            raise ValueError(f"check_seconds must be a time above 0, not {check_seconds!r}")
+        if parsed.version == 4 or state == "tentative":
+            raise ValueError(
+                f"check_seconds={check_seconds!r}: only IPv6 addresses are checked, and state is "
+                "the one after that, so not 'tentative'"
+            )
+    now = state if check_seconds is None else "tentative"
+    return InterfaceAddress(parsed, scope or assumed_scope(parsed), now or "preferred", temporary)
 
 
 def bare_address(address: IPv4Interface | IPv6Interface) -> IPAddress:
