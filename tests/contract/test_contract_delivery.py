@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
 
-from trio_mcast import Endpoint
+from trio_mcast import Endpoint, SocketSetupError
 from trio_mcast._values.addresses import Family
 
 from .using import BOTH, EVERY_GROUP, FAMILIES, PORT, all_of, data_of, group_of, receiving, sending
@@ -324,3 +325,25 @@ async def test_destination_of_a_reply_is_the_sender_s_own_endpoint(
         await world.settle()
         reply = asker.replies.receive_nowait()
         assert [reply.destination] == list(asker.local_endpoints) == [question.source]
+
+
+@FAMILIES
+async def test_time_of_departure_is_told_where_the_system_takes_it(
+    world: World, family: Family
+) -> None:
+    group = group_of(family)
+    async with (
+        receiving(world, "a", group, interfaces="eth0") as receiver,
+        sending(world, "b", group) as sender,
+    ):
+        if world.machine("b").platform.name == "linux":
+            first = await sender.send_timestamped(b"first")
+            second = await sender.send_timestamped(b"second")
+            assert 946_684_800_000_000_000 <= first <= second
+            assert await data_of(world, receiver) == [b"first", b"second"]
+        else:
+            with pytest.raises(SocketSetupError, match="only Linux tells") as caught:
+                await sender.send_timestamped(b"first")
+            assert caught.value.errno == errno.EOPNOTSUPP
+            assert await data_of(world, receiver) == []
+            assert sender.statistics().sent == 0

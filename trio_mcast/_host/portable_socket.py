@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import sys
 from collections import Counter
@@ -22,7 +24,7 @@ from .._values.datagram import Datagram
 from .._values.interface import zone_of
 from .carry_out import change_options, leave_group
 from .endpoint_cache import endpoint_cache
-from .protocols import Rejection
+from .protocols import DepartureTime, Rejection
 
 # No UDP datagram is larger (the length field of its header has 16 bits), so none is ever cut short.
 READ_BYTES: Final = 65_536
@@ -30,8 +32,8 @@ READ_BYTES: Final = 65_536
 # Room for the ancillary data that is asked for: segment size, ttl and traffic class (an int each),
 # timestamp (16 bytes) and packet information (20 bytes), each with its header and padding: 144
 # bytes on Linux. FreeBSD has no segment size, but the two parts of its packet information take 96
-# bytes: 176.
-CONTROL_BYTES: Final = 192
+# bytes: 176. Where Linux tells when datagrams leave, it may also tell when others came (64 bytes).
+CONTROL_BYTES: Final = 256
 
 
 class PosixSocket:
@@ -180,6 +182,9 @@ class PosixSocket:
 
     def send(self, data: bytes, address: BindAddress) -> None:
         self._sock.sendto(data, address)
+
+    def send_timed(self, data: bytes, address: BindAddress) -> DepartureTime:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))  # Only Linux can.
 
     def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
         self._sock.sendto(datagrams[start], address)

@@ -39,6 +39,17 @@ class Rejection(enum.Enum):
     UNICAST = "unicast"
 
 
+class DepartureTime(Protocol):
+    """The time at which one datagram left this machine."""
+
+    async def wait(self) -> int:
+        """Wait for the time, in nanoseconds since 1970 (UTC). If cancelled, the time is dropped.
+
+        Raises:
+            trio.ClosedResourceError: The socket was closed before the time was known.
+        """
+
+
 class McastSocket(Protocol):
     """An open socket that carries out a `SocketSpec`. Only `wait_writable` waits."""
 
@@ -76,6 +87,12 @@ class McastSocket(Protocol):
         """Send some datagrams from position ``start`` on, and return how many, at least one.
 
         BlockingIOError if there is no room now, another OSError if the first datagram is refused.
+        """
+
+    def send_timed(self, data: bytes, address: BindAddress) -> DepartureTime:
+        """Send one datagram as `send`, and return what waits for the time at which it leaves.
+
+        OSError as for `send`; EOPNOTSUPP, and nothing is sent, where the system takes no such time.
         """
 
     async def wait_writable(self) -> None:

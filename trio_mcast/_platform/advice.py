@@ -13,6 +13,8 @@ BROADCAST_ADVICE: Final = (
     "it is a broadcast address, to which a sender does not send: send to a group, or to each peer"
 )
 
+_UNTIMED_ADVICE: Final = "only Linux tells when a datagram leaves: use send()"
+
 # The advice for Linux, by (step, errno); a step of None serves every step. Taken from ip(7),
 # ipv6(7), udp(7), ip-sysctl.rst of the Linux kernel, and tests on Linux 6.18.
 _LINUX_ADVICE: dict[tuple[str | None, int], str] = {
@@ -86,6 +88,7 @@ _NOT_ON_INTERFACE = (
 # Windows Sockets unchanged and some as the errno of C, which can mean other things. Taken from
 # Microsoft's "Windows Sockets Error Codes" and its pages on bind, setsockopt and sendto.
 _WINDOWS_ADVICE: dict[tuple[str | None, int], str] = {
+    ("send", errno.EOPNOTSUPP): _UNTIMED_ADVICE,
     (None, 10024): (
         "the process has used up its sockets, and each membership needs one: use fewer groups or "
         "interfaces"
@@ -127,6 +130,7 @@ _JOIN_STEPS = ("MCAST_JOIN_GROUP", "MCAST_JOIN_SOURCE_GROUP", "MCAST_BLOCK_SOURC
 _NOT_THERE = (errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL)
 
 _BSD_ADVICE: dict[tuple[str | None, int], str] = {
+    ("send", errno.EOPNOTSUPP): _UNTIMED_ADVICE,
     (None, errno.EMFILE): (
         "the process has used up its file descriptors, and each membership needs one: "
         "raise the limit (ulimit -n, resource.setrlimit)"

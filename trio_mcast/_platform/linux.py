@@ -23,6 +23,7 @@ LINUX: Final = Platform(
         "SO_BINDTODEVICE": 25,
         "SO_RCVBUFFORCE": 33,
         "SO_TIMESTAMPNS": 35,
+        "SO_TIMESTAMPING": 37,
         "SO_MEMINFO": 55,
         "SCM_TIMESTAMPNS": 35,
         "IP_TOS": 1,

@@ -11,10 +11,11 @@ from trio.lowlevel import enable_ki_protection
 from .._live import Closeable, OpenedOnly, call_each
 from .._receive.datagram_receiver import DatagramReceiver
 from .._values.addresses import Endpoint
-from .._values.errors import printable
+from .._values.errors import SocketSetupError, printable
 from .._values.interface import Interface, InterfaceSelector
 from .._values.shown import first_and_more
 from .._values.statistics import SenderInterfaceStatistics, SenderStatistics
+from .departure import Departure, only_target
 from .destinations import Buffer, Destination, checked_payload, checked_payloads
 from .outlets import Outlets
 from .targets import Targets
@@ -221,6 +222,56 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         if payloads:
             await self._transmitter.send_all(payloads, targets, find)
         await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def send_timestamped(
+        self,
+        data: Buffer,
+        *,
+        to: Destination | None = None,
+        interface: InterfaceSelector | None = None,
+    ) -> int:
+        """Send one datagram, and return the time at which it left, as the kernel took it.
+
+        That is when the datagram was handed to the driver of the interface, in software. Only Linux
+        tells; a virtual network of Linux hosts tells the time of its clock. A sender that is used
+        for this takes one more file descriptor for each of its sockets.
+
+        Args:
+            data: As for `send`.
+            to: As for `send`.
+            interface: The one of this sender's interfaces to send on, by name, index or address, or
+                an `Interface`. Default: the only one.
+
+        Returns:
+            The time in nanoseconds since 1970 (UTC), by the clock of ``Datagram.timestamp_ns``.
+
+        Raises:
+            TypeError: As for `send`.
+            ValueError: As for `send`; or not exactly one datagram would result: name one group in
+                ``to``, and one interface in ``interface``. Then nothing has been sent.
+            SocketSetupError: As for `send`. With EOPNOTSUPP: the system takes no such times, and
+                nothing has been sent. With ECANCELED: the datagram was sent, but the interface or
+                its address changed before the time was known. With EAGAIN: ``overflow="drop"`` has
+                dropped the datagram.
+            trio.ClosedResourceError: The sender was closed, before or while waiting.
+
+        Cancellation:
+            A checkpoint. If the call is cancelled while it waits for room, nothing has been sent;
+            if it is cancelled while it waits for the time, the datagram has gone, and the time is
+            dropped. What the interface drops on its way has no time: give the wait a limit.
+        """
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        payload = checked_payload(data)
+        find = partial(self._targets.of, to, interface)
+        target = only_target(find())
+        departure = Departure()
+        await self._transmitter.send_all([payload], [target], find, take=departure.hand_over)
+        try:
+            return await departure.wait(target)
+        except SocketSetupError:
+            self._check_open()
+            raise
 
     @property
     def replies(self) -> DatagramReceiver:

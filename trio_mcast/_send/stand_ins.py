@@ -33,6 +33,9 @@ class Refusing:
     def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> NoReturn:
         self.send(b"", address)
 
+    def send_timed(self, data: bytes, address: BindAddress) -> NoReturn:
+        self.send(data, address)
+
     async def wait_writable(self) -> None:
         """Return at once: sending is not refused for lack of room."""
 

@@ -20,7 +20,7 @@ from .._values.errors import SocketSetupError, none_sent
 from .full import FullOutlets
 from .stand_ins import Outlet, Refusing
 from .targets import Target, Targets
-from .turns import Turns
+from .turns import Take, Turns, take_now
 
 logger = logging.getLogger("trio_mcast")
 
@@ -60,6 +60,7 @@ class _Batch:
         target: The target; another one, if its socket is replaced meanwhile.
         payloads: The payloads.
         find: Finds the targets anew, in case that the socket is replaced.
+        take: Has the system take some of the payloads.
         sent: The number of payloads that the system has taken.
         pauses: How often sending was tried again in a row while the interface's queue was full.
         no_room: The error of the system where it has no room.
@@ -69,6 +70,7 @@ class _Batch:
     target: Target
     payloads: Sequence[bytes]
     find: FindTargets
+    take: Take = take_now
     sent: int = 0
     pauses: int = 0
     no_room: OSError = attrs.Factory(_no_room)
@@ -156,6 +158,7 @@ class Transmitter:
         targets: Sequence[Target],
         find: FindTargets,
         served: int = 0,
+        take: Take = take_now,
     ) -> None:
         """Send all payloads to each target; raise only if no target takes all of them.
 
@@ -167,8 +170,9 @@ class Transmitter:
             targets: The targets.
             find: Finds the targets anew, in case that sockets are replaced.
             served: How many other targets have taken all of the payloads already, or dropped them.
+            take: Has the system take some of the payloads.
         """
-        batches = [_Batch(target, payloads, find) for target in targets]
+        batches = [_Batch(target, payloads, find, take) for target in targets]
         lanes: dict[Outlet, list[_Batch]] = {}
         for batch in batches:
             lanes.setdefault(batch.target[0], []).append(batch)
@@ -299,11 +303,12 @@ class Transmitter:
             outlet, address, tally = batch.target
             if outlet in self.full.errors:
                 return False
+            arguments = (outlet, address, payloads, batch.sent, batch.take)
             try:
                 if wait:
-                    count = await self.turns.hand_over(outlet, address, payloads, batch.sent)
+                    count = await self.turns.hand_over(*arguments)
                 else:
-                    count = self.turns.hand_over_now(outlet, address, payloads, batch.sent)
+                    count = self.turns.hand_over_now(*arguments)
                     if not count:
                         return False
                 before = batch.sent

@@ -14,11 +14,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import TypeAlias
 
 import trio
 
 from .._plan.socket_spec import BindAddress
 from .stand_ins import Outlet
+
+
+def take_now(outlet: Outlet, address: BindAddress, payloads: Sequence[bytes], start: int) -> int:
+    """Have the system take some of the payloads; return their number, 0 if there is no room."""
+    try:
+        if len(payloads) > 1:
+            return outlet.send_batch(payloads, start, address)
+        outlet.send(payloads[0], address)
+    except BlockingIOError:
+        return 0
+    return 1
+
+
+# Has the system take payloads from a position on, as `take_now` does.
+Take: TypeAlias = Callable[[Outlet, BindAddress, Sequence[bytes], int], int]
 
 
 class Turns:
@@ -38,7 +54,12 @@ class Turns:
         self._check_open = check_open
 
     async def hand_over(
-        self, outlet: Outlet, address: BindAddress, payloads: Sequence[bytes], start: int
+        self,
+        outlet: Outlet,
+        address: BindAddress,
+        payloads: Sequence[bytes],
+        start: int,
+        take: Take = take_now,
     ) -> int:
         """Have the system take some of the payloads; wait if there is no room.
 
@@ -49,6 +70,7 @@ class Turns:
             address: The address to send to.
             payloads: The payloads.
             start: The position of the first payload that has not been taken yet.
+            take: Has the system take payloads, without waiting.
 
         Returns:
             The number of payloads that were taken, at least one.
@@ -57,31 +79,36 @@ class Turns:
             OSError: The system refuses the first of them.
             trio.ClosedResourceError: The sender was closed.
         """
-        count = self.hand_over_now(outlet, address, payloads, start)
+        count = self.hand_over_now(outlet, address, payloads, start, take)
         if count:
             return count
         async with self._turn_at(outlet) as others_were_first:
             count = 0
             if others_were_first:  # Now there may be room, or the socket may be closed.
                 self._check_open()
-                count = _hand_over_now(outlet, address, payloads, start)
+                count = take(outlet, address, payloads, start)
             while not count:
                 # Closed may be the replies, or this socket, but not the sender.
                 with suppress(trio.ClosedResourceError):
                     await outlet.wait_writable()
                 self._check_open()
-                count = _hand_over_now(outlet, address, payloads, start)
+                count = take(outlet, address, payloads, start)
         return count
 
     def hand_over_now(
-        self, outlet: Outlet, address: BindAddress, payloads: Sequence[bytes], start: int
+        self,
+        outlet: Outlet,
+        address: BindAddress,
+        payloads: Sequence[bytes],
+        start: int,
+        take: Take = take_now,
     ) -> int:
         """`hand_over` without waiting: 0 if there is no room, or others wait for room already.
 
         Raises:
             OSError: The system refuses the first of the payloads.
         """
-        return 0 if outlet in self.taken else _hand_over_now(outlet, address, payloads, start)
+        return 0 if outlet in self.taken else take(outlet, address, payloads, start)
 
     @asynccontextmanager
     async def _turn_at(self, outlet: Outlet) -> AsyncIterator[bool]:
@@ -103,16 +130,3 @@ class Turns:
         finally:
             if not lock.locked() and self.taken.get(outlet) is lock:
                 del self.taken[outlet]
-
-
-def _hand_over_now(
-    outlet: Outlet, address: BindAddress, payloads: Sequence[bytes], start: int
-) -> int:
-    """Have the system take some of the payloads; return their number, 0 if there is no room."""
-    try:
-        if len(payloads) > 1:
-            return outlet.send_batch(payloads, start, address)
-        outlet.send(payloads[0], address)
-    except BlockingIOError:
-        return 0
-    return 1

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
+import attrs
 import trio
 
 from .._host.carry_out import change_options, leave_group
@@ -33,6 +34,18 @@ class Watching(Protocol):
 
     def became_ready(self, socket: VirtualSocket) -> None:
         """Note that a socket has something to read."""
+
+
+@attrs.frozen
+class VirtualDeparture:
+    """The time at which a datagram left: known at once."""
+
+    time_ns: int
+
+    async def wait(self) -> int:
+        """Return the time. A checkpoint."""
+        await trio.lowlevel.checkpoint()
+        return self.time_ns
 
 
 class VirtualSocket:
@@ -188,6 +201,13 @@ class VirtualSocket:
         """Send one datagram. OSError if the system refuses."""
         self._check_open()
         self._send(self, data, address)
+
+    def send_timed(self, data: bytes, address: BindAddress) -> VirtualDeparture:
+        """Send one datagram, and return the time; EOPNOTSUPP where the system takes none."""
+        if "SO_TIMESTAMPING" not in self._platform.constants:
+            raise refuse(errno.EOPNOTSUPP)
+        self.send(data, address)
+        return VirtualDeparture(_EPOCH_SECONDS * 1_000_000_000 + self._core.scheduler.now_ns())
 
     def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
         """Send the datagrams from position ``start`` on, and return the number sent, at least 1."""

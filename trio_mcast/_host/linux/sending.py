@@ -17,13 +17,16 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from ..._live import call_each
 from ..._plan.socket_spec import BindAddress, SocketSpec
 from ..._platform.model import Platform
 from ..._values.addresses import MAX_DATAGRAM_BYTES, encode_sockaddr, parse_address
 from ..portable_socket import PosixSocket
+from ..protocols import DepartureTime
 
 if not TYPE_CHECKING or sys.platform == "linux":
     from .buffers import IOVEC, MMSGHDR, NAME_BYTES, address_of, libc_function
+    from .departures import Departures
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
@@ -55,7 +58,13 @@ class SendingSocket(PosixSocket):
         name_bytes: The length of a socket address of the socket's family.
     """
 
-    __slots__ = ("_largest_segment", "_sends_batches", "_sends_segments", "name_bytes")
+    __slots__ = (
+        "_departures",
+        "_largest_segment",
+        "_sends_batches",
+        "_sends_segments",
+        "name_bytes",
+    )
 
     def __init__(
         self,
@@ -70,6 +79,17 @@ class SendingSocket(PosixSocket):
         self._largest_segment = socket_spec.interface.mtu - headers
         self._sends_batches = _sendmmsg is not None
         self._sends_segments = True
+        # Once a datagram was to be timed.
+        self._departures: Departures | None = None
+
+    def send_timed(self, data: bytes, address: BindAddress) -> DepartureTime:
+        if self._departures is None:
+            self._departures = Departures(self._sock)
+        return self._departures.send(data, address)
+
+    def close(self) -> None:
+        steps = () if self._departures is None else (self._departures.close,)
+        call_each((*steps, super().close))
 
     def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
         suspected_segments = suspected_batches = False
