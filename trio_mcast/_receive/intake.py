@@ -209,14 +209,17 @@ class Intake:
         """
         self.stop_socket(socket)
         socket.leave()
-        before = -1
+        before, failed = -1, False
         end = _taken(socket) + socket.receive_buffer_granted // _BYTES_OF_THE_SMALLEST
         while not self._stopped and before < _taken(socket) < end:
             before = _taken(socket)
             try:
                 self.queue.put_last(socket.receive(_DRAINED_AT_ONCE))
             except OSError:
-                break  # The interface has gone. There is nothing more to be had.
+                if failed:
+                    break  # The interface has gone, say. There is nothing more to be had.
+                # An error that a socket tells once, before what it has.
+                failed, before = True, -1
             await self.give_way()
 
     def drain_and_close_soon(self, socket: McastSocket) -> None:
