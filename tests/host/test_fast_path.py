@@ -246,7 +246,8 @@ def test_every_path_gives_the_same_datagrams(
         for number, burst in enumerate(traffic):
             expected: dict[str, list[tuple[Any, ...]]] = {group: [] for group in groups}
             for data, source, group in send_burst(senders, groups, burst, number):
-                expected[group].append((data, source, group, "lo", 1 if ttl else None, None))
+                arrival = (1 if ttl else None, None, Endpoint(group, PORT), None)
+                expected[group].append((data, source, group, "lo", *arrival))
             for kernel, of_kernel in zip(KERNELS, sockets, strict=True):
                 with pytest.MonkeyPatch.context() as patch:
                     if kernel.recvmmsg_error is not None:

@@ -236,7 +236,8 @@ def test_every_path_gives_the_same_datagrams(
         for what in traffic:
             expected: dict[str, list[tuple[object, ...]]] = {group: [] for group in groups}
             for group, data, source in send_round(senders, groups, what):
-                expected[group].append((data, source, "lo", 1 if ttl else None, None))
+                arrival = (1 if ttl else None, None, Endpoint(group, PORT), None)
+                expected[group].append((data, source, "lo", *arrival))
                 total += 1
             for refusal, reader in zip(REFUSALS, readers, strict=True):
                 found: dict[str | None, list[tuple[object, ...]]] = {group: [] for group in groups}
