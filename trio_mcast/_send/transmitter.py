@@ -12,11 +12,9 @@ from typing import Final, Literal, TypeAlias, get_args
 import attrs
 import trio
 
-from .._plan.socket_spec import BindAddress
-from .._platform.advice import explain_refusal
 from .._platform.model import PlatformName
-from .._values.addresses import Endpoint, parse_address
 from .._values.errors import SocketSetupError, none_sent
+from .explaining import explain_send, group_of
 from .full import FullOutlets
 from .stand_ins import Outlet, Refusing
 from .targets import Target, Targets
@@ -41,11 +39,6 @@ _REMEMBERED_REFUSALS = 256
 FindTargets: TypeAlias = Callable[[], tuple[Target, ...]]
 SenderOverflow: TypeAlias = Literal["wait", "drop"]
 SENDER_OVERFLOWS: Final[tuple[SenderOverflow, ...]] = get_args(SenderOverflow)
-
-_FULL_ADVICE: Final = (
-    "the interface takes datagrams more slowly than they come, and the send buffer is full: send "
-    "more slowly, or ask for more with send_buffer_size"
-)
 
 
 def _no_room() -> BlockingIOError:
@@ -345,7 +338,9 @@ class Transmitter:
     def _fail(self, batch: _Batch, error: OSError) -> SocketSetupError:
         """Explain and count what is not sent of a batch."""
         tally = batch.target[2]
-        batch.failure = self._explain(error, batch.target, batch.sent, len(batch.payloads))
+        batch.failure = explain_send(
+            error, batch.target, batch.sent, len(batch.payloads), self._platform
+        )
         tally.failed += len(batch.payloads) - batch.sent
         tally.last_error = batch.failure
         return batch.failure
@@ -362,40 +357,9 @@ class Transmitter:
             batch.failure = None  # As the user has asked for it: no error.
         return True
 
-    def _explain(self, error: OSError, target: Target, sent: int, wanted: int) -> SocketSetupError:
-        outlet, address, _ = target
-        endpoint = Endpoint(str(address[0]), address[1])
-        advice = outlet.advice if isinstance(outlet, Refusing) else None
-        if error.errno == errno.EAGAIN:
-            advice = _FULL_ADVICE
-        failure = explain_refusal(
-            error,
-            step="send",
-            detail=f"to {endpoint}",
-            group=_group_of(address),
-            interface=outlet.socket_spec.interface.name or None,  # There may be none yet.
-            platform=self._platform,
-            advice=advice,
-        )
-        if wanted == 1:
-            return failure
-        return SocketSetupError(
-            failure.errno,
-            f"{failure}; {sent} of {wanted} datagrams had been sent",
-            step=failure.step,
-            group=failure.group,
-            interface=failure.interface,
-        )
-
     def note_recovered(self, targets: Iterable[Target]) -> None:
         """Take note that targets take datagrams; log those that had refused them."""
         for outlet, address, _ in targets:
-            group, interface = _group_of(address), outlet.socket_spec.interface
+            group, interface = group_of(address), outlet.socket_spec.interface
             if self.refused.pop((group, interface.name), None) is not None:
                 logger.info("datagrams to group %s go out on interface %s again", group, interface)
-
-
-def _group_of(address: BindAddress) -> str | None:
-    """Return the group of an address to send to; `None` if the address is one peer's."""
-    host = str(address[0])
-    return host if parse_address(host, "address").is_multicast else None
