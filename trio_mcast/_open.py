@@ -184,14 +184,13 @@ def open_mcast_sender(
     it. An interface is known by its name, however it was named here. While the interface is not
     there, or has no address of the group's family, sending on it fails and is counted; when it is
     back, removed and made again or with another address, datagrams go out there again. It need not
-    have an address at opening, as long as something can be sent somewhere. If nothing can yet, and
-    the system is still checking a new IPv6 address, opening waits for that, for up to 3 seconds. An
-    interface that is named by a global address is always the one that has the address. Without
-    ``interfaces``, the sender goes where the system routes the group; without a route it stays
-    where it is as long as that can be. With several interfaces, a datagram to one peer leaves
-    where the system routes it. With a ``source_port`` of 0, a new socket has the port of
-    the one before, if that is still free. Where the system does not tell of changes, the sender
-    stays as it was opened.
+    have an address at opening. If nothing can be sent yet because the system is still checking a
+    new IPv6 address, opening waits for that, for up to 3 seconds. An interface that is named by a
+    global address is always the one that has the address. Without ``interfaces``, the sender goes
+    where the system routes the group; without a route it stays where it is as long as that can be.
+    With several interfaces, a datagram to one peer leaves where the system routes it. With a
+    ``source_port`` of 0, a new socket has the port of the one before, if that is still free. Where
+    the system does not tell of changes, the sender stays as it was opened.
 
     Args:
         groups: One group or an iterable of groups, at least one, as for `open_mcast_receiver`.
@@ -255,8 +254,7 @@ def open_mcast_sender(
         SocketSetupError: On entering: the system refused a step, such as binding to a source port
             that another program does not share; or, without ``allow_missing``, the system's routes
             refuse a group for which no interface is named (``step`` is then ``"route"``): change
-            the route, or name the interface; or no interface has an address of a group's family to
-            send from. Nothing stays open.
+            the route, or name the interface. Nothing stays open.
 
     Cancellation:
         Entering and leaving are checkpoints. If entering is cancelled, nothing stays open.

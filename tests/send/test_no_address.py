@@ -106,16 +106,24 @@ async def test_interface_is_sent_on_from_its_own_address_when_it_has_one(
 
 
 @FAMILIES
-async def test_opening_is_refused_where_nothing_could_be_sent(
+async def test_sender_that_can_send_nothing_yet_opens_and_sends_when_it_can(
     family: Family, unnumbered: Unnumbered
 ) -> None:
-    with on(unnumbered.a), pytest.raises(SocketSetupError) as caught:
-        async with open_mcast_sender(group_of(family), PORT, interfaces="eth0"):
-            pass
-    assert caught.value.errno == errno.EADDRNOTAVAIL
-    assert caught.value.interface == "eth0"
-    label = "IPv4" if family == "ipv4" else "IPv6"
-    assert f"interface eth0 has no {label} address" in str(caught.value)
+    a = unnumbered.a
+    with on(a):
+        async with open_mcast_sender(group_of(family), PORT, interfaces="eth0") as sender:
+            assert sender.local_endpoints == ()
+            with pytest.raises(SocketSetupError) as caught:
+                await sender.send(b"before")
+            assert caught.value.errno == errno.EADDRNOTAVAIL
+            assert caught.value.interface == "eth0"
+            label = "IPv4" if family == "ipv4" else "IPv6"
+            assert f"interface eth0 has no {label} address" in str(caught.value)
+            a.address("eth0", add=["10.0.1.1/24", "fd00:1::1/64"])
+            await until(lambda: len(sender.local_endpoints), 1)
+            await sender.send(b"after")
+            counts = sender.statistics().interfaces["eth0"]
+            assert (counts.sent, counts.failed) == (1, 1)
 
 
 async def test_one_interface_without_ipv6_keeps_nobody_from_sending(lab: Lab) -> None:
@@ -153,9 +161,9 @@ async def test_virtual_interface_without_address_is_absent_until_it_has_one(
     async with VirtualNetwork() as network:
         host = network.host("a")
         eth0 = host.plug("eth0", network.switch("lan"), "10.0.0.1/24")
-        with host, pytest.raises(SocketSetupError, match="interface eth0 has no IPv6 address now"):
-            async with open_mcast_sender(GROUP6, PORT, interfaces="eth0"):
-                pass
+        async with sending(host, GROUP6, interfaces="eth0") as sender:
+            with pytest.raises(SocketSetupError, match="interface eth0 has no IPv6 address now"):
+                await sender.send(b"x")
         async with sending(host, [GROUP4, GROUP6], interfaces="eth0") as sender:
             await sender.send(b"x")
             counts = sender.statistics().interfaces["eth0"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 import attrs
@@ -125,8 +125,7 @@ def plan_sender(
     Raises:
         InterfaceNotFoundError: A selector or a zone names no interface, or there is no candidate.
         AmbiguousInterfaceError: There is more than one candidate, or an address is on two.
-        SocketSetupError: No interface has an address to send from; or a route or rule refuses a
-            group for which no interface is named.
+        SocketSetupError: A route or rule refuses a group for which no interface is named.
         ValueError: The groups, interfaces and source address do not go together, or the platform
             cannot keep a ttl of 0.
     """
@@ -162,27 +161,7 @@ def plan_sender(
                 interface, key[1:], request, platform, is_shared=local in shared
             )
         wants.append((want, list(sockets).index(key)))
-    if not sockets and not request.allow_missing:
-        raise nowhere_to_send([(stand, absence) for _, stand, absence in absent])
     return SenderPlan(tuple(sockets.values()), tuple(wants), tuple(absent))
-
-
-def nowhere_to_send(absences: Iterable[tuple[SocketSpec, Absence]]) -> SocketSetupError:
-    """Return the error of a sender that can send nothing anywhere.
-
-    Args:
-        absences: What stands for each socket, and why there is none.
-    """
-    unique = {absence: socket_spec.interface.name for socket_spec, absence in absences}
-    reasons = "; ".join(absence.reason for absence in unique)
-    names = set(unique.values())
-    return SocketSetupError(
-        next(iter(unique)).errno,
-        f"nothing can be sent anywhere: {reasons}; give the interface an address first, or wait "
-        "for one with allow_missing=True",
-        step="bind",
-        interface=names.pop() if len(names) == 1 else None,
-    )
 
 
 def _lack(interface: Interface, family: Family) -> Absence:

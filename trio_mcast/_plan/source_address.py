@@ -29,7 +29,6 @@ from .._values.interface import (
     has_address,
     iterate_addresses,
 )
-from .socket_spec import SocketSpec
 
 # The less, the better.
 _Rank: TypeAlias = tuple[int, ...]
@@ -81,14 +80,6 @@ def describe_lack(interface: Interface, family: Family) -> str:
     if not reasons:
         return f"interface {interface} has no {label} address now"
     return f"interface {interface} has no {label} address now to send from ({', '.join(reasons)})"
-
-
-def is_being_checked(socket_spec: SocketSpec) -> bool:
-    """Tell whether the address that a socket is to be bound to cannot be used yet."""
-    return any(
-        detail.state == "tentative" and str(detail.address.ip) == socket_spec.bind[0]
-        for detail in socket_spec.interface.address_details
-    )
 
 
 def _unfit(

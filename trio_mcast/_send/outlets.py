@@ -12,9 +12,8 @@ a change, in which order, and whether one was lost.
 * An interface without an address of a group's family is not sent on until it has one, at opening
   as later: its datagrams would come from another interface's address.
 * A new IPv6 address cannot be bound to until the system has made sure that nobody else has it.
-  Until then, what is to be sent from it waits, at opening as later; the rest does not. Only where
-  nothing at all could be sent, opening waits for that, as whoever has opened a sender wants to
-  send; but not for ever, as on an interface without a cable the check does not end.
+  Until then it is absent, too. Only where nothing at all could be sent, opening waits for that, as
+  whoever has opened a sender wants to send; but not for ever: without a cable it does not end.
 * Whatever cannot be had stands among the sockets as something that refuses: so a send needs no
   question about what is there, and what goes nowhere is counted like any refusal.
 * A socket that the system refuses to read is replaced after a pause: the error may have passed, and
@@ -48,12 +47,10 @@ from .._plan.route import RouteAnswer
 from .._plan.sender import (
     Absence,
     RouteLookup,
-    nowhere_to_send,
     plan_sender,
     replan_sender,
 )
 from .._plan.socket_spec import BindAddress, SocketSpec
-from .._plan.source_address import is_being_checked
 from .._plan.wanted import SendRequest
 from .._platform.advice import is_address_lacking
 from .._values.addresses import IPAddress
@@ -71,9 +68,8 @@ from .wants import WantState, states_in_use, wanted_now, watch
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
-# How long opening waits for an address that is being checked, and how often it looks meanwhile. A
-# check takes up to 2 seconds on Linux: it begins within the first and waits for one more (measured
-# on 6.18, with the defaults of rtr_solicit_delay, dad_transmits and retrans_time).
+# How long opening waits for an address that is being checked, and how often it looks meanwhile.
+# Linux takes up to 2 seconds: it begins within the first, and waits for one more (6.18, measured).
 _CHECK_SECONDS = 3.0
 _LOOKS_SECONDS = 0.1
 
@@ -146,25 +142,12 @@ class Outlets:
     async def settle(self) -> None:
         """Wait for an address that is being checked, if nothing can be sent without it.
 
-        A checkpoint only where it waits. In the end the sender can send, or an address is still
-        being checked; then the sender goes on when it can.
-
-        Raises:
-            SocketSetupError: Nothing can be sent anywhere, and nothing may be missing.
+        A checkpoint only where it waits. Whatever cannot be had in the end comes later.
         """
-        if self.open_sockets:
-            return
         with trio.move_on_after(_CHECK_SECONDS):
-            while self._waits_for_check():
+            while not self.open_sockets and self._waits_for_check():
                 await trio.sleep(_LOOKS_SECONDS)
                 await self._look(anew=True)
-                if self.open_sockets:
-                    return
-        if self._request.allow_missing:
-            return
-        gone = [outlet for outlet in self.outlets if isinstance(outlet, Gone)]
-        if not (self._refused and any(is_being_checked(outlet.socket_spec) for outlet in gone)):
-            raise nowhere_to_send((outlet.socket_spec, outlet.absence) for outlet in gone)
 
     def _waits_for_check(self) -> bool:
         """Tell whether a socket was refused that can be had when an address has been checked."""
