@@ -26,13 +26,14 @@ from .._platform.model import Platform
 from .._values.addresses import Family, IPAddress, parse_address
 from .._values.interface import Interface
 from ._core import Core
-from ._frames import Frame, Packet, Query, Report, SourceFilter, is_all_hosts
+from ._frames import Frame, Packet, Query, SourceFilter, is_all_hosts
 from ._input import Input, record_packet
 from ._interface import VirtualInterface
 from ._interface_address import AddressWithPrefix, parse_interface_address
 from ._kernel import KernelSocket
 from ._output import Output, leaves_host, record_refusal
 from ._poller import VirtualPoller, VirtualWatcher
+from ._reports import Reports
 from ._router import connect
 from ._routes import VirtualRoutes
 from ._rules import RULES
@@ -40,10 +41,6 @@ from ._socket import VirtualSocket
 from ._sockets import SocketTable
 from ._state import SocketState
 from ._switch import VirtualSwitch
-
-# The pause between the two reports of a change: a report is sent twice (the robustness variable of
-# RFC 3376, 8.1; the interval of 8.11).
-_REPORT_AGAIN_SECONDS: Final = 1.0
 
 _LOOPBACK: Final = ("127.0.0.1/8", "::1/128")
 
@@ -73,6 +70,7 @@ class VirtualHost:
         self._platform = platform
         self._rules = RULES[platform.name]
         self._sockets = SocketTable()
+        self._reports = Reports(core, self._sockets)
         self._opened: dict[VirtualSocket, None] = {}
         self._pollers: dict[VirtualPoller, None] = {}
         self._watchers: dict[VirtualWatcher, None] = {}
@@ -307,30 +305,11 @@ class VirtualHost:
             )
         known, wanted = self._sockets.refresh(state, group, index)
         if wanted != known and interface is not None and not is_all_hosts(group):
-            self._report(interface, group)
-            self._core.scheduler.schedule(
-                self._core.scheduler.later(_REPORT_AGAIN_SECONDS),
-                (interface.number,),
-                lambda: self._report_again(interface, group, wanted),
-            )
+            self._reports.of_change(interface, group, wanted)
 
     def _by_index(self, index: int) -> VirtualInterface | None:
         interfaces = self._interfaces.values()
         return next((interface for interface in interfaces if interface.index == index), None)
-
-    def _report(self, interface: VirtualInterface, group: IPAddress) -> None:
-        interface.transmit(Report(group, self._sockets.wanted(group, interface.index)))
-
-    def _report_again(
-        self, interface: VirtualInterface, group: IPAddress, reported: SourceFilter
-    ) -> None:
-        if self._sockets.wanted(group, interface.index) == reported:
-            self._report(interface, group)
-
-    def _report_all(self, interface: VirtualInterface) -> None:
-        for group in self._sockets.groups_on(interface.index):
-            if not is_all_hosts(group):
-                self._report(interface, group)
 
     def interface_changed(self, interface: VirtualInterface, *, removed: bool = False) -> None:
         """Notice that an interface came, went or changed. For the network only."""
@@ -339,7 +318,7 @@ class VirtualHost:
             self._gateways.pop(interface.name, None)
             self.routes.forget_interface(interface.name)
         elif interface.is_up:
-            self._report_all(interface)
+            self._reports.of_all(interface)
         for family in interface.families_without_room:
             self._sockets.end(interface.index, family)
         self._notice(
@@ -383,7 +362,7 @@ class VirtualHost:
     def receive(self, interface: VirtualInterface, frame: Frame) -> None:
         """Take a frame that arrived at an interface. For the network only."""
         if isinstance(frame, Query):
-            self._report_all(interface)
+            self._reports.of_all(interface)
         elif isinstance(frame, Packet):
             self._input.arrived(interface, frame)
 
