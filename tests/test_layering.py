@@ -42,6 +42,7 @@ PURE_MODULES = {
     "_send/target_table",
     "_send/destinations",
     "testing/_frames",
+    "testing/_captured_datagrams",
     "testing/_rules",
     "testing/_trace",
     "testing/_options",

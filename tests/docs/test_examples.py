@@ -457,10 +457,8 @@ def test_fixture_says_what_is_missing(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     command = (sys.executable, "-c", "import trio_mcast.testing.fixtures")
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
-    said = (
-        'the fixture needs pytest_trio, which is not installed: pip install "trio-mcast[testing]"'
-    )
-    assert ended.stderr.splitlines()[-1] == f"ImportError: {said}"
+    said = "ImportError: the fixture needs pytest_trio, which is not installed: "
+    assert ended.stderr.splitlines()[-1] == f'{said}pip install "trio-mcast[testing]"'
 
 
 def test_virtual_trace_is_what_the_page_shows() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 
+from ._captures import CapturedFrame, read_capture
 from ._host import VirtualHost
 from ._interface import VirtualInterface
 from ._interface_address import AddressWithPrefix
 from ._network import VirtualNetwork
+from ._replay import Replay
 from ._router import VirtualRouter
 from ._routes import VirtualRoutes
 from ._switch import VirtualSwitch
@@ -15,7 +17,9 @@ from ._trace import EventKind, TraceEvent
 
 __all__ = [
     "AddressWithPrefix",
+    "CapturedFrame",
     "EventKind",
+    "Replay",
     "TraceEvent",
     "VirtualHost",
     "VirtualInterface",
@@ -23,9 +27,10 @@ __all__ = [
     "VirtualRouter",
     "VirtualRoutes",
     "VirtualSwitch",
+    "read_capture",
 ]
 
 for _public in map(globals().__getitem__, __all__):
-    if inspect.isclass(_public):
+    if inspect.isclass(_public) or inspect.isfunction(_public):
         _public.__module__ = __name__
 del _public, inspect

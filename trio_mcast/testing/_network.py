@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Collection, Sequence
+import os
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from types import TracebackType
@@ -21,8 +22,10 @@ from .._platform.current import platform_named
 from .._platform.model import Platform, PlatformName
 from .._values.addresses import Family, IPAddress
 from .._values.interface import Interface
+from ._captures import CapturedFrame
 from ._core import Core
 from ._host import VirtualHost
+from ._replay import Replay, replay
 from ._router import VirtualRouter
 from ._switch import VirtualSwitch
 from ._trace import TraceEvent
@@ -237,6 +240,42 @@ class VirtualNetwork:
         )
         self._parts[name] = router
         return router
+
+    async def replay(
+        self,
+        capture: str | os.PathLike[str] | Iterable[CapturedFrame],
+        *,
+        on: VirtualSwitch,
+    ) -> Replay:
+        """Play the UDP datagrams of a capture on a switch, each at its time after the first.
+
+        The frames come from nowhere: the switch passes each datagram on as if its sender were
+        plugged in, to the hosts that want the group, or that have the address. Losses and delays of
+        the switch apply. With `trio.testing.MockClock` an hour takes no longer than the computing.
+
+        Args:
+            capture: The path of a file in the format pcapng (which needs the extra ``testing``) or
+                pcap, as tcpdump and Wireshark write them; or an iterable of `CapturedFrame`, such
+                as `read_capture` gives. Links may be Ethernet, also with VLAN tags, Linux cooked
+                (``tcpdump -i any``), loopback, or raw IP.
+            on: A switch of this network.
+
+        Returns:
+            The number of datagrams that were played, and of frames that were skipped by reason.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: The file is no capture or is damaged, or the switch is of another network.
+            ImportError: The file is pcapng, and python-pcapng is not installed.
+            RuntimeError: The network was not entered, or has ended.
+
+        Cancellation:
+            A checkpoint. If the call is cancelled, the datagrams up to then have been played.
+        """
+        core = self._enter()
+        if not isinstance(on, VirtualSwitch) or self._parts.get(on.name) is not on:
+            raise ValueError(f"on must be a switch of this network, not {on!r}")
+        return await replay(core, on, capture)
 
     @property
     def trace(self) -> list[TraceEvent]:

@@ -10,6 +10,7 @@ from ._frames import Frame, Packet, Query, Report, is_flooded
 from ._impairment import Path
 from ._interface import VirtualInterface
 from ._snooping import MembershipTable
+from ._trace import EventKind
 
 # The largest probability.
 _CERTAIN = 1.0
@@ -185,6 +186,29 @@ class VirtualSwitch:
         if ports and not wanting:
             self._drop(interface, frame, "nobody has reported to want it")
 
+    def play(self, packet: Packet) -> None:
+        """Pass on a datagram of a capture, which comes from none of the interfaces."""
+        self._record("sent", self.name, packet, f"replayed, ttl {packet.ttl}")
+        ports = list(self._ports)
+        if not packet.destination.is_multicast:
+            ports = [port for port in ports if port.has(packet.destination)][:1]
+            if not ports:
+                reason = f"nobody here has the address {packet.destination}"
+                self._record("dropped", self.name, packet, reason)
+        wanting = [port for port in ports if self._is_wanted(port, packet)]
+        for port in wanting:
+            self._send(None, port, packet)
+        if ports and not wanting:
+            self._record("dropped", self.name, packet, "nobody has reported to want it")
+
+    def has_broadcast_address(self, address: IPAddress) -> bool:
+        """Tell whether an address stands for all hosts of a network that an interface is in."""
+        return any(
+            address == own.network.broadcast_address and own.network.prefixlen < 31
+            for port in self._ports
+            for own in port.value.ipv4_addresses
+        )
+
     def _is_wanted(self, port: VirtualInterface, frame: Frame) -> bool:
         if not isinstance(frame, Packet):
             return True
@@ -255,10 +279,12 @@ class VirtualSwitch:
         if isinstance(frame, Packet):
             self._record("dropped", interface, frame, reason)
 
-    def _record(self, what: str, interface: VirtualInterface, packet: Packet, reason: str) -> None:
+    def _record(
+        self, what: EventKind, interface: VirtualInterface | str, packet: Packet, reason: str
+    ) -> None:
         self._core.record(
             self.name,
-            "lost" if what == "lost" else "dropped",
+            what,
             interface=str(interface),
             destination=Endpoint(str(packet.destination), packet.port),
             source=Endpoint(str(packet.source), packet.source_port),

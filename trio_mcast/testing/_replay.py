@@ -1,0 +1,64 @@
+"""Playing captured datagrams into a virtual network."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+
+import attrs
+import trio
+
+from .._values.addresses import IPAddress
+from ._captured_datagrams import datagram_of
+from ._captures import CapturedFrame, read_capture
+from ._core import Core
+from ._scheduler import NS_PER_SECOND
+from ._switch import VirtualSwitch
+
+_BROADCAST = "broadcast"
+
+
+@attrs.frozen
+class Replay:
+    """The outcome of `VirtualNetwork.replay`."""
+
+    played: int
+    """The number of datagrams that were put on the switch."""
+    skipped: dict[str, int] = attrs.field(hash=False)
+    """The number of frames that were not, by reason: ``"not IP"``, ``"not UDP"``, ``"fragment"``
+    (of a datagram that was larger than the MTU), ``"cut short"`` (the capture has only the
+    beginning), ``"broadcast"`` (of which a virtual network has none), ``"unknown link type"``.
+    """
+
+
+async def replay(
+    core: Core,
+    switch: VirtualSwitch,
+    capture: str | os.PathLike[str] | Iterable[CapturedFrame],
+) -> Replay:
+    """Play the datagrams of a capture, each at its time after the first frame's."""
+    frames = read_capture(capture) if isinstance(capture, (str, os.PathLike)) else capture
+    skipped: Counter[str] = Counter()
+    played = 0
+    start = trio.current_time()
+    first_ns: int | None = None
+    await trio.lowlevel.checkpoint()
+    for frame in frames:
+        if first_ns is None:
+            first_ns = frame.time_ns
+        packet = datagram_of(frame.link_type, frame.data)
+        if not isinstance(packet, str) and _is_broadcast(packet.destination, switch):
+            packet = _BROADCAST
+        if isinstance(packet, str):
+            skipped[packet] += 1
+            continue
+        await trio.sleep_until(start + (frame.time_ns - first_ns) / NS_PER_SECOND)
+        core.enter()
+        switch.play(packet)
+        played += 1
+    return Replay(played, dict(skipped))
+
+
+def _is_broadcast(destination: IPAddress, switch: VirtualSwitch) -> bool:
+    return str(destination) == "255.255.255.255" or switch.has_broadcast_address(destination)
