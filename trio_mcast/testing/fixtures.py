@@ -11,12 +11,12 @@ from ._network import VirtualNetwork
 
 try:
     import pytest_trio  # type: ignore[import-untyped]  # It has no types.
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
-        f"the fixture needs {error.name}, which is not installed: "
+        f"the fixture needs {_error.name}, which is not installed: "
         'pip install "trio-mcast[testing]"',
-        name=error.name,
-    ) from error
+        name=_error.name,
+    ) from _error
 
 
 @pytest_trio.trio_fixture  # type: ignore[misc,untyped-decorator,unused-ignore]
