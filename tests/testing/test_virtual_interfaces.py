@@ -378,10 +378,10 @@ async def test_address_cannot_be_bound_to_before_it_is_usable() -> None:
     async with two_on_lan("linux") as lan:
         eth0 = lan.b.interface("eth0")
         eth0.add_address("2001:db8::1/64", state="tentative")
-        with lan.b, pytest.raises(SocketSetupError) as caught:
-            async with sending(lan.b, "ff05::1", interfaces="2001:db8::1"):
-                pass
-        assert caught.value.errno == errno.EADDRNOTAVAIL
+        async with sending(lan.b, "ff05::1", interfaces="2001:db8::1") as sender:
+            with pytest.raises(SocketSetupError) as caught:
+                await sender.send(b"x")
+            assert caught.value.errno == errno.EADDRNOTAVAIL
         eth0.change_address("2001:db8::1/64", "preferred")
         async with sending(lan.b, "ff05::1", interfaces="2001:db8::1") as sender:
             assert sender.local_endpoints[0].host == "2001:db8::1"
