@@ -23,7 +23,8 @@ from ._receive.watching import MembershipChange
 from ._send.destinations import Buffer, Destination
 from ._send.sender import McastSender
 from ._send.transmitter import SenderOverflow
-from ._specs import McastReceiverSpec, McastSenderSpec
+from ._specs.receiver import McastReceiverSpec
+from ._specs.sender import McastSenderSpec
 from ._values.addresses import AddressLike, Endpoint, Family
 from ._values.datagram import Datagram
 from ._values.errors import (

@@ -9,7 +9,8 @@ from ._receive.queue import Overflow
 from ._receive.receiver import McastReceiver
 from ._send.sender import McastSender
 from ._send.transmitter import SenderOverflow
-from ._specs import McastReceiverSpec, McastSenderSpec
+from ._specs.receiver import McastReceiverSpec
+from ._specs.sender import McastSenderSpec
 from ._values.addresses import AddressLike
 from ._values.interface import InterfaceSelectors
 

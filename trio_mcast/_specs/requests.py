@@ -1,0 +1,36 @@
+"""The part that all specs share: each keeps the request that it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, Generic, TypeVar, cast
+
+import attrs
+
+from .._values.addresses import Group, IPAddress
+
+_Request = TypeVar("_Request")
+
+
+def as_texts(values: Iterable[Group | IPAddress] | None) -> tuple[str, ...] | None:
+    """Return groups or addresses as text."""
+    return None if values is None else tuple(map(str, values))
+
+
+def keep(spec: object, name: str, value: object) -> None:
+    """Set a field of a frozen spec that is being made."""
+    object.__setattr__(spec, name, value)
+
+
+class Requests(Generic[_Request]):
+    """A spec that keeps its request: parsed once, and not a field, as it says nothing new."""
+
+    __slots__ = ("_request",)
+
+    _request: _Request
+
+    def __reduce__(self) -> tuple[object, ...]:
+        fields: tuple[attrs.Attribute[object], ...] = attrs.fields(cast("Any", type(self)))
+        arguments = {field.name: getattr(self, field.name) for field in fields}
+        return partial(type(self), **arguments), ()
