@@ -66,6 +66,7 @@ def test_question_is_laid_out_as_the_headers_say(system: PlatformName, header: i
         (answer(REJECT)[:20], None),
         (b"", None),
     ],
+    ids=range(8),  # The messages have the number of this process in them.
 )
 def test_answer_tells_of_a_refusal(message: bytes, expected: str | None) -> None:
     assert bsd.route_refusal(message, os.getpid()) == expected
