@@ -26,6 +26,7 @@ HOUSE = [
     "testing",
     "_open",
     "_specs",
+    "_channel",
     "_send",
     "_receive",
     "_interfaces",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 
+from ._channel.channel import McastChannel
 from ._interfaces import (
     InterfaceChange,
     default_interface,
@@ -11,7 +12,7 @@ from ._interfaces import (
     list_interfaces,
     watch_interfaces,
 )
-from ._open import open_mcast_receiver, open_mcast_sender
+from ._open import open_mcast_channel, open_mcast_receiver, open_mcast_sender
 from ._plan.socket_spec import BindAddress, SocketSpec
 from ._platform.model import PlatformName
 from ._platform.options import SocketOption
@@ -23,6 +24,7 @@ from ._receive.watching import MembershipChange
 from ._send.destinations import Buffer, Destination
 from ._send.sender import McastSender
 from ._send.transmitter import SenderOverflow
+from ._specs.channel import McastChannelSpec
 from ._specs.receiver import McastReceiverSpec
 from ._specs.sender import McastSenderSpec
 from ._values.addresses import AddressLike, Endpoint, Family
@@ -43,6 +45,7 @@ from ._values.interface import (
     InterfaceSelectors,
 )
 from ._values.statistics import (
+    ChannelStatistics,
     DatagramCounts,
     MembershipStatistics,
     ReceiverStatistics,
@@ -58,6 +61,7 @@ __all__ = [
     "AmbiguousInterfaceError",
     "BindAddress",
     "Buffer",
+    "ChannelStatistics",
     "Datagram",
     "DatagramCounts",
     "DatagramReceiver",
@@ -70,6 +74,8 @@ __all__ = [
     "InterfaceNotFoundError",
     "InterfaceSelector",
     "InterfaceSelectors",
+    "McastChannel",
+    "McastChannelSpec",
     "McastError",
     "McastReceiver",
     "McastReceiverSpec",
@@ -90,6 +96,7 @@ __all__ = [
     "default_interface",
     "find_interfaces",
     "list_interfaces",
+    "open_mcast_channel",
     "open_mcast_receiver",
     "open_mcast_sender",
     "watch_interfaces",

@@ -38,8 +38,8 @@ class OpenedOnly(ABCMeta):
 
     def __call__(cls, *args: object, **kwargs: object) -> Any:
         raise TypeError(
-            f"{cls.__name__} has no public constructor: use trio_mcast.open_mcast_receiver or "
-            "trio_mcast.open_mcast_sender"
+            f"{cls.__name__} has no public constructor: use trio_mcast.open_mcast_receiver, "
+            "trio_mcast.open_mcast_sender or trio_mcast.open_mcast_channel"
         )
 
     def _create(cls: type[_T], *args: object, **kwargs: object) -> _T:

@@ -1,14 +1,16 @@
-"""`open_mcast_receiver` and `open_mcast_sender`: their signatures and documentation."""
+"""`open_mcast_receiver`, `open_mcast_sender`, `open_mcast_channel`: signatures, documentation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 
+from ._channel.channel import McastChannel
 from ._receive.queue import Overflow
 from ._receive.receiver import McastReceiver
 from ._send.sender import McastSender
 from ._send.transmitter import SenderOverflow
+from ._specs.channel import McastChannelSpec
 from ._specs.receiver import McastReceiverSpec
 from ._specs.sender import McastSenderSpec
 from ._values.addresses import AddressLike
@@ -281,3 +283,103 @@ def open_mcast_sender(
         overflow=overflow,
         send_buffer_size=send_buffer_size,
     )._open("open_mcast_sender(...) as sender")
+
+
+def open_mcast_channel(
+    groups: AddressLike | Iterable[AddressLike],
+    port: int | Iterable[int],
+    *,
+    interfaces: InterfaceSelectors | None = None,
+    sources: AddressLike | Iterable[AddressLike] | None = None,
+    excluded_sources: AddressLike | Iterable[AddressLike] | None = None,
+    accept_unicast: bool = False,
+    loopback: bool = True,
+    follow_interfaces: bool = True,
+    allow_missing: bool = False,
+    receive_ttl: bool = False,
+    receive_timestamp: bool = False,
+    receive_traffic_class: bool = False,
+    max_buffered: int = 1024,
+    overflow: Overflow = "wait",
+    receive_buffer_size: int | None = None,
+    ttl: int = 1,
+    unicast_ttl: int | None = None,
+    traffic_class: int | None = None,
+    source_address: AddressLike | None = None,
+    send_buffer_size: int | None = None,
+) -> AbstractAsyncContextManager[McastChannel]:
+    """Receive from groups on a port, and send from that port, within an ``async with`` block.
+
+    For protocols whose parties all have one port: mDNS, SSDP, RIP, PTP, CoAP, DDS discovery. It is
+    `open_mcast_receiver` and `open_mcast_sender` in one, on each of its interfaces, and follows
+    them all.
+
+    What the channel has sent itself it never delivers, whatever ``loopback`` says. It is told by
+    the endpoint that it came from and by its payload; so other programs of this machine are heard,
+    also one with the same address and port. What was taken out counts as rejected, as ``"own"``.
+
+    Without ``accept_unicast``, no unicast to the port is taken from other programs on Linux. On
+    macOS, FreeBSD and Windows that cannot be promised: the sockets that datagrams are sent from are
+    bound to the port, and a system may give one of them what was meant for another program.
+
+    Args:
+        groups: One group or an iterable of groups, as for `open_mcast_receiver`.
+        port: The UDP port, or an iterable of ports to receive on, as for `open_mcast_receiver`. The
+            channel sends from the first and to the first; to a group with another one of these
+            ports it sends from that.
+        interfaces: Where to receive and to send, as for `open_mcast_receiver`. Default:
+            `ALL_INTERFACES`, for both.
+        sources: As for `open_mcast_receiver`.
+        excluded_sources: As for `open_mcast_receiver`.
+        accept_unicast: As for `open_mcast_receiver`: whether to receive unicast to the port too.
+        loopback: Whether to hear other programs of this machine, and to be heard by them.
+        follow_interfaces: As for `open_mcast_receiver`; when off, sending stays as it was opened,
+            too.
+        allow_missing: As for `open_mcast_receiver` and `open_mcast_sender`.
+        receive_ttl: As for `open_mcast_receiver`.
+        receive_timestamp: As for `open_mcast_receiver`.
+        receive_traffic_class: As for `open_mcast_receiver`.
+        max_buffered: As for `open_mcast_receiver`.
+        overflow: As for `open_mcast_receiver`. Sending waits while a send buffer is full.
+        receive_buffer_size: As for `open_mcast_receiver`.
+        ttl: How far datagrams to groups go, as for `open_mcast_sender`.
+        unicast_ttl: The same for datagrams to one address, such as answers.
+        traffic_class: As for `open_mcast_sender`.
+        source_address: As for `open_mcast_sender`. With `ALL_INTERFACES`, the channel sends on the
+            interfaces that have it.
+        send_buffer_size: As for `open_mcast_sender`.
+
+    Returns:
+        An asynchronous context manager that gives a `McastChannel`.
+
+    Raises:
+        TypeError: As for `open_mcast_receiver` and `open_mcast_sender`; likewise the other errors.
+
+    Cancellation:
+        Entering and leaving are checkpoints. If entering is cancelled, nothing stays open.
+
+    Platforms:
+        Linux; Windows, run under Wine only; macOS and FreeBSD, where it was never run.
+    """
+    return McastChannelSpec(
+        groups,
+        port,
+        interfaces=interfaces,
+        sources=sources,
+        excluded_sources=excluded_sources,
+        accept_unicast=accept_unicast,
+        loopback=loopback,
+        follow_interfaces=follow_interfaces,
+        allow_missing=allow_missing,
+        receive_ttl=receive_ttl,
+        receive_timestamp=receive_timestamp,
+        receive_traffic_class=receive_traffic_class,
+        max_buffered=max_buffered,
+        overflow=overflow,
+        receive_buffer_size=receive_buffer_size,
+        ttl=ttl,
+        unicast_ttl=unicast_ttl,
+        traffic_class=traffic_class,
+        source_address=source_address,
+        send_buffer_size=send_buffer_size,
+    )._open("open_mcast_channel(...) as channel")

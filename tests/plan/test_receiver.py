@@ -24,6 +24,7 @@ from trio_mcast import (
     AmbiguousInterfaceError,
     Interface,
     InterfaceNotFoundError,
+    McastChannelSpec,
     McastReceiverSpec,
     McastSenderSpec,
     SocketOption,
@@ -111,6 +112,23 @@ SENDERS: dict[str, dict[str, Any]] = {
 }
 
 
+CHANNELS: dict[str, dict[str, Any]] = {
+    "as it comes": {"groups": [FOUR, SIX]},
+    "accept_unicast, unicast_ttl, two ports": {
+        "groups": [FOUR, SIX],
+        "port": [5000, 5001],
+        "accept_unicast": True,
+        "unicast_ttl": 255,
+    },
+    "a link-local group, ttl, loopback=False, traffic_class": {
+        "groups": "ff02::1:3",
+        "ttl": 255,
+        "loopback": False,
+        "traffic_class": 0xB8,
+    },
+}
+
+
 def render_value(value: int | bytes) -> str:
     """A value for people: bytes as words in hex, with runs of zero words counted."""
     if isinstance(value, int):
@@ -176,6 +194,9 @@ def render_platform(name: PlatformName) -> str:
     for title, wanted in SENDERS.items():
         arguments = {"port": 5000, "interfaces": "eth0", **wanted}
         specs.append((f"sender, {title}", McastSenderSpec(**arguments)))
+    for title, wanted in CHANNELS.items():
+        arguments = {"port": 5000, "interfaces": "eth0", **wanted}
+        specs.append((f"channel, {title}", McastChannelSpec(**arguments)))
     for title, spec in specs:
         lines += ["", "", title, "=" * len(title)]
         try:

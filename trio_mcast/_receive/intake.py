@@ -20,7 +20,7 @@ from .._values.interface import Interface
 from .._values.statistics import ReceiverStatistics, add_up, fields_of
 from .ledger import Ledger
 from .queue import DatagramQueue
-from .reader import InterfaceReader
+from .reader import InterfaceReader, Sift
 
 logger = logging.getLogger("trio_mcast")
 
@@ -53,8 +53,11 @@ class Intake:
     open, `close_socket` and `close` close them.
     """
 
-    def __init__(self, host: Host, queue: DatagramQueue, *, buffer_asked: int) -> None:
+    def __init__(
+        self, host: Host, queue: DatagramQueue, *, buffer_asked: int, sift: Sift | None = None
+    ) -> None:
         self.queue = queue
+        self._sift = sift
         self._host = host
         # By name and index: one that was removed and made again under its name is another one.
         self._readers: dict[tuple[str, int], InterfaceReader] = {}
@@ -153,7 +156,7 @@ class Intake:
         reader = self._readers.get(key)
         if reader is None:
             poller = self._host.open_poller(self._fail)
-            reader = InterfaceReader(socket.socket_spec.interface, poller, self.queue)
+            reader = InterfaceReader(socket.socket_spec.interface, poller, self.queue, self._sift)
             try:
                 reader.add(socket)
             except BaseException:
@@ -214,7 +217,10 @@ class Intake:
         while not self._stopped and before < _taken(socket) < end:
             before = _taken(socket)
             try:
-                self.queue.put_last(socket.receive(_DRAINED_AT_ONCE))
+                batch = socket.receive(_DRAINED_AT_ONCE)
+                if self._sift is not None:
+                    batch = self._sift(batch, socket.socket_spec.interface.name, False, socket)
+                self.queue.put_last(batch)
             except OSError:
                 if failed:
                     break  # The interface has gone, say. There is nothing more to be had.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from typing import TypeVar
 
 import trio
 
@@ -17,19 +18,34 @@ from .joining import Joining
 from .latest import queue_for
 from .memberships import Memberships
 from .queue import Overflow
+from .reader import Sift
 from .receiver import McastReceiver
+
+_Receiver = TypeVar("_Receiver", bound=McastReceiver)
 
 
 @asynccontextmanager
-async def open_receiver(
+async def opened(
     request: ReceiveRequest,
     *,
     follow_interfaces: bool,
     allow_missing: bool,
     max_buffered: int,
     overflow: Overflow,
-) -> AsyncIterator[McastReceiver]:
-    """Open a receiver for a request, and run it for the length of the block."""
+    make: Callable[..., _Receiver],
+    sift: Sift | None = None,
+) -> AsyncIterator[_Receiver]:
+    """Open a receiver of some kind for a request, and run it for the length of the block.
+
+    Args:
+        request: The request.
+        follow_interfaces: As for `open_mcast_receiver`.
+        allow_missing: As for `open_mcast_receiver`.
+        max_buffered: As for `open_mcast_receiver`.
+        overflow: As for `open_mcast_receiver`.
+        make: Makes the receiver.
+        sift: Takes out of what was read what is not to be delivered.
+    """
     host = current_host()
     await trio.lowlevel.checkpoint()
     with ExitStack() as stack:
@@ -40,10 +56,30 @@ async def open_receiver(
             host,
             queue_for(max_buffered, overflow),
             buffer_asked=request.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
+            sift=sift,
         )
         stack.enter_context(at_end(intake.close))
         memberships = Memberships(host, intake, follower)
         await Joining(memberships).join(request, strict=not allow_missing)
-        receiver = McastReceiver._create(request, intake, memberships, allow_missing=allow_missing)
+        receiver = make(request, intake, memberships, allow_missing=allow_missing)
         async with running(receiver._run, receiver.close, name="receiver"):
             yield receiver
+
+
+def open_receiver(
+    request: ReceiveRequest,
+    *,
+    follow_interfaces: bool,
+    allow_missing: bool,
+    max_buffered: int,
+    overflow: Overflow,
+) -> AbstractAsyncContextManager[McastReceiver]:
+    """Open a receiver for a request, and run it for the length of the block."""
+    return opened(
+        request,
+        follow_interfaces=follow_interfaces,
+        allow_missing=allow_missing,
+        max_buffered=max_buffered,
+        overflow=overflow,
+        make=McastReceiver._create,
+    )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import TypeAlias
 
 import trio
 from trio.lowlevel import enable_ki_protection
@@ -32,6 +34,11 @@ _LOOK_SECONDS = 0.05
 logger = logging.getLogger("trio_mcast")
 
 
+# Takes out of what was read what is not to be delivered. Given the name of the interface, whether
+# nothing more had come, and the socket if only one was read.
+Sift: TypeAlias = Callable[[list[Datagram], str, bool, "McastSocket | None"], list[Datagram]]
+
+
 class InterfaceReader:
     """The reading of one interface: the sockets, the poller, and the task that reads them.
 
@@ -42,8 +49,15 @@ class InterfaceReader:
     open, `close_socket` and `close` close them.
     """
 
-    def __init__(self, interface: Interface, poller: Poller, queue: DatagramQueue) -> None:
+    def __init__(
+        self,
+        interface: Interface,
+        poller: Poller,
+        queue: DatagramQueue,
+        sift: Sift | None = None,
+    ) -> None:
         self.interface = interface
+        self._sift = sift
         self._queue = queue
         # Whether each socket is read.
         self.sockets: dict[McastSocket, bool] = {}
@@ -107,8 +121,11 @@ class InterfaceReader:
             await trio.lowlevel.checkpoint()
         else:
             await self._wait()
-        batch = self._poller.read(self._queue.room)
+        room = self._queue.room
+        batch = self._poller.read(room)
         self._expects_more = len(batch) >= _MANY
+        if self._sift is not None:
+            batch = self._sift(batch, self.interface.name, len(batch) < min(room, _MANY), None)
         self._pass_ended = time.perf_counter()
         return batch
 

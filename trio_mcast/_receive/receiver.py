@@ -10,11 +10,12 @@ from ipaddress import IPv4Address, IPv6Address
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from .._host.protocols import McastSocket
 from .._live import Opening, call_each, raise_together
 from .._plan.selecting import parse_named
 from .._plan.wanted import ReceiveRequest
 from .._values.addresses import AddressLike, parse_groups, parse_sources
-from .._values.errors import printable
+from .._values.errors import SocketSetupError, printable
 from .._values.interface import Interface, InterfaceSelectors
 from .._values.shown import first_and_more
 from .._values.statistics import ReceiverStatistics
@@ -74,8 +75,11 @@ class McastReceiver(DatagramReceiver):
         """Read the interfaces and follow them, until the receiver is closed."""
         with self._tasks:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._intake.run, self._memberships.socket_failed)
+                nursery.start_soon(self._intake.run, self._socket_failed)
                 nursery.start_soon(self._keeping_up.follow)
+
+    def _socket_failed(self, socket: McastSocket, error: SocketSetupError) -> None:
+        self._memberships.socket_failed(socket, error)
 
     async def join(
         self,

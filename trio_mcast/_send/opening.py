@@ -14,6 +14,11 @@ from .outlets import Outlets
 from .sender import McastSender
 from .transmitter import SenderOverflow
 
+# How long opening waits for an address that is being checked, and how often it looks meanwhile.
+# Linux takes up to 2 seconds: it begins within the first, and waits for one more (6.18, measured).
+_CHECK_SECONDS = 3.0
+_LOOKS_SECONDS = 0.1
+
 
 @asynccontextmanager
 async def open_sender(
@@ -24,9 +29,20 @@ async def open_sender(
     await trio.lowlevel.checkpoint()
     outlets = Outlets(host, request)
     with at_end(outlets.close):
-        await outlets.settle()
+        await settle(outlets)
         sender = McastSender._create(
             outlets, send_buffer_asked=request.send_buffer_size, overflow=overflow
         )
         async with running(sender._run, sender.close, name="sender"):
             yield sender
+
+
+async def settle(outlets: Outlets) -> None:
+    """Wait for an address that is being checked, if nothing can be sent without it.
+
+    A checkpoint only where it waits. Whatever cannot be had in the end comes later.
+    """
+    with trio.move_on_after(_CHECK_SECONDS):
+        while not outlets.open_sockets and outlets.waits_for_check:
+            await trio.sleep(_LOOKS_SECONDS)
+            await outlets.look_now()

@@ -44,12 +44,7 @@ from .._host.descriptors import raise_with_needed
 from .._host.protocols import Host, McastSocket
 from .._live import call_each
 from .._plan.route import RouteAnswer
-from .._plan.sender import (
-    Absence,
-    RouteLookup,
-    plan_sender,
-    replan_sender,
-)
+from .._plan.sender import Absence, RouteLookup, plan_sender, replan_sender
 from .._plan.socket_spec import BindAddress, SocketSpec
 from .._plan.wanted import SendRequest
 from .._platform.advice import is_address_lacking
@@ -58,7 +53,7 @@ from .._values.errors import SocketSetupError
 from .._values.interface import ALL_INTERFACES, Interface
 from .replies import Replies
 from .serving import find_serving
-from .stand_ins import Gone, Outlet, Refusing
+from .stand_ins import Gone, Outlet, Refusing, port_of, refused
 from .target_table import TargetTable
 from .wants import WantState, states_in_use, wanted_now, watch
 
@@ -67,11 +62,6 @@ from .wants import WantState, states_in_use, wanted_now, watch
 # second.
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
-
-# How long opening waits for an address that is being checked, and how often it looks meanwhile.
-# Linux takes up to 2 seconds: it begins within the first, and waits for one more (6.18, measured).
-_CHECK_SECONDS = 3.0
-_LOOKS_SECONDS = 0.1
 
 # The sockets that are planned or compared before other tasks have their turn: each takes some 10 to
 # 100 us.
@@ -86,10 +76,27 @@ class Outlets:
         outlets: The sockets, and the stand-ins for sockets that cannot be open now.
         table: The same as values, in the same order.
         replies: The reading of the replies; `None` if the user wants none.
+        wrap: Given each new socket, returns what is sent through.
     """
 
-    def __init__(self, host: Host, request: SendRequest) -> None:
+    def __init__(
+        self,
+        host: Host,
+        request: SendRequest,
+        *,
+        follows: bool = True,
+        wrap: Callable[[McastSocket], McastSocket] = lambda socket: socket,
+        read: Callable[[Callable[[McastSocket], None]], Replies] | None = None,
+    ) -> None:
         """Open all sockets, or none.
+
+        Args:
+            host: The machine that the sockets are to be on.
+            request: The request for the sender.
+            follows: Whether the sockets are kept in step with the interfaces.
+            wrap: Given each new socket; returns what is sent through.
+            read: Given what is to be called for a socket that cannot be read; returns what reads
+                replies, where that is not the sender itself.
 
         Raises:
             SocketSetupError: The system refused a step.
@@ -98,12 +105,13 @@ class Outlets:
         """
         self.outlets: tuple[Outlet, ...] = ()
         self.table: TargetTable = TargetTable((), (), request.port)
-        self.replies: Replies | None = (
-            Replies(host, self._replace) if request.receive_replies else None
-        )
+        self.replies: Replies | None = None
+        if request.receive_replies:
+            self.replies = Replies(host, self._replace) if read is None else read(self._replace)
         self.host = host
         self._request = request
         self._follower = Follower(None, host)
+        self.wrap = wrap
         self._want_states: list[WantState] = []
         self._open: list[McastSocket] = []
         # Whether a socket was refused that might be had later, without anything else changing; and
@@ -117,7 +125,8 @@ class Outlets:
         self._last_unreadable = -math.inf
         try:
             # Before the first look: what changes after it is then noticed, too.
-            self._follower = Follower(watch(host, request), host)
+            if follows:
+                self._follower = Follower(watch(host, request), host)
             interfaces = host.list_interfaces()
             plan = plan_sender(request, interfaces, host.platform, self._route_lookup(interfaces))
             try:
@@ -125,7 +134,7 @@ class Outlets:
             except SocketSetupError as error:
                 raise_with_needed(error, len(plan.sockets))
             self._want_states = [
-                WantState(want, plan.sockets[number], outlets[number], _port_of(outlets[number]))
+                WantState(want, plan.sockets[number], outlets[number], port_of(outlets[number]))
                 for want, number in plan.wants
             ]
             self._want_states += [
@@ -139,24 +148,19 @@ class Outlets:
             self.close()
             raise
 
-    async def settle(self) -> None:
-        """Wait for an address that is being checked, if nothing can be sent without it.
-
-        A checkpoint only where it waits. Whatever cannot be had in the end comes later.
-        """
-        with trio.move_on_after(_CHECK_SECONDS):
-            while not self.open_sockets and self._waits_for_check():
-                await trio.sleep(_LOOKS_SECONDS)
-                await self._look(anew=True)
-
-    def _waits_for_check(self) -> bool:
-        """Tell whether a socket was refused that can be had when an address has been checked."""
+    @property
+    def waits_for_check(self) -> bool:
+        """Whether a socket was refused that can be had once an address has been checked."""
         return self._refused and any(
             isinstance(outlet, Refusing)
             and outlet.errno == errno.EADDRNOTAVAIL
             and outlet.socket_spec.interface.is_up
             for outlet in self.outlets
         )
+
+    async def look_now(self) -> None:
+        """Look at the interfaces before the following has begun; see `follow`."""
+        await self._look(anew=True)
 
     def _route_lookup(self, interfaces: Sequence[Interface]) -> RouteLookup:
         if self._request.selectors is ALL_INTERFACES:
@@ -248,7 +252,7 @@ class Outlets:
             else:
                 state.socket_spec, state.outlet = plan, outlets[plan]
                 if not isinstance(state.outlet, Refusing):
-                    state.port = _port_of(state.outlet) or state.port
+                    state.port = port_of(state.outlet) or state.port
         return self._publish(interfaces)
 
     async def _plan_anew(self, interfaces: Sequence[Interface]) -> list[SocketSpec | Absence]:
@@ -320,7 +324,7 @@ class Outlets:
                 try:
                     outlets[socket_spec] = self._open_again(socket_spec, port)
                 except SocketSetupError as error:
-                    outlets[socket_spec] = _refused(socket_spec, error)
+                    outlets[socket_spec] = refused(socket_spec, error)
                     self._refused = True
 
     def _open_again(self, socket_spec: SocketSpec, port: int) -> McastSocket:
@@ -342,10 +346,10 @@ class Outlets:
             if not is_address_lacking(error):
                 raise
             self._refused = True
-            return _refused(socket_spec, error)
+            return refused(socket_spec, error)
 
     def _open_socket(self, socket_spec: SocketSpec) -> McastSocket:
-        socket = self.host.open_socket(socket_spec)
+        socket = self.wrap(self.host.open_socket(socket_spec))
         try:
             if self.replies is not None:
                 self.replies.add(socket)
@@ -390,11 +394,3 @@ class Outlets:
 
 def _new_backoff() -> Backoff:
     return Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
-
-
-def _refused(socket_spec: SocketSpec, error: SocketSetupError) -> Gone:
-    return Gone.of(socket_spec, Absence(error.errno or errno.EIO, str(error)))
-
-
-def _port_of(outlet: Outlet) -> int:
-    return 0 if isinstance(outlet, Refusing) else outlet.local_endpoint.port

@@ -68,7 +68,7 @@ class Replies:
         """Close a socket of the sender."""
         self._intake.close_socket(socket)
 
-    def statistics(self) -> ReceiverStatistics:
+    def statistics(self) -> ReceiverStatistics | None:
         """Return the counts of the replies so far, or until closed."""
         return self._intake.statistics()
 

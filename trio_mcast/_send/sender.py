@@ -17,6 +17,7 @@ from .._values.shown import first_and_more
 from .._values.statistics import SenderInterfaceStatistics, SenderStatistics
 from .departure import Departure, only_target
 from .destinations import Buffer, Destination, checked_payload, checked_payloads
+from .one import count_failed, send_one
 from .outlets import Outlets
 from .targets import Targets
 from .transmitter import SenderOverflow, Transmitter
@@ -272,6 +273,25 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         except SocketSetupError:
             self._check_open()
             raise
+
+    def _address_to(self, to: Destination, interface: str) -> str:
+        """Return the address that datagrams to a group come from on an interface.
+
+        Raises:
+            ValueError: The sender does not have the interface, or not for that family.
+        """
+        return str(self._targets.of(to, interface)[0][0].socket_spec.bind[0])
+
+    async def _send_one(
+        self, data: bytes, to: Destination, interface: str, address: str | None = None
+    ) -> None:
+        """Send one datagram on one interface; see `send_one`."""
+        self._check_open()
+        sending = self._outlets, self._targets, self._transmitter
+        await send_one(data, to, (interface, address), sending)
+
+    def _count_failed(self, error: SocketSetupError) -> None:
+        count_failed(self._targets, error)
 
     @property
     def replies(self) -> DatagramReceiver:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from typing import NoReturn, TypeAlias
@@ -11,6 +12,7 @@ import attrs
 from .._host.protocols import McastSocket
 from .._plan.sender import Absence
 from .._plan.socket_spec import BindAddress, SocketSpec
+from .._values.errors import SocketSetupError
 
 
 @attrs.frozen
@@ -58,3 +60,13 @@ class Gone(Refusing):
 
 
 Outlet: TypeAlias = McastSocket | Refusing
+
+
+def refused(socket_spec: SocketSpec, error: SocketSetupError) -> Gone:
+    """Return the stand-in for a socket that the system has refused to open."""
+    return Gone.of(socket_spec, Absence(error.errno or errno.EIO, str(error)))
+
+
+def port_of(outlet: Outlet) -> int:
+    """Return the port that a socket sends from; 0 if there is no socket."""
+    return 0 if isinstance(outlet, Refusing) else outlet.local_endpoint.port

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -71,7 +71,7 @@ class DatagramCounts:
 
         * ``"excluded_source"``: came from one of the ``excluded_sources``, or from a blocked
           source, that the system does not filter itself.
-        * ``"own"``: came from this machine, and ``loopback`` is off.
+        * ``"own"``: came from this machine, and ``loopback`` is off; or from the channel itself.
         * ``"other_interface"``: arrived on another interface than the one that was joined.
         * ``"unicast"``: was sent to this machine alone, not to the group.
         * ``"other_source"``: was unicast from none of the ``sources``.
@@ -288,3 +288,37 @@ class SenderStatistics:
         if self.replies is not None:
             texts += ["replies:", str(self.replies)]
         return "\n".join(texts)
+
+
+@attrs.frozen(kw_only=True)
+class ChannelStatistics(ReceiverStatistics):
+    """The total counts of a channel; all attributes of `ReceiverStatistics` are there, too.
+
+    What the channel has sent itself, and taken out again, counts as rejected, as ``"own"``.
+    """
+
+    sending: SenderStatistics
+    """The counts of what was sent."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}\nsending:\n{self.sending}"
+
+
+def add_up_sent(all_counts: Sequence[SenderStatistics]) -> SenderStatistics:
+    """Return the sums of the counts of several senders that were opened alike, at least one."""
+    interfaces: dict[str, SenderInterfaceStatistics] = {}
+    for counts in all_counts:
+        for name, one in counts.interfaces.items():
+            before = interfaces.get(name, SenderInterfaceStatistics(0, 0))
+            interfaces[name] = SenderInterfaceStatistics(
+                before.sent + one.sent,
+                before.failed + one.failed,
+                one.last_error or before.last_error,
+            )
+    return attrs.evolve(
+        all_counts[0],
+        sent=sum(counts.sent for counts in all_counts),
+        failed=sum(counts.failed for counts in all_counts),
+        send_buffer_granted=min(counts.send_buffer_granted for counts in all_counts),
+        interfaces=interfaces,
+    )

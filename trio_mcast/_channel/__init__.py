@@ -1,0 +1,1 @@
+"""Channels: one port both ways, with answers."""
