@@ -247,7 +247,7 @@ class World:
             if counted[place] != sent:
                 self.wrong.append(f"{place}: {sent} sent, {counted[place]} counted")
         if statistics.delivered + statistics.waiting != statistics.received:
-            self.wrong.append(f"counts do not add up: {statistics}")
+            self.wrong.append(f"counts do not add up: {statistics!r}")
 
     def check_states(self, receiver: McastReceiver) -> None:
         """Note the states that are not as they should be."""

@@ -17,7 +17,8 @@ nothing that could be sent from, Linux takes another interface's address; here t
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from itertools import chain
 from typing import Final, TypeAlias
 
 from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, is_link_scoped
@@ -56,11 +57,10 @@ def choose_source(
     best: IPAddress | None = None
     best_rank: _Rank | None = None
     # The last one is looked at first, as it stays unless another is better.
-    for address in (last, *iterate_addresses(interface, group.family)):
+    kept = [last] if last is not None and has_address(interface, last) else []
+    for address in chain(kept, iterate_addresses(interface, group.family)):
         if best_rank is not None and not any(best_rank):
             break  # None can be better, and there may be thousands.
-        if address is None or not has_address(interface, address):
-            continue
         detail = details.get(int(address))
         scope = _scope(address, detail)
         if _unfit(address, detail, scope, interface) is None:
@@ -96,11 +96,11 @@ def _unfit(
 
 
 def _details_of(interface: Interface, family: Family) -> dict[int, InterfaceAddress]:
-    version = 4 if family == "ipv4" else 6
+    kind = IPv4Interface if family == "ipv4" else IPv6Interface
     return {
         int(detail.address): detail
         for detail in interface.address_details
-        if detail.address.version == version
+        if isinstance(detail.address, kind)
     }
 
 
