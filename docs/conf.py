@@ -70,6 +70,8 @@ nitpick_ignore_regex = [
     # Named in signatures without their module.
     (r"py:class", r"(IPv[46](Address|Interface)|AbstractAsyncContextManager|AsyncIterator)"),
     (r"py:class", "|".join(autodoc_type_aliases)),
+    # The protocol of hosts and routers as owners of interfaces, for the library itself.
+    (r"py:class", "Owner"),
 ]
 
 

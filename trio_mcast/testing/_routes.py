@@ -42,7 +42,7 @@ class VirtualRoute:
 
 
 class VirtualRoutes:
-    """The routes of a virtual host, besides those to its own networks; `VirtualHost.routes`.
+    """The routes of a virtual host, besides those to its own networks; ``VirtualHost.routes``.
 
     The route with the longest prefix counts. A route to an interface that is down counts for
     nothing, and so does one that names an address which the host does not have. A route goes with
