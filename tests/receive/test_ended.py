@@ -21,6 +21,7 @@ from tests.support.leftovers import nothing_left_over, open_socket_names
 from tests.support.traffic import PORT
 from tests.support.watched_host import Machine, ip
 from trio_mcast import McastReceiver, open_mcast_receiver
+from trio_mcast._host.linux import watch
 from trio_mcast._host.protocols import Ended, InterfaceWatcher
 
 pytestmark = pytest.mark.once
@@ -145,7 +146,15 @@ async def test_watcher_tells_families_that_were_taken_off(
         assert told == Ended(families=frozenset((index, family) for family in ended))  # type: ignore[misc]
 
 
-async def test_lost_messages_join_everything_again(net: ChangingLan) -> None:
+@pytest.fixture
+def little_room_for_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Linux gives by default; else it would take a thousand changes at once."""
+    monkeypatch.setattr(watch, "_ROOM_BYTES", 106_496)
+
+
+async def test_lost_messages_join_everything_again(
+    net: ChangingLan, little_room_for_messages: None
+) -> None:
     net.plug()
     with on(net.a), nothing_left_over():
         async with open_mcast_receiver(net.group, PORT, interfaces="eth0") as receiver:
@@ -157,12 +166,23 @@ async def test_lost_messages_join_everything_again(net: ChangingLan) -> None:
             await until_heard(net, receiver)
 
 
-async def test_lost_messages_are_told_as_such(lab: Lab) -> None:
+async def test_lost_messages_are_told_as_such(lab: Lab, little_room_for_messages: None) -> None:
     host = lab.host("a")
     with closing(LabMachine(host).watch()) as watcher:
         ip(host, "link add eth0 type bridge", *TOO_MANY)
         with trio.fail_after(5):
             assert (await watcher.wait()).unknown
+
+
+async def test_burst_of_changes_elsewhere_joins_nothing_again(net: ChangingLan) -> None:
+    net.plug()
+    with on(net.a), nothing_left_over():
+        async with open_mcast_receiver(net.group, PORT, interfaces="eth0") as receiver:
+            sockets = open_socket_names()
+            ip(net.a, *TOO_MANY)
+            await trio.sleep(0.5)
+            assert open_socket_names() == sockets
+            await until_heard(net, receiver)
 
 
 # What the kernel lists ---------------------------------------------------------------------------
