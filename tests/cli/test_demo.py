@@ -21,6 +21,7 @@ import trio
 import trio_mcast
 from tests.lab import Host, Lab
 from tests.support.needs import needs_program
+from tests.support.privileges import UNPRIVILEGED
 from trio_mcast import (
     Datagram,
     Endpoint,
@@ -59,15 +60,6 @@ ROW = re.compile(
 
 # A control sequence that sets a colour.
 COLOUR = re.compile(r"\x1b\[(\d+;)*3\d")
-
-# What a program without any privilege is: no capability, and no way to get one.
-UNPRIVILEGED = (
-    "setpriv",
-    "--bounding-set=-all",
-    "--inh-caps=-all",
-    "--securebits=+noroot",
-    "--no-new-privs",
-)
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -15,50 +15,25 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.lab import Host, Lab, Switch
+from tests.lab import Host, Lab
 from tests.lab.fixtures import TwoHosts, TwoLans
 from tests.lab.machine import on
+from tests.support.examples import (
+    DOCS,
+    EXAMPLES,
+    PATIENCE_SECONDS,
+    ROOT,
+    example,
+    next_line,
+    rest_of_output,
+    subscribed,
+)
 from tests.support.forged_frames import forged, forger
 from trio_mcast import Endpoint, open_mcast_receiver, open_mcast_sender
 
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-EXAMPLES = DOCS / "examples"
-
 GROUP, PORT = "239.1.2.3", 12345
-# How long a program may take to start, and to say something. Nothing waits that long in vain.
-PATIENCE_SECONDS = 20.0
-
-
-def example(name: str, *arguments: str) -> tuple[str, ...]:
-    """The command that runs an example, its output unbuffered."""
-    return (sys.executable, "-u", str(EXAMPLES / name), *arguments)
-
-
-async def next_line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    with trio.fail_after(PATIENCE_SECONDS):
-        line = await trio.to_thread.run_sync(process.stdout.readline, abandon_on_cancel=True)
-    return line.rstrip("\n")
-
-
-async def rest_of_output(process: subprocess.Popen[str]) -> list[str]:
-    """What a program that ends by itself still writes; its exit status must be 0."""
-    assert process.stdout is not None
-    with trio.fail_after(PATIENCE_SECONDS):
-        output = await trio.to_thread.run_sync(process.stdout.read, abandon_on_cancel=True)
-        status = await trio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
-    assert status == 0
-    return output.splitlines()
-
-
-async def subscribed(lan: Switch, *groups: str) -> None:
-    """Wait until the switch forwards the groups to somebody."""
-    await lan.wait_for_async(
-        lambda seen: set(groups) <= {item.group for item in seen}, PATIENCE_SECONDS
-    )
 
 
 async def send(host: Host, group: str, *payloads: bytes, source_address: str | None = None) -> None:

@@ -8,10 +8,10 @@ from ipaddress import IPv6Address
 import pytest
 import trio
 
-from tests.docs.test_examples import PATIENCE_SECONDS, example
 from tests.lab import Host
 from tests.lab.fixtures import TwoHosts
 from tests.lab.machine import on
+from tests.support.examples import PATIENCE_SECONDS, example
 from trio_mcast import Datagram, McastReceiver, open_mcast_channel, open_mcast_sender
 
 pytestmark = pytest.mark.once

@@ -20,7 +20,7 @@ EXAMPLES = DOCS / "examples"
 
 
 def test_every_example_is_run_by_a_test() -> None:
-    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("*/test_*.py"))
     missing = [path.name for path in EXAMPLES.glob("*.py") if f'"{path.name}"' not in tests]
     assert missing == []
 

@@ -1,4 +1,4 @@
-"""Capabilities that the tests' own thread does without for a while."""
+"""Capabilities that programs, or the tests' own thread for a while, do without."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+# How a program is run without any privilege: no capability, and no way to get one.
+UNPRIVILEGED = (
+    "setpriv",
+    "--bounding-set=-all",
+    "--inh-caps=-all",
+    "--securebits=+noroot",
+    "--no-new-privs",
+)
 
 # linux/capability.h
 CAP_NET_ADMIN = 12
