@@ -12,7 +12,10 @@ from tests.support.examples import EXAMPLES, example
 pytestmark = pytest.mark.once
 
 
-@pytest.mark.parametrize("name", ["sacn_levels.py", "send_feeds.py", "two_feeds.py"])
+PROGRAMS = ["rtp_quality.py", "sacn_levels.py", "send_feeds.py", "two_feeds.py"]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_usage_is_told(name: str) -> None:
     ended = subprocess.run(example(name), check=False, capture_output=True, text=True)
     documentation = ast.get_docstring(ast.parse((EXAMPLES / name).read_text()))
