@@ -12,7 +12,13 @@ from tests.support.examples import EXAMPLES, example
 pytestmark = pytest.mark.once
 
 
-PROGRAMS = ["rtp_quality.py", "sacn_levels.py", "send_feeds.py", "two_feeds.py"]
+PROGRAMS = [
+    "rip_listener.py",
+    "rtp_quality.py",
+    "sacn_levels.py",
+    "send_feeds.py",
+    "two_feeds.py",
+]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -20,5 +26,5 @@ def test_usage_is_told(name: str) -> None:
     ended = subprocess.run(example(name), check=False, capture_output=True, text=True)
     documentation = ast.get_docstring(ast.parse((EXAMPLES / name).read_text()))
     assert documentation is not None
-    assert "Usage: python " + name in documentation
+    assert f"\nUsage: python {name} " in documentation
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", documentation + "\n\n")

@@ -16,6 +16,16 @@ UNPRIVILEGED = (
     "--no-new-privs",
 )
 
+# The same, but for ports below 1024.
+LOW_PORTS_ONLY = (
+    "setpriv",
+    "--bounding-set=-all,+net_bind_service",
+    "--inh-caps=-all,+net_bind_service",
+    "--ambient-caps=-all,+net_bind_service",
+    "--securebits=+noroot",
+    "--no-new-privs",
+)
+
 # linux/capability.h
 CAP_NET_ADMIN = 12
 _VERSION_3 = 0x20080522
