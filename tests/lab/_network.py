@@ -25,6 +25,7 @@ _PACKAGES = {
     "minidlnad": "minidlna",
     "nft": "nftables",
     "ping": "iputils-ping",
+    "ptp4l": "linuxptp",
     "setpriv": "util-linux",
     "smcrouted": "smcroute",
 }

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.once
 
 
 PROGRAMS = [
+    "ptp_offset.py",
     "rip_listener.py",
     "rtp_quality.py",
     "sacn_levels.py",
