@@ -14,6 +14,7 @@ pytestmark = pytest.mark.once
 
 PROGRAMS = [
     "ptp_offset.py",
+    "relay.py",
     "rip_listener.py",
     "rtp_quality.py",
     "sacn_levels.py",
