@@ -1,65 +1,78 @@
-"""Answer mDNS questions for one name. Usage: python mdns_responder.py NAME"""
+"""Answer mDNS questions for a service and its host (RFC 6762 and 6763).
 
-import struct
+Usage: python mdns_responder.py NAME TYPE PORT, such as lamp _http._tcp 80
+"""
+
 import sys
-from ipaddress import IPv4Address, IPv6Address
+from contextlib import suppress
+from struct import error, pack, unpack_from
 
 import trio
 
 from trio_mcast import Datagram, open_mcast_channel
 
-A, AAAA, ANY, IN = 1, 28, 255, 1
+GROUPS, PORT = ["224.0.0.251", "ff02::fb"], 5353
+A, PTR, TXT, AAAA, SRV, ANY = 1, 12, 16, 28, 33, 255
 
 
-def question_of(data: bytes) -> tuple[int, bytes, int, int] | None:
-    """Return the id, name, type and class of the first question; None if it is no question."""
-    if len(data) < 17 or data[2] & 0x80 or data[4:6] == b"\0\0":
-        return None
-    end = 12
-    while end < len(data) and data[end]:
-        end += 1 + data[end]
-    if end + 5 > len(data):
-        return None
-    return data[0] << 8 | data[1], data[12 : end + 1], *struct.unpack_from("!HH", data, end + 1)
+def encode(*labels: str) -> bytes:
+    return b"".join(bytes([len(label.encode())]) + label.encode() for label in labels)
 
 
-def answer_to(datagram: Datagram, name: bytes) -> tuple[bytes, bool] | None:
-    """Return the answer to a question, and whether it goes to the group."""
-    question = question_of(datagram.data)
-    if question is None or question[1].lower() != name.lower():
-        return None
-    number, asked, kind, klass = question
-    legacy = datagram.source.port != 5353  # RFC 6762 section 6.7: answered as by any DNS server.
-    to_group = datagram.group is not None and not legacy and not klass & 0x8000
-    addresses: list[IPv4Address | IPv6Address] = []
-    if kind in (A, ANY):
-        addresses += datagram.interface.addresses("ipv4")
-    if kind in (AAAA, ANY):
-        addresses += datagram.interface.addresses("ipv6")
-    head = struct.pack("!6H", number if legacy else 0, 0x8400, int(legacy), len(addresses), 0, 0)
-    if legacy:
-        head += asked + struct.pack("!HH", kind, klass & 0x7FFF)
-    for address in addresses:
-        record = A if address.version == 4 else AAAA
-        unique = IN if legacy else IN | 0x8000
-        head += (
-            name
-            + struct.pack("!HHIH", record, unique, 10 if legacy else 120, len(address.packed))
-            + address.packed
-        )
-    return (head, to_group) if addresses else None
+def decode(data: bytes, at: int) -> tuple[bytes, int]:
+    """Return the name that is there, in lower case, and where it ends."""
+    name, end = b"", 0
+    while (size := data[at]) and len(name) < 256:
+        if size < 64:
+            name, at = name + data[at : at + 1 + size], at + 1 + size
+        else:  # It goes on as an earlier one did.
+            end, at = end or at + 2, min(unpack_from("!H", data, at)[0] % 2**14, at - 1)
+    return name.lower() + b"\0", end or at + 1
 
 
-async def main() -> None:
-    labels = (sys.argv[1].encode(), b"local", b"")
-    name = b"".join(bytes([len(label)]) + label for label in labels)
+def answer_to(query: Datagram, name: str, kind: str, port: int) -> tuple[bytes, bool]:
+    """Return the answer, empty if there is none, and whether the group gets it."""
+    service = encode(*kind.split("."), "local") + b"\0"
+    instance, host = encode(name) + service, encode(name, "local") + b"\0"
+    records = [(service, PTR, instance), (instance, TXT, b"\0")]
+    records += [(instance, SRV, pack("!3H", 0, 0, port) + host)]
+    records += [(host, A, it.packed) for it in query.interface.addresses("ipv4")]
+    records += [(host, AAAA, it.packed) for it in query.interface.addresses("ipv6")]
+
+    number, flags, count = unpack_from("!3H", query.data)
+    answers, to_group, end = [], False, 12
+    for _ in range(count if flags < 0x8000 else 0):
+        asked, end = decode(query.data, end)
+        wanted, klass = unpack_from("!HH", query.data, end)
+        to_group, end = to_group or klass < 0x8000, end + 4
+        same = [record for record in records if record[0].lower() == asked]
+        answers += [record for record in same if wanted in (record[1], ANY)]
+    if not answers:
+        return b"", False
+    # Who does not listen at the port knows DNS only (RFC 6762, section 6.7).
+    legacy = query.source.port != PORT
+    more = [record for record in records if record not in answers]  # Asked for next.
+    counts = count if legacy else 0, len(answers), 0, len(more)
+    data = pack("!6H", number if legacy else 0, 0x8400, *counts)
+    data += query.data[12:end] if legacy else b""
+    for owner, type_, content in answers + more:
+        klass, seconds = (1, 10) if legacy else (1 if type_ == PTR else 0x8001, 120)
+        data += owner + pack("!HHIH", type_, klass, seconds, len(content)) + content
+    return data, to_group and not legacy and query.group is not None
+
+
+async def main(name: str, kind: str, port: int) -> None:
     async with open_mcast_channel(
-        ["224.0.0.251", "ff02::fb"], 5353, accept_unicast=True, ttl=255, unicast_ttl=255
+        GROUPS, PORT, accept_unicast=True, ttl=255, unicast_ttl=255
     ) as channel:
         async for datagram in channel:
-            answer = answer_to(datagram, name)
-            if answer is not None:
-                await channel.answer(datagram, answer[0], to_group=answer[1])
+            with suppress(IndexError, error):  # What cannot be read is not answered.
+                answer, to_group = answer_to(datagram, name, kind, port)
+                if answer:
+                    await channel.answer(datagram, answer, to_group=to_group)
 
 
-trio.run(main)
+if len(sys.argv) != 4:
+    sys.exit(__doc__)
+with suppress(KeyboardInterrupt):
+    trio.run(main, sys.argv[1], sys.argv[2], int(sys.argv[3]))

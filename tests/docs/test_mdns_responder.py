@@ -63,7 +63,7 @@ async def test_mdns_responder_answers_on_the_interface_and_in_the_way_of_the_que
 ) -> None:
     a, b = two_hosts.a, two_hosts.b
     packed = bytes([10, 0, 1, 2])
-    with b.popen(*example("mdns_responder.py", "lamp")):
+    with b.popen(*example("mdns_responder.py", "lamp", "_http._tcp", "80")):
         await started(a)
         with on(a), trio.fail_after(PATIENCE_SECONDS):
             async with (

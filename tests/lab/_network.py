@@ -19,6 +19,7 @@ _PROGRAMS = ("ip", "bridge", "setpriv")
 
 # The Debian package of each program that tests run, where the name differs.
 _PACKAGES = {
+    "avahi-browse": "avahi-utils",
     "bird": "bird2",
     "bridge": "iproute2",
     "ip": "iproute2",

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.once
 
 
 PROGRAMS = [
+    "mdns_responder.py",
     "ptp_offset.py",
     "relay.py",
     "rip_listener.py",
