@@ -22,6 +22,7 @@ _PACKAGES = {
     "avahi-browse": "avahi-utils",
     "bird": "bird2",
     "bridge": "iproute2",
+    "gssdp-discover": "gupnp-tools",
     "ip": "iproute2",
     "minidlnad": "minidlna",
     "nft": "nftables",

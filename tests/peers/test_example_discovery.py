@@ -14,7 +14,7 @@ import pytest
 from tests.lab import Host
 from tests.lab._polling import wait_until_async
 from tests.lab.fixtures import TwoLans
-from tests.support.examples import PATIENCE_SECONDS, example, interrupted
+from tests.support.examples import PATIENCE_SECONDS, example, interrupted, next_line, subscribed
 from tests.support.needs import needs_module, needs_program
 from tests.support.privileges import UNPRIVILEGED
 
@@ -86,3 +86,41 @@ async def test_zeroconf_gets_the_address_of_the_network_it_asks_in(two_lans: Two
             assert {f"10.0.{network}.2", f"fd00:{network}::2", "80"} <= set(answer)
             assert f"10.0.{3 - network}.2" not in answer
         assert await interrupted(responding) == []
+
+
+LAMP_KIND = "urn:example-org:device:Lamp:1"
+
+
+async def resource(process: subprocess.Popen[str]) -> tuple[str, ...]:
+    """What gssdp-discover writes of the next resource: what happened, its name and location."""
+    while not (happened := await next_line(process)).startswith("resource "):
+        pass
+    lines = [await next_line(process) for _ in range(1 if "unavailable" in happened else 2)]
+    return (happened, *(line.split()[1] for line in lines))
+
+
+@needs_program("gssdp-discover")
+@pytest.mark.parametrize("network", [1, 2])
+async def test_gssdp_finds_a_device_in_the_network_where_it_looks(
+    two_lans: TwoLans, network: int
+) -> None:
+    group, lans = "239.255.255.250", (two_lans.lan1, two_lans.lan2)
+    device = example("ssdp_device.py", LAMP_KIND, "8080")
+    look = ("stdbuf", "-oL", "gssdp-discover", "-i", f"eth{network - 1}", "-t", LAMP_KIND)
+    with two_lans.b.popen(*UNPRIVILEGED, *device, stderr=subprocess.STDOUT) as lamp:
+        for lan in lans:
+            await subscribed(lan, group)
+        with two_lans.a.popen(*look, "--message-type=all") as looking:
+            what, name, location = await resource(looking)
+            assert what == "resource available"
+            assert name.startswith("uuid:")
+            assert name.endswith(f"::{LAMP_KIND}")
+            assert location == f"http://10.0.{network}.2:8080/"
+            lan = lans[network - 1]
+            await lan.wait_for_async(
+                lambda _: {seen.host for seen in lan.subscriptions(group)} == {"a", "b"},
+                PATIENCE_SECONDS,
+            )
+            assert await interrupted(lamp) == []
+            # It says goodbye.
+            assert await resource(looking) == ("resource unavailable", name)

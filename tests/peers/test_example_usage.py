@@ -20,6 +20,7 @@ PROGRAMS = [
     "rtp_quality.py",
     "sacn_levels.py",
     "send_feeds.py",
+    "ssdp_device.py",
     "two_feeds.py",
 ]
 
