@@ -98,6 +98,18 @@ CASES = {
     ),
     "unique local": ("ff0e::5", ["2001:db8:1::5/64 nodad", "fd00::5/64 nodad"], "2001:db8:1::5"),
     "6to4": ("ff0e::5", ["2001:db8:1::5/64 nodad", "2002:a00::5/64 nodad"], "2001:db8:1::5"),
+    "6bone": ("ff0e::5", ["2001:db8:1::5/64 nodad", "3ffe::5/64 nodad"], "2001:db8:1::5"),
+    "site-local": ("ff0e::5", ["2001:db8:1::5/64 nodad", "fec0::5/64 nodad"], "2001:db8:1::5"),
+    "site-local and unique local": ("ff0e::5", ["fec0::5/64 nodad", "fd00::5/64 nodad"], "fd00::5"),
+    "site-local on the link": ("ff02::5", ["fe80::5/64 nodad", "fec0::5/64 nodad"], "fe80::5"),
+    "site-local, no link-local": (
+        "ff02::5",
+        ["2001:db8:1::5/64 nodad", "fec0::5/64 nodad"],
+        "fec0::5",
+    ),
+    "ORCHID": ("ff0e::5", ["2001:db8:1::5/64 nodad", "2001:10::5/64 nodad"], "2001:db8:1::5"),
+    "IPv4-compatible": ("ff0e::5", ["2001:db8:1::5/64 nodad", "::a00:5/96 nodad"], "2001:db8:1::5"),
+    "6to4 and unique local": ("ff0e::5", ["fd00::5/64 nodad", "2002:a00::5/64 nodad"], "fd00::5"),
     "the last of two": (
         "ff05::5",
         ["2001:db8:1::5/64 nodad", "2001:db8:2::5/64 nodad"],

@@ -36,9 +36,21 @@ _Rank: TypeAlias = tuple[int, ...]
 
 # Groups that Linux takes for those of the link; others that only stay on it are wide for IPv4.
 _GROUPS_OF_LINK: Final = IPv4Network("224.0.0.0/24")
-# In the table of RFC 6724 section 2.1, groups have the label of the whole world. Unique local
-# addresses, 6to4 and Teredo have others.
-_OTHER_LABELS: Final = tuple(map(IPv6Network, ("fc00::/7", "2002::/16", "2001::/32")))
+_SITE_LOCAL: Final = IPv6Network("fec0::/10")
+# Groups have the label of the whole world in the table of RFC 6724 section 2.1, to which Linux adds
+# ORCHIDs. Of addresses with other labels, the one goes first that has most bits in common with a
+# group (rule 8).
+_OTHER_LABELS: Final = tuple(
+    (IPv6Network(network), order)
+    for network, order in {
+        "fc00::/7": 1,  # unique local
+        "2001::/32": 2,  # Teredo
+        "2001:10::/28": 2,  # ORCHID
+        "2002::/16": 2,  # 6to4
+        "3ffe::/16": 2,  # 6bone
+        "::/96": 2,  # IPv4-compatible
+    }.items()
+)
 
 
 def choose_source(
@@ -120,10 +132,11 @@ def _rank_ipv6(
     address: IPAddress, detail: InterfaceAddress | None, scope: AddressScope, on_link: bool
 ) -> _Rank:
     state = None if detail is None else detail.state
+    width = 0 if scope != "global" else 1 if address in _SITE_LOCAL else 2
     return (
-        int((scope == "global") is on_link),
+        width if on_link else 2 - width,
         int(state == "tentative"),
         int(state == "deprecated"),
-        int(any(address in network for network in _OTHER_LABELS)),
+        next((order for network, order in _OTHER_LABELS if address in network), 0),
         int(detail is None or not detail.temporary),
     )
