@@ -173,6 +173,20 @@ def test_advice_is_that_of_the_system(
     assert says in str(refusal(number, step=step, platform=platform))
 
 
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.ENETUNREACH, "no route to the peer"),
+        (errno.EHOSTUNREACH, "(unreachable)"),
+        (errno.EINVAL, "(blackhole)"),
+    ],
+)
+def test_refusal_to_send_to_a_peer_says_nothing_of_groups(number: int, says: str) -> None:
+    message = str(refusal(number, step="send", group=None))
+    assert says in message
+    assert "ff00::/8" not in message
+
+
 LINUX_WORDS = ("net.ipv4", "net.ipv6", "net.core", "ip link", "ip -6", "nft", "systemd", "fs.file")
 
 

@@ -15,6 +15,9 @@ BROADCAST_ADVICE: Final = (
 
 _UNTIMED_ADVICE: Final = "only Linux tells when a datagram leaves: use send()"
 
+# The step of a datagram that goes to one peer, where there is other advice than for a group.
+_TO_PEER: Final = "send to a peer"
+
 # The advice for Linux, by (step, errno); a step of None serves every step. Taken from ip(7),
 # ipv6(7), udp(7), ip-sysctl.rst of the Linux kernel, and tests on Linux 6.18.
 _LINUX_ADVICE: dict[tuple[str | None, int], str] = {
@@ -77,6 +80,14 @@ _LINUX_ADVICE: dict[tuple[str | None, int], str] = {
         "send",
         errno.EINVAL,
     ): "the address that it is to come from may have gone from that interface",
+    (_TO_PEER, errno.ENETUNREACH): "the interface is down, or there is no route to the peer there",
+    (_TO_PEER, errno.EHOSTUNREACH): (
+        "a route of this machine says so (unreachable), or the peer does not answer"
+    ),
+    (_TO_PEER, errno.EINVAL): (
+        "a route of this machine discards it (blackhole), or the address that it is to come from "
+        "has gone from that interface"
+    ),
 }
 
 _NOT_ON_INTERFACE = (
@@ -226,6 +237,8 @@ def explain_refusal(
         symbol = errno.errorcode.get(winerror, str(winerror))
         reason = str(error.strerror)  # `os.strerror` knows the numbers of C only.
         key = winerror
+    if step == "send" and group is None:
+        advice = advice or by_step.get((_TO_PEER, key))
     advice = advice or by_step.get((step, key)) or by_step.get((None, key))
     message = f"{full_step} failed{where}: {reason} ({symbol})"
     if advice:
