@@ -70,7 +70,7 @@ nitpick_ignore_regex = [
     # Named in signatures without their module.
     (r"py:class", r"(IPv[46](Address|Interface)|AbstractAsyncContextManager|AsyncIterator)"),
     (r"py:class", "|".join(autodoc_type_aliases)),
-    # The protocol of hosts and routers as owners of interfaces, for the library itself.
+    # A protocol of the virtual network, for a host or a router.
     (r"py:class", "Owner"),
 ]
 

@@ -59,7 +59,7 @@ def open_mcast_receiver(
             ``accept_unicast``, receive unicast alone.
         port: The UDP port, 1 to 65535, or an iterable of ports, as for RTP and RTCP. Each is shared
             with programs that share it too. A group has a socket for each port, and is joined when
-            all of them are; ``Datagram.destination`` tells the port.
+            all of them are; ``destination`` of a `Datagram` tells the port.
         interfaces: Where to join: an interface's name (or description), index, address or
             `Interface`, or an iterable of these. An address stands for its interface, and for the
             groups of its family. Default, and `ALL_INTERFACES`: every interface that is up, capable

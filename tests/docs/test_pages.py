@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import textwrap
 from pathlib import Path
@@ -54,3 +55,20 @@ def test_reference_has_every_public_name(name: str) -> None:
     reference = (DOCS / "reference.rst").read_text()
     directive = rf"^\.\. (auto(class|exception|function)|py:data):: {name}(\(\))?$"
     assert len(re.findall(directive, reference, re.MULTILINE)) == 1
+
+
+CLASSES = [name for name in trio_mcast.__all__ if inspect.isclass(getattr(trio_mcast, name))]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_reference_has_every_public_method(name: str) -> None:
+    text = (DOCS / "reference.rst").read_text()
+    entry = re.split(rf"auto(?:class|exception):: {name}\b", text)[1]
+    entry = re.split(r"^\S", entry.partition("\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    methods = [
+        method
+        for method, value in vars(getattr(trio_mcast, name)).items()
+        if inspect.isfunction(value) and not method.startswith("_")
+    ]
+    missing = [method for method in methods if f":: {method}\n" not in entry]
+    assert not missing

@@ -42,7 +42,7 @@ class VirtualRoute:
 
 
 class VirtualRoutes:
-    """The routes of a virtual host, besides those to its own networks; ``VirtualHost.routes``.
+    """The routes of a virtual host, besides those to its own networks: ``routes`` of `VirtualHost`.
 
     The route with the longest prefix counts. A route to an interface that is down counts for
     nothing, and so does one that names an address which the host does not have. A route goes with
@@ -56,7 +56,7 @@ class VirtualRoutes:
         changed: Callable[[], None],
     ) -> None:
         # The meaning of a route without an interface; `None` where there are none.
-        self.refusal = _REFUSALS.get(platform)
+        self.refusal: RouteRefusal | None = _REFUSALS.get(platform)
         self._check_interface = check_interface
         self._changed = changed
         self._routes: dict[Network, VirtualRoute] = {}
