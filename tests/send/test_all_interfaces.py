@@ -30,11 +30,14 @@ from tests.support.virtual_hosts import (
 from tests.support.waiting import until
 from trio_mcast import (
     ALL_INTERFACES,
+    Datagram,
+    Endpoint,
     InterfaceNotFoundError,
     McastReceiverSpec,
     McastSenderSpec,
     SocketSetupError,
     find_interfaces,
+    open_mcast_channel,
 )
 from trio_mcast._platform.model import PlatformName
 from trio_mcast.testing import VirtualNetwork
@@ -228,3 +231,44 @@ async def test_real_sender_follows_the_candidates(two_lans: TwoLans) -> None:
         errors = [caught.value, *getattr(caught.value, "exceptions", ())]
         refusals = [error for error in errors if isinstance(error, SocketSetupError)]
         assert {error.errno for error in refusals} == {errno.ENODEV}
+
+
+async def test_interface_that_was_sent_on_and_has_gone_is_no_wrong_argument(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with VirtualNetwork() as network:
+        switch = network.switch("lan")
+        host = network.host("a")
+        eth0, eth1 = (host.plug(f"eth{n}", switch, f"10.0.0.{n + 1}/24") for n in range(2))
+        with host:
+            async with open_mcast_channel(GROUP4, PORT) as channel:
+                before = channel.interfaces[1]
+                lost = Datagram(b"", Endpoint("10.0.0.9", 7), GROUP4, before)
+                eth1.take_down()
+                await until(lambda: [str(it) for it in channel.interfaces], ["eth0"])
+                for selector in ("eth1", before, before.index, "10.0.0.2"):
+                    with pytest.raises(
+                        SocketSetupError, match=r"on interface eth1: .*has gone"
+                    ) as caught:
+                        await channel.send(b"lost", interface=selector)
+                    assert caught.value.errno == errno.ENODEV
+                eth1.unplug()
+                for to in (f"{GROUP4}%eth1", (f"{GROUP4}%eth1", 7)):
+                    with pytest.raises(SocketSetupError, match=r"on interface eth1: .*has gone"):
+                        await channel.send(b"lost", to=to)
+                with pytest.raises(SocketSetupError, match=r"on interface eth1: .*has gone"):
+                    channel.send_nowait(b"lost", to=("10.0.0.9", 7), interface="eth1")
+                await channel.answer(lost, b"")
+                await channel.answer(lost, b"", to_group=True)
+                sent = channel.statistics().sending.interfaces["eth1"]
+                assert (sent.sent, sent.failed) == (0, 9)
+                for selector in ("eth2", 77, "10.0.0.77"):
+                    with pytest.raises(ValueError, match=r"which has eth0$"):
+                        await channel.send(b"", interface=selector)
+                with pytest.raises(ValueError, match=r"which has eth0$"):
+                    await channel.send(b"", to=f"{GROUP4}%eth2")
+                host.plug("eth1", switch, "10.0.0.2/24")
+                await until(lambda: [str(it) for it in channel.interfaces], ["eth0", "eth1"])
+                await channel.send(b"again", interface=before)
+                assert channel.statistics().sending.interfaces["eth1"].sent == 1
+        assert eth0.is_up

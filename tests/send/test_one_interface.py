@@ -96,7 +96,9 @@ def test_destination_is_reached_on_that_interface_only(
 
 @pytest.mark.parametrize("selector", ["eth9", 77, "10.9.9.9", "fe80::1", ""])
 def test_interface_that_the_sender_does_not_have_is_an_error_that_lists_them(selector: Any) -> None:
-    with pytest.raises(ValueError, match=r"not an interface of this sender, which has eth0, eth1$"):
+    with pytest.raises(
+        ValueError, match=r"^interface=.+ is not an interface of this sender, which has eth0, eth1$"
+    ):
         table().on_interface(selector)
 
 

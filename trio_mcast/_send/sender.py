@@ -111,7 +111,8 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             ValueError: ``data`` is too large, ``to`` is a group that cannot be reached from this
                 sender's interfaces, or it is no address or port, or a link-local address without
                 its zone. Never for ``to=datagram.source`` alone. ``interface`` is none of this
-                sender's, or ``to`` has the zone of another one; the message lists those it has.
+                sender's, or ``to`` has the zone of another one; the message lists those it has. One
+                that this sender was on and that has gone is refused as below.
             SocketSetupError: The datagram was to go to one group on one interface, or to one peer,
                 and could not be sent: the system refused it, the interface or its address is not
                 there now, or nobody can be reached there. ``errno`` tells why, and the message what

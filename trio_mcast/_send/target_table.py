@@ -114,7 +114,11 @@ class TargetTable:
         try:
             (selection,) = select_interfaces([interface], list(by_name.values()))
         except (InterfaceNotFoundError, AmbiguousInterfaceError):
-            raise ValueError(f"interface: {self._lacks_zone(text_of(interface))}") from None
+            text = str(interface) if isinstance(interface, Interface) else text_of(interface)
+            shown = text if isinstance(interface, int) else repr(text)
+            raise ValueError(
+                f"interface={shown} is not an interface of this sender, which has {self._names()}"
+            ) from None
         name = selection.interface.name
         numbered_groups = tuple(
             (group, number)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
-from .._plan.socket_spec import BindAddress
-from .._values.addresses import Endpoint
-from .._values.errors import SocketSetupError
-from .._values.interface import InterfaceSelector
-from .destinations import Destination
+from .._plan.selecting import in_zone, select_interfaces
+from .._plan.sender_socket import stand_in
+from .._plan.socket_spec import BindAddress, bind_address
+from .._values.addresses import Endpoint, family_of, parse_address, without_zone
+from .._values.errors import McastError, SocketSetupError
+from .._values.interface import ALL_INTERFACES, Interface, InterfaceSelector
+from .destinations import Destination, parse_destination
 from .outlets import Outlets
 from .stand_ins import Outlet, Refusing
 from .target_table import NumberedTarget, Unreachable
@@ -20,6 +23,12 @@ from .target_table import NumberedTarget, Unreachable
 # that an answer to a known peer needs no parsing, and no question for its route. Arbitrary; at the
 # bound it starts afresh.
 _REMEMBERED_DESTINATIONS = 1_024
+
+
+_LEFT: Final = (
+    "the interface has gone, is down, or is a port of another one; the sender goes on there when "
+    "that has changed"
+)
 
 
 @attrs.define
@@ -53,10 +62,14 @@ class Targets:
         self._remembered: dict[Destination, tuple[Target, ...]] = {}
         self._remembered_peers: dict[Destination, tuple[Target, ...]] = {}
         self._remembered_on: dict[object, tuple[Target, ...]] = {}
+        # The interfaces that there were, by name, as they were last.
+        self._interfaces: dict[str, Interface] = {}
         self.renew()
 
     def renew(self) -> None:
         """Lead to the sockets that there are now."""
+        for socket_spec in self._outlets.table.sockets:
+            self._interfaces[socket_spec.interface.name] = socket_spec.interface
         self.everywhere = self._with_sockets(self._outlets.table.everywhere())
         self.only = self.everywhere[0] if len(self.everywhere) == 1 else None
         self.forget()
@@ -105,6 +118,12 @@ class Targets:
         except SocketSetupError:
             # The system does not tell its routes just now: the next datagram asks again.
             answer, is_known = table.targets_for(to), False
+        except ValueError:
+            zone = str(to[0] if isinstance(to, tuple) else to).partition("%")[2]
+            left = self._left(lambda known: in_zone(zone, known)[0]) if zone else None
+            if left is None:
+                raise
+            return self._refusals(to, left)
         targets = self._answer(answer)
         if is_known:
             if len(remembered) >= _REMEMBERED_DESTINATIONS:
@@ -120,8 +139,15 @@ class Targets:
         known = remembered.get(key) if _is_hashable(key) else None
         if known is not None:
             return known
-        table = self._outlets.table.on_interface(interface)
-        targets = self._answer(table.everywhere() if to is None else table.targets_for(to))
+        try:
+            table = self._outlets.table.on_interface(interface)
+        except ValueError:
+            left = self._left(lambda known: select_interfaces([interface], known)[0].interface)
+            if left is None:
+                raise
+            targets = self._refusals(to, left)
+        else:
+            targets = self._answer(table.everywhere() if to is None else table.targets_for(to))
         if len(remembered) >= _REMEMBERED_DESTINATIONS:
             remembered.clear()
         remembered[key] = targets
@@ -131,6 +157,42 @@ class Targets:
         if isinstance(answer, Unreachable):
             return (self._refusal_of(answer),)
         return self._with_sockets(answer)
+
+    def _left(self, choose: Callable[[list[Interface]], Interface]) -> Interface | None:
+        """Return an interface that a sender on all interfaces was on, and is not on now.
+
+        Such a one is no wrong argument: between a question that came in there and the answer, any
+        interface can go.
+
+        Args:
+            choose: Chooses from the interfaces, or raises.
+        """
+        if self._outlets.request.selectors is not ALL_INTERFACES:
+            return None
+        names = {socket_spec.interface.name for socket_spec in self._outlets.table.sockets}
+        try:
+            interface = choose(list(self._interfaces.values()))
+        except (McastError, IndexError):
+            return None
+        return None if interface.name in names else interface
+
+    def _refusals(self, to: Destination | None, interface: Interface) -> tuple[Target, ...]:
+        """Return the targets for a destination on an interface that is not there: all refuse."""
+        places: Iterable[tuple[str, int]]
+        if to is None:
+            places = dict.fromkeys(
+                (str(address[0]), address[1]) for _, address, _ in self.everywhere
+            )
+        else:
+            address, port = parse_destination(to, self._outlets.table.port)
+            places = [(str(without_zone(address)), port)]
+        tally, targets = self._tally(interface.name), []
+        for host, port in places:
+            address = parse_address(host, "to")
+            socket_spec = stand_in(interface, family_of(address))
+            outlet = Refusing(socket_spec, errno.ENODEV, _LEFT)
+            targets.append((outlet, bind_address(address, port, interface.index), tally))
+        return tuple(targets)
 
     def _refusal_of(self, peer: Unreachable) -> Target:
         socket_spec = self._outlets.outlets[peer.number].socket_spec
