@@ -8,6 +8,7 @@ import errno
 import pickle
 import re
 from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from trio_mcast import (
     McastSenderSpec,
     SocketSetupError,
     SocketSpec,
+    open_mcast_channel,
     open_mcast_receiver,
     open_mcast_sender,
     watch_interfaces,
@@ -39,6 +41,7 @@ GROUP, PORT = "239.1.2.3", 12345
 OPENERS: list[tuple[Callable[[], Any], str]] = [
     (lambda: open_mcast_receiver(GROUP, PORT), "open_mcast_receiver(...) as receiver"),
     (lambda: open_mcast_sender(GROUP, PORT), "open_mcast_sender(...) as sender"),
+    (lambda: open_mcast_channel(GROUP, PORT), "open_mcast_channel(...) as channel"),
     (lambda: McastReceiverSpec(GROUP, PORT).open(), "spec.open() as receiver"),
     (lambda: McastSenderSpec(GROUP, PORT).open(), "spec.open() as sender"),
     (watch_interfaces, "watch_interfaces() as changes"),
@@ -58,6 +61,7 @@ async def test_opener_says_how_it_is_used(opener: Callable[[], Any], usage: str)
     for iterate in (aiter, iter):
         with pytest.raises(TypeError, match=advice + ', and "async for" inside'):
             iterate(opener())
+    assert repr(opener()) == f'<not open yet: use "async with {usage}">'
     with pytest.raises(AttributeError, match=f"'receive'.*{advice}"):
         await opener().receive()
 
@@ -127,6 +131,13 @@ GROUPS: list[tuple[Any, type[Exception], str]] = [
     ("  ", ValueError, "it is empty"),
     ("mdns.mcast.net", ValueError, r"'mdns.mcast.net'.*\(host names are not looked up\)"),
     ("mdns.mcast.net:5353", ValueError, r"\(host names are not looked up\)"),
+    ("239.1.2.3-239.1.2.9", ValueError, "it is a range of addresses, and one address is wanted"),
+    ("239.1.2.3-9", ValueError, "it is a range of addresses"),
+    ("239.1.2.3%eth0%1", ValueError, "a zone has no % in it; write the index of the interface"),
+    ("239.1.2.3%%", ValueError, "zone after the % is missing"),
+    ("ff02::fb%%eth0", ValueError, "a zone has no % in it"),
+    (ip_network("239.0.0.0/30"), TypeError, "not IPv4Network: .*: it is a range of addresses"),
+    ([ip_network("ff02::/126")], TypeError, "not IPv6Network: .*: it is a range of addresses"),
     (b"239.1.2.3", TypeError, r"not bytes: b'239.1.2.3': decode it"),
     ([b"239.1.2.3"], TypeError, r"not bytes: b'239.1.2.3': decode it"),
     (("239.1.2.3", 12345), TypeError, f"12345.*{NO_PART}"),
@@ -150,7 +161,21 @@ def test_port_as_text_is_answered() -> None:
         open_mcast_receiver(GROUP, "12345")  # type: ignore[arg-type]
 
 
+def test_several_ports_as_text_are_answered() -> None:
+    with pytest.raises(TypeError, match=r"not str: '5004, 5005': .*give a list, \[5004, 5005\]$"):
+        open_mcast_receiver(GROUP, "5004, 5005")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"not str: 'mdns'$"):
+        open_mcast_receiver(GROUP, "mdns")  # type: ignore[arg-type]
+
+
+def test_several_ports_of_a_sender_are_answered() -> None:
+    with pytest.raises(TypeError, match=r"\[5004, 5005\]: .*another with to=\(group, port\)$"):
+        open_mcast_sender(GROUP, [5004, 5005])  # type: ignore[arg-type]
+
+
 def test_source_with_a_port_is_answered() -> None:
+    with pytest.raises(TypeError, match=r"sources must be .*, not int: 5$"):
+        open_mcast_receiver(GROUP, PORT, sources=("10.0.0.9", 5))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"sources '10.0.0.9:5'.*write '10.0.0.9', without a port"):
         open_mcast_receiver(GROUP, PORT, sources="10.0.0.9:5")
 
@@ -171,6 +196,9 @@ def test_source_with_a_port_is_answered() -> None:
         (" ", "is empty"),
         (GROUP, "'239.1.2.3' is a group, not an interface"),
         (["eth0", "0.0.0.0"], "'0.0.0.0' is no interface's address"),
+        ("ALL_INTERFACES", "give ALL_INTERFACES"),
+        (0, "^interfaces=0 is no interface's index, .*: leave interfaces out"),
+        ([1, -1], "^interfaces=-1 is no interface's index"),
     ],
 )
 def test_what_is_no_interface_anywhere_is_refused_at_once(
@@ -180,9 +208,16 @@ def test_what_is_no_interface_anywhere_is_refused_at_once(
         opener(GROUP, PORT, interfaces=selector)
 
 
+@pytest.mark.parametrize("opener", [open_mcast_receiver, open_mcast_sender])
+def test_network_is_no_interface(opener: Any) -> None:
+    with pytest.raises(TypeError, match="not IPv4Network"):
+        opener(GROUP, PORT, interfaces=ip_network("10.0.0.0/30"))
+
+
 @pytest.mark.parametrize(
     ("selector", "said"),
     [
+        ("wlan0,wlan1", r"'wlan0,wlan1'; for several give a list, \['wlan0', 'wlan1'\]"),
         ("eth0,eth1", r"'eth0,eth1'; for several give a list, \['eth0', 'eth1'\]; there are: eth0"),
         ("eth0 10.0.0.9", "for several give a list"),
         ("2", "'2'; the index of an interface is an int, 2; there are"),

@@ -155,6 +155,9 @@ class Opening(AbstractAsyncContextManager[_Co]):
     ) -> bool | None:
         return await self._block.__aexit__(kind, error, traceback)
 
+    def __repr__(self) -> str:
+        return f"<not open yet: {self._advice}>"
+
     @property
     def _advice(self) -> str:
         return f'use "async with {self._usage}"'

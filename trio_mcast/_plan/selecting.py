@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import attrs
 
@@ -72,8 +72,9 @@ def parse_selectors(value: InterfaceSelectors | None) -> ParsedSelectors:
         return value
     if isinstance(value, (str, int, IPv4Address, IPv6Address, Interface)):
         selectors: list[InterfaceSelector] = [value]
-    elif isinstance(value, (bytes, bytearray)):
-        raise TypeError(_selector_type_message(value))  # Iterated, they would be indexes.
+    elif isinstance(value, (bytes, bytearray, IPv4Network, IPv6Network)):
+        # Iterated, they would be indexes, or addresses.
+        raise TypeError(_selector_type_message(value))
     else:
         try:
             selectors = list(value)
@@ -84,6 +85,11 @@ def parse_selectors(value: InterfaceSelectors | None) -> ParsedSelectors:
     for selector in selectors:
         if not _is_selector(selector):
             raise TypeError(_selector_type_message(selector))
+        if isinstance(selector, int) and selector < 1:
+            raise ValueError(
+                f"interfaces={selector} is no interface's index, as these begin with 1: leave "
+                "interfaces out, or name an interface"
+            )
         if not isinstance(selector, (int, Interface)):
             check_selector_text(text_of(selector))
     return tuple(dict.fromkeys(selectors))

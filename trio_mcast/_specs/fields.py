@@ -31,6 +31,11 @@ def groups_or_none(value: AddressLike | Iterable[AddressLike]) -> Any:
 
 
 def port(value: int) -> int:
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        raise TypeError(
+            f"port must be an int, not {type(value).__name__}: {value!r}: a sender sends to one "
+            "port, and to another with to=(group, port)"
+        )
     return parse_port(value, "port")
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal, NamedTuple, TypeAlias, cast
 
 import attrs
 
 from .errors import printable
-from .mistakes import about_address, about_address_type
+from .mistakes import about_address, about_address_type, about_number
 
 # The largest payload of a UDP datagram over IPv4: 65,535 bytes of IPv4 packet less 20 bytes of IPv4
 # header and 8 of UDP header. (IPv6 could carry 20 bytes more; one limit for both families
@@ -102,7 +102,7 @@ def parse_address(value: AddressLike, what: str) -> IPAddress:
     if not isinstance(value, str):
         raise TypeError(
             f"{what} must be a str, IPv4Address or IPv6Address, "
-            f"not {type(value).__name__}: {value!r}{about_address_type(value)}"
+            f"not {type(value).__name__}: {value!r}{about_address_type(value, what)}"
         )
     try:
         return ip_address(value)
@@ -125,7 +125,8 @@ def split_ipv4_zone(value: AddressLike) -> tuple[AddressLike, str | None]:
         IPv4Address(bare)
     except ValueError:
         return value, None
-    return (bare, zone) if zone else (value, None)
+    # As for IPv6, a zone has no "%" in it.
+    return (bare, zone) if zone and "%" not in zone else (value, None)
 
 
 def parse_group(value: AddressLike) -> Group:
@@ -161,14 +162,17 @@ def listed(
         return [value]
     if isinstance(value, (bytes, bytearray)):
         raise TypeError(
-            f"{what} must be text, not {type(value).__name__}: {value!r}{about_address_type(value)}"
+            f"{what} must be text, not {type(value).__name__}: "
+            f"{value!r}{about_address_type(value, what)}"
         )
     try:
+        if isinstance(value, (IPv4Network, IPv6Network)):
+            raise TypeError  # Iterated, it would be each of its addresses.
         values = list(value)
     except TypeError:
         raise TypeError(
             f"{what} must be an address or an iterable of addresses, "
-            f"not {type(value).__name__}: {value!r}{about_address_type(value)}"
+            f"not {type(value).__name__}: {value!r}{about_address_type(value, what)}"
         ) from None
     if not values and not may_be_none:
         raise ValueError(f"{what} is empty: name at least one")
@@ -244,7 +248,7 @@ def parse_ports(value: int | Iterable[int]) -> tuple[int, ...]:
 
 def parse_int(value: int, what: str, lowest: int, highest: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        hint = ": make a number of it with int()" if isinstance(value, str) else ""
+        hint = about_number(value) if isinstance(value, str) else ""
         raise TypeError(f"{what} must be an int, not {type(value).__name__}: {value!r}{hint}")
     if value < lowest or (highest is not None and value > highest):
         span = f"at least {lowest}" if highest is None else f"from {lowest} to {highest}"

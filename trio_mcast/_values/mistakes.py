@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 # A text with a port at its end: "239.1.2.3:5000", "[ff02::1]:5000", "ff02::1%eth0" without one.
 _WITH_PORT = re.compile(
     r"\[(?P<bracketed>[^]]*)\](:(?P<port6>\d*))?|(?P<host>[\d.]+):(?P<port4>\d*)"
 )
 
+# A text that begins like a range: "239.0.0.0/8", "239.1.2.3-239.1.2.9".
+_RANGE = re.compile(r"(?P<first>[^/-]+)[/-].*")
+
 # Names that stand for every interface in other programs. An interface that is called so can still
 # be named by its index.
-_EVERY = ("all", "any", "*")
+_EVERY = ("all", "any", "*", "all_interfaces")
 
 
 def about_address(text: str, what: str) -> str:
@@ -40,8 +43,11 @@ def about_address(text: str, what: str) -> str:
             f": the zone after the % is missing; write {text + 'eth0'!r}, with the name of the "
             f"interface, or {text[:-1]!r}"
         )
-    if "/" in text and _is_address(text.partition("/")[0]):
+    ranged = _RANGE.fullmatch(text)
+    if ranged is not None and _is_address(ranged["first"]):
         return ": it is a range of addresses, and one address is wanted"
+    if "%" in text.partition("%")[2]:
+        return ": a zone has no % in it; write the index of the interface"
     with_port = _WITH_PORT.fullmatch(text)
     if with_port is None or not _is_address(with_port["bracketed"] or with_port["host"] or ""):
         return ""
@@ -70,10 +76,19 @@ def _port_place(what: str, port: str | None) -> str:
     return ", without a port"
 
 
-def about_address_type(value: object) -> str:
-    """Return an explanation of a value of a type that no address has; may be empty."""
+def about_address_type(value: object, what: str) -> str:
+    """Return an explanation of a value of a type that no address has; may be empty.
+
+    Args:
+        value: The value.
+        what: The name of the argument.
+    """
     if isinstance(value, (bytes, bytearray)):
         return ": decode it to text"
+    if isinstance(value, (IPv4Network, IPv6Network)):
+        return ": it is a range of addresses, and one address is wanted"
+    if not what.startswith("group"):
+        return ""
     port = value[-1] if isinstance(value, (tuple, list)) and value else value
     if isinstance(port, int):
         return (
@@ -81,6 +96,14 @@ def about_address_type(value: object) -> str:
             "them, is the second"
         )
     return ""
+
+
+def about_number(text: str) -> str:
+    """Return an explanation of a text where a number is wanted; may be empty."""
+    numbers = [number for number in re.split(r"[\s,;]+", text) if number]
+    if len(numbers) > 1 and all(number.isdecimal() for number in numbers):
+        return f": it is several, so give a list, {list(map(int, numbers))!r}"
+    return ": make a number of it with int()" if text.strip().isdecimal() else ""
 
 
 def check_selector_text(text: str) -> None:
@@ -118,7 +141,7 @@ def about_selector(text: str, names: Container[str]) -> str:
         names: The names of the interfaces that there are.
     """
     parts = [part for part in re.split(r"[\s,;]+", text) if part]
-    if len(parts) > 1 and any(part in names or _is_address(part) for part in parts):
+    if len(parts) > 1 and ("," in text or any(p in names or _is_address(p) for p in parts)):
         return f"; for several give a list, {parts!r}"
     (part,) = parts if len(parts) == 1 else (text,)
     if part != text and (part in names or _is_address(part)):
