@@ -39,7 +39,8 @@ async def notify(channel: McastChannel, kind: str, port: int, event: str) -> Non
         for target, headers in describe(kind, port, interface).items():
             headers |= {"HOST": f"{GROUP}:{PORT}", "NT": target, "NTS": event}
             data = message("NOTIFY * HTTP/1.1", headers)
-            await channel.send(data, interface=interface)
+            with suppress(OSError):  # It may be down just now.
+                await channel.send(data, interface=interface)
 
 
 async def main(kind: str, port: int, interfaces: list[str] | None) -> None:

@@ -121,6 +121,7 @@ async def test_gssdp_finds_a_device_in_the_network_where_it_looks(
                 lambda _: {seen.host for seen in lan.subscriptions(group)} == {"a", "b"},
                 PATIENCE_SECONDS,
             )
+            # It says goodbye, where it can.
+            two_lans.b.down(f"eth{2 - network}")
             assert await interrupted(lamp) == []
-            # It says goodbye.
             assert await resource(looking) == ("resource unavailable", name)
