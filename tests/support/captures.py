@@ -10,7 +10,13 @@ ETHERNET = 1
 
 
 def udp(
-    source: str, destination: str, data: bytes, *, ttl: int = 1, extension: bytes = b""
+    source: str,
+    destination: str,
+    data: bytes,
+    *,
+    ttl: int = 1,
+    traffic_class: int = 0,
+    extension: bytes = b"",
 ) -> bytes:
     """An IP packet from port 5000 to port 12345. An extension is a whole header of 8 bytes."""
     source_ip, destination_ip = ip_address(source), ip_address(destination)
@@ -18,10 +24,12 @@ def udp(
     addresses = source_ip.packed + destination_ip.packed
     if isinstance(source_ip, IPv4Address):
         length = 20 + len(segment)
-        head = struct.pack("!BBHHHBBH", 0x45, 0, length, 0, 0, ttl, 17, 0)
+        head = struct.pack("!BBHHHBBH", 0x45, traffic_class, length, 0, 0, ttl, 17, 0)
         return head + addresses + segment
     kind = 60 if extension else 17  # Destination options.
-    head = struct.pack("!IHBB", 6 << 28, len(extension) + len(segment), kind, ttl)
+    head = struct.pack(
+        "!IHBB", 6 << 28 | traffic_class << 20 | 0x12345, len(extension) + len(segment), kind, ttl
+    )
     return head + addresses + extension + segment
 
 

@@ -91,8 +91,8 @@ def test_pcapng_without_its_package_says_what_to_install(tmp_path: Path) -> None
 
 # Frames ------------------------------------------------------------------------------------------
 
-FOUR = udp("10.0.0.9", GROUP, b"hello", ttl=7)
-PACKET6 = udp("2001:db8::9", SIX, b"hello", ttl=7)
+FOUR = udp("10.0.0.9", GROUP, b"hello", ttl=7, traffic_class=0xB9)
+PACKET6 = udp("2001:db8::9", SIX, b"hello", ttl=7, traffic_class=0xB9)
 OPTIONS = b"\x11" + bytes(7)  # Then UDP.
 SLL = bytes(14) + b"\x08\x00"
 SLL2 = b"\x86\xdd" + bytes(18)
@@ -117,6 +117,7 @@ def test_datagram_is_found_in_a_frame(link_type: int, frame: bytes) -> None:
     packet = datagram_of(link_type, frame)
     assert not isinstance(packet, str)
     assert (packet.data, packet.ttl) == (b"hello", 7)
+    assert packet.traffic_class == (0 if OPTIONS in frame else 0xB9)
     assert (packet.source_port, packet.port) == (5000, PORT)
     ends = (str(packet.source), str(packet.destination))
     assert ends in [("10.0.0.9", GROUP), ("2001:db8::9", SIX)]
@@ -178,7 +179,7 @@ async def test_capture_is_played_at_its_times(
     write: Any, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     packets = [
-        (0.0, udp("10.0.0.9", GROUP, b"one", ttl=3)),
+        (0.0, udp("10.0.0.9", GROUP, b"one", ttl=3, traffic_class=0x2D)),
         (0.0, udp("10.0.0.9", "239.9.9.9", b"of another group")),
         (1.5, udp("2001:db8::9", SIX, b"two")),
         (1.5, udp("10.0.0.9", "255.255.255.255", b"to all")),
@@ -195,7 +196,11 @@ async def test_capture_is_played_at_its_times(
         with host:
             async with (
                 open_mcast_receiver(
-                    [GROUP, SIX], PORT, accept_unicast=True, receive_ttl=True
+                    [GROUP, SIX],
+                    PORT,
+                    accept_unicast=True,
+                    receive_ttl=True,
+                    receive_traffic_class=True,
                 ) as receiver,
                 trio.open_nursery() as nursery,
             ):
@@ -207,6 +212,7 @@ async def test_capture_is_played_at_its_times(
                 nursery.start_soon(play)
                 datagrams = await received(receiver)
         assert results == [Replay(6, {"broadcast": 2, "not IP": 1})]
+        assert [one.traffic_class for _, one in datagrams] == [0x2D, 0, 0, 0]
         told = [(time, one.data, str(one.source), one.group, one.ttl) for time, one in datagrams]
         assert [(round(time, 3), *others) for time, *others in told] == [
             (0.0, b"one", "10.0.0.9:5000", GROUP, 3),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final
+from typing import Final, NamedTuple
 
+from .._values.addresses import IPAddress
 from ._frames import Packet
 
 # The links of which the network layer is found, by the numbers of the tcpdump project's list.
@@ -27,6 +28,15 @@ NOT_IP: Final = "not IP"
 NOT_UDP: Final = "not UDP"
 FRAGMENT: Final = "fragment"
 CUT_SHORT: Final = "cut short"
+
+
+class _IPHeader(NamedTuple):
+    """The fields of an IP header that a virtual network has."""
+
+    source: IPAddress
+    destination: IPAddress
+    ttl: int
+    traffic_class: int
 
 
 def datagram_of(link_type: int, frame: bytes) -> Packet | str:
@@ -70,20 +80,19 @@ def _start_of_ip(link_type: int, frame: bytes) -> int | str:
 
 
 def _from_ipv4(packet: bytes) -> Packet | str:
-    length, fragment = struct.unpack_from("!2xHxxH", packet)
+    traffic_class, length, fragment = struct.unpack_from("!xBHxxH", packet)
     ttl, protocol, source, destination = struct.unpack_from("!8xBB2x4s4s", packet)
     if protocol != _UDP:
         return NOT_UDP
     if fragment & 0x3FFF:  # More fragments, or an offset.
         return FRAGMENT
     header = (packet[0] & 0x0F) * 4
-    return _from_udp(
-        packet[header:length], IPv4Address(source), IPv4Address(destination), ttl, length - header
-    )
+    ip = _IPHeader(IPv4Address(source), IPv4Address(destination), ttl, traffic_class)
+    return _from_udp(packet[header:length], ip, length - header)
 
 
 def _from_ipv6(packet: bytes) -> Packet | str:
-    length, kind, ttl, source, destination = struct.unpack_from("!4xHBB16s16s", packet)
+    first, length, kind, ttl, source, destination = struct.unpack_from("!IHBB16s16s", packet)
     start = 40
     while kind in _EXTENSIONS:
         kind, units = struct.unpack_from("!BB", packet, start)
@@ -94,20 +103,15 @@ def _from_ipv6(packet: bytes) -> Packet | str:
     if kind != _UDP:
         return NOT_UDP
     end = 40 + length
-    return _from_udp(
-        packet[start:end], IPv6Address(source), IPv6Address(destination), ttl, end - start
-    )
+    ip = _IPHeader(IPv6Address(source), IPv6Address(destination), ttl, first >> 20 & 0xFF)
+    return _from_udp(packet[start:end], ip, end - start)
 
 
-def _from_udp(
-    segment: bytes,
-    source: IPv4Address | IPv6Address,
-    destination: IPv4Address | IPv6Address,
-    ttl: int,
-    room: int,
-) -> Packet | str:
+def _from_udp(segment: bytes, ip: _IPHeader, room: int) -> Packet | str:
     source_port, port, length = struct.unpack_from("!HHH", segment)
     if length < _UDP_HEADER_BYTES or length > min(room, len(segment)):
         return CUT_SHORT
     data = segment[_UDP_HEADER_BYTES:length]
-    return Packet(source, source_port, destination, port, ttl, data)
+    return Packet(
+        ip.source, source_port, ip.destination, port, ip.ttl, data, traffic_class=ip.traffic_class
+    )
