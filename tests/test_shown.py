@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import typing
+from ipaddress import IPv4Interface
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +21,7 @@ from trio_mcast import (
     DatagramCounts,
     Endpoint,
     Interface,
+    InterfaceAddress,
     InterfaceChange,
     McastReceiverSpec,
     McastSenderSpec,
@@ -264,3 +266,13 @@ def test_aliases_of_signatures_are_public() -> None:
                 if isinstance(name, ast.Name) and name.id not in ("int", "bool", "str"):
                     standard = name.id in ("Iterable", "AbstractAsyncContextManager")
                     assert standard or hasattr(trio_mcast, name.id)
+
+
+def test_interface_takes_its_facts_in_the_order_of_the_reference() -> None:
+    address = IPv4Interface("10.0.0.1/24")
+    detail = InterfaceAddress(address)
+    interface = Interface(
+        "veth0", 2, "", (address,), (), None, 1500, True, False, True, "br0", ("x",), (detail,)
+    )
+    assert (interface.master, interface.alternative_names) == ("br0", ("x",))
+    assert interface.address_details == (detail,)

@@ -323,7 +323,7 @@ def open_mcast_channel(
     bound to the port, and a system may give one of them what was meant for another program.
 
     Args:
-        groups: One group or an iterable of groups, as for `open_mcast_receiver`.
+        groups: One group or an iterable of groups, at least one, as for `open_mcast_receiver`.
         port: The UDP port, or an iterable of ports to receive on, as for `open_mcast_receiver`. The
             channel sends from the first and to the first; to a group with another one of these
             ports it sends from that.

@@ -100,10 +100,6 @@ class Interface:
     """Whether the system marks it as capable of multicast. Linux does not mark its loopback
     interface, though IPv4 multicast works there.
     """
-    address_details: tuple[InterfaceAddress, ...] = ()
-    """Its addresses as `InterfaceAddress` values, with scope and state: IPv4 addresses first, each
-    family in the order of the two attributes above.
-    """
     master: str | None = None
     """The name of the interface of which it is a port, and which takes what arrives on it: a
     bridge, bond or team, or ``"ovs-system"`` for Open vSwitch. `None` if there is none, for a
@@ -113,6 +109,10 @@ class Interface:
     alternative_names: tuple[str, ...] = ()
     """Other names that the system knows it by, such as ``"enp0s31f6"``; each selects the interface
     as its name does. Linux only.
+    """
+    address_details: tuple[InterfaceAddress, ...] = ()
+    """Its addresses as `InterfaceAddress` values, with scope and state: IPv4 addresses first, each
+    family in the order of ``ipv4_addresses`` or ``ipv6_addresses``.
     """
 
     def addresses(self, family: Family) -> tuple[IPAddress, ...]:
