@@ -95,6 +95,24 @@ async def test_group_is_given_to_both(two_hosts: TwoHosts, family: Family, to_gr
 
 
 @FAMILIES
+@pytest.mark.parametrize("to_group", [True, False], ids=["group", "wildcard"])
+async def test_program_that_comes_later_is_given_the_group_too(
+    two_lans: TwoLans, family: Family, to_group: bool
+) -> None:
+    group, a, b = group_of(family), two_lans.a, two_lans.b
+    address = group if to_group else ("::" if family == "ipv6" else "0.0.0.0")
+    async with (
+        sender_on(a, group, interfaces=["eth0", "eth1"]) as sender,
+        receiver_on(two_lans, b, group, interfaces=["eth0", "eth1"]) as receiver,
+    ):
+        with program_with(b, address, group) as program:
+            await sender.send_batch([b"hello"] * COUNT)
+            interfaces = [(await receive(receiver)).interface.name for _ in range(2 * COUNT)]
+            assert interfaces.count("eth0") == COUNT
+            assert count_in(program) >= COUNT
+
+
+@FAMILIES
 @pytest.mark.parametrize("shared", [True, False])
 async def test_each_interface_has_its_own_datagrams_all_the_same(
     two_lans: TwoLans, family: Family, shared: bool

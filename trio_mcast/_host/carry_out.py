@@ -62,16 +62,20 @@ def carry_out(sock: Settable, socket_spec: SocketSpec, step: Step) -> frozenset[
         OSError: A step was refused.
     """
     applied: set[str] = set()
+    shared: set[str] = set()
     for after_bind in (False, True):
         for option in socket_spec.options:
             if option.after_bind is after_bind and not option.if_taken:
+                if option.symbol in shared:
+                    continue  # How the bind was possible decides about the option.
                 step.name, step.detail = option.symbol, f"({option.purpose})"
                 symbol = _set_option(sock, option)
                 if symbol is not None:
                     applied.add(symbol)
         if not after_bind:
             step.name, step.detail = "bind", f"to {socket_spec.bind[0]} port {socket_spec.bind[1]}"
-            applied |= _bind(sock, socket_spec)
+            shared = _bind(sock, socket_spec)
+            applied |= shared
     if socket_spec.peer is not None:
         step.name, step.detail = "connect", f"to {socket_spec.peer[0]} port {socket_spec.peer[1]}"
         sock.connect(socket_spec.peer)

@@ -27,11 +27,19 @@ def port_options(platform: Platform, port: str = "the port") -> Iterator[SocketO
 def exact_port_options(platform: Platform) -> Iterator[SocketOption]:
     """Yield the options that a group's socket needs after the bind to be given its own datagrams.
 
-    While SO_REUSEPORT is set, Linux gives a group's datagram that one socket alone has joined to
-    any socket that is bound alike, by a hash of the addresses: on two interfaces, what comes in on
-    one is given to the socket of the other (measured on 6.18, in about half of the runs).
+    A socket that was bound with SO_REUSEPORT is in a set with those that are bound alike. While it
+    has the option, Linux gives a group's datagram that it alone has joined to any of the set, by a
+    hash of the addresses: on two interfaces, what comes in on one is given to the socket of the
+    other (measured on 6.18, in about half of the runs). So the option is taken back.
+
+    A socket that is given the option after the bind is in no such set. Then a program that has
+    only this option can have the port, too, and all are given the group's datagrams (measured). The
+    exception: one that is bound to the group without having joined any, and has set
+    IP_MULTICAST_ALL=0, gets some that are for this socket.
     """
     for symbol in platform.other_port_sharing:
+        purpose = "share the port with programs that come later and set only this"
+        yield layout.later_sharing(platform, symbol, purpose)
         purpose = "after that: only what this socket has joined itself"
         yield layout.other_sharing(platform, symbol, 0, purpose)
 

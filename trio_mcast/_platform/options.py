@@ -73,6 +73,12 @@ def other_sharing(platform: Platform, symbol: str, value: int, purpose: str) -> 
     return SocketOption(symbol, level, number, value, not value, purpose, None, False, True)
 
 
+def later_sharing(platform: Platform, symbol: str, purpose: str) -> SocketOption:
+    """Share a port from after the bind on, unless the bind has needed the option itself."""
+    level, number = platform.constants["SOL_SOCKET"], platform.constants[symbol]
+    return SocketOption(symbol, level, number, 1, True, purpose, None, False)
+
+
 def group_req(platform: Platform, index: int, group: IPAddress) -> bytes:
     """Encode a ``struct group_req``: an interface's index and a group."""
     layout = platform.group_request
