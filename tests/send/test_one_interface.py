@@ -94,6 +94,19 @@ def test_destination_is_reached_on_that_interface_only(
     assert [number for number, _ in targets] == numbers
 
 
+def test_group_of_one_interface_is_sent_to_on_another_that_is_named() -> None:
+    request = McastSenderSpec([f"{GROUP4}%eth0", "239.7.7.7%eth1"], PORT)._request
+    plan = plan_sender(request, MACHINE, PLATFORM_TABLES["linux"])
+    both = TargetTable(plan.sockets, plan.numbered_groups, PORT)
+    places = []
+    for table in (both, both.on_interface("eth1")):
+        for to in (GROUP4, f"{GROUP4}%eth1"):
+            targets = table.targets_for(to)
+            assert not isinstance(targets, Unreachable)
+            places.append([plan.sockets[number].interface.name for number, _ in targets])
+    assert places == [["eth0"], ["eth1"], ["eth1"], ["eth1"]]
+
+
 @pytest.mark.parametrize("selector", ["eth9", 77, "10.9.9.9", "fe80::1", ""])
 def test_interface_that_the_sender_does_not_have_is_an_error_that_lists_them(selector: Any) -> None:
     with pytest.raises(

@@ -153,13 +153,15 @@ class TargetTable:
         numbers = [
             number for known, number in self.numbered_groups if known.address == group.address
         ]
-        numbers = numbers or self._one_per_interface(group.family)
-        if not numbers:
+        anywhere = self._one_per_interface(group.family)
+        if not anywhere:
             raise ValueError(f"to={str(group)!r}: {self._lacks_family(group.family)}")
         if group.zone is not None:
-            numbers = self._in_zone(numbers, group.zone)
+            # A group that the sender has on one interface can be sent to on another, by its name.
+            numbers = self._in_zone(numbers, group.zone) or self._in_zone(anywhere, group.zone)
             if not numbers:
                 raise ValueError(f"to={str(group)!r}: {self._lacks_zone(group.zone)}")
+        numbers = numbers or anywhere
         return tuple(self._target(number, group.address, port) for number in numbers)
 
     def _check_zone(self, zone: str | None, to: Destination) -> None:
