@@ -322,6 +322,8 @@ def open_mcast_channel(
     macOS, FreeBSD and Windows that cannot be promised: the sockets that datagrams are sent from are
     bound to the port, and a system may give one of them what was meant for another program.
 
+    To open now and close at any time, use `McastChannelSpec.serve`: see `open_mcast_receiver`.
+
     Args:
         groups: One group or an iterable of groups, at least one, as for `open_mcast_receiver`.
         port: The UDP port, or an iterable of ports to receive on, as for `open_mcast_receiver`. The
