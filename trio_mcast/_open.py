@@ -325,7 +325,9 @@ def open_mcast_channel(
     To open now and close at any time, use `McastChannelSpec.serve`: see `open_mcast_receiver`.
 
     Args:
-        groups: One group or an iterable of groups, at least one, as for `open_mcast_receiver`.
+        groups: One group or an iterable of groups, at least one, as for `open_mcast_receiver`. The
+            channel sends in their families: what `McastReceiver.join` adds in the other family is
+            heard, and cannot be answered.
         port: The UDP port, or an iterable of ports to receive on, as for `open_mcast_receiver`. The
             channel sends from the first and to the first; to a group with another one of these
             ports it sends from that.
