@@ -95,7 +95,7 @@ async def test_exactly_one_datagram_must_result(two_lans: TwoLans) -> None:
             await sender.send_timestamped(b"no", to=first)
         with pytest.raises(ValueError, match="2 datagrams would result"):
             await sender.send_timestamped(b"no", interface="eth1")
-        with pytest.raises(ValueError, match=r"eth7 is not an interface.*eth0, eth1"):
+        with pytest.raises(ValueError, match=r"interface='eth7' is not an interface.*eth0, eth1"):
             await sender.send_timestamped(b"no", to=first, interface="eth7")
         assert sender.statistics().sent == 0
         for name in ("eth1", two_lans.a.index("eth0")):
