@@ -45,6 +45,7 @@ autodoc_type_aliases = {
         "AddressWithPrefix",
         "BindAddress",
         "Buffer",
+        "Certainty",
         "Destination",
         "EventKind",
         "Family",
@@ -53,6 +54,7 @@ autodoc_type_aliases = {
         "Overflow",
         "PlatformName",
         "SenderOverflow",
+        "Severity",
     )
 }
 # Attributes are described below their class and have no entries of their own.
@@ -72,6 +74,8 @@ nitpick_ignore_regex = [
     (r"py:class", "|".join(autodoc_type_aliases)),
     # A protocol of the virtual network, for a host or a router.
     (r"py:class", "Owner"),
+    # What a diagnosis rests on is for people to read and to save; its parts may change.
+    (r"py:class", r"Evidence"),
 ]
 
 

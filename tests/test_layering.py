@@ -24,6 +24,7 @@ HOUSE = [
     "_cli",
     "__init__",
     "testing",
+    "_diagnosis",
     "_open",
     "_specs",
     "_channel",
@@ -40,6 +41,11 @@ HOUSE = [
 # Wings without I/O: everything they need is an argument. And modules like that elsewhere.
 PURE_WINGS = {"_plan", "_platform", "_values"}
 PURE_MODULES = {
+    "_diagnosis/plain",
+    "_diagnosis/evidence",
+    "_diagnosis/diagnosis",
+    "_diagnosis/judging",
+    "_diagnosis/wording",
     "_send/target_table",
     "_send/destinations",
     "testing/_frames",
@@ -78,7 +84,8 @@ def wing_of(module: str) -> str:
 
 
 def is_pure(module: str) -> bool:
-    return wing_of(module) in PURE_WINGS or module in PURE_MODULES
+    is_pure_room = module.startswith("_diagnosis/rules/")
+    return wing_of(module) in PURE_WINGS or module in PURE_MODULES or is_pure_room
 
 
 # Imports ---------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 
 from ._channel.channel import McastChannel
+from ._diagnosis.diagnose import diagnose
+from ._diagnosis.diagnosis import Certainty, Diagnosis, Finding, NotChecked, Reading, Severity
 from ._interfaces import (
     InterfaceChange,
     default_interface,
@@ -61,13 +63,16 @@ __all__ = [
     "AmbiguousInterfaceError",
     "BindAddress",
     "Buffer",
+    "Certainty",
     "ChannelStatistics",
     "Datagram",
     "DatagramCounts",
     "DatagramReceiver",
     "Destination",
+    "Diagnosis",
     "Endpoint",
     "Family",
+    "Finding",
     "Interface",
     "InterfaceAddress",
     "InterfaceChange",
@@ -84,16 +89,20 @@ __all__ = [
     "Membership",
     "MembershipChange",
     "MembershipStatistics",
+    "NotChecked",
     "Overflow",
     "PlatformName",
+    "Reading",
     "ReceiverStatistics",
     "SenderInterfaceStatistics",
     "SenderOverflow",
     "SenderStatistics",
+    "Severity",
     "SocketOption",
     "SocketSetupError",
     "SocketSpec",
     "default_interface",
+    "diagnose",
     "find_interfaces",
     "list_interfaces",
     "open_mcast_channel",

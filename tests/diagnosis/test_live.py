@@ -1,0 +1,73 @@
+"""The doctor names faults that real kernels have, and none where there is none."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import trio
+
+from tests.lab.fixtures import require_lab
+from trio_mcast import diagnose
+
+if sys.platform != "linux":
+    pytest.skip("the lab is for Linux only", allow_module_level=True)
+
+from .looking import codes_of, look_as_root, look_as_user
+from .setups import PORT, SETUPS, made
+
+pytestmark = pytest.mark.once
+
+# 239.1.2.3, as /proc/net/igmp writes it on a machine with the low byte first.
+GROUP_IN_PROC = "030201EF"
+
+# One for each gatherer; all of them take a quarter of an hour, as the listening takes its time.
+QUICK = ("healthy", "no_multicast_flag", "port_held", "no_route", "firewall_for_every_second")
+NAMES = list(SETUPS) if os.environ.get("TRIO_MCAST_DOCTOR") else QUICK
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("who", ["root", "user"])
+def test_doctor_names_the_fault_and_no_other(name: str, who: str) -> None:
+    require_lab("nft")
+    setup = SETUPS[name]
+    look, codes = (look_as_root, setup.root) if who == "root" else (look_as_user, setup.user)
+    with made(setup) as case:
+        diagnosis = look(case.a, case.question)
+    assert codes_of(diagnosis) == codes, diagnosis.verdict
+    assert all(finding.evidence or finding.severity == "note" for finding in diagnosis.findings)
+    # Root sees the network and the filter; a user is told that it takes root.
+    parts = {one.what for one in diagnosis.not_checked}
+    assert ("the frames on the network" in parts) == (who == "user")
+    assert ("the rules of the packet filter" in parts) == (who == "user")
+
+
+def test_doctor_leaves_no_trace() -> None:
+    require_lab("nft")
+    with made(SETUPS["firewall_for_every_second"]) as case:
+        descriptors = len(os.listdir("/proc/self/fd"))
+        diagnosis = look_as_root(case.a, case.question)
+        assert diagnosis.errors
+        assert len(os.listdir("/proc/self/fd")) == descriptors
+        assert GROUP_IN_PROC not in case.a.read("/proc/net/igmp")
+        assert str(PORT) not in case.a.run("ss", "-uan").stdout
+
+
+@pytest.mark.parametrize("seconds", [0.2, 1.5, 3.5])
+def test_cancelled_doctor_leaves_no_trace(seconds: float) -> None:
+    require_lab()
+
+    async def cancel(question: Mapping[str, Any]) -> bool:
+        with trio.move_on_after(seconds) as scope:
+            await diagnose(**question)
+        return scope.cancelled_caught
+
+    with made(SETUPS["silent"]) as case:
+        descriptors = len(os.listdir("/proc/self/fd"))
+        with case.a.inside():
+            assert trio.run(cancel, case.question)
+        assert len(os.listdir("/proc/self/fd")) == descriptors
+        assert GROUP_IN_PROC not in case.a.read("/proc/net/igmp")

@@ -1,0 +1,98 @@
+"""The rules say of recorded evidence what they are to say, on any machine."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trio_mcast import Diagnosis
+from trio_mcast._diagnosis.evidence import PARTS, Evidence
+from trio_mcast._diagnosis.judging import RULES, judge, without
+from trio_mcast._diagnosis.plain import from_plain, to_plain
+from trio_mcast._diagnosis.wording import WORDINGS
+
+pytestmark = pytest.mark.once
+
+RECORDS = sorted((Path(__file__).parents[1] / "data" / "diagnosis").glob("*.json"))
+EVERY_RECORD = pytest.mark.parametrize(
+    "path", [pytest.param(path, id=path.stem) for path in RECORDS]
+)
+
+
+@cache
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def evidence_of(path: Path) -> Evidence:
+    return from_plain(Evidence, read(path)["evidence"])
+
+
+def test_there_are_records() -> None:
+    assert len(RECORDS) >= 80
+
+
+@EVERY_RECORD
+def test_rules_find_what_was_made(path: Path) -> None:
+    diagnosis = judge(evidence_of(path))
+    codes = {finding.code for finding in diagnosis.findings if finding.severity != "note"}
+    assert sorted(codes) == read(path)["codes"]
+
+
+@EVERY_RECORD
+def test_silence_is_at_most_noted(path: Path) -> None:
+    if not path.stem.startswith(("healthy", "silent")):
+        return
+    diagnosis = judge(evidence_of(path))
+    codes = {finding.code for finding in diagnosis.findings}
+    # In one of them another group comes to the port, as is worth a note.
+    noted = {"nothing-arrived"} if path.stem.startswith("silent") else set()
+    assert codes - {"other-group"} == noted
+    assert diagnosis.errors == ()
+
+
+@EVERY_RECORD
+def test_less_evidence_adds_no_error(path: Path) -> None:
+    evidence = evidence_of(path)
+    errors = {finding.code for finding in judge(evidence).errors}
+    gathered = [part for part in PARTS if getattr(evidence, part) is not None]
+    for number in (1, 2):
+        for parts in combinations(gathered, number):
+            less = judge(without(evidence, *parts))
+            assert {finding.code for finding in less.errors} <= errors, parts
+            assert len(less.not_checked) >= number
+
+
+@EVERY_RECORD
+def test_diagnosis_comes_back_from_json(path: Path) -> None:
+    diagnosis = judge(evidence_of(path))
+    assert Diagnosis.from_json(diagnosis.to_json()) == diagnosis
+    assert to_plain(evidence_of(path)) == read(path)["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "Expecting value"),
+        ("[]", "no diagnosis"),
+        ("{}", "no format number"),
+        ('{"format": 2}', "has format 2"),
+        ('{"format": 1}', "Diagnosis has no 'verdict'"),
+    ],
+)
+def test_what_is_no_diagnosis_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Diagnosis.from_json(text)
+
+
+def test_every_code_has_its_sentences_and_every_explained_code_exists() -> None:
+    codes = {rule.code for rule in RULES}
+    assert codes == set(WORDINGS)
+    assert {code for rule in RULES for code in rule.explains} <= codes
+    assert all(set(rule.needs) <= set(PARTS) for rule in RULES)

@@ -1,0 +1,1 @@
+"""Why nothing arrives: evidence is gathered, and pure rules judge it."""

@@ -1,0 +1,125 @@
+"""`diagnose`: its arguments and its documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from .._plan.selecting import parse_named
+from .._specs.receiver import McastReceiverSpec
+from .._values.addresses import AddressLike
+from .._values.interface import InterfaceSelector, InterfaceSelectors
+from .diagnosis import Diagnosis
+from .evidence import Question, Role
+from .examination import Examination, Progress, ignore
+from .gather.links import selector_text
+from .judging import judge
+
+
+async def diagnose(
+    groups: AddressLike | Iterable[AddressLike],
+    port: int,
+    *,
+    interfaces: InterfaceSelectors | None = None,
+    sources: AddressLike | Iterable[AddressLike] | None = None,
+    listen_seconds: float = 6,
+    role: Role = "receiver",
+    routed: bool = False,
+) -> Diagnosis:
+    """Find out why nothing arrives, or where datagrams go, on this machine.
+
+    As a receiver, the machine listens without joining, then joins the groups as a receiver with
+    these arguments would, and counts what comes and what the system drops meanwhile. If nothing
+    comes of a group, it listens more widely for a while: without the sources, on other interfaces,
+    on other ports; then it leaves and joins again, twice, to see what follows. Pure rules judge
+    what was gathered.
+
+    Nothing is sent but the reports of these joins. The machine joins nothing else, and everything
+    is left again in the end. It takes no privilege; with root, or CAP_NET_RAW and CAP_NET_ADMIN on
+    Linux, it also sees the frames on the network and the rules of the packet filter, and so tells
+    more. What was not looked at is in ``not_checked`` of the result.
+
+    What is wrong with the machine is a finding, and never an exception: an interface that is not
+    there, a port that another program has, a join that is refused.
+
+    Args:
+        groups: The groups, as for `open_mcast_receiver`.
+        port: The port.
+        interfaces: The interfaces, as for `open_mcast_receiver`; `None` for those that it would
+            choose.
+        sources: The only sources that are wanted; `None` for any.
+        listen_seconds: How long to listen, in seconds; give at least three times the time between
+            two datagrams. Up to 60 it ends earlier, once 20 datagrams came of every group on
+            every interface; more is for memberships that are forgotten after minutes. In all, it
+            takes 1.5 times as long, and up to 2 times longer if nothing comes.
+        role: ``"receiver"`` if datagrams do not arrive here, ``"sender"`` if they do not arrive
+            elsewhere. A sender is looked at for ``listen_seconds``, and sends nothing itself.
+        routed: Whether a router stands between sender and receiver.
+
+    Returns:
+        A `Diagnosis`: a verdict in a sentence, findings with evidence and cure, and all the
+        evidence, which can be saved.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument is out of range, or arguments contradict each other.
+        SocketSetupError: The system refuses to list its interfaces.
+
+    Cancellation:
+        If cancelled, all groups are left, and nothing stays open.
+
+    Platforms:
+        On Linux, all of it. On other systems, and on a virtual network, what can be told from the
+        interfaces, the joins and the listening; the rest is in ``not_checked`` of the result.
+    """
+    question, named = parse_question(
+        groups,
+        port,
+        interfaces=interfaces,
+        sources=sources,
+        listen_seconds=listen_seconds,
+        role=role,
+        routed=routed,
+    )
+    return await examine(question, named)
+
+
+def parse_question(
+    groups: AddressLike | Iterable[AddressLike],
+    port: int,
+    *,
+    interfaces: InterfaceSelectors | None,
+    sources: AddressLike | Iterable[AddressLike] | None,
+    listen_seconds: float,
+    role: Role,
+    routed: bool,
+) -> tuple[Question, tuple[InterfaceSelector, ...] | None]:
+    """Check the arguments of `diagnose`, and return the question and the selectors in it."""
+    spec = McastReceiverSpec(groups, port, interfaces=interfaces, sources=sources)
+    if not spec.groups:
+        raise ValueError("groups is empty: name at least one group")
+    if isinstance(listen_seconds, bool) or not isinstance(listen_seconds, (int, float)):
+        raise TypeError(f"listen_seconds must be a number, not {type(listen_seconds).__name__}")
+    if not 0 < listen_seconds < float("inf"):
+        raise ValueError(f"listen_seconds must be more than 0, not {listen_seconds}")
+    if role not in ("receiver", "sender"):
+        raise ValueError(f"role must be 'receiver' or 'sender', not {role!r}")
+    named = parse_named(spec.interfaces)
+    question = Question(
+        spec.groups,
+        port,
+        None if named is None else tuple(map(selector_text, named)),
+        spec.sources,
+        listen_seconds,
+        role,
+        routed,
+    )
+    return question, named
+
+
+async def examine(
+    question: Question,
+    named: tuple[InterfaceSelector, ...] | None,
+    on_progress: Callable[[Progress], None] = ignore,
+) -> Diagnosis:
+    """Answer a question, and tell meanwhile how far the listening is."""
+    return judge(await Examination(question, named, on_progress).run())

@@ -1,0 +1,1 @@
+"""The gatherers: one module for each kind of evidence."""

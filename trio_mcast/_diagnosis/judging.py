@@ -1,0 +1,120 @@
+"""`judge`: from evidence to a diagnosis. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+
+from .diagnosis import Diagnosis, Finding, NotChecked
+from .evidence import Evidence
+from .rules import asked, captured, elsewhere, filters, network, opening, sender
+from .rules.rule import Match, Rule
+from .rules.view import View
+from .wording import WORDINGS, fill
+
+# In the order of search: a cause stands before what may follow from it.
+RULES: Final[tuple[Rule, ...]] = (
+    *opening.RULES,
+    *captured.RULES,
+    *filters.RULES,
+    *elsewhere.RULES,
+    *sender.RULES,
+    *network.RULES,
+    *asked.RULES,
+)
+
+_SEVERITIES: Final = {"error": 0, "warning": 1, "note": 2}
+
+# The parts of the evidence, as people call them.
+_PART_NAMES: Final[Mapping[str, str]] = {
+    "links": "the links of the interfaces",
+    "unmatched": "whether the interfaces exist",
+    "settings": "settings of the system, such as the reverse path filter",
+    "joined_before": "who had joined the groups before",
+    "sockets": "the sockets of other programs",
+    "routes": "the routes",
+    "phases": "the system's counters",
+    "heard": "what arrives",
+    "twice": "duplicates",
+    "captured": "the frames on the network",
+    "filters": "the rules of the packet filter",
+}
+
+
+def judge(evidence: Evidence) -> Diagnosis:
+    """Return the diagnosis that follows from evidence."""
+    view = View(evidence)
+    matches = [
+        (each, match) for each in RULES if each.can_judge(evidence) for match in each.find(view)
+    ]
+    explained = {code for each, _ in matches for code in each.explains if code != each.code}
+    findings = [
+        _finding(each, match, evidence) for each, match in matches if each.code not in explained
+    ]
+    findings = list({_key(finding): finding for finding in reversed(findings)}.values())
+    findings.reverse()
+    findings.sort(key=lambda finding: _SEVERITIES[finding.severity])
+    return Diagnosis(
+        _verdict(view, findings), tuple(findings), tuple(_not_checked(evidence)), evidence
+    )
+
+
+def _key(finding: Finding) -> tuple[str | None, ...]:
+    return finding.code, finding.interface, finding.group
+
+
+def _finding(rule: Rule, match: Match, evidence: Evidence) -> Finding:
+    wording = WORDINGS[rule.code]
+    values = {
+        "port": evidence.question.port,
+        "interface": match.interface or "the interface",
+        "group": match.group or "the group",
+        **match.values,
+    }
+    return Finding(
+        rule.code,
+        rule.severity,
+        match.certainty,
+        match.interface,
+        match.group,
+        fill(wording.what, values),
+        match.readings,
+        cure=fill(wording.cure, values),
+    )
+
+
+def _verdict(view: View, findings: list[Finding]) -> str:
+    errors = [finding for finding in findings if finding.severity == "error"]
+    groups = ", ".join(view.groups)
+    if view.question.role == "sender":
+        came = f"Sending to {groups} port {view.question.port}"
+    elif view.evidence.heard is None:
+        came = f"{groups} port {view.question.port}: not listened to"
+    else:
+        places = ", ".join(dict.fromkeys(heard.interface for heard in view.opened))
+        datagrams = "1 datagram" if view.total == 1 else f"{view.total} datagrams"
+        came = f"{datagrams} of {groups} came to port {view.question.port}"
+        came += f" on {places}" if places else ": no interface could be listened on"
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        return f"{came}. {errors[0].what}{more}"
+    if view.question.role == "receiver" and view.evidence.heard is not None and not view.total:
+        return f"{came}, and no cause was found on this machine."
+    return f"{came}; no error was found."
+
+
+def _not_checked(evidence: Evidence) -> Iterator[NotChecked]:
+    for part, why in evidence.not_gathered.items():
+        if getattr(evidence, part) is None:
+            yield NotChecked(_PART_NAMES[part], why)
+
+
+def without(evidence: Evidence, *parts: str) -> Evidence:
+    """Return evidence without some parts, as if they had not been gathered."""
+    reasons: Any = {
+        **dict.fromkeys(parts),
+        "not_gathered": {**evidence.not_gathered, **dict.fromkeys(parts, "taken away")},
+    }
+    return attrs.evolve(evidence, **reasons)

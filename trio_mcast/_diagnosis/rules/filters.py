@@ -1,0 +1,190 @@
+"""Rules about what reaches this machine, and is dropped before the socket. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..evidence import Phase
+from .rule import Match, reading, rises, rule
+from .view import FEWEST, View
+
+_RECEIVED = "Ip.InReceives"
+_GROUPS = "IpExt.InMcastPkts"
+_DELIVERED = "Ip.InDelivers"
+_NOT_TAKEN = "Udp.IgnoredMulti"
+_FILTERED = "TcpExt.IPReversePathFilter"
+_FRAGMENTS = "Ip.ReasmReqds"
+_WHOLE = "Ip.ReasmOKs"
+_BAD_SUMS = "Udp.InCsumErrors"
+
+
+@rule(
+    "reverse-path-filter",
+    needs=("heard", "phases", "settings"),
+    explains=("firewall", "nothing-arrived", "other-port"),
+)
+def reverse_path_filter(view: View) -> Iterator[Match]:
+    """Find interfaces on which the check of the way back drops what comes for the group."""
+    # Of one of several sources that is dropped, the counter follows the membership as well.
+    group = view.silent_group(4) or next(iter(view.opened_groups(4)), None)
+    if group is None or not view.follows(_FILTERED):
+        return
+    for heard in view.opened:
+        value, name = view.larger_setting("ipv4", heard.interface, "rp_filter")
+        if heard.group == group and value:
+            mode = "strict" if value == 1 else "loose"
+            yield Match(
+                heard.interface,
+                group,
+                {"dropped": view.rise(_FILTERED), "mode": mode, "setting": name, "value": value},
+                (*rises(view, _FILTERED), *reading(name, value)),
+            )
+
+
+def loses_some(phases: Sequence[Phase]) -> bool:
+    """Tell whether counters suggest that some is lost, so that joining again may show it."""
+    before, joined = phases[0], phases[1]
+    scale = joined.seconds / before.seconds if before.seconds else 0
+    filtered = joined.rise(_FILTERED) - before.rise(_FILTERED) * scale
+    missing = joined.rise(_GROUPS) - joined.rise(_DELIVERED)
+    return filtered >= FEWEST or missing >= FEWEST
+
+
+def _passes_fragments(view: View, counter: str) -> bool:
+    """Tell whether fragments come: these count one by one as received, and whole as delivered."""
+    return any(phase.rise(counter) for phase in view.evidence.phases or ())
+
+
+def _is_router(view: View) -> bool:
+    return bool(view.setting("net.ipv4.conf.all.mc_forwarding"))
+
+
+_FIREWALL_NEEDS = ("heard", "phases", "settings")
+
+
+@rule("firewall", needs=_FIREWALL_NEEDS, explains=("nothing-arrived", "other-port"))
+def firewall_after_routing(view: View) -> Iterator[Match]:
+    """Find IPv4 datagrams of the group that reach the machine, and nothing behind its filter."""
+    group = view.silent_group(4)
+    if group is None or _passes_fragments(view, _FRAGMENTS) or _is_router(view):
+        return
+    # What is delivered includes unicast: so this difference is never too large.
+    count = view.rise(_GROUPS) - view.rise(_DELIVERED)
+    if count < FEWEST or view.excess(_GROUPS) < FEWEST:
+        is_taken = view.follows(_NOT_TAKEN) or view.follows(_DELIVERED)
+        count = 0 if is_taken else view.follows(_GROUPS)
+    if count:
+        values = {"count": count, "hook": "at the hook input"}
+        yield Match(None, group, values, rises(view, _GROUPS, _DELIVERED, _NOT_TAKEN))
+
+
+@rule("firewall", needs=_FIREWALL_NEEDS)
+def firewall_in_part(view: View) -> Iterator[Match]:
+    """Find IPv4 groups of which some comes, and some is dropped behind the routing."""
+    if not view.total or _passes_fragments(view, _FRAGMENTS) or _is_router(view):
+        return
+    groups = [group for group in view.opened_groups(4) if group not in view.silent_groups]
+    missing = view.rise(_GROUPS) - view.rise(_DELIVERED)
+    if groups and missing >= FEWEST and view.follows(_GROUPS, less=(_DELIVERED,)):
+        values = {"count": missing, "hook": "at the hook input"}
+        yield Match(None, groups[0], values, rises(view, _GROUPS, _DELIVERED))
+
+
+@rule("firewall", needs=_FIREWALL_NEEDS, explains=("nothing-arrived", "other-port"))
+def firewall_before_routing(view: View) -> Iterator[Match]:
+    """Find IPv4 datagrams that come while joined, and are dropped before they are routed.
+
+    They leave the same evidence if they bear an address of this machine as their source.
+    """
+    group = view.silent_group(4)
+    if group is None or _passes_fragments(view, _FRAGMENTS) or _is_router(view):
+        return
+    counters = (_RECEIVED, _GROUPS, _DELIVERED, _FILTERED)
+    count = view.follows(_RECEIVED, less=(_DELIVERED, _FILTERED))
+    if count and not view.follows(_GROUPS) and not view.follows(_FILTERED):
+        values = {"count": count, "hook": "at a hook before input"}
+        yield Match(None, group, values, rises(view, *counters), certainty="likely")
+
+
+@rule("firewall", needs=_FIREWALL_NEEDS, explains=("nothing-arrived", "other-port"))
+def firewall_of_ipv6(view: View) -> Iterator[Match]:
+    """Find IPv6 datagrams that come while joined and are not delivered."""
+    group = view.silent_group(6)
+    if group is None or _passes_fragments(view, "Ip6ReasmReqds"):
+        return
+    if view.setting("net.ipv6.conf.all.mc_forwarding"):
+        return
+    for heard in view.opened:
+        received, delivered = (
+            f"{heard.interface}/{name}" for name in ("Ip6InMcastPkts", "Ip6InDelivers")
+        )
+        count = view.follows(received, less=(delivered,))
+        if heard.group == group and count and not view.follows("Udp6InCsumErrors"):
+            values = {"count": count, "hook": "at the hook input"}
+            readings = rises(view, received, delivered)
+            yield Match(heard.interface, group, values, readings, certainty="likely")
+
+
+@rule("bad-checksum", needs=("heard", "phases"), explains=("nothing-arrived", "other-port"))
+def bad_checksum(view: View) -> Iterator[Match]:
+    """Find datagrams of the group that are dropped for their checksum."""
+    for version, counter in ((4, _BAD_SUMS), (6, "Udp6InCsumErrors")):
+        group = view.silent_group(version)
+        if group is not None and (count := view.follows(counter)):
+            yield Match(None, group, {"count": count}, rises(view, counter))
+
+
+@rule("fragments-lost", needs=("heard", "phases"), explains=("nothing-arrived", "other-port"))
+def fragments_lost(view: View) -> Iterator[Match]:
+    """Find large datagrams of which only some fragments come."""
+    for version, begun, whole in ((4, _FRAGMENTS, _WHOLE), (6, "Ip6ReasmReqds", "Ip6ReasmOKs")):
+        group = view.silent_group(version)
+        if group is None or any(phase.rise(whole) for phase in view.evidence.phases or ()):
+            continue
+        count = view.follows(begun)
+        # A network that floods sends the fragments whether the group is joined or not; the system
+        # begins to put together what it takes.
+        if count and view.excess(begun) >= FEWEST:
+            headers = 28 if version == 4 else 48
+            values = {"count": view.rise(begun), "headers": headers}
+            yield Match(None, group, values, rises(view, begun, whole), certainty="likely")
+
+
+@rule("receive-buffer-overflow", needs=("heard", "settings"))
+def receive_buffer_overflow(view: View) -> Iterator[Match]:
+    """Find memberships whose datagrams were lost for want of room in the receive buffer."""
+    most = view.setting("net.core.rmem_max")
+    for heard in view.opened:
+        if heard.drops:
+            yield Match(
+                heard.interface,
+                heard.group,
+                {"drops": heard.drops, "buffer": heard.buffer, "most": most or "unknown"},
+                reading("SO_MEMINFO of the socket, drops", heard.drops),
+            )
+
+
+@rule("other-program-drops", "warning", needs=("sockets",))
+def other_program_drops(view: View) -> Iterator[Match]:
+    """Find sockets of other programs on the port that lost datagrams meanwhile."""
+    for sock in view.evidence.sockets or ():
+        if sock.drops_later is not None and sock.drops_later > sock.drops:
+            drops = sock.drops_later - sock.drops
+            program = sock.program or f"user {sock.user}, inode {sock.inode}"
+            yield Match(
+                values={"drops": drops, "program": program, "address": sock.address},
+                readings=reading("/proc/net/udp, drops", f"{sock.drops}, later {sock.drops_later}"),
+            )
+
+
+RULES = (
+    reverse_path_filter,
+    firewall_after_routing,
+    firewall_in_part,
+    firewall_before_routing,
+    firewall_of_ipv6,
+    bad_checksum,
+    fragments_lost,
+    receive_buffer_overflow,
+    other_program_drops,
+)

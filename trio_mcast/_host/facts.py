@@ -1,0 +1,38 @@
+"""The facts that a machine tells a diagnosis, chosen by system; `None` where it tells none."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+from .._values.addresses import IPAddress
+from .fact_values import LinkFacts, RouteFacts
+
+if sys.platform == "linux":
+    from .linux import facts, group_frames
+
+    def link_facts() -> dict[int, LinkFacts] | None:
+        """Return the facts about every link, by index. OSError if refused."""
+        return facts.read_link_facts()
+
+    def route_facts(address: IPAddress, through: int = 0) -> RouteFacts | None:
+        """Return the way of datagrams to an address, through one interface or any."""
+        return facts.ask_route(address, through)
+
+    def open_group_frames() -> socket.socket | None:
+        """Open a socket that sees the frames to groups. OSError if refused."""
+        return group_frames.open_group_frames()
+
+else:
+
+    def link_facts() -> dict[int, LinkFacts] | None:
+        """Return nothing: this system is not asked."""
+        return None
+
+    def route_facts(address: IPAddress, through: int = 0) -> RouteFacts | None:
+        """Return nothing: this system is not asked."""
+        return None
+
+    def open_group_frames() -> socket.socket | None:
+        """Return nothing: this system is not asked."""
+        return None
