@@ -221,7 +221,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
         "Nothing of {group} came to port {port} on {interfaces} in {seconds} s, and this machine "
         "shows no reason.",
         "Look whether the sender sends, with what ttl, and on which interface: run the doctor "
-        'there as well, with role="sender". Between the two, a switch that snoops needs a querier, '
+        'there as well, as the sender (--sender). Between the two, a switch that snoops needs a querier, '
         "and a router has to forward multicast.",
     ),
 }
