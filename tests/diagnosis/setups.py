@@ -41,6 +41,7 @@ class Sending:
     ttl: int = 1
     size: int = 100
     pause: float = _PAUSE_SECONDS
+    is_spoilt: bool = False
 
 
 @attrs.define
@@ -113,8 +114,11 @@ def made(one: Setup) -> Iterator[Case]:
 def _open(sending: Sending) -> socket.socket:
     is_ipv6 = ":" in sending.group
     index = sending.host.index(sending.interface)
+    kind, protocol = (
+        (socket.SOCK_RAW, socket.IPPROTO_UDP) if sending.is_spoilt else (socket.SOCK_DGRAM, 0)
+    )
     with sending.host.inside():
-        sock = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
+        sock = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, kind, protocol)
     if is_ipv6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, sending.ttl)
@@ -132,8 +136,11 @@ def _send(sock: socket.socket, sending: Sending, ended: threading.Event) -> None
     with sock:
         while not ended.wait(sending.pause):
             number += 1
+            data = b"%08d" % number + bytes(sending.size)
+            if sending.is_spoilt:  # With a header of its own: ports, length, a wrong checksum.
+                data = struct.pack("!4H", 9, sending.port, len(data) + 8, 0xBAD) + data
             try:
-                sock.sendto(b"%08d" % number + bytes(sending.size), (sending.group, sending.port))
+                sock.sendto(data, (sending.group, sending.port))
             except OSError:
                 continue  # Refused, as is wanted in some set-ups.
 
@@ -650,3 +657,121 @@ def silent_behind_rp_filter(case: Case) -> None:
     join(case, case.a, "239.9.9.9")
     case.b.address("eth0", add=["10.77.0.2/24"])
     send(case, source="10.77.0.2", group="239.9.9.9")
+
+
+@setup("a datagram has a wrong checksum", "bad-checksum")
+def bad_checksum(case: Case) -> None:
+    send(case, is_spoilt=True)
+
+
+@setup("another machine has the address, and sends", "duplicate-address", user="firewall")
+def duplicate_address(case: Case) -> None:
+    case.b.address("eth0", add=["10.0.0.1/24"])
+    send(case, source="10.0.0.1")
+
+
+@setup("nft: netdev ingress drop", "firewall", user="")
+def firewall_ingress(case: Case) -> None:
+    nft(
+        case.a,
+        "table netdev f { chain in { type filter hook ingress device eth0 priority 0; "
+        f"udp dport {PORT} counter drop; }} }}",
+    )
+    send(case)
+
+
+@setup("nft: a rule that checks the route back (fib)", "firewall")
+def firewall_fib(case: Case) -> None:
+    nft(
+        case.a,
+        "table ip f { chain pre { type filter hook prerouting priority -300; "
+        "fib saddr . iif oif missing counter drop; } }",
+    )
+    _send_from_elsewhere(case)
+
+
+@setup("4,000 bytes, eth0 and eth1 on one switch, both joined", "fragments-merged")
+def fragments_merged(case: Case) -> None:
+    case.a.plug("eth1", case.lan, "10.0.0.11/24")
+    send(case, size=4_000)
+
+
+def _querier(case: Case) -> None:
+    """Have the switch ask from an address."""
+    case.lan.run("ip", "address", "add", "10.9.9.9/24", "dev", "br0")
+    case.lan.run("ip", "link", "set", "br0", "type", "bridge", "mcast_query_use_ifaddr", "1")
+    ask(case, listen_seconds=5.0)
+    send(case, pause=0.4)
+
+
+@setup(
+    "queries from an address without a route, rp_filter 1",
+    "queries-dropped-by-reverse-path-filter",
+    user="",
+)
+def queries_filtered(case: Case) -> None:
+    sysctl(case.a, all__rp_filter=1)
+    _querier(case)
+
+
+@setup("nft: ip protocol igmp drop", "queries-unanswered", user="")
+def queries_unanswered(case: Case) -> None:
+    nft(
+        case.a,
+        "table ip f { chain in { type filter hook input priority 0; ip protocol igmp drop; } }",
+    )
+    _querier(case)
+
+
+@setup("healthy: queries from an address, answered")
+def healthy_queries(case: Case) -> None:
+    _querier(case)
+
+
+@setup("healthy: a sender that sends in bursts")
+def healthy_bursts(case: Case) -> None:
+    ask(case, listen_seconds=4.0)
+    send(case, pause=1.1)
+
+
+@setup("healthy: 4,000 bytes, two interfaces on two networks")
+def healthy_fragments_on_two_networks(case: Case) -> None:
+    second_lan(case, case.a, case.b)
+    send(case, size=4_000)
+    send(case, interface="eth1", size=4_000)
+
+
+@setup("healthy: a tunnel without a carrier beside, which has the default route")
+def healthy_tunnel_beside(case: Case) -> None:
+    case.a.run("ip", "tuntap", "add", "tun0", "mode", "tun")
+    case.a.run("ip", "address", "add", "10.8.0.1/24", "dev", "tun0")
+    case.a.run("ip", "link", "set", "tun0", "up")
+    case.a.run("ip", "route", "add", "default", "dev", "tun0")
+    sysctl(case.a, all__rp_filter=2)
+    send(case)
+
+
+@setup("silent: another program has joined the group")
+def silent_joined_by_another(case: Case) -> None:
+    join(case, case.a, "239.9.9.9")
+
+
+@setup("silent: two interfaces")
+def silent_two_interfaces(case: Case) -> None:
+    second_lan(case, case.a, case.b)
+
+
+@setup("silent: a download goes on and ends")
+def silent_with_much_unicast(case: Case) -> None:
+    plain_socket(case, case.a, "10.0.0.1", 6_000)
+    send(case, group="10.0.0.1", port=6_000, pause=0.001)
+    send(case, group="10.0.0.1", port=6_001, pause=0.01)
+
+
+@setup("silent: a network that floods other groups")
+def silent_flooded(case: Case) -> None:
+    case.lan.run("ip", "link", "set", "br0", "type", "bridge", "mcast_snooping", "0")
+    for number in range(5):
+        send(case, group=f"239.5.5.{number}", port=5_100 + number, pause=0.01)
+        send(case, group=f"ff15::5:{number}", port=5_100 + number, pause=0.01)
+    ask(case, groups=[GROUP, GROUP6])

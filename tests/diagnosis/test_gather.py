@@ -94,7 +94,7 @@ UDP_TO_5000 = bytes([0, 1]) + (5000).to_bytes(2, "big") + bytes(4)
         (ipv4(17, UDP_TO_5000, 0x2000), 5000, "first fragment"),
         (ipv4(17, UDP_TO_5000, 0x2001), 0, "later fragment"),
         (ipv4(17, UDP_TO_5000, 0x0001), 0, "later fragment"),
-        (ipv4(2, bytes([0x11])), 0, "query"),
+        (ipv4(2, bytes([0x11, 50])), 0, "query"),
         (ipv4(2, bytes([0x22])), 0, "report"),
     ],
 )
@@ -114,6 +114,23 @@ def test_packet_of_ipv4_is_read(data: bytes, port: int, kind: str) -> None:
 )
 def test_packet_of_ipv6_is_read(data: bytes, port: int, kind: str) -> None:
     assert parse_packet(data) == Packet("fd00::2", "ff15::1", 9, port, kind)
+
+
+@pytest.mark.parametrize(
+    ("data", "seconds"),
+    [
+        (ipv4(2, bytes([0x11, 100]) + bytes(10)), 10.0),
+        (ipv4(2, bytes([0x11, 0x8F]) + bytes(10)), 24.8),  # (15 + 16) << 3, RFC 3376, 4.1.1.
+        (ipv4(2, bytes([0x11, 100]) + bytes(6)), 0.0),  # Of IGMPv2.
+        (ipv4(2, bytes([0x11, 100, 0, 0, 239, 1, 2, 3]) + bytes(4)), 0.0),  # For one group.
+        (ipv6(0, bytes([58, 0]) + bytes(6) + bytes([130, 0, 0, 0, 0x27, 0x10]) + bytes(22)), 10.0),
+        (ipv6(0, bytes([58, 0]) + bytes(6) + bytes([130, 0, 0, 0, 0x27, 0x10]) + bytes(18)), 0.0),
+    ],
+)
+def test_time_to_answer_a_general_query_is_read(data: bytes, seconds: float) -> None:
+    packet = parse_packet(data)
+    assert packet is not None
+    assert packet.response_seconds == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 
+from tests.lab import Lab
 from tests.lab.fixtures import require_lab
 from trio_mcast import diagnose
 
@@ -54,6 +56,25 @@ def test_doctor_leaves_no_trace() -> None:
         assert len(os.listdir("/proc/self/fd")) == descriptors
         assert GROUP_IN_PROC not in case.a.read("/proc/net/igmp")
         assert str(PORT) not in case.a.run("ss", "-uan").stdout
+
+
+def test_no_descriptor_left_is_a_finding_and_no_exception() -> None:
+    async def look_with(spare: int) -> set[str]:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # The list itself is read through a descriptor of its own.
+        used = len(os.listdir("/proc/self/fd")) - 1
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + spare, limits[1]))
+        try:
+            diagnosis = await diagnose("239.1.2.3", PORT, interfaces="lo", listen_seconds=0.02)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        return codes_of(diagnosis)
+
+    require_lab()
+    with Lab() as lab, lab.host("a").inside():
+        codes = [trio.run(look_with, spare) for spare in range(1, 16)]
+    assert codes[0] == {"descriptor-limit"}
+    assert codes[-1] == set()
 
 
 @pytest.mark.parametrize("seconds", [0.2, 1.5, 3.5])

@@ -265,6 +265,28 @@ class Tally:
 
 
 @attrs.frozen
+class Queries:
+    """The queries of one querier that asked which groups are joined, while groups were joined.
+
+    Only queries of IGMPv3 and MLDv2, as the answer to an older one may be left to another machine,
+    and only those whose time to answer was over.
+
+    Attributes:
+        interface: The interface.
+        version: The IP version.
+        querier: The address of the querier.
+        count: How many.
+        answered: How many this machine answered in time.
+    """
+
+    interface: str
+    version: int
+    querier: str
+    count: int
+    answered: int
+
+
+@attrs.frozen
 class DroppingRule:
     """A rule or policy of a packet filter that drops.
 
@@ -300,6 +322,7 @@ class Evidence:
         heard: What came, for each membership and phase.
         twice: The datagrams that came on two interfaces.
         captured: The frames seen on the interfaces.
+        queries: The queries seen on the interfaces.
         filters: The rules of the packet filter that drop.
         not_gathered: For each part that is `None`, the reason.
     """
@@ -318,6 +341,7 @@ class Evidence:
     heard: tuple[Heard, ...] | None = attrs.field(default=None, metadata=of(Heard))
     twice: tuple[Twice, ...] | None = attrs.field(default=None, metadata=of(Twice))
     captured: tuple[Tally, ...] | None = attrs.field(default=None, metadata=of(Tally))
+    queries: tuple[Queries, ...] | None = attrs.field(default=None, metadata=of(Queries))
     filters: tuple[DroppingRule, ...] | None = attrs.field(default=None, metadata=of(DroppingRule))
     not_gathered: Mapping[str, str] = attrs.Factory(dict)
 

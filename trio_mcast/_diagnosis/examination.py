@@ -237,6 +237,7 @@ class Examination:
                     break
             if self._capture is not None:
                 self._capture.phase = None
+                self._capture.end_queries()
             for ear in ears:
                 ear.end()
             rises = rises_between(counters, self._counters())
@@ -262,7 +263,9 @@ class Examination:
                 self._parts["phases"] = tuple(self._phases)
         if self._capture is not None:
             self._parts["captured"] = self._capture.tallies()
+            self._parts["queries"] = self._capture.queries()
             self._not_gathered["captured"] = self._capture.problem
+            self._not_gathered["queries"] = self._capture.problem
         later = rules if isinstance(rules, str) else await self._list_rules()
         if isinstance(later, str):
             self._not_gathered["filters"] = later

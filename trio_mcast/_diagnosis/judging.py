@@ -39,6 +39,7 @@ _PART_NAMES: Final[Mapping[str, str]] = {
     "heard": "what arrives",
     "twice": "duplicates",
     "captured": "the frames on the network",
+    "queries": "the queries on the network",
     "filters": "the rules of the packet filter",
 }
 

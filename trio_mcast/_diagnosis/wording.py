@@ -68,6 +68,27 @@ WORDINGS: Final[Mapping[str, Wording]] = {
         "machine, but another machine sent them ({links}): two machines have the same address.",
         "Give one of the two another address.",
     ),
+    "queries-dropped-by-reverse-path-filter": Wording(
+        "The reverse path filter drops the queries of {querier} on {interface}: {count} came, and "
+        "none was answered. So the network forgets this machine's memberships after some minutes.",
+        "ip route add {querier}/32 dev {interface}, or loosen the filter: sysctl "
+        "net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.{interface}.rp_filter=2 (0 instead of 2 "
+        "without a default route).",
+    ),
+    "queries-unanswered": Wording(
+        "{count} queries of {querier} came on {interface}, and this machine answered none of "
+        "them. So the network forgets its memberships after some minutes. Most often a firewall "
+        "drops IGMP or MLD.",
+        "nft insert rule TABLE CHAIN ip protocol igmp accept; firewall-cmd --add-protocol=igmp; "
+        "ufw allow in proto igmp to 224.0.0.0/4. For IPv6 let ICMPv6 in.",
+    ),
+    "fragments-merged": Wording(
+        "The fragments of large datagrams of {group} come on {interface} and on {second}, which "
+        "are in one network. The system puts them together once for both, and gives the result "
+        "to {second} only.",
+        "Receive on one interface only, in all programs, or send datagrams that fit into one "
+        "packet: at most the MTU less {headers} bytes.",
+    ),
     "other-group": Wording(
         "Datagrams come to port {port} on {interface}, but for {group} and not for {asked}: "
         "{count} were seen.",
@@ -221,8 +242,8 @@ WORDINGS: Final[Mapping[str, Wording]] = {
         "Nothing of {group} came to port {port} on {interfaces} in {seconds} s, and this machine "
         "shows no reason.",
         "Look whether the sender sends, with what ttl, and on which interface: run the doctor "
-        'there as well, as the sender (--sender). Between the two, a switch that snoops needs a querier, '
-        "and a router has to forward multicast.",
+        "there as well, as the sender (--sender). Between the two, a switch that snoops needs a "
+        "querier, and a router has to forward multicast.",
     ),
 }
 

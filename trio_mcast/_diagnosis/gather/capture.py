@@ -6,16 +6,20 @@ import errno
 import socket
 from collections import Counter
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import trio
 
 from ..._host.facts import open_group_frames
-from ..evidence import PhaseName, Tally
+from ..evidence import PhaseName, Queries, Tally
 
 # Arbitrary bounds: frames that are read without a pause for other tasks, kinds of frames counted.
 _AT_ONCE: Final = 256
 _MOST_KINDS: Final = 2_000
+_GRACE_SECONDS: Final = 0.2
+
+# An interface, an IP version and the address of a querier.
+_Querier: TypeAlias = tuple[str, int, str]
 
 # linux/if_packet.h
 _PACKET_BROADCAST: Final = 1
@@ -38,6 +42,7 @@ class Packet(NamedTuple):
         ttl: The time to live, or hop limit.
         port: The port that it was sent to; 0 if it has none.
         kind: As `Tally.kind` has it.
+        response_seconds: The time to answer a general query of IGMPv3 or MLDv2; 0 for all else.
     """
 
     source: str
@@ -45,6 +50,7 @@ class Packet(NamedTuple):
     ttl: int
     port: int
     kind: str
+    response_seconds: float = 0.0
 
 
 def parse_packet(data: bytes) -> Packet | None:
@@ -63,7 +69,11 @@ def _parse_ipv4(data: bytes) -> Packet | None:
     body = data[header:]
     if data[9] == _IGMP and body:
         kind = _IGMP_KINDS.get(body[0])
-        return None if kind is None else Packet(source, destination, data[8], 0, kind)
+        if kind is None:
+            return None
+        is_general = kind == "query" and len(body) >= 12 and not any(body[4:8])
+        seconds = _code(body[1], 7, 4) / 10 if is_general else 0.0
+        return Packet(source, destination, data[8], 0, kind, seconds)
     if data[9] != _UDP:
         return None
     kind, port = _udp(body, fragment & _FRAGMENT_OFFSET, bool(fragment & _MORE_FRAGMENTS))
@@ -83,11 +93,24 @@ def _parse_ipv6(data: bytes) -> Packet | None:
         following, body = body[0], body[size:]
     if following == _ICMPV6 and body:
         kind = _MLD_KINDS.get(body[0])
-        return None if kind is None else Packet(source, destination, data[7], 0, kind)
+        if kind is None:
+            return None
+        is_general = kind == "query" and len(body) >= 28 and not any(body[8:24])
+        code = int.from_bytes(body[4:6], "big")
+        seconds = _code(code, 15, 12) / 1000 if is_general else 0.0
+        return Packet(source, destination, data[7], 0, kind, seconds)
     if following != _UDP:
         return None
     kind, port = _udp(body, offset, more)
     return Packet(source, destination, data[7], port, kind)
+
+
+def _code(code: int, sign_bit: int, mantissa_bits: int) -> int:
+    """Return the number that a code means (RFC 3376, section 4.1.1; RFC 3810, section 5.1.3)."""
+    if not code >> sign_bit:
+        return code
+    mantissa = code & ((1 << mantissa_bits) - 1) | 1 << mantissa_bits
+    return mantissa << (code >> mantissa_bits & 7) + 3
 
 
 def _udp(body: bytes, offset: int, more: bool) -> tuple[str, int]:
@@ -108,6 +131,10 @@ class Capture:
         self.phase: PhaseName | None = None
         self.problem = ""
         self._counts: Counter[tuple[Any, ...]] = Counter()
+        self._asked: Counter[_Querier] = Counter()
+        self._answered: Counter[_Querier] = Counter()
+        # The queries that can still be answered, each with the time until when.
+        self._pending: list[tuple[float, _Querier]] = []
         self._socket: socket.socket | None = None
         try:
             self._socket = open_group_frames()
@@ -138,9 +165,46 @@ class Capture:
                 continue
             is_group_frame = kind in (_PACKET_BROADCAST, _PACKET_MULTICAST)
             where = (self.phase, name, kind == _PACKET_OUTGOING, link.hex(":"), is_group_frame)
-            key = (*where, *packet)
+            self._follow_queries(packet, name, is_outgoing=kind == _PACKET_OUTGOING)
+            key = (*where, *packet[:-1])
             if len(self._counts) < _MOST_KINDS or key in self._counts:
                 self._counts[key] += 1
+
+    def _follow_queries(self, packet: Packet, interface: str, *, is_outgoing: bool) -> None:
+        version = 6 if ":" in packet.source else 4
+        self.expire_queries()
+        if packet.response_seconds and not is_outgoing and self.phase == "joined":
+            # A kernel sends its answer a moment after the time that it chose within the limit.
+            until = trio.current_time() + packet.response_seconds + _GRACE_SECONDS
+            self._pending.append((until, (interface, version, packet.source)))
+        elif packet.kind == "report" and is_outgoing:
+            for pending in list(self._pending):
+                if pending[1][:2] == (interface, version):
+                    self._pending.remove(pending)
+                    self._asked[pending[1]] += 1
+                    self._answered[pending[1]] += 1
+
+    def expire_queries(self) -> None:
+        """Count the queries that were not answered in time."""
+        now = trio.current_time()
+        for pending in list(self._pending):
+            if pending[0] < now:
+                self._pending.remove(pending)
+                self._asked[pending[1]] += 1
+
+    def end_queries(self) -> None:
+        """Forget the queries that can still be answered, as the groups are about to be left."""
+        self.expire_queries()
+        self._pending.clear()
+
+    def queries(self) -> tuple[Queries, ...] | None:
+        """Return the queries that were seen; `None` if there is no capture."""
+        if self._socket is None:
+            return None
+        return tuple(
+            Queries(*querier, count, self._answered[querier])
+            for querier, count in sorted(self._asked.items())
+        )
 
     def tallies(self) -> tuple[Tally, ...] | None:
         """Return what was counted; `None` if there is no capture."""

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from ..evidence import DroppingRule, Heard, RouteFact, Tally
+from ..evidence import DroppingRule, Heard, Queries, RouteFact, Tally
 from .rule import Match, reading, rule
-from .view import FEWEST, View
+from .view import FEWEST, View, is_never_reported
 
 # The part of what was seen that may be missing: what is still on its way at the end.
 _MAY_MISS: Final = 0.05
+_FEWEST_QUERIES: Final = 2
 
 _SEEN: Final = "frames seen on {}, from {}"
 
@@ -189,6 +190,64 @@ def fragments_lost_by_frames(view: View) -> Iterator[Match]:
             yield Match(heard.interface, heard.group, values, reading(where, text))
 
 
+def _unanswered(view: View) -> Iterator[Queries]:
+    """Yield the queriers that asked more than once, and got no answer though a group is joined."""
+    reported = {
+        (heard.interface, view.groups[heard.group].version)
+        for heard in view.opened
+        if not is_never_reported(view.groups[heard.group])
+    }
+    for queries in view.evidence.queries or ():
+        is_due = (queries.interface, queries.version) in reported
+        if is_due and queries.count >= _FEWEST_QUERIES and not queries.answered:
+            yield queries
+
+
+def _query_match(view: View, queries: Queries) -> Match:
+    value, name = view.larger_setting("ipv4", queries.interface, "rp_filter")
+    return Match(
+        queries.interface,
+        None,
+        {"count": queries.count, "querier": queries.querier},
+        reading(f"queries of {queries.querier} seen, and answered", f"{queries.count}, 0")
+        + reading(name, value),
+    )
+
+
+def _is_filtered(view: View, queries: Queries) -> bool:
+    """Tell whether the reverse path filter drops queries. Those from 0.0.0.0 pass."""
+    mode, _ = view.larger_setting("ipv4", queries.interface, "rp_filter")
+    is_checked = queries.version == 4 and queries.querier != "0.0.0.0"
+    return bool(mode) and is_checked and bool(view.rise("TcpExt.IPReversePathFilter"))
+
+
+_QUERY_NEEDS = ("heard", "queries", "settings", "phases")
+
+
+@rule(
+    "queries-dropped-by-reverse-path-filter",
+    needs=_QUERY_NEEDS,
+    explains=("membership-aged-out", "stopped-arriving"),
+)
+def queries_dropped_by_reverse_path_filter(view: View) -> Iterator[Match]:
+    """Find queriers whose queries the reverse path filter drops, so that memberships end."""
+    for queries in _unanswered(view):
+        if _is_filtered(view, queries):
+            yield _query_match(view, queries)
+
+
+@rule(
+    "queries-unanswered",
+    needs=_QUERY_NEEDS,
+    explains=("membership-aged-out", "stopped-arriving"),
+)
+def queries_unanswered(view: View) -> Iterator[Match]:
+    """Find queriers that get no answer, as when a firewall drops IGMP."""
+    for queries in _unanswered(view):
+        if not _is_filtered(view, queries):
+            yield _query_match(view, queries)
+
+
 @rule("other-group", "note", needs=("heard", "captured", "links"))
 def other_group(view: View) -> Iterator[Match]:
     """Find other groups whose datagrams come to the port, if nothing of what was asked comes."""
@@ -228,6 +287,8 @@ RULES = (
     reverse_path_filter_of_source,
     firewall_by_frames,
     fragments_lost_by_frames,
+    queries_dropped_by_reverse_path_filter,
+    queries_unanswered,
     other_group,
     ttl_too_small,
 )

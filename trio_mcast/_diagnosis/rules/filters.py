@@ -16,6 +16,15 @@ _FILTERED = "TcpExt.IPReversePathFilter"
 _FRAGMENTS = "Ip.ReasmReqds"
 _WHOLE = "Ip.ReasmOKs"
 _BAD_SUMS = "Udp.InCsumErrors"
+_MERGED_OF_IPV6 = ("Ip6ReasmReqds", "Ip6ReasmOKs")
+_BEFORE_INPUT = (
+    "at a hook before input; or they bear an address of this machine as their source, which takes "
+    "root to see"
+)
+# Twice as many fragments as the whole datagrams have, less what is just under way.
+_MERGED = 1.7
+# The one interface gets at least so many times more datagrams than the other.
+_MERGED_COUNTS = 8
 
 
 @rule(
@@ -47,7 +56,8 @@ def loses_some(phases: Sequence[Phase]) -> bool:
     scale = joined.seconds / before.seconds if before.seconds else 0
     filtered = joined.rise(_FILTERED) - before.rise(_FILTERED) * scale
     missing = joined.rise(_GROUPS) - joined.rise(_DELIVERED)
-    return filtered >= FEWEST or missing >= FEWEST
+    bad_sums = joined.rise(_BAD_SUMS) + joined.rise("Udp6InCsumErrors")
+    return max(filtered, missing, bad_sums) >= FEWEST
 
 
 def _passes_fragments(view: View, counter: str) -> bool:
@@ -102,7 +112,7 @@ def firewall_before_routing(view: View) -> Iterator[Match]:
     counters = (_RECEIVED, _GROUPS, _DELIVERED, _FILTERED)
     count = view.follows(_RECEIVED, less=(_DELIVERED, _FILTERED))
     if count and not view.follows(_GROUPS) and not view.follows(_FILTERED):
-        values = {"count": count, "hook": "at a hook before input"}
+        values = {"count": count, "hook": _BEFORE_INPUT}
         yield Match(None, group, values, rises(view, *counters), certainty="likely")
 
 
@@ -125,13 +135,17 @@ def firewall_of_ipv6(view: View) -> Iterator[Match]:
             yield Match(heard.interface, group, values, readings, certainty="likely")
 
 
-@rule("bad-checksum", needs=("heard", "phases"), explains=("nothing-arrived", "other-port"))
+@rule(
+    "bad-checksum",
+    needs=("heard", "phases"),
+    explains=("nothing-arrived", "other-port", "receive-buffer-overflow"),
+)
 def bad_checksum(view: View) -> Iterator[Match]:
     """Find datagrams of the group that are dropped for their checksum."""
     for version, counter in ((4, _BAD_SUMS), (6, "Udp6InCsumErrors")):
-        group = view.silent_group(version)
-        if group is not None and (count := view.follows(counter)):
-            yield Match(None, group, {"count": count}, rises(view, counter))
+        group = view.silent_group(version) or next(iter(view.opened_groups(version)), None)
+        if group is not None and view.follows(counter):
+            yield Match(None, group, {"count": view.rise(counter)}, rises(view, counter))
 
 
 @rule("fragments-lost", needs=("heard", "phases"), explains=("nothing-arrived", "other-port"))
@@ -150,10 +164,51 @@ def fragments_lost(view: View) -> Iterator[Match]:
             yield Match(None, group, values, rises(view, begun, whole), certainty="likely")
 
 
-@rule("receive-buffer-overflow", needs=("heard", "settings"))
+@rule(
+    "fragments-merged",
+    needs=("heard", "phases", "links"),
+    explains=(
+        "nothing-arrived",
+        "other-interface",
+        "firewall",
+        "fragments-lost",
+        "other-port",
+        "stopped-arriving",
+    ),
+)
+def fragments_merged(view: View) -> Iterator[Match]:
+    """Find interfaces whose fragments are put together with those of another one.
+
+    The number of fragments that came is then twice what the whole datagrams were made of.
+    """
+    for heard in view.opened:
+        for other in view.evidence.heard or ():
+            link = view.links.get(other.interface)
+            is_other = other.interface != heard.interface and other.widening in (None, "interface")
+            if not (is_other and other.group == heard.group and link):
+                continue
+            # One or two may have come before the other interface had joined.
+            if other.count < _MERGED_COUNTS * max(1, heard.count):
+                continue
+            version = view.groups[heard.group].version
+            headers, names = (28, (_FRAGMENTS, _WHOLE)) if version == 4 else (48, _MERGED_OF_IPV6)
+            # Each fragment but the last has a multiple of eight bytes.
+            fragment = max(8, (link.mtu - headers + 8) // 8 * 8)
+            number = -(-(other.largest + 8) // fragment)
+            begun, whole = map(view.rise, names)
+            if number > 1 and whole >= FEWEST and begun >= _MERGED * whole * number:
+                values = {"second": other.interface, "headers": headers}
+                where = rises(view, *names)
+                yield Match(heard.interface, heard.group, values, where, certainty="likely")
+
+
+@rule("receive-buffer-overflow", needs=("heard", "phases", "settings"))
 def receive_buffer_overflow(view: View) -> Iterator[Match]:
     """Find memberships whose datagrams were lost for want of room in the receive buffer."""
     most = view.setting("net.core.rmem_max")
+    # The drops of a socket are those with a wrong checksum, too.
+    if not view.rise("Udp.RcvbufErrors") + view.rise("Udp6RcvbufErrors"):
+        return
     for heard in view.opened:
         if heard.drops:
             yield Match(
@@ -185,6 +240,7 @@ RULES = (
     firewall_of_ipv6,
     bad_checksum,
     fragments_lost,
+    fragments_merged,
     receive_buffer_overflow,
     other_program_drops,
 )

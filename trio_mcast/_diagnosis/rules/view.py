@@ -12,6 +12,11 @@ from ..evidence import Evidence, Heard, Link, Phase, PhaseName
 # Fewer than so many datagrams, or rises of a counter, prove nothing: something else may have come.
 FEWEST = 3
 
+# What a steady flow may differ by from time to time: a part of it, and so many times the standard
+# deviation of datagrams that come at random. Both are arbitrary.
+_CHANCE_PART = 0.25
+_CHANCE_DEVIATIONS = 3
+
 
 def parse(text: str) -> IPAddress:
     """Return an address without its zone."""
@@ -138,22 +143,33 @@ class View:
     def follows(self, *counters: str, less: tuple[str, ...] = ()) -> int:
         """Return by how much a sum of counters follows the membership; 0 if it does not.
 
-        It follows if it rises more each time while joined than it ever does while not joined. Other
-        traffic comes as it likes: that it follows twice is unlikely (a burst does it once).
+        It follows if it rises more each time while joined than it ever does while not joined, and
+        by more than chance would have it. Other traffic comes as it likes: a burst does it once,
+        and a steady flow differs by some of it from time to time.
 
         Args:
             *counters: The counters that are added.
             less: The counters that are subtracted.
         """
-
-        def value(phase: Phase) -> int:
-            return sum(map(phase.rise, counters)) - sum(map(phase.rise, less))
-
         if not self.is_toggled:
             return 0
-        joined = [value(phase) for phase in self.phases("rejoined")]
-        left = [value(phase) for phase in self.phases("left")]
-        return min(joined) - max(left) if min(joined) - max(left) >= FEWEST else 0
+        shortest = min(phase.seconds for phase in (*self.phases("rejoined"), *self.phases("left")))
+
+        def value(phase: Phase) -> float:
+            rise = sum(map(phase.rise, counters)) - sum(map(phase.rise, less))
+            return rise * shortest / phase.seconds
+
+        most_left = max(value(phase) for phase in self.phases("left"))
+        more = min(value(phase) for phase in self.phases("rejoined")) - most_left
+        chance = max(_CHANCE_PART * most_left, _CHANCE_DEVIATIONS * max(0, most_left) ** 0.5)
+        return round(more) if more >= max(FEWEST, chance) else 0
+
+
+def is_never_reported(group: IPAddress) -> bool:
+    """Tell whether hosts never report a group: 224.0.0.x (Linux), and scopes of a host."""
+    if isinstance(group, IPv4Address):
+        return int(group) >> 8 == 0xE00000
+    return group.packed[1] & 0xF <= 1 or int(group) == int(IPv6Address("ff02::1"))
 
 
 def is_ethernet_alike(group: IPAddress, other: IPAddress) -> bool:
