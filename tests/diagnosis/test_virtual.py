@@ -99,6 +99,16 @@ async def test_interface_that_is_not_there_is_a_finding(autojump_clock: trio.abc
     assert diagnosis.findings[0].interface == "eth9"
 
 
+async def test_machine_without_a_fit_interface_is_a_finding(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async with two_on_lan() as lan:
+        diagnosis = await look(lan.network.host("c"), GROUP4, PORT)
+    assert codes_of(diagnosis) == ["no-such-interface"]
+    assert diagnosis.findings[0].interface is None
+    assert "This machine has no interface fit for multicast; it has: lo." in diagnosis.verdict
+
+
 async def test_long_listening_goes_on_to_its_end(autojump_clock: trio.abc.Clock) -> None:
     async with two_on_lan() as lan, trio.open_nursery() as nursery:
         nursery.start_soon(send_until_cancelled, lan.b, GROUP4)

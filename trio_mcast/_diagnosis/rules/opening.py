@@ -15,10 +15,11 @@ _LINK = "the system's list of interfaces, {}"
 def no_such_interface(view: View) -> Iterator[Match]:
     """Find names of interfaces that there are not."""
     names = ", ".join(view.links)
+    is_named = view.question.interfaces is not None
     for text in view.evidence.unmatched or ():
-        yield Match(
-            text, values={"names": names or "unknown"}, readings=reading("the question", text)
-        )
+        values = {"interface": text, "names": names or "unknown"}
+        where = reading("the question" if is_named else "the system's list of interfaces", text)
+        yield Match(text if is_named else None, values=values, readings=where)
 
 
 def _named(view: View) -> list[Link]:
