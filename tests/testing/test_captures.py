@@ -268,3 +268,11 @@ async def test_switch_of_another_network_is_refused(autojump_clock: MockClock) -
         for wrong in wrongs:
             with pytest.raises(ValueError, match="on must be a switch of this network"):
                 await other.replay([], on=wrong)
+
+
+@pytest.mark.parametrize("capture", [5, b"bytes", [b"bytes"], [1]])
+async def test_what_is_no_capture_is_answered(capture: Any, autojump_clock: MockClock) -> None:
+    async with VirtualNetwork() as network:
+        _, lan = add_lan(network)
+        with pytest.raises(TypeError, match=r"iterable of CapturedFrame.*, not (int|bytes): "):
+            await network.replay(capture, on=lan)

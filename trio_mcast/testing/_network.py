@@ -265,6 +265,7 @@ class VirtualNetwork:
 
         Raises:
             OSError: The file cannot be read.
+            TypeError: The capture is neither a path nor frames.
             ValueError: The file is no capture or is damaged, or the switch is of another network.
             ImportError: The file is pcapng, and python-pcapng is not installed.
             RuntimeError: The network was not entered, or has ended.

@@ -39,12 +39,16 @@ async def replay(
 ) -> Replay:
     """Play the datagrams of a capture, each at its time after the first frame's."""
     frames = read_capture(capture) if isinstance(capture, (str, os.PathLike)) else capture
+    if isinstance(frames, (bytes, bytearray)) or not isinstance(frames, Iterable):
+        raise TypeError(_type_message(frames))
     skipped: Counter[str] = Counter()
     played = 0
     start = trio.current_time()
     first_ns: int | None = None
     await trio.lowlevel.checkpoint()
     for frame in frames:
+        if not isinstance(frame, CapturedFrame):
+            raise TypeError(_type_message(frame))
         if first_ns is None:
             first_ns = frame.time_ns
         packet = datagram_of(frame.link_type, frame.data)
@@ -58,6 +62,13 @@ async def replay(
         switch.play(packet)
         played += 1
     return Replay(played, dict(skipped))
+
+
+def _type_message(value: object) -> str:
+    return (
+        "capture must be a path, or an iterable of CapturedFrame such as read_capture gives, "
+        f"not {type(value).__name__}: {value!r:.100}"
+    )
 
 
 def _is_broadcast(destination: IPAddress, switch: VirtualSwitch) -> bool:
