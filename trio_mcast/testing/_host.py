@@ -96,7 +96,7 @@ class VirtualHost:
         return f"<VirtualHost {self.name} ({self._platform.name})>"
 
     def __enter__(self) -> VirtualHost:
-        self._core.enter()
+        self._core.enter(self.name)
         _entered.set((*_entered.get(), host_variable.get()))
         host_variable.set(self)
         return self
@@ -146,7 +146,7 @@ class VirtualHost:
                 have, the switch is of another network, or what is Linux's is given to another.
             RuntimeError: The network has ended.
         """
-        self._core.enter()
+        self._core.enter(self.name)
         if name in self._interfaces:
             raise ValueError(f"{self.name} has an interface {name!r} already")
         router = None if gateway is None else parse_address(gateway, "gateway")
@@ -192,7 +192,7 @@ class VirtualHost:
 
     def list_interfaces(self) -> list[Interface]:
         """Return the host's interfaces, by index."""
-        self._core.enter()
+        self._core.enter(self.name)
         interfaces = sorted(self._interfaces.values(), key=lambda interface: interface.index)
         return [interface.value for interface in interfaces]
 
@@ -202,7 +202,7 @@ class VirtualHost:
 
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         """Return the way of datagrams to an address through one of some interfaces."""
-        self._core.enter()
+        self._core.enter(self.name)
         return self._output().find_route(self._platform.name, address, interfaces)
 
     def kernel_memberships(
@@ -214,15 +214,17 @@ class VirtualHost:
 
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         """Return a new watcher of the host's interfaces and routes."""
-        self._core.enter()
+        self._core.enter(self.name)
         watcher = VirtualWatcher(self._core, lambda old: self._watchers.pop(old, None) and None)
         self._watchers[watcher] = None
         return watcher
 
     def open_poller(self, fail: OnFailure) -> Poller:
         """Return a new poller."""
-        self._core.enter()
-        poller = VirtualPoller(self._core, lambda old: self._pollers.pop(old, None) and None, fail)
+        self._core.enter(self.name)
+        poller = VirtualPoller(
+            self._core, self.name, lambda old: self._pollers.pop(old, None) and None, fail
+        )
         self._pollers[poller] = None
         return poller
 
@@ -232,7 +234,7 @@ class VirtualHost:
         Raises:
             SocketSetupError: A step was refused; nothing stays open.
         """
-        self._core.enter()
+        self._core.enter(self.name)
         self._numbers += 1
         state = SocketState(self._platform, spec.family, self._numbers)
         kernel = KernelSocket(self, state)
@@ -241,7 +243,7 @@ class VirtualHost:
         try:
             applied = carry_out(kernel, spec, step)
             opened = VirtualSocket(
-                self._core, kernel, spec, applied, self._send, self._close_socket
+                self._core, self.name, kernel, spec, applied, self._send, self._close_socket
             )
         except BaseException as error:
             self._remove(kernel)
@@ -329,7 +331,7 @@ class VirtualHost:
         )
 
     def _notice(self, ended: Ended | None = None) -> None:
-        self._core.enter()
+        self._core.enter(self.name)
         for watcher in list(self._watchers):
             watcher.notice(ended or Ended())
 
@@ -370,7 +372,7 @@ class VirtualHost:
 
     def _close_socket(self, socket: VirtualSocket) -> None:
         if self._core.is_open:
-            self._core.enter()
+            self._core.enter(self.name)
             socket.leave()
         self._opened.pop(socket, None)
         self._remove(socket.kernel)

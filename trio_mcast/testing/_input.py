@@ -114,10 +114,12 @@ class Input:
             self._hand_over(sockets[state], interface, packet)
 
     def _hand_over(self, kernel: KernelSocket, interface: VirtualInterface, packet: Packet) -> None:
-        if kernel.take(Arrived(packet, interface.index, self._core.scheduler.now_ns())):
-            record_packet(self._core, self._name, "delivered", interface, packet)
-        else:
+        if not kernel.has_room_for(packet):
             interface.drop(packet, "the socket's receive buffer is full")
+            return
+        record_packet(self._core, self._name, "delivered", interface, packet)
+        now = self._core.scheduler.now_ns()
+        kernel.take(Arrived(packet, interface.index, now, self._core.trace.order))
 
 
 def record_packet(

@@ -373,7 +373,7 @@ class VirtualInterface:
         )
 
     def _check_there(self) -> None:
-        self._core.enter()
+        self._core.enter(self.owner.name)
         if not self._is_there:
             raise RuntimeError(f"{self} is unplugged: plug in a new one")
 

@@ -6,7 +6,7 @@ import errno
 from collections import deque
 from collections.abc import Callable
 from ipaddress import IPv4Address
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import attrs
 
@@ -17,6 +17,9 @@ from ._frames import ANY_SOURCE, NO_SOURCE, Packet, SourceFilter, multicast_scop
 from ._options import refuse
 from ._rules import buffer_charge
 from ._state import SocketState
+
+# The place of a datagram among those that a program reads: as in the trace, then by source.
+ReadingOrder: TypeAlias = tuple[tuple[int, int, int], str, int]
 
 # The options with which Linux lets a socket be bound to an address that cannot be used (yet).
 _EARLY_BIND: Final = frozenset({"IP_FREEBIND", "IPV6_FREEBIND"})
@@ -58,6 +61,13 @@ class Arrived:
     packet: Packet
     index: int
     time_ns: int
+    order: tuple[int, int, int]
+    """The order of the arrival in the trace: the time, the rests before, the depth."""
+
+    @property
+    def key(self) -> ReadingOrder:
+        """The order in which a program reads what arrives."""
+        return self.order, str(self.packet.source), self.packet.source_port
 
 
 class KernelSocket:
@@ -304,26 +314,37 @@ class KernelSocket:
 
     # --- The receive buffer
 
-    def take(self, arrived: Arrived) -> bool:
-        """Put a datagram into the receive buffer, and tell whether there was room."""
-        packet, limit = arrived.packet, self.state.buffers[0]
-        charge = buffer_charge(self.state.platform.name, packet.family, len(packet.data))
+    def has_room_for(self, packet: Packet) -> bool:
+        """Tell whether a datagram fits into the receive buffer; count it as dropped if not."""
+        limit, charge = self.state.buffers[0], self._charge(packet)
         # __udp_enqueue_schedule_skb of Linux: an empty buffer takes anything.
         is_linux = self.state.platform.name == "linux"
         if self._charged + charge > limit and (self._charged or not is_linux):
             self.dropped += 1
             return False
-        self._charged += charge
-        self.waiting.append(arrived)
-        self.on_arrival()
         return True
+
+    def take(self, arrived: Arrived) -> None:
+        """Put a datagram into the receive buffer.
+
+        Datagrams of one instant are read in the order of the trace, in whatever order Trio ran the
+        tasks that have sent them.
+        """
+        self._charged += self._charge(arrived.packet)
+        follows = not self.waiting or self.waiting[-1].key <= arrived.key
+        self.waiting.append(arrived)
+        if not follows:
+            self.waiting = deque(sorted(self.waiting, key=lambda waiting: waiting.key))
+        self.on_arrival()
 
     def read(self) -> Arrived:
         """Take the next datagram out of the receive buffer."""
         arrived = self.waiting.popleft()
-        packet = arrived.packet
-        self._charged -= buffer_charge(self.state.platform.name, packet.family, len(packet.data))
+        self._charged -= self._charge(arrived.packet)
         return arrived
+
+    def _charge(self, packet: Packet) -> int:
+        return buffer_charge(self.state.platform.name, packet.family, len(packet.data))
 
     def leave_all(self) -> None:
         """End every membership."""

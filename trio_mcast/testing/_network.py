@@ -51,9 +51,10 @@ class VirtualNetwork:
 
     The same seed and the same programs give the same losses, delays and `trace`. Each path from one
     interface to another has random numbers of its own, so adding a host changes nothing for the
-    other hosts. Frames that are due at the same time are delivered in a fixed order. Only the order
-    that a program itself leaves open can differ: two tasks of one host that send at the same
-    instant, for instance, do so in Trio's order, which is random.
+    other hosts. Frames that are due at the same time are delivered in a fixed order, and
+    a receiver gets them in that order. Only what a program itself leaves open can differ, as Trio's
+    order is random: two tasks of one host that act at the same instant, and hosts that answer each
+    other in one instant through a switch whose delay is 0.
 
     Args:
         seed: The seed of all random numbers.
@@ -98,14 +99,14 @@ class VirtualNetwork:
             call_each(
                 [
                     partial(host_variable.set, before),
-                    partial(trio.lowlevel.remove_instrument, core.turns),
+                    partial(trio.lowlevel.remove_instrument, core.tasks),
                     *(host.shut_down for host in hosts),
                     core.scheduler.end,
                 ]
             )
 
         host_variable.set(_NoHost())
-        trio.lowlevel.add_instrument(core.turns)
+        trio.lowlevel.add_instrument(core.tasks)
         async with running(core.scheduler.run, end, name="virtual network"):
             yield
 

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import heapq
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeAlias
 
 import trio
 
 from .._host.poller import OnFailure, PassPoller
 from .._host.protocols import Ended, McastSocket
 from .._live import call_each
+from .._values.datagram import Datagram
 from ._core import Core
+from ._kernel import ReadingOrder
 from ._socket import VirtualSocket
+
+# A socket with something to read: the order of its first datagram, its number, itself.
+_Head: TypeAlias = tuple[ReadingOrder, int, VirtualSocket]
 
 
 class VirtualPoller(PassPoller):
     """A `Poller` of virtual sockets. Ready sockets come in the order of their datagrams."""
 
     def __init__(
-        self, core: Core, closed: Callable[[VirtualPoller], None], fail: OnFailure
+        self, core: Core, host: str, closed: Callable[[VirtualPoller], None], fail: OnFailure
     ) -> None:
         super().__init__(fail)
         self._core = core
+        self._host = host
         self._on_close = closed
         self._sockets: dict[VirtualSocket, None] = {}
         self._ready: dict[VirtualSocket, None] = {}
@@ -58,7 +66,7 @@ class VirtualPoller(PassPoller):
         while True:
             if self._closed:
                 raise trio.ClosedResourceError("this poller was closed")
-            self._core.enter()
+            self._core.enter(self._host)
             ready: list[McastSocket] = [socket for socket in self._ready if socket.is_readable]
             # A socket that is still readable next time goes to the end, so each has its turn.
             self._ready = {socket: None for socket in ready if isinstance(socket, VirtualSocket)}
@@ -66,6 +74,25 @@ class VirtualPoller(PassPoller):
                 return ready
             self._wake = trio.Event()
             await self._wake.wait()
+
+    def _read_together(
+        self, ready: Sequence[McastSocket], room: int, batch: list[Datagram]
+    ) -> Sequence[McastSocket]:
+        """Read many sockets in the order of arrival, so that no split into passes can be seen."""
+        heads: list[_Head] = [
+            (socket.kernel.waiting[0].key, number, socket)
+            for number, socket in enumerate(ready)
+            if isinstance(socket, VirtualSocket) and socket.is_readable
+        ]
+        heapq.heapify(heads)
+        while heads and room > 0:
+            _key, number, socket = heapq.heappop(heads)
+            datagrams = self._try_receive(socket, 1)
+            batch += datagrams
+            room -= len(datagrams)
+            if socket in self._sockets and socket.is_readable:
+                heapq.heappush(heads, (socket.kernel.waiting[0].key, number, socket))
+        return ()
 
     def interrupt(self) -> None:
         """End a wait that is going on."""

@@ -71,7 +71,7 @@ class VirtualRouter:
             ValueError: The name is taken, an address is none, or the switch is of another network.
             RuntimeError: The network has ended.
         """
-        self._core.enter()
+        self._core.enter(self.name)
         if name in self._interfaces:
             raise ValueError(f"{self.name} has an interface {name!r} already")
         self._indexes += 1
@@ -94,7 +94,7 @@ class VirtualRouter:
             ValueError: The address is no group that can be routed, or there is no such interface.
             RuntimeError: The network has ended.
         """
-        self._core.enter()
+        self._core.enter(self.name)
         address = parse_group(group).address
         if not is_routable(address):
             raise ValueError(f"{address} stays on its link: no router forwards it")

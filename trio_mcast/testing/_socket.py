@@ -54,6 +54,7 @@ class VirtualSocket:
     def __init__(
         self,
         core: Core,
+        host: str,
         kernel: KernelSocket,
         socket_spec: SocketSpec,
         applied: frozenset[str],
@@ -67,6 +68,7 @@ class VirtualSocket:
         self.kernel = kernel
         self.watchers: dict[Watching, None] = {}
         self._core = core
+        self._host = host
         self._applied = applied
         self._send = send
         self._on_close = closed
@@ -110,7 +112,9 @@ class VirtualSocket:
         batch: list[Datagram] = []
         taken = 0
         while self.kernel.waiting and taken < max_datagrams:
-            self._add(batch, self.kernel.read())
+            arrived = self.kernel.read()
+            self._core.trace.read(arrived.order)
+            self._add(batch, arrived)
             taken += 1
         return batch
 
@@ -237,7 +241,7 @@ class VirtualSocket:
     def _check_open(self) -> None:
         if self._closed:
             raise refuse(errno.EBADF)
-        self._core.enter()
+        self._core.enter(self._host)
 
     def leave(self) -> None:
         """End the membership; what has come can still be read."""

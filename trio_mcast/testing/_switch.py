@@ -94,7 +94,7 @@ class VirtualSwitch:
             ValueError: A name is in two groups, or nothing of that name is plugged in.
             RuntimeError: The network has ended.
         """
-        self._core.enter()
+        self._core.enter(self.name)
         parts: dict[str, int] = {}
         known = {port.owner.name for port in self._ports}
         for number, group in enumerate(groups, start=1):
@@ -135,7 +135,7 @@ class VirtualSwitch:
         """
         if self._table is None:
             raise ValueError(f"{self.name} does not snoop: switch({self.name!r}, snooping=True)")
-        self._core.enter()
+        self._core.enter(self.name)
         wanting = self._table.wanting(parse_group(group).address)
         return [str(port) for port in sorted(wanting, key=lambda port: port.number)]
 
