@@ -186,6 +186,8 @@ def source_changes(old: SocketSpec, new: SocketSpec, platform: Platform) -> list
 
     The plans must have the same `fixed_part`: they differ in blocked sources only.
     """
+    if old.options == new.options:
+        return []
     before, after = set(old.options), set(new.options)
     unblocks = [
         layout.unblock_source(platform, option)

@@ -11,7 +11,7 @@ each platform.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from .._platform import options as layout
 from .._platform.model import Platform
@@ -54,14 +54,8 @@ def plan_unicast(
         sockets = tuple(
             socket_spec
             for family, interface in by_family.items()
-            for address in dict.fromkeys(interface.addresses(family))
             for socket_spec in _plan_sockets(
-                (interface, address),
-                request,
-                excluded_sources,
-                on_any_link,
-                platform,
-                is_shared=address in shared,
+                interface, family, request, excluded_sources, on_any_link, shared, platform
             )
         )
         if sockets:
@@ -82,33 +76,42 @@ def _texts(sources: Iterable[IPAddress] | None, families: Iterable[Family]) -> t
 
 
 def _plan_sockets(
-    place: tuple[Interface, IPAddress],
+    interface: Interface,
+    family: Family,
     request: ReceiveRequest,
     excluded_sources: Iterable[IPAddress],
     on_any_link: frozenset[str],
+    shared: Collection[IPAddress],
     platform: Platform,
-    *,
-    is_shared: bool,
 ) -> Iterator[SocketSpec]:
-    """Yield the sockets for one address: one for each port."""
-    interface, address = place
-    family = family_of(address)
+    """Yield the sockets for the addresses of an interface: one for each address and port.
+
+    There may be thousands of addresses, so that all that they share is made once.
+    """
     own_addresses: frozenset[str] = frozenset()
     if not request.loopback and not interface.is_loopback:
         own_addresses = own_addresses_on(interface, on_any_link)
-    for port in request.ports:
-        yield SocketSpec(
-            family,
-            interface,
-            None,
-            _texts(request.sources, [family]),
-            bind_address(address, port, interface.index if address.is_link_local else 0),
-            tuple(_options(interface, family, request, platform, is_shared=is_shared)),
-            frozenset(_texts(excluded_sources, [family])),
-            own_addresses,
-            accepts_unicast=True,
-            checks_interface=is_shared and family not in platform.device_binding,
-        )
+    sources = _texts(request.sources, [family])
+    excluded = frozenset(_texts(excluded_sources, [family]))
+    options = {
+        is_shared: tuple(_options(interface, family, request, platform, is_shared=is_shared))
+        for is_shared in (False, True)
+    }
+    for address in dict.fromkeys(interface.addresses(family)):
+        is_shared = address in shared
+        for port in request.ports:
+            yield SocketSpec(
+                family,
+                interface,
+                None,
+                sources,
+                bind_address(address, port, interface.index if address.is_link_local else 0),
+                options[is_shared],
+                excluded,
+                own_addresses,
+                accepts_unicast=True,
+                checks_interface=is_shared and family not in platform.device_binding,
+            )
 
 
 def _options(

@@ -40,7 +40,7 @@ class MembershipSockets:
         try:
             missing = await self._keep_what_serves(membership)
             self._intake.check_open()
-            refusal = self._open_missing(membership, missing)
+            refusal = await self._open_missing(membership, missing)
         except BaseException:
             await self.happen(membership, Event.LOST)  # Not refused, but something is wrong.
             raise
@@ -53,8 +53,12 @@ class MembershipSockets:
 
     async def _keep_what_serves(self, membership: LiveMembership) -> list[SocketSpec]:
         """Close the sockets that the plan has no use for, and return what is still missing."""
-        missing = {fixed_part(spec): spec for spec in membership.plan.sockets}
+        missing = {}
+        for spec in membership.plan.sockets:  # For unicast there may be thousands.
+            missing[fixed_part(spec)] = spec
+            await self.give_way()
         for socket in list(membership.sockets):
+            await self.give_way()
             part = fixed_part(socket.socket_spec)
             socket_spec = missing.get(part)
             if socket_spec is not None:
@@ -67,12 +71,15 @@ class MembershipSockets:
             await self._intake.drain_and_close(socket)
         return list(missing.values())
 
-    def _open_missing(
+    async def _open_missing(
         self, membership: LiveMembership, missing: Iterable[SocketSpec]
     ) -> SocketSetupError | None:
-        """Open sockets, and return the first refusal."""
+        """Open sockets, and return the first refusal; other tasks run in between."""
         first: SocketSetupError | None = None
-        for socket_spec in missing:
+        for number, socket_spec in enumerate(missing):
+            if number:
+                await self.give_way()
+                self._intake.check_open()
             try:
                 membership.sockets.append(self._open(socket_spec))
             except SocketSetupError as refusal:

@@ -250,9 +250,10 @@ class Outlets:
             if isinstance(plan, Absence):
                 state.outlet = Gone.of(state.socket_spec, plan)
             else:
-                state.socket_spec, state.outlet = plan, outlets[plan]
-                if not isinstance(state.outlet, Refusing):
-                    state.port = port_of(state.outlet) or state.port
+                outlet, is_new = outlets[plan], outlets[plan] is not state.outlet
+                state.socket_spec, state.outlet = plan, outlet
+                if is_new or not state.port:  # Asking the system takes a while for hundreds.
+                    state.port = port_of(outlet) or state.port
         return self._publish(interfaces)
 
     async def _plan_anew(self, interfaces: Sequence[Interface]) -> list[SocketSpec | Absence]:
