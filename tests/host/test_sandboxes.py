@@ -51,6 +51,7 @@ def host(lab: Lab) -> Host:
         "link set x0 up",
         "address add 10.0.0.1/24 dev x0",
         "address add 10.0.0.2/24 dev x0 label x0:1",
+        "address add 10.0.0.3/24 dev x0 label vip",
         "address add fd00::1/64 dev x0 nodad",
         "address add 10.0.0.5 peer 10.0.0.6/32 dev x0",
         "link set x0 mtu 1400",

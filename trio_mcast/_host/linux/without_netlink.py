@@ -162,6 +162,7 @@ def _read_names() -> list[bytes]:
 
 
 def _read_addresses(query: socket.socket) -> Iterator[_Entry]:
+    before: _Entry | None = None
     for request in _configuration(query):
         name, packed = request[:_NAME_BYTES], request[_NAME_BYTES + 4 : _NAME_BYTES + 8]
         try:
@@ -170,13 +171,23 @@ def _read_addresses(query: socket.socket) -> Iterator[_Entry]:
         except OSError as error:
             if error.errno not in _GONE:
                 raise
+            # Its label is no interface's name, or it has gone. Linux goes from one interface to the
+            # next: such an address comes after another one of its interface, as a rule.
+            if before is not None and _is_in_network(packed, before):
+                yield before[0], packed, before[2], 0, 0
             continue
         prefix = int.from_bytes(mask, "big").bit_count()
-        yield name.partition(b"\0")[0].partition(b":")[0], packed, prefix, 0, 0
+        before = name.partition(b"\0")[0].partition(b":")[0], packed, prefix, 0, 0
+        yield before
     for line in _read_lines("if_inet6"):
         text, _index, length, scope, flags, called = line.split(None, 5)
         packed = bytes.fromhex(text.decode())
         yield called.strip(), packed, int(length, 16), int(scope, 16), int(flags, 16)
+
+
+def _is_in_network(packed: bytes, entry: _Entry) -> bool:
+    other, shift = int.from_bytes(entry[1], "big"), 32 - entry[2]
+    return int.from_bytes(packed, "big") >> shift == other >> shift
 
 
 def _configuration(query: socket.socket) -> Iterator[bytes]:
