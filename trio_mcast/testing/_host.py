@@ -25,6 +25,7 @@ from .._plan.socket_spec import BindAddress, SocketSpec
 from .._platform.model import Platform
 from .._values.addresses import Family, IPAddress, parse_address
 from .._values.interface import Interface
+from ._arguments import FixedAttributes
 from ._core import Core
 from ._frames import Frame, Packet, Query, SourceFilter, is_all_hosts
 from ._input import Input, record_packet
@@ -48,7 +49,7 @@ _LOOPBACK: Final = ("127.0.0.1/8", "::1/128")
 _entered: Final[ContextVar[tuple[Host, ...]]] = ContextVar("trio_mcast.testing.entered", default=())
 
 
-class VirtualHost:
+class VirtualHost(FixedAttributes):
     """A machine on a virtual network; made by `VirtualNetwork.host`.
 
     ``with host:`` makes the host the machine on which this task, and every task that is started
@@ -141,9 +142,10 @@ class VirtualHost:
             The interface.
 
         Raises:
-            TypeError: The switch or an address is none.
-            ValueError: The name or an address is taken, an address is none that an interface can
-                have, the switch is of another network, or what is Linux's is given to another.
+            TypeError: The name, the switch, the mtu or an address is none.
+            ValueError: The name or an address is taken or cannot be one, the mtu is less than 1,
+                the gateway is in none of the interface's networks, the switch is of another
+                network, or what is Linux's is given to another.
             RuntimeError: The network has ended.
         """
         self._core.enter(self.name)
@@ -161,7 +163,7 @@ class VirtualHost:
             master=master,
             alternative_names=alternative_names,
         )
-        connect(self._core, interface, switch, addresses)
+        connect(self._core, interface, switch, addresses, router)
         self._interfaces[name] = interface
         if router is not None:
             self._gateways[name] = router

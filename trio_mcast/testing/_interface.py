@@ -19,6 +19,7 @@ from .._values.interface import (
     families_without_room,
 )
 from ._address_checks import AddressChecks
+from ._arguments import FixedAttributes, check_mtu, check_name
 from ._core import Core
 from ._frames import Frame, Packet
 from ._interface_address import (
@@ -32,7 +33,7 @@ from ._interface_address import (
 from ._surroundings import Link, Owner
 
 
-class VirtualInterface:
+class VirtualInterface(FixedAttributes):
     """A network interface of a `VirtualHost` or `VirtualRouter`; made by their ``plug``."""
 
     name: str
@@ -41,6 +42,8 @@ class VirtualInterface:
     """The interface's index. An interface that is plugged in again under the same name has another
     index.
     """
+    number: int
+    """The interface's number in the network, in the order of plugging in."""
     owner: Owner[VirtualInterface]
     """The host or router that the interface belongs to."""
 
@@ -58,9 +61,11 @@ class VirtualInterface:
         master: str | None = None,
         alternative_names: Iterable[str] = (),
     ) -> None:
+        check_name(name)
+        check_mtu(mtu)
         self.name = name
         self.index = index
-        self.number: int = core.new_number()
+        self.number = core.new_number()
         self._core = core
         self.owner = owner
         self._link = link
@@ -281,8 +286,11 @@ class VirtualInterface:
             mtu: The largest packet, in bytes. Larger datagrams go out whole all the same.
 
         Raises:
+            TypeError: The mtu is not an int.
+            ValueError: The mtu is less than 1.
             RuntimeError: The network has ended, or the interface is unplugged.
         """
+        check_mtu(mtu)
         self._check_there()
         self._mtu = mtu
         for family in self.families_without_room:

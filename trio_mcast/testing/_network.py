@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -22,6 +21,7 @@ from .._platform.current import platform_named
 from .._platform.model import Platform, PlatformName
 from .._values.addresses import Family, IPAddress
 from .._values.interface import Interface
+from ._arguments import check_name, check_platform, positive
 from ._captures import CapturedFrame
 from ._core import Core
 from ._host import VirtualHost
@@ -70,6 +70,9 @@ class VirtualNetwork:
         self._core: Core | None = None
         self._parts: dict[str, VirtualSwitch | VirtualHost | VirtualRouter] = {}
         self._block: AbstractAsyncContextManager[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<VirtualNetwork seed={self._seed} ({', '.join(self._parts) or 'empty'})>"
 
     async def __aenter__(self) -> VirtualNetwork:
         if self._block is not None:
@@ -173,8 +176,8 @@ class VirtualNetwork:
             },
             snooping=snooping,
             querier=querier,
-            query_seconds=_positive(query_seconds, "query_seconds"),
-            membership_seconds=_positive(membership_seconds, "membership_seconds"),
+            query_seconds=positive(query_seconds, "query_seconds"),
+            membership_seconds=positive(membership_seconds, "membership_seconds"),
         )
         self._parts[name] = switch
         return switch
@@ -197,8 +200,7 @@ class VirtualNetwork:
         """
         core = self._enter()
         self._check_name(name)
-        if not isinstance(platform, str):
-            raise ValueError(f"platform must be a name such as 'linux', not {platform!r}")
+        check_platform(platform)
         host = self._parts[name] = VirtualHost(core, name, platform_named(platform))
         return host
 
@@ -231,13 +233,13 @@ class VirtualNetwork:
         """
         core = self._enter()
         self._check_name(name)
-        seconds = _positive(query_seconds, "query_seconds")
+        seconds = positive(query_seconds, "query_seconds")
         router = VirtualRouter(
             core,
             name,
             forwards_joined=forwards_joined,
             query_seconds=seconds if querier else None,
-            membership_seconds=_positive(membership_seconds, "membership_seconds"),
+            membership_seconds=positive(membership_seconds, "membership_seconds"),
         )
         self._parts[name] = router
         return router
@@ -293,10 +295,7 @@ class VirtualNetwork:
         return self._core.trace.events()
 
     def _check_name(self, name: str) -> None:
-        if not isinstance(name, str):
-            raise TypeError(f"name must be a str, not {type(name).__name__}: {name!r}")
-        if not name or "/" in name:
-            raise ValueError(f"a name must not be empty or contain a slash: {name!r}")
+        check_name(name)
         if name in self._parts:
             raise ValueError(f"this network has something called {name!r} already")
 
@@ -336,11 +335,3 @@ class _NoHost:
 
     def open_poller(self, fail: OnFailure) -> Poller:
         self._refuse()
-
-
-def _positive(value: float, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{what} must be a number, not {type(value).__name__}: {value!r}")
-    if not 0 < value < math.inf:
-        raise ValueError(f"{what} must be more than 0 seconds, not {value}")
-    return value

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import attrs
 
 from .._values.addresses import AddressLike, Endpoint, IPAddress, parse_group
+from ._arguments import FixedAttributes
 from ._core import Core
 from ._frames import Frame, Packet, Query, Report, is_routable
 from ._interface import VirtualInterface
@@ -15,7 +16,7 @@ from ._snooping import MembershipTable
 from ._switch import VirtualSwitch
 
 
-class VirtualRouter:
+class VirtualRouter(FixedAttributes):
     """A router that forwards datagrams between interfaces; made by `VirtualNetwork.router`.
 
     A group's datagram is forwarded to every other interface behind which somebody has joined the
@@ -68,7 +69,9 @@ class VirtualRouter:
             The interface.
 
         Raises:
-            ValueError: The name is taken, an address is none, or the switch is of another network.
+            TypeError: The name, the switch or an address is none.
+            ValueError: The name or an address is taken or cannot be one, or the switch is of
+                another network.
             RuntimeError: The network has ended.
         """
         self._core.enter(self.name)
@@ -185,19 +188,25 @@ def connect(
     interface: VirtualInterface,
     switch: VirtualSwitch,
     addresses: Iterable[AddressWithPrefix],
+    gateway: IPAddress | None = None,
 ) -> None:
     """Plug a new interface in, whole or not at all.
 
     Raises:
         TypeError: The switch or an address is none.
-        ValueError: An address is none that an interface can have or is taken, or the switch is of
-            another network.
+        ValueError: An address is none that an interface can have or is taken, the gateway is in
+            none of the interface's networks, or the switch is of another network.
     """
     if not isinstance(switch, VirtualSwitch):
         raise TypeError(f"switch must be a VirtualSwitch, not {type(switch).__name__}: {switch!r}")
     if switch.core is not core:
         raise ValueError(f"{switch.name} is a switch of another network")
     interface.set_addresses([parse_interface_address(address) for address in addresses])
+    if gateway is not None and not (gateway.is_link_local or interface.is_on_link(gateway)):
+        networks = ", ".join(str(address.network) for address in interface.networks)
+        raise ValueError(
+            f"gateway {gateway} is in none of the networks of {interface}: {networks or 'none'}"
+        )
     switch.attach(interface)
     core.record(
         interface.owner.name,

@@ -61,6 +61,9 @@ class VirtualRoutes:
         self._changed = changed
         self._routes: dict[Network, VirtualRoute] = {}
 
+    def __repr__(self) -> str:
+        return f"<VirtualRoutes {', '.join(map(str, self._routes)) or 'none'}>"
+
     def add(
         self,
         destination: str,

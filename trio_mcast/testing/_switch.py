@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .._values.addresses import AddressLike, Endpoint, IPAddress, parse_group
+from ._arguments import FixedAttributes
 from ._core import Core
 from ._frames import Frame, Packet, Query, Report, is_flooded
 from ._impairment import Path
@@ -16,7 +17,7 @@ from ._trace import EventKind
 _CERTAIN = 1.0
 
 
-class VirtualSwitch:
+class VirtualSwitch(FixedAttributes):
     """A switch between the interfaces that are plugged in; made by `VirtualNetwork.switch`.
 
     The impairments are attributes and can be set at any time. New values count for frames that are
@@ -83,12 +84,13 @@ class VirtualSwitch:
 
     # --- Called by tests
 
-    def partition(self, *groups: Iterable[object]) -> None:
+    def partition(self, *groups: object) -> None:
         """Split the switch: frames pass within a group of hosts, and not between groups.
 
         Args:
-            groups: Hosts and routers, or their names. All that are not named are one group more.
-                A call without groups makes the switch whole again, as `heal` does.
+            groups: Hosts and routers, or their names: several in a list, or one by itself. All
+                that are not named are one group more. A call without groups makes the switch whole
+                again, as `heal` does.
 
         Raises:
             ValueError: A name is in two groups, or nothing of that name is plugged in.
@@ -98,7 +100,9 @@ class VirtualSwitch:
         parts: dict[str, int] = {}
         known = {port.owner.name for port in self._ports}
         for number, group in enumerate(groups, start=1):
-            for host in [group] if isinstance(group, str) else group:
+            for host in (
+                group if isinstance(group, Iterable) and not isinstance(group, str) else [group]
+            ):
                 name = host if isinstance(host, str) else getattr(host, "name", repr(host))
                 if name not in known:
                     raise ValueError(f"nothing called {name!r} is plugged into {self.name}")

@@ -1,0 +1,71 @@
+"""The checks of what tests give to the parts of a virtual network."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+# The names that people use for systems which have another name here.
+_OTHER_NAMES: Final = {"macos": "darwin", "osx": "darwin", "mac": "darwin", "win32": "windows"}
+
+
+class FixedAttributes:
+    """A base class whose public attributes are those that the class declares: typos are refused."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        declared = {
+            key for base in type(self).__mro__ for key in getattr(base, "__annotations__", ())
+        }
+        if not name.startswith("_") and name not in declared and not hasattr(type(self), name):
+            names = ", ".join(sorted(key for key in declared if not key.startswith("_")))
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}: it has {names}")
+        super().__setattr__(name, value)
+
+
+def check_name(name: str) -> None:
+    """Check the name of a part or an interface.
+
+    Raises:
+        TypeError: The name is not a `str`.
+        ValueError: The name is empty or contains a slash.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, not {type(name).__name__}: {name!r}")
+    if not name or "/" in name:
+        raise ValueError(f"a name must not be empty or contain a slash: {name!r}")
+
+
+def check_mtu(mtu: int) -> None:
+    """Check an mtu.
+
+    Raises:
+        TypeError: The mtu is not an int.
+        ValueError: The mtu is less than 1.
+    """
+    if isinstance(mtu, bool) or not isinstance(mtu, int):
+        raise TypeError(f"mtu must be an int, not {type(mtu).__name__}: {mtu!r}")
+    if mtu < 1:
+        raise ValueError(f"mtu must be at least 1 byte, not {mtu}")
+
+
+def check_platform(platform: str) -> None:
+    """Raise ValueError for a platform that has another name here, and for what is no name."""
+    if not isinstance(platform, str):
+        raise ValueError(f"platform must be a name such as 'linux', not {platform!r}")
+    if platform.lower() in _OTHER_NAMES:
+        name = _OTHER_NAMES[platform.lower()]
+        raise ValueError(f"platform {platform!r} is called {name!r} here")
+
+
+def positive(value: float, what: str) -> float:
+    """Return a number of seconds.
+
+    Raises:
+        TypeError: The value is not a number.
+        ValueError: The value is not more than 0, or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{what} must be a number, not {type(value).__name__}: {value!r}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{what} must be more than 0 seconds, not {value}")
+    return value
