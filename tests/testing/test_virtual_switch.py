@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import pytest
 import trio
 from trio.testing import MockClock
 
 from trio_mcast.testing import VirtualNetwork
+from trio_mcast.testing._frames import Query
 
 from ..support.virtual_hosts import (
     GROUP4,
@@ -254,3 +258,21 @@ async def test_unicast_to_nobody_is_dropped() -> None:
 def test_network_takes_an_int_as_seed() -> None:
     with pytest.raises(TypeError, match="seed must be an int, not str: 'x'"):
         VirtualNetwork(seed="x")  # type: ignore[arg-type]
+
+
+async def test_unimpaired_paths_have_no_random_numbers(autojump_clock: object) -> None:
+    async with VirtualNetwork(seed=1) as network:
+        lan = network.switch("lan", delay=0.01)
+        hosts = [network.host(f"h{number}") for number in range(30)]
+        for number, host in enumerate(hosts, start=1):
+            host.plug("eth0", lan, f"10.0.0.{number}/24")
+        gc.collect()
+        tracemalloc.start()
+        try:
+            for host in hosts:
+                lan.carry(host.interface("eth0"), Query())
+            await trio.sleep(1)
+            used, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert used / (30 * 29) < 1_000, used  # Bytes for each pair.

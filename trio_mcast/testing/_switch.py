@@ -229,8 +229,9 @@ class VirtualSwitch(FixedAttributes):
         ends = (str(source or self.name), str(target or self.name))
         path = self._paths.get(ends)
         if path is None:
-            path = self._paths[ends] = Path(f"{self._core.seed}/{self.name}/{ends[0]}/{ends[1]}")
-        dues = path.fate(self, now)
+            path = self._paths[ends] = Path()
+        seed = self._core.seed
+        dues = path.fate(self, now, lambda: f"{seed}/{self.name}/{ends[0]}/{ends[1]}")
         if not dues and isinstance(frame, Packet) and target is not None:
             self._record("lost", target, frame, "")
         elif not dues and isinstance(frame, Report):
