@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from trio_mcast.testing import VirtualHost, VirtualNetwork, VirtualSwitch
+from trio_mcast._values.addresses import IPAddress
+from trio_mcast.testing import VirtualHost, VirtualInterface, VirtualNetwork, VirtualSwitch
 
 pytestmark = pytest.mark.once
 
@@ -107,3 +108,33 @@ async def test_networks_and_routes_have_a_repr(autojump_clock: object) -> None:
         assert repr(host.routes) == "<VirtualRoutes none>"
         host.routes.add("239.0.0.0/8", "eth0")
         assert repr(host.routes) == "<VirtualRoutes 239.0.0.0/8>"
+
+
+async def test_plug_asks_no_other_interface(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    async with VirtualNetwork() as network:
+        lan = network.switch("lan")
+        network.host("a").plug("eth0", lan, "10.0.0.1/24")
+        moved = network.host("b").plug("eth0", lan, "10.0.0.2/24")
+        real = VirtualInterface.has
+
+        def has(port: VirtualInterface, address: IPAddress) -> bool:
+            asked.append(port)
+            return real(port, address)
+
+        monkeypatch.setattr(VirtualInterface, "has", has)
+        network.host("c").plug("eth0", lan, "10.0.0.3/24")
+        assert not asked  # Or plugging in many would take the square of their number.
+        monkeypatch.undo()
+        d = network.host("d")
+        with pytest.raises(ValueError, match=r"10\.0\.0\.2 is on b/eth0 already"):
+            d.plug("eth0", lan, "10.0.0.2/24")
+        moved.remove_address("10.0.0.2/24")
+        moved.add_address("10.0.0.4/24")
+        with pytest.raises(ValueError, match=r"10\.0\.0\.4 is on b/eth0 already"):
+            d.plug("eth0", lan, "10.0.0.4/24")
+        d.plug("eth0", lan, "10.0.0.2/24")
+        moved.unplug()
+        d.plug("eth1", lan, "10.0.0.4/24")

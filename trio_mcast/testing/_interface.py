@@ -387,5 +387,7 @@ class VirtualInterface(FixedAttributes):
 
     def _changed(self, what: Literal["addressed", "down", "up"], reason: str = "") -> None:
         self._value = None
+        if self._link is not None:
+            self._link.addresses_changed()
         self._core.record(self.owner.name, what, interface=self.name, reason=reason)
         self.owner.interface_changed(self)

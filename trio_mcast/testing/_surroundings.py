@@ -39,5 +39,8 @@ class Link(Protocol[_Interface]):
     def check_address(self, address: IPAddress, name: str) -> None:
         """Raise ValueError if another interface has an address."""
 
+    def addresses_changed(self) -> None:
+        """Note that an interface has other addresses than before."""
+
     def carry(self, interface: _Interface, frame: Frame, next_hop: IPAddress | None = None) -> None:
         """Pass a frame on to every interface that is to get the frame."""

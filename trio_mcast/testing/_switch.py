@@ -10,6 +10,7 @@ from ._core import Core
 from ._frames import Frame, Packet, Query, Report, is_flooded
 from ._impairment import Path
 from ._interface import VirtualInterface
+from ._interface_address import bare_address
 from ._snooping import MembershipTable
 from ._trace import EventKind
 
@@ -59,6 +60,8 @@ class VirtualSwitch(FixedAttributes):
         self._table = MembershipTable(core, name, membership_seconds) if snooping else None
         self._query_seconds = query_seconds
         self._ports: dict[VirtualInterface, None] = {}
+        # The interfaces by address; `None` if that has to be found out anew.
+        self._holders: dict[IPAddress, VirtualInterface] | None = {}
         self._paths: dict[tuple[str, str], Path] = {}
         self._parts: dict[str, int] | None = None
         if snooping and querier:
@@ -148,10 +151,13 @@ class VirtualSwitch(FixedAttributes):
     def attach(self, interface: VirtualInterface) -> None:
         """Connect an interface."""
         self._ports[interface] = None
+        if self._holders is not None:
+            self._note_addresses(self._holders, interface)
 
     def detach(self, interface: VirtualInterface) -> None:
         """Disconnect an interface."""
         self._ports.pop(interface, None)
+        self.addresses_changed()
         self.forget_port(interface)
 
     def forget_port(self, interface: VirtualInterface) -> None:
@@ -161,9 +167,24 @@ class VirtualSwitch(FixedAttributes):
 
     def check_address(self, address: IPAddress, name: str) -> None:
         """Raise ValueError if another interface on this switch has an address."""
-        for port in self._ports:
-            if str(port) != name and port.has(address):
-                raise ValueError(f"{address} is on {port} already, which is on {self.name}, too")
+        if self._holders is None:
+            self._holders = {}
+            for port in self._ports:
+                self._note_addresses(self._holders, port)
+        holder = self._holders.get(address)
+        if holder is not None and str(holder) != name:
+            raise ValueError(f"{address} is on {holder} already, which is on {self.name}, too")
+
+    def addresses_changed(self) -> None:
+        """Note that an interface has other addresses than before."""
+        self._holders = None
+
+    @staticmethod
+    def _note_addresses(
+        holders: dict[IPAddress, VirtualInterface], interface: VirtualInterface
+    ) -> None:
+        for address in interface.networks:
+            holders[bare_address(address)] = interface
 
     @property
     def hears_reports(self) -> bool:
