@@ -50,8 +50,9 @@ async def test_replies_come_again_after_the_socket_was_aborted(
                     program.sendto(b"!", address)
                     with trio.move_on_after(0.1):
                         assert (await asker.replies.receive()).data == b"!"
-                        break
-            assert asker.local_endpoints == endpoints
+                        # One may have come by the old socket still, which is read to its end.
+                        if asker.local_endpoints == endpoints:
+                            break
             assert counted(asker).sockets_failed == 1
 
 
