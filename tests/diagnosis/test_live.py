@@ -72,7 +72,8 @@ def test_no_descriptor_left_is_a_finding_and_no_exception() -> None:
 
     require_lab()
     with Lab() as lab, lab.host("a").inside():
-        codes = [trio.run(look_with, spare) for spare in range(1, 16)]
+        # Each takes some 3 seconds.
+        codes = [trio.run(look_with, spare) for spare in (1, 4, 15)]
     assert codes[0] == {"descriptor-limit"}
     assert codes[-1] == set()
 

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from trio_mcast import Interface, InterfaceChange, SocketSetupError, watch_interfaces
-from trio_mcast._host.protocols import Ended
+from trio_mcast._host.protocols import Ended, LookSteps
 from trio_mcast._host.system import SystemHost
 from trio_mcast._host.windows import watch as watching
 from trio_mcast._host.windows.api import MIB_DELETE_INSTANCE, IpInterfaceRow
@@ -144,7 +144,11 @@ class Silent:
 async def test_change_comes_through_the_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     before, after = Interface("one", 1), Interface("one", 1, mtu=9_000)
     looks = [before]
-    monkeypatch.setattr(SystemHost, "list_interfaces", lambda self: list(looks))
+
+    def look(self: SystemHost) -> LookSteps:
+        yield list(looks)
+
+    monkeypatch.setattr(SystemHost, "look", look)
     made: list[watching.WindowsWatcher] = []
     original = watching.WindowsWatcher.__init__
 
