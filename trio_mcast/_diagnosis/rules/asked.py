@@ -37,7 +37,8 @@ def ssm_without_source(view: View) -> Iterator[Match]:
         for text, group in view.groups.items():
             if _is_ssm(group):
                 network = "232.0.0.0/8" if group.version == 4 else "ff3x::/32"
-                yield Match(group=text, values={"network": network})
+                readings = reading("the question: sources", "none")
+                yield Match(group=text, values={"network": network}, readings=readings)
 
 
 def _scope(view: View) -> Iterator[Match]:
