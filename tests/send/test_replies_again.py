@@ -58,6 +58,20 @@ async def test_replies_come_again_after_the_socket_was_aborted(
 
 @needs_program("ss")
 @FAMILIES
+async def test_closing_right_after_an_abort_leaves_the_program_running(
+    two_hosts: TwoHosts, family: Family
+) -> None:
+    """The task that takes times of departure pauses then, as there is nothing to take."""
+    a = two_hosts.a
+    async with sender_on(a, group_of(family), interfaces="eth0") as sender:
+        assert await sender.send_timestamped(b"?")
+        abort(a, sender)
+        await trio.sleep(0.03)  # So that it has noticed, and is in its pause.
+    await trio.sleep(0.2)  # Longer than the pause.
+
+
+@needs_program("ss")
+@FAMILIES
 async def test_sender_tells_the_port_that_its_datagrams_come_from(
     two_hosts: TwoHosts, family: Family
 ) -> None:

@@ -119,10 +119,16 @@ class Departures:
         self._waiting = [entry for entry in self._waiting if entry[1] is not departure]
 
     async def _take_times(self) -> None:
+        # Nothing may come out of a system task, which would end the whole program.
         with suppress(trio.ClosedResourceError):
-            while True:
-                await trio.lowlevel.wait_readable(self._epoll)
-                if not self._take_all():
+            while not self._epoll.closed:
+                try:
+                    await trio.lowlevel.wait_readable(self._epoll)
+                except OSError:  # The system refuses to tell Trio: epoll_ctl(2), say.
+                    refused = True
+                else:
+                    refused = False
+                if not self._take_all() or refused:
                     await trio.sleep(_PAUSE_SECONDS)
 
     def _take_all(self) -> int:
