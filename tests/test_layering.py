@@ -46,6 +46,7 @@ PURE_MODULES = {
     "_diagnosis/diagnosis",
     "_diagnosis/judging",
     "_diagnosis/wording",
+    "_diagnosis/probe/header",
     "_send/target_table",
     "_send/destinations",
     "testing/_frames",

@@ -1,0 +1,1 @@
+"""The two-ended probe and its responder: what both ends say to each other, and who answers."""
