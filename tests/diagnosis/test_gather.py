@@ -10,8 +10,14 @@ import pytest
 from trio_mcast._diagnosis.evidence import DroppingRule, JoinedGroup
 from trio_mcast._diagnosis.gather.capture import Packet, parse_packet
 from trio_mcast._diagnosis.gather.counters import parse_lines, parse_tables, rises_between
+from trio_mcast._diagnosis.gather.joined import (
+    SourceFilter,
+    parse_igmp,
+    parse_igmp6,
+    parse_mcfilter,
+)
 from trio_mcast._diagnosis.gather.netfilter import parse_ruleset, with_later
-from trio_mcast._diagnosis.gather.tables import parse_igmp, parse_igmp6, parse_udp
+from trio_mcast._diagnosis.gather.ports import parse_udp
 from trio_mcast._diagnosis.rules.elsewhere import swapped
 
 pytestmark = pytest.mark.once
@@ -32,6 +38,14 @@ Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter
 \t\t\t\t010000E0     1 0:00000000\t\t0
 """
 IGMP6 = "2    eth0            ff020000000000000000000000000001     1 0000000C 0\n"
+MCFILTER = """\
+Idx Device        MCA        SRC    INC    EXC
+  2   eth0 0xef010203 0x0a000002      1      0
+"""
+MCFILTER6 = """\
+Idx Device                Multicast Address                   Source Address    INC    EXC
+  2   eth0 ff150000000000000000000000000001 fd000000000000000000000000000009      0      2
+"""
 UDP = """\
    sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode \
 ref pointer drops
@@ -64,6 +78,11 @@ def test_igmp_tells_groups_with_users_and_querier() -> None:
         JoinedGroup("eth0", "224.0.0.1", 1, "V2"),
     ]
     assert list(parse_igmp6(IGMP6)) == [JoinedGroup("eth0", "ff02::1", 1)]
+
+
+def test_mcfilter_tells_the_sources_that_memberships_name() -> None:
+    assert list(parse_mcfilter(MCFILTER)) == [SourceFilter("eth0", "239.1.2.3", "10.0.0.2", 1, 0)]
+    assert list(parse_mcfilter(MCFILTER6)) == [SourceFilter("eth0", "ff15::1", "fd00::9", 0, 2)]
 
 
 @LITTLE_ENDIAN

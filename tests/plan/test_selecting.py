@@ -17,6 +17,7 @@ from trio_mcast._plan.selecting import (
     parse_named,
     parse_selectors,
     select_interfaces,
+    why_no_candidate,
 )
 from trio_mcast._values.addresses import IPAddress
 from trio_mcast._values.interface import InterfaceSelector, describe_interfaces
@@ -204,6 +205,14 @@ def test_is_candidate_wants_up_multicast_not_loopback_and_no_port(
     interface: Interface, expected: bool
 ) -> None:
     assert is_candidate(interface) is expected
+    assert bool(why_no_candidate(interface)) is not expected
+
+
+def test_every_reason_against_an_interface_is_told() -> None:
+    assert why_no_candidate(LO) == ("loopback",)
+    assert why_no_candidate(OFF) == ("switched off",)
+    assert why_no_candidate(TUNNEL) == ("not marked as capable of multicast",)
+    assert why_no_candidate(BRIDGED) == (f"port of {BRIDGED.master}",)
 
 
 @pytest.mark.parametrize(

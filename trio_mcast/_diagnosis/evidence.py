@@ -92,12 +92,16 @@ class JoinedGroup:
         group: The group.
         users: The number of memberships; `None` if unknown.
         querier: The version of the oldest querier heard, such as ``"V3"``; empty if unknown.
+        included: The sources that memberships want, and no other.
+        excluded: The sources that memberships do not want.
     """
 
     interface: str
     group: str
     users: int | None = None
     querier: str = ""
+    included: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
 
 @attrs.frozen

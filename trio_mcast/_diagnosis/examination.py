@@ -13,14 +13,16 @@ from .._host.current import current_host
 from .._host.system import SystemHost
 from .._plan.selecting import parse_named
 from .._values.interface import Interface, InterfaceSelectors
-from .evidence import PARTS, Evidence, Heard, Phase, PhaseName, Question, UdpSocket
+from .evidence import PARTS, Evidence, Heard, JoinedGroup, Phase, PhaseName, Question, UdpSocket
 from .gather.capture import Capture
 from .gather.counters import read_counters, rises_between
+from .gather.joined import read_joined
 from .gather.links import choose, gather_links
 from .gather.listening import Ear, find_twice
 from .gather.netfilter import list_dropping_rules, with_later
+from .gather.ports import read_udp_sockets, with_programs
 from .gather.routes import gather_routes
-from .gather.tables import read_joined, read_settings, read_udp_sockets, with_programs
+from .gather.settings import read_settings
 from .rules.elsewhere import swapped
 from .rules.filters import loses_some
 from .rules.network import has_stopped
@@ -36,6 +38,8 @@ _MOST_EARS: Final = 128
 # How long the group is left, and joined again, each of two times.
 _TOGGLE_PART: Final = 0.25
 _LEAST_TOGGLE_SECONDS: Final = 0.8
+# The group that every interface with IPv4 has joined.
+_ALL_HOSTS: Final = "224.0.0.1"
 # Routes are asked for so many sources.
 _MOST_SOURCES: Final = 16
 
@@ -119,8 +123,7 @@ class Examination:
 
         self._gather("links", links, of_linux=False)
         self._gather("settings", lambda: read_settings(map(str, self._interfaces)))
-        groups = [group.partition("%")[0] for group in self._question.groups]
-        self._gather("joined_before", lambda: tuple(read_joined(groups)))
+        self._gather("joined_before", lambda: tuple(self._joined()))
         self._gather("sockets", lambda: tuple(self._sockets_on_port()))
 
     def _gather(self, part: str, read: Callable[[], Any], *, of_linux: bool = True) -> None:
@@ -132,6 +135,11 @@ class Examination:
             self._parts[part] = read()
         except OSError as error:
             self._not_gathered[part] = str(error)
+
+    def _joined(self) -> Iterator[JoinedGroup]:
+        """Yield who has joined the groups, and all hosts, whose line tells of the querier."""
+        groups = {group.partition("%")[0] for group in self._question.groups}
+        return (one for one in read_joined() if one.group in groups | {_ALL_HOSTS})
 
     def _sockets_on_port(self) -> Iterator[UdpSocket]:
         return (one for one in read_udp_sockets() if one.port == self._question.port)

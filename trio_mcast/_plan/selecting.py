@@ -54,6 +54,17 @@ def is_candidate(interface: Interface) -> bool:
     return fit and not is_port(interface)
 
 
+def why_no_candidate(interface: Interface) -> tuple[str, ...]:
+    """Return why an interface is not used where the user names none; nothing if it is."""
+    reasons = {
+        "switched off": not interface.is_up,
+        "loopback": interface.is_loopback,
+        "not marked as capable of multicast": not (interface.is_multicast or interface.is_loopback),
+        f"port of {interface.master}": is_port(interface),
+    }
+    return tuple(reason for reason, holds in reasons.items() if holds)
+
+
 def is_port(interface: Interface) -> bool:
     """Tell whether an interface is a port, such as of a bridge: its master takes what arrives."""
     return interface.master is not None
