@@ -17,13 +17,28 @@ async def test_virtual_parts_refuse_unknown_attributes(autojump_clock: object) -
         lan = network.switch("lan")
         host, router = network.host("a"), network.router("r")
         interface = host.plug("eth0", lan, "10.0.0.1/24")
-        with pytest.raises(AttributeError, match=r"VirtualSwitch has no attribute 'los': .*loss"):
+        with pytest.raises(AttributeError, match=r"VirtualSwitch has no attribute 'los'; .*loss"):
             lan.los = 0.5
-        for part, name in ((host, "platfrom"), (router, "querier"), (interface, "mtu")):
+        for part, name in ((host, "platfrom"), (router, "querier"), (interface, "mut")):
             with pytest.raises(AttributeError, match=f"no attribute '{name}'"):
                 setattr(part, name, 1)
+        with pytest.raises(AttributeError, match="no attribute 'sed'; what can be set: nothing"):
+            network.sed = 1
+        fixed: list[tuple[object, str]] = [
+            (lan, "name"),
+            (lan, "members"),
+            (host, "plug"),
+            (host.routes, "refusal"),
+            (interface, "index"),
+        ]
+        for fixed_part, name in fixed:
+            before = getattr(fixed_part, name)
+            with pytest.raises(AttributeError, match=f"'{name}' of a Virtual.* cannot be changed"):
+                setattr(fixed_part, name, 1)
+            assert getattr(fixed_part, name) == before
         lan.loss = 0.5
         assert lan.loss == 0.5
+        assert repr(lan) == "<VirtualSwitch lan loss=0.5>"
 
 
 @pytest.mark.parametrize(

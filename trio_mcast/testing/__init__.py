@@ -14,6 +14,7 @@ from ._router import VirtualRouter
 from ._routes import VirtualRoutes
 from ._switch import VirtualSwitch
 from ._trace import EventKind, TraceEvent
+from ._trials import network_test
 
 __all__ = [
     "AddressWithPrefix",
@@ -27,6 +28,7 @@ __all__ = [
     "VirtualRouter",
     "VirtualRoutes",
     "VirtualSwitch",
+    "network_test",
     "read_capture",
 ]
 

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from typing import Final
+from typing import ClassVar, Final
 
 # The names that people use for systems which have another name here.
 _OTHER_NAMES: Final = {"macos": "darwin", "osx": "darwin", "mac": "darwin", "win32": "windows"}
 
 
 class FixedAttributes:
-    """A base class whose public attributes are those that the class declares: typos are refused."""
+    """A base class whose public attributes are those that the class declares: typos are refused.
+
+    An attribute is set once, when the object is made, unless `CHANGEABLE` names it.
+    """
+
+    CHANGEABLE: ClassVar[frozenset[str]] = frozenset()
+    _declared: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls) -> None:
+        cls._declared |= inspect.get_annotations(cls).keys()
 
     def __setattr__(self, name: str, value: object) -> None:
-        declared = {
-            key for base in type(self).__mro__ for key in getattr(base, "__annotations__", ())
-        }
-        if not name.startswith("_") and name not in declared and not hasattr(type(self), name):
-            names = ", ".join(sorted(key for key in declared if not key.startswith("_")))
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}: it has {names}")
+        if not name.startswith("_") and name not in self.CHANGEABLE:
+            kind = type(self).__name__
+            can_be_set = ", ".join(sorted(self.CHANGEABLE)) or "nothing"
+            if hasattr(self, name):
+                raise AttributeError(
+                    f"{name!r} of a {kind} cannot be changed; what can be set: {can_be_set}"
+                )
+            if name not in self._declared:
+                raise AttributeError(
+                    f"{kind} has no attribute {name!r}; what can be set: {can_be_set}"
+                )
         super().__setattr__(name, value)
 
 

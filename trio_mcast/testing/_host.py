@@ -217,7 +217,7 @@ class VirtualHost(FixedAttributes):
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         """Return a new watcher of the host's interfaces and routes."""
         self._core.enter(self.name)
-        watcher = VirtualWatcher(self._core, lambda old: self._watchers.pop(old, None) and None)
+        watcher = VirtualWatcher(self.name, lambda old: self._watchers.pop(old, None) and None)
         self._watchers[watcher] = None
         return watcher
 

@@ -21,7 +21,7 @@ from .._platform.current import platform_named
 from .._platform.model import Platform, PlatformName
 from .._values.addresses import Family, IPAddress
 from .._values.interface import Interface
-from ._arguments import check_name, check_platform, positive
+from ._arguments import FixedAttributes, check_name, check_platform, positive
 from ._captures import CapturedFrame
 from ._core import Core
 from ._host import VirtualHost
@@ -36,7 +36,7 @@ _QUERY_SECONDS = 125.0
 _MEMBERSHIP_SECONDS = 260.0
 
 
-class VirtualNetwork:
+class VirtualNetwork(FixedAttributes):
     """A network of virtual hosts, on which programs that use this library run unchanged.
 
     ``async with VirtualNetwork() as network:``: inside the block, make switches, hosts and routers,
@@ -302,6 +302,9 @@ class VirtualNetwork:
 
 class _NoHost:
     """The stand-in for the machine while a virtual network runs: refuses every call."""
+
+    def __repr__(self) -> str:
+        return "<no host: outside of every 'with host:' block>"
 
     def _refuse(self) -> NoReturn:
         raise RuntimeError(

@@ -37,6 +37,10 @@ class VirtualPoller(PassPoller):
         self._interrupted = False
         self._wake = trio.Event()
 
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{len(self._sockets)} sockets"
+        return f"<VirtualPoller of {self._host} ({state})>"
+
     def _watch(self, socket: McastSocket) -> None:
         assert isinstance(socket, VirtualSocket)
         self._sockets[socket] = None
@@ -109,12 +113,15 @@ class VirtualPoller(PassPoller):
 class VirtualWatcher:
     """An `InterfaceWatcher` of a virtual host. Tells every change at once."""
 
-    def __init__(self, core: Core, closed: Callable[[VirtualWatcher], None]) -> None:
-        self._core = core
+    def __init__(self, host: str, closed: Callable[[VirtualWatcher], None]) -> None:
+        self._host = host
         self._on_close = closed
         self._changed = trio.Event()
         self._ended = Ended()
         self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<VirtualWatcher of {self._host} ({'closed' if self._closed else 'open'})>"
 
     def notice(self, ended: Ended) -> None:
         """Note a change, with what it has ended."""

@@ -12,6 +12,7 @@ import attrs
 from .._plan.route import RouteRefusal
 from .._platform.model import PlatformName
 from .._values.addresses import IPAddress, parse_address
+from ._arguments import FixedAttributes
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -41,7 +42,7 @@ class VirtualRoute:
     source: IPAddress | None
 
 
-class VirtualRoutes:
+class VirtualRoutes(FixedAttributes):
     """The routes of a virtual host, besides those to its own networks: ``routes`` of `VirtualHost`.
 
     The route with the longest prefix counts. A route to an interface that is down counts for
@@ -49,14 +50,16 @@ class VirtualRoutes:
     its interface.
     """
 
+    refusal: RouteRefusal | None
+    """The meaning of a route without an interface; `None` where there are none."""
+
     def __init__(
         self,
         platform: PlatformName,
         check_interface: Callable[[str], object],
         changed: Callable[[], None],
     ) -> None:
-        # The meaning of a route without an interface; `None` where there are none.
-        self.refusal: RouteRefusal | None = _REFUSALS.get(platform)
+        self.refusal = _REFUSALS.get(platform)
         self._check_interface = check_interface
         self._changed = changed
         self._routes: dict[Network, VirtualRoute] = {}

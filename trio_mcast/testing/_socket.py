@@ -91,6 +91,10 @@ class VirtualSocket:
             if socket_spec.accepts_unicast and kernel.state.address is not None:
                 self._groups[kernel.state.address.packed] = None
 
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else str(self.local_endpoint)
+        return f"<VirtualSocket of {self._host} ({state})>"
+
     def _local_host(self) -> str:
         address = self.kernel.state.address
         if address is None:

@@ -26,6 +26,7 @@ class VirtualSwitch(FixedAttributes):
     """
 
     _IMPAIRMENTS = ("loss", "delay", "jitter", "duplicate", "reorder", "reorder_delay")
+    CHANGEABLE = frozenset(_IMPAIRMENTS)
 
     name: str
     """The switch's name."""
@@ -68,7 +69,12 @@ class VirtualSwitch(FixedAttributes):
             self._query()
 
     def __repr__(self) -> str:
-        return f"<VirtualSwitch {self.name}>"
+        impairments = "".join(
+            f" {key}={getattr(self, key)}"
+            for key in self._IMPAIRMENTS
+            if getattr(self, key) and (key != "reorder_delay" or self.reorder)
+        )
+        return f"<VirtualSwitch {self.name}{impairments}>"
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self._IMPAIRMENTS:
