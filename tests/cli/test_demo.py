@@ -31,7 +31,7 @@ from trio_mcast import (
     SenderStatistics,
     SocketSetupError,
 )
-from trio_mcast._cli.demo import (
+from trio_mcast._cli.demo_run import (
     DATAGRAMS_PER_SENDER,
     GROUPS,
     Arrival,
@@ -42,7 +42,7 @@ from trio_mcast._cli.demo import (
     prepare_demo,
     run_demo,
 )
-from trio_mcast._cli.view import describe_causes, describe_verdict
+from trio_mcast._cli.demo_view import describe_causes, describe_verdict
 
 pytestmark = pytest.mark.once
 
@@ -127,7 +127,7 @@ def test_without_the_extra_it_says_how_to_install_it(missing: str) -> None:
 
 
 def test_library_does_not_import_the_extra() -> None:
-    program = "import sys, trio_mcast; print({'click', 'rich'} & set(sys.modules))"
+    program = "import sys, trio_mcast; print({'click', 'pcapng', 'rich'} & set(sys.modules))"
     assert run(sys.executable, "-c", program).stdout == "set()\n"
 
 

@@ -13,7 +13,8 @@ import pytest
 from tests.lab.fixtures import TwoHosts
 from tests.support.needs import needs_program
 from trio_mcast import Diagnosis, Finding, NotChecked, Reading
-from trio_mcast._cli.doctor import exit_status, parse_targets, print_diagnosis
+from trio_mcast._cli.doctor import exit_status, one_question, print_diagnosis
+from trio_mcast._cli.targets import parse_target
 from trio_mcast._diagnosis.evidence import Evidence, Heard, Question, Role
 
 from .test_demo import COMMAND, environment, run
@@ -74,33 +75,37 @@ def test_all_of_a_diagnosis_is_printed(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("texts", "groups", "port"),
+    ("texts", "options", "question"),
     [
-        (("239.1.2.3:5000",), ("239.1.2.3",), 5000),
-        (("239.1.2.3:5000", "[ff15::1]:5000"), ("239.1.2.3", "ff15::1"), 5000),
-        (("[ff02::1%eth0]:5000",), ("ff02::1%eth0",), 5000),
-        (("239.1.2.3:5000", "239.1.2.3:5000"), ("239.1.2.3",), 5000),
+        (("239.1.2.3:5000",), (), (("239.1.2.3",), 5000, ())),
+        (("239.1.2.3:5000", "[ff15::1]:5000"), (), (("239.1.2.3", "ff15::1"), 5000, ())),
+        (("[ff02::1%eth0]:5000",), (), (("ff02::1%eth0",), 5000, ())),
+        (("239.1.2.3:5000", "239.1.2.3:5000"), (), (("239.1.2.3",), 5000, ())),
+        (
+            ("10.0.0.1@232.1.2.3:5000",),
+            ("10.0.0.2",),
+            (("232.1.2.3",), 5000, ("10.0.0.1", "10.0.0.2")),
+        ),
     ],
 )
-def test_targets_are_read(texts: tuple[str, ...], groups: tuple[str, ...], port: int) -> None:
-    assert parse_targets(texts) == (groups, port)
+def test_targets_make_one_question(
+    texts: tuple[str, ...], options: tuple[str, ...], question: object
+) -> None:
+    assert one_question([parse_target(text) for text in texts], options) == question
 
 
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (("239.1.2.3",), "no GROUP:PORT"),
-        (("239.1.2.3:",), "no GROUP:PORT"),
-        (("239.1.2.3:x",), "no GROUP:PORT"),
-        ((":5000",), "no multicast group"),
-        (("10.0.0.1:5000",), "no multicast group"),
-        (("ff15::1:5000",), "in brackets"),
         (("239.1.2.3:5000", "239.1.2.3:5001"), "groups of one port"),
+        (("239.1.2.3:5000", "10.0.0.1@232.1.2.3:5000"), "a source to each group or to none"),
     ],
 )
-def test_wrong_target_is_a_usage_error(texts: tuple[str, ...], message: str) -> None:
-    with pytest.raises(click.BadParameter, match=message):
-        parse_targets(texts)
+def test_targets_that_make_no_question_are_a_usage_error(
+    texts: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(click.UsageError, match=message):
+        one_question([parse_target(text) for text in texts], ())
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 # The packages of the extra "cli" in pyproject.toml.
-_EXTRA = ("click", "rich")
+_EXTRA = ("click", "pcapng", "rich")
 
 
 def main() -> None:

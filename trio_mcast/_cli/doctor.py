@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
-from ipaddress import ip_address
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import click
 
+from .._diagnosis.diagnose import examine, parse_question
 from .._diagnosis.diagnosis import Diagnosis, Finding
 from .._diagnosis.examination import Progress
+from .running import Command, run_until_stopped, usage_errors
+from .targets import Target, interface_option, source_option, targets_argument
 
 # The exit statuses; wrong usage is 2, as click has it.
 WELL, ERRORS_FOUND, NOTHING_FOUND = 0, 1, 3
@@ -19,39 +22,92 @@ _WIDTH = 80
 _COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
 
 
-def parse_target(text: str) -> tuple[str, int]:
-    """Return the group and port of ``GROUP:PORT``, of IPv6 ``[GROUP]:PORT``.
+@click.command(
+    cls=Command,
+    examples=(
+        "trio-mcast doctor 239.1.2.3:5000",
+        "trio-mcast doctor 239.1.2.3:5000 --interface eth0 --duration 2 --json",
+    ),
+)
+@targets_argument
+@interface_option
+@source_option
+@click.option("--sender", is_flag=True, help="This machine is the one that sends.")
+@click.option("--routed", is_flag=True, help="A router stands between sender and receiver.")
+@click.option(
+    "--duration",
+    type=click.FloatRange(min=0, min_open=True),
+    default=6,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to listen: at least three times the time between two datagrams.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all the evidence.")
+def doctor(
+    targets: tuple[Target, ...],
+    interfaces: tuple[str | int, ...],
+    sources: tuple[str, ...],
+    sender: bool,
+    routed: bool,
+    duration: float,
+    as_json: bool,
+) -> int:
+    """Find out why nothing arrives.
 
-    Raises:
-        click.BadParameter: The text is not of this form.
+    Joins the groups on this machine, counts what comes and what the system drops, and says what is
+    wrong, how that is known, and what to type. Write IPv6 groups as [ff15::1234]:5000.
+
+    Needs no privilege; as root, on Linux, it also sees the network and the rules of the firewall.
+    Sends nothing but the reports of its joins, and leaves the groups again.
+
+    The exit status is 0 if datagrams came and no error was found, 1 if errors were found, 2 for
+    wrong usage, and 3 if nothing came and no cause was found on this machine.
     """
-    group, colon, port = text.rpartition(":")
-    if group.startswith("[") and group.endswith("]"):
-        group = group[1:-1]
-    elif ":" in group:
-        raise click.BadParameter(f"{text!r}: write an IPv6 group in brackets: [ff15::1234]:5000")
-    if not colon or not port.isdecimal():
-        raise click.BadParameter(f"{text!r} is no GROUP:PORT, such as 239.1.2.3:5000")
+    groups, port, wanted = one_question(targets, sources)
+    with usage_errors():
+        question, named = parse_question(
+            groups,
+            port,
+            interfaces=interfaces or None,
+            sources=wanted or None,
+            listen_seconds=duration,
+            role="sender" if sender else "receiver",
+            routed=routed,
+        )
     try:
-        is_group = ip_address(group).is_multicast
-    except ValueError:
-        is_group = False
-    if not is_group:
-        raise click.BadParameter(f"{group!r} is no multicast group, such as 239.1.2.3")
-    return group, int(port)
+        outcome = run_until_stopped(
+            partial(examine, question, named, show_progress()), endless=False
+        )
+    finally:
+        end_progress()
+    if outcome.result is None:
+        return outcome.status(endless=False)
+    if as_json:
+        click.echo(outcome.result.to_json())
+    else:
+        print_diagnosis(outcome.result)
+    return exit_status(outcome.result)
 
 
-def parse_targets(texts: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
-    """Return the groups and the port of some targets, which have the same port.
+def one_question(
+    targets: Sequence[Target], sources: Sequence[str]
+) -> tuple[tuple[str, ...], int, tuple[str, ...]]:
+    """Return the groups, the port and the sources of targets that make one question.
 
     Raises:
-        click.BadParameter: A text is no target, or the ports differ.
+        click.UsageError: The ports differ, or some targets have a source and others have none.
     """
-    targets = [parse_target(text) for text in texts]
-    ports = {port for _, port in targets}
+    ports = {target.port for target in targets}
     if len(ports) > 1:
-        raise click.BadParameter("give groups of one port: run it once for each port")
-    return tuple(dict.fromkeys(group for group, _ in targets)), ports.pop()
+        raise click.UsageError("give groups of one port: run it once for each port")
+    wanted = [target.source for target in targets if target.source is not None]
+    if wanted and len(wanted) < len(targets):
+        raise click.UsageError("give a source to each group or to none: run it once for each")
+    groups = dict.fromkeys(
+        target.group if target.interface is None else f"{target.group}%{target.interface}"
+        for target in targets
+    )
+    return tuple(groups), ports.pop(), tuple(dict.fromkeys((*wanted, *sources)))
 
 
 def exit_status(diagnosis: Diagnosis) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,28 +12,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from .demo import Arrival, DemoResult, DemoSetup
+from .demo_run import Arrival, DemoResult, DemoSetup
+from .output import can_redraw
 
 # The styles of the groups, by the sender's number; rich leaves colours out if NO_COLOR is set.
 _SENDER_STYLES = {1: "cyan", 2: "magenta"}
 # The lines of a terminal that are not for rows of arrivals: the introduction, the table's head, and
 # the empty line after it.
 _OTHER_LINES = 6
-_WIDTH = 80
-
-
-def open_console() -> Console:
-    """Return the console for standard output; without a terminal, at least as wide as the tables.
-
-    The console honours NO_COLOR, and writes no control characters without a terminal.
-    """
-    # An interface can have any name; what the encoding lacks is escaped, as on standard error.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = max(console.width, _WIDTH)
-    return console
 
 
 def print_introduction(console: Console, setup: DemoSetup) -> None:
@@ -61,8 +45,7 @@ def show_arrivals(console: Console) -> Iterator[Callable[[Arrival], None]]:
     block; then the whole table scrolls by.
     """
     arrivals: list[Arrival] = []
-    # FORCE_COLOR makes rich take a pipe for a terminal, but a pipe has no cursor that can move.
-    if not (console.is_interactive and console.file.isatty()):
+    if not can_redraw(console):
         yield arrivals.append
         if arrivals:
             console.print(_arrival_table(arrivals))
@@ -146,7 +129,7 @@ def describe_causes(result: DemoResult) -> list[str]:
 
 def _arrival_table(arrivals: Sequence[Arrival]) -> Table:
     table = _table()
-    # The widths are fixed, so that nothing moves while the table grows, and come to _WIDTH. Windows
+    # The widths are fixed, so that nothing moves while the table grows, and come to 80. Windows
     # calls its interface "Loopback Pseudo-Interface 1"; that is whole in the introduction.
     columns = {"time": 6, "group": 12, "interface": 9, "source": 15, "bytes": 5, "ttl": 3}
     for heading, width in {**columns, "payload": 18}.items():
