@@ -48,6 +48,7 @@ PURE_MODULES = {
     "_diagnosis/wording",
     "_diagnosis/probe/beacon",
     "_diagnosis/probe/header",
+    "_diagnosis/probe/mesh",
     "_diagnosis/probe/names",
     "_diagnosis/probe/numbering",
     "_diagnosis/probe/ping",
