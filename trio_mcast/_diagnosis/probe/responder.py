@@ -1,0 +1,126 @@
+"""`Responder`: the end of a probe, a ping or a mesh that answers."""
+
+from __future__ import annotations
+
+import platform
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeAlias
+
+import attrs
+import trio
+
+from ..._channel.channel import McastChannel
+from ..._specs.channel import McastChannelSpec
+from ..._values.datagram import Datagram
+from .control import CONTROL_PORT
+from .control_socket import UNICAST_TTL, ControlSocket
+from .header import Header, Kind, starts_with_magic
+from .limits import Allowance
+from .ping import PingAnswer
+
+MOST_ANSWERS: Final = 100
+"""The answers a second that a responder sends, to all who ask; arbitrary."""
+
+Handler: TypeAlias = Callable[[McastChannel, Datagram, Header], Awaitable[None]]
+
+
+@attrs.define
+class Counts:
+    """The counts of a responder.
+
+    Attributes:
+        pings: The ping questions that were answered.
+        requests: The control messages that were answered.
+        held_back: The questions and requests that were left unanswered, as too many came at once.
+        refused: The datagrams that were no question or request, or a hostile one.
+    """
+
+    pings: int = 0
+    requests: int = 0
+    held_back: int = 0
+    refused: int = 0
+
+
+class Responder:
+    """Answers who probes, and for its groups who pings.
+
+    It sends nothing unless asked, and never more bytes or datagrams than it was asked for.
+
+    Args:
+        groups: The groups with their ports, for which pings are answered; a group may have a zone.
+        control_port: The port at which a probe begins.
+
+    Attributes:
+        run_number: A random number that tells this run from others, in answers to pings.
+        name: The name of the machine, in answers to pings.
+        counts: The counts until now.
+        handlers: What is done with a numbered datagram of a group, by its kind. Those of other
+            kinds are left.
+    """
+
+    def __init__(
+        self, groups: Iterable[tuple[str, int]] = (), control_port: int = CONTROL_PORT
+    ) -> None:
+        self.run_number = random.getrandbits(64)
+        self.name = platform.node()
+        self.counts = Counts()
+        self.handlers: dict[Kind, Handler] = {Kind.PING_QUESTION: self._answer_ping}
+        self._by_port: dict[int, list[str]] = {}
+        for group, port in groups:
+            self._by_port.setdefault(port, []).append(group)
+        self._control = ControlSocket(control_port, self._take_control)
+        self._start = 0.0
+        self._allowance = Allowance(MOST_ANSWERS, 0)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Answer until cancelled: ``await nursery.start(responder.run)``.
+
+        Raises:
+            McastError: The control port or a group cannot be had.
+
+        Cancellation:
+            All groups are left, and nothing stays open.
+        """
+        self._start = trio.current_time()
+        self._allowance = Allowance(MOST_ANSWERS, self._start)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._control.run)
+            for port, groups in self._by_port.items():
+                spec = McastChannelSpec(groups, port, receive_ttl=True, unicast_ttl=UNICAST_TTL)
+                nursery.start_soon(self._serve_groups, await nursery.start(spec.serve))
+            task_status.started()
+
+    async def _serve_groups(self, channel: McastChannel) -> None:
+        async for datagram in channel:
+            if not starts_with_magic(datagram.data):
+                continue
+            try:
+                header = Header.unpack(datagram.data)
+            except ValueError:
+                self.counts.refused += 1
+                continue
+            handler = self.handlers.get(header.kind)
+            if handler is not None:
+                await handler(channel, datagram, header)
+
+    def may_answer(self) -> bool:
+        """Take one of the answers of this second; if there is none left, count that."""
+        if self._allowance.take(trio.current_time()):
+            return True
+        self.counts.held_back += 1
+        return False
+
+    async def _answer_ping(self, channel: McastChannel, question: Datagram, header: Header) -> None:
+        alive = round((trio.current_time() - self._start) * 1e9)
+        answer = PingAnswer(
+            self.run_number, alive, question.ttl or 0, question.interface.name, self.name
+        ).pack(header, UNICAST_TTL, len(question.data))
+        if answer is None:
+            self.counts.refused += 1
+        elif self.may_answer():
+            await channel.answer(question, answer)
+            self.counts.pings += 1
+
+    async def _take_control(self, channel: McastChannel, datagram: Datagram) -> None:
+        self.counts.refused += 1
