@@ -1,6 +1,10 @@
-"""Receive from all but some. Usage: python excluded_sources.py SOURCE [SOURCE...]"""
+"""Receive from all but some.
+
+Usage: python excluded_sources.py SOURCE [SOURCE...]
+"""
 
 import sys
+from contextlib import suppress
 
 import trio
 
@@ -9,9 +13,14 @@ from trio_mcast import open_mcast_receiver
 
 async def main() -> None:
     excluded = sys.argv[1:]
-    async with open_mcast_receiver("239.1.2.3", 12345, excluded_sources=excluded) as receiver:
+    async with open_mcast_receiver(
+        "239.1.2.3", 12345, excluded_sources=excluded
+    ) as receiver:
         async for datagram in receiver:
             print("from", datagram.source.host, datagram.data)
 
 
-trio.run(main)
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
+with suppress(KeyboardInterrupt):
+    trio.run(main)

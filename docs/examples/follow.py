@@ -1,7 +1,11 @@
-"""Print what is sent to a group, on interfaces that come and go. Usage: python follow.py NAME..."""
+"""Print what is sent to a group, on interfaces that come and go.
+
+Usage: python follow.py NAME...
+"""
 
 import logging
 import sys
+from contextlib import suppress
 
 import trio
 
@@ -9,8 +13,10 @@ from trio_mcast import open_mcast_receiver
 
 
 async def main() -> None:
-    # How each membership changes is told here: "group ... on interface ... is joined".
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    # Tells each change: "group ... on interface ... is joined".
+    logging.basicConfig(
+        level=logging.INFO, format="%(message)s", stream=sys.stdout
+    )
     async with open_mcast_receiver(
         "239.1.2.3", 12345, interfaces=sys.argv[1:], allow_missing=True
     ) as receiver:
@@ -20,4 +26,7 @@ async def main() -> None:
             print(datagram.interface, datagram.data)
 
 
-trio.run(main)
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
+with suppress(KeyboardInterrupt):
+    trio.run(main)

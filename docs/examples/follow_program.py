@@ -1,6 +1,10 @@
-"""Join and leave groups as others say. Usage: python follow_program.py [INTERFACE...]"""
+"""Join and leave groups as others say.
+
+Usage: python follow_program.py [INTERFACE...]
+"""
 
 import sys
+from contextlib import suppress
 
 import trio
 
@@ -10,7 +14,8 @@ PROGRAM = "239.1.2.3"
 
 
 async def obey(receiver: McastReceiver, datagram: Datagram) -> None:
-    command, _, address = datagram.data.decode("ascii", "replace").partition(" ")
+    order = datagram.data.decode("ascii", "replace")
+    command, _, address = order.partition(" ")
     if command == "join":
         await receiver.join(address)
     elif command == "leave":
@@ -20,17 +25,22 @@ async def obey(receiver: McastReceiver, datagram: Datagram) -> None:
 
 
 async def main() -> None:
-    async with open_mcast_receiver(PROGRAM, 12345, interfaces=sys.argv[1:] or None) as receiver:
+    async with open_mcast_receiver(
+        PROGRAM, 12345, interfaces=sys.argv[1:] or None
+    ) as receiver:
         async for datagram in receiver:
             if datagram.group != PROGRAM:
                 print(datagram.group, datagram.data)
                 continue
             try:
                 await obey(receiver, datagram)
-            except (ValueError, OSError) as error:  # No group, joined already, or refused.
+            # No group, joined already, or refused.
+            except (ValueError, OSError) as error:
                 print(f"no: {error}")
             else:
-                print(", ".join(str(item.group) for item in receiver.memberships))
+                groups = [str(item.group) for item in receiver.memberships]
+                print(", ".join(groups))
 
 
-trio.run(main)
+with suppress(KeyboardInterrupt):
+    trio.run(main)

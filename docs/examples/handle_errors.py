@@ -1,4 +1,7 @@
-"""Tell apart what can go wrong. Usage: python handle_errors.py GROUP PORT [INTERFACE...]"""
+"""Tell apart what can go wrong.
+
+Usage: python handle_errors.py GROUP PORT [INTERFACE...]
+"""
 
 import sys
 
@@ -15,7 +18,9 @@ from trio_mcast import (
 async def main() -> None:
     group, port, *interfaces = sys.argv[1:]
     try:
-        spec = McastReceiverSpec(group, int(port), interfaces=interfaces or None)
+        spec = McastReceiverSpec(
+            group, int(port), interfaces=interfaces or None
+        )
     except ValueError as error:
         print(f"that cannot be asked for: {error}")
         return
@@ -23,7 +28,8 @@ async def main() -> None:
         async with spec.open() as receiver:
             for membership in receiver.memberships:
                 if membership.state == "failed":
-                    print(f"going on without {membership.interface}: {membership.error}")
+                    print("going on without", membership.interface, end=": ")
+                    print(membership.error)
             print("joined on", *receiver.interfaces)
     except (InterfaceNotFoundError, AmbiguousInterfaceError) as error:
         print(f"which interface? {error}")
@@ -31,4 +37,6 @@ async def main() -> None:
         print(f"refused at {error.step} (errno {error.errno}): {error}")
 
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 trio.run(main)

@@ -1,4 +1,7 @@
-"""Keep a receiver and a sender in an object. Usage: python keep_open.py [INTERFACE]"""
+"""Keep a receiver and a sender in an object.
+
+Usage: python keep_open.py [INTERFACE]
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,12 @@ import sys
 
 import trio
 
-from trio_mcast import McastReceiver, McastReceiverSpec, McastSender, McastSenderSpec
+from trio_mcast import (
+    McastReceiver,
+    McastReceiverSpec,
+    McastSender,
+    McastSenderSpec,
+)
 
 
 class Chat:
@@ -17,8 +25,10 @@ class Chat:
         self.sender = sender
 
     @classmethod
-    async def start(cls, nursery: trio.Nursery, group: str, port: int, interface: str) -> Chat:
-        """Open both, in a nursery that outlives this call; or none, if one is refused."""
+    async def start(
+        cls, nursery: trio.Nursery, group: str, port: int, interface: str
+    ) -> Chat:
+        """Open both, in a nursery that outlives this call, or none."""
         receiver_spec = McastReceiverSpec(group, port, interfaces=interface)
         sender_spec = McastSenderSpec(group, port, interfaces=interface)
         receiver: McastReceiver = await nursery.start(receiver_spec.serve)

@@ -40,4 +40,6 @@ async def main() -> None:
         tell(f"{item.group} on {item.interface}", item)
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 trio.run(main)

@@ -16,7 +16,9 @@ A, PTR, TXT, AAAA, SRV, ANY = 1, 12, 16, 28, 33, 255
 
 
 def encode(*labels: str) -> bytes:
-    return b"".join(bytes([len(label.encode())]) + label.encode() for label in labels)
+    return b"".join(
+        bytes([len(label.encode())]) + label.encode() for label in labels
+    )
 
 
 def decode(data: bytes, at: int) -> tuple[bytes, int]:
@@ -26,18 +28,23 @@ def decode(data: bytes, at: int) -> tuple[bytes, int]:
         if size < 64:
             name, at = name + data[at : at + 1 + size], at + 1 + size
         else:  # It goes on as an earlier one did.
-            end, at = end or at + 2, min(unpack_from("!H", data, at)[0] % 2**14, at - 1)
+            end = end or at + 2
+            at = min(unpack_from("!H", data, at)[0] % 2**14, at - 1)
     return name.lower() + b"\0", end or at + 1
 
 
-def answer_to(query: Datagram, name: str, kind: str, port: int) -> tuple[bytes, bool]:
-    """Return the answer, empty if there is none, and whether the group gets it."""
+def answer_to(
+    query: Datagram, name: str, kind: str, port: int
+) -> tuple[bytes, bool]:
+    """Return the answer, which may be empty, and whether the group gets it."""
     service = encode(*kind.split("."), "local") + b"\0"
     instance, host = encode(name) + service, encode(name, "local") + b"\0"
     records = [(service, PTR, instance), (instance, TXT, b"\0")]
     records += [(instance, SRV, pack("!3H", 0, 0, port) + host)]
-    records += [(host, A, it.packed) for it in query.interface.addresses("ipv4")]
-    records += [(host, AAAA, it.packed) for it in query.interface.addresses("ipv6")]
+    for address in query.interface.addresses("ipv4"):
+        records.append((host, A, address.packed))
+    for address in query.interface.addresses("ipv6"):
+        records.append((host, AAAA, address.packed))
 
     number, flags, count = unpack_from("!3H", query.data)
     answers, to_group, end = [], False, 12
@@ -51,13 +58,16 @@ def answer_to(query: Datagram, name: str, kind: str, port: int) -> tuple[bytes, 
         return b"", False
     # Who does not listen at the port knows DNS only (RFC 6762, section 6.7).
     legacy = query.source.port != PORT
-    more = [record for record in records if record not in answers]  # Asked for next.
+    # Asked for next.
+    more = [record for record in records if record not in answers]
     counts = count if legacy else 0, len(answers), 0, len(more)
     data = pack("!6H", number if legacy else 0, 0x8400, *counts)
     data += query.data[12:end] if legacy else b""
     for owner, type_, content in answers + more:
-        klass, seconds = (1, 10) if legacy else (1 if type_ == PTR else 0x8001, 120)
-        data += owner + pack("!HHIH", type_, klass, seconds, len(content)) + content
+        klass = 1 if legacy or type_ == PTR else 0x8001
+        seconds = 10 if legacy else 120
+        data += owner + pack("!HHIH", type_, klass, seconds, len(content))
+        data += content
     return data, to_group and not legacy and query.group is not None
 
 
@@ -66,7 +76,8 @@ async def main(name: str, kind: str, port: int) -> None:
         GROUPS, PORT, accept_unicast=True, ttl=255, unicast_ttl=255
     ) as channel:
         async for datagram in channel:
-            with suppress(IndexError, error):  # What cannot be read is not answered.
+            # What cannot be read is not answered.
+            with suppress(IndexError, error):
                 answer, to_group = answer_to(datagram, name, kind, port)
                 if answer:
                     await channel.answer(datagram, answer, to_group=to_group)

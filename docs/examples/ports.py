@@ -11,7 +11,8 @@ async def main() -> None:
     async with open_mcast_receiver(GROUP, [RTP, RTCP]) as receiver:
         async for datagram in receiver:
             kind = "report" if datagram.destination.port == RTCP else "media"
-            print(f"{kind}: {len(datagram.data)} bytes from {datagram.source.host}")
+            size, sender = len(datagram.data), datagram.source.host
+            print(f"{kind}: {size} bytes from {sender}")
 
 
 trio.run(main)

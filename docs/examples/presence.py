@@ -1,4 +1,7 @@
-"""Say that you are there, and know who else is. Usage: python presence.py NAME INTERFACE"""
+"""Say that you are there, and know who else is.
+
+Usage: python presence.py NAME INTERFACE
+"""
 
 import sys
 
@@ -17,7 +20,9 @@ class Presence:
 
     def others(self) -> set[str]:
         now = trio.current_time()
-        return {name for name, when in self._heard.items() if now - when < PATIENCE}
+        return {
+            name for name, when in self._heard.items() if now - when < PATIENCE
+        }
 
     async def run(self, interface: str) -> None:
         async with (
@@ -47,4 +52,6 @@ async def main(name: str, interface: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     trio.run(main, sys.argv[1], sys.argv[2])

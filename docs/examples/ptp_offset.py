@@ -13,7 +13,7 @@ import trio
 from trio_mcast import open_mcast_channel
 
 GROUP, EVENTS, GENERAL = "224.0.1.129", 319, 320
-# Kind, version, length, correction (in 2**-16 ns), port, number, seconds, nanoseconds.
+# Kind, version, length, correction (2**-16 ns), port, number, seconds, ns.
 MESSAGE = Struct("!BBH4xq4x10sH4xII")
 SYNC, DELAY_REQUEST, FOLLOW_UP, DELAY_RESPONSE = 0, 1, 8, 9
 
@@ -29,7 +29,8 @@ async def main(interface: str) -> None:
             data, arrival = datagram.data, datagram.timestamp_ns
             if len(data) < MESSAGE.size or arrival is None:
                 continue
-            kind, *_, fraction, port, number, seconds, ns = MESSAGE.unpack_from(data)
+            fields = MESSAGE.unpack_from(data)
+            kind, *_, fraction, port, number, seconds, ns = fields
             time, correction = seconds * 10**9 + ns, fraction >> 16
             if kind & 15 == SYNC:
                 came, synced = arrival - correction, (port, number)
@@ -37,9 +38,14 @@ async def main(interface: str) -> None:
                 from_master = came - (time + correction)
                 mine = (mine + 1) % 2**16
                 request = MESSAGE.pack(DELAY_REQUEST, 2, 44, 0, me, mine, 0, 0)
-                with trio.move_on_after(1):  # What the interface drops never leaves.
+                # What the interface drops never leaves.
+                with trio.move_on_after(1):
                     left = await channel.send_timestamped(request)
-            elif kind & 15 == DELAY_RESPONSE and data[44:54] == me and number == mine:
+            elif (
+                kind & 15 == DELAY_RESPONSE
+                and data[44:54] == me
+                and number == mine
+            ):
                 to_master = time - correction - left
                 offset = (from_master - to_master) / 2000
                 text = "offset {:+.1f} us: {:.1f} from the master, {:.1f} to it"

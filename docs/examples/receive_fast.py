@@ -25,7 +25,10 @@ async def main() -> None:
         print("received", counted.delivered, "datagrams,", total, "bytes")
         print("dropped by the kernel:", counted.dropped_by_kernel)
         if counted.receive_buffer_granted < counted.receive_buffer_asked:
-            print("the receive buffer is limited to", counted.receive_buffer_granted, "bytes")
+            granted = counted.receive_buffer_granted
+            print("the receive buffer is limited to", granted, "bytes")
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 trio.run(main)

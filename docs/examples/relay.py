@@ -14,13 +14,18 @@ from trio_mcast import open_mcast_receiver, open_mcast_sender
 async def main(group: str, port: int, first: str, second: str) -> None:
     across, both = {first: second, second: first}, [first, second]
     async with (
-        open_mcast_receiver(group, port, interfaces=both, receive_ttl=True) as receiver,
-        # With a ttl of 1, and not to programs of this machine: they hear both networks.
-        open_mcast_sender(group, port, interfaces=both, loopback=False) as sender,
+        open_mcast_receiver(
+            group, port, interfaces=both, receive_ttl=True
+        ) as receiver,
+        # Not to programs of this machine: they hear both networks.
+        open_mcast_sender(
+            group, port, interfaces=both, loopback=False
+        ) as sender,
     ):
         async for datagram in receiver:
             if datagram.ttl is None or datagram.ttl < 2:
-                continue  # It is meant for its own network, or comes from a relay.
+                # Meant for its own network, or relayed already.
+                continue
             out = across[datagram.interface.name]
             try:
                 await sender.send(datagram.data, interface=out)

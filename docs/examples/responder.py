@@ -1,6 +1,10 @@
-"""Answer each datagram to its sender alone. Usage: python responder.py INTERFACE"""
+"""Answer each datagram to its sender alone.
+
+Usage: python responder.py INTERFACE
+"""
 
 import sys
+from contextlib import suppress
 
 import trio
 
@@ -18,8 +22,12 @@ async def main() -> None:
             if datagram.data == b"who is there?":
                 try:
                     await sender.send(b"I am", to=datagram.source)
-                except OSError as error:  # Anybody can send what cannot be answered.
+                # Anybody can send what cannot be answered.
+                except OSError as error:
                     print(f"no answer: {error}")
 
 
-trio.run(main)
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
+with suppress(KeyboardInterrupt):
+    trio.run(main)

@@ -19,20 +19,27 @@ ENTRY = Struct("!H2x4s4s4sI")  # Family, address, mask, next hop, metric.
 IPV4, UNREACHABLE = 2, 16
 
 
-def routes_of(data: bytes, source: str) -> Iterator[tuple[IPv4Network, str, int]]:
-    """Yield network, router and metric of each route that an announcement has."""
+def routes_of(
+    data: bytes, source: str
+) -> Iterator[tuple[IPv4Network, str, int]]:
+    """Yield network, router and metric of each route of an announcement."""
     for offset in range(4, len(data) - ENTRY.size + 1, ENTRY.size):
-        family, address, mask, next_hop, metric = ENTRY.unpack_from(data, offset)
+        entry = ENTRY.unpack_from(data, offset)
+        family, address, mask, next_hop, metric = entry
         if family == IPV4:
             with suppress(ValueError):  # Such as a mask with holes.
-                network = IPv4Network(f"{IPv4Address(address)}/{IPv4Address(mask)}")
+                network = IPv4Network(
+                    f"{IPv4Address(address)}/{IPv4Address(mask)}"
+                )
                 router = str(IPv4Address(next_hop)) if any(next_hop) else source
                 yield network, router, metric
 
 
 async def main(interfaces: list[str]) -> None:
     metrics: dict[tuple[IPv4Network, str], int] = {}
-    async with open_mcast_receiver(GROUP, PORT, interfaces=interfaces) as receiver:
+    async with open_mcast_receiver(
+        GROUP, PORT, interfaces=interfaces
+    ) as receiver:
         async for datagram in receiver:
             data, source = datagram.data, datagram.source
             if not data.startswith(RESPONSE) or source.port != PORT:

@@ -1,7 +1,8 @@
 """Tell how much of RTP streams is lost, and their jitter (RFC 3550).
 
 Usage: python rtp_quality.py GROUP PORT CLOCK_RATE [INTERFACE...]
-RTCP is on the port after PORT. CLOCK_RATE: 8000 for telephone audio, 90000 for video.
+RTCP is on the port after PORT. CLOCK_RATE is 8000 for telephone audio, and
+90000 for video.
 """
 
 import sys
@@ -13,7 +14,8 @@ import trio
 from trio_mcast import open_mcast_receiver
 
 RTP = Struct("!2xHII")  # Sequence number, timestamp, source.
-RTCP = Struct("!xB2xI 12xI")  # Kind (200: a sender's report), source, packets sent.
+# Kind (200: a sender's report), source, packets sent.
+RTCP = Struct("!xB2xI 12xI")
 
 
 class Stream:
@@ -23,7 +25,8 @@ class Stream:
 
     def count(self, number: int, timestamp: int, arrival: int) -> None:
         ahead = (number - self.highest) % 2**16
-        self.highest += ahead if ahead < 2**15 else 0  # Else another has overtaken it.
+        # Else another has overtaken it.
+        self.highest += ahead if ahead < 2**15 else 0
         change = (arrival - timestamp - self.transit + 2**31) % 2**32 - 2**31
         self.jitter += (abs(change) - self.jitter) / 16 if self.received else 0
         self.transit = arrival - timestamp
@@ -32,10 +35,14 @@ class Stream:
     def describe(self, rate: int) -> str:
         counts = f"{self.sent} sent, {self.received} received"
         lost = self.highest - self.first + 1 - self.received
-        return f"{counts}, {lost} lost, jitter {self.jitter / rate * 1000:.1f} ms"
+        return (
+            f"{counts}, {lost} lost, jitter {self.jitter / rate * 1000:.1f} ms"
+        )
 
 
-async def main(group: str, port: int, rate: int, interfaces: list[str] | None) -> None:
+async def main(
+    group: str, port: int, rate: int, interfaces: list[str] | None
+) -> None:
     streams: dict[int, Stream] = {}
     async with open_mcast_receiver(
         group, [port, port + 1], interfaces=interfaces, receive_timestamp=True
@@ -47,7 +54,9 @@ async def main(group: str, port: int, rate: int, interfaces: list[str] | None) -
                     number, timestamp, source = RTP.unpack_from(data)
                     stream = streams.setdefault(source, Stream(number))
                     stream.count(number, timestamp, arrival_ns * rate // 10**9)
-                elif datagram.destination.port != port and len(data) >= RTCP.size:
+                elif (
+                    datagram.destination.port != port and len(data) >= RTCP.size
+                ):
                     kind, source, sent = RTCP.unpack_from(data)
                     if kind == 200 and source in streams:
                         streams[source].sent = sent

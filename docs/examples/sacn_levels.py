@@ -13,7 +13,7 @@ from trio_mcast import open_mcast_receiver
 
 PORT = 5568
 ROOT = bytes.fromhex("0010 0000") + b"ASC-E1.17\0\0\0"
-# Vectors of root and framing layer, source, priority, options, universe, start code.
+# Vectors of root and framing layer, source, priority, options, universe, start.
 HEADER = Struct("!16x 2xI 16x 2xI 64s B 3x B H 10x B")
 ROOT_DATA, FRAMING_DATA = 4, 2
 ENDED = 0x40  # This option says that the source stops sending to the universe.
@@ -23,7 +23,9 @@ def describe(data: bytes) -> str | None:
     """Return what a packet says, or None if it is no packet of levels."""
     if len(data) < HEADER.size or not data.startswith(ROOT):
         return None
-    root, framing, name, priority, options, universe, start = HEADER.unpack_from(data)
+    root, framing, name, priority, options, universe, start = (
+        HEADER.unpack_from(data)
+    )
     if (root, framing, start) != (ROOT_DATA, FRAMING_DATA, 0):
         return None
     source = name.rstrip(b"\0").decode(errors="replace")

@@ -1,7 +1,11 @@
-"""Send the time each second, also before the network is. Usage: python send_early.py [NAME]"""
+"""Send the time each second, also before the network is.
+
+Usage: python send_early.py [NAME]
+"""
 
 import sys
 import time
+from contextlib import suppress
 
 import trio
 
@@ -21,4 +25,5 @@ async def main() -> None:
             await trio.sleep(1)
 
 
-trio.run(main)
+with suppress(KeyboardInterrupt):
+    trio.run(main)

@@ -1,4 +1,7 @@
-"""Send on each interface at its own pace. Usage: python send_on_each.py INTERFACE..."""
+"""Send on each interface at its own pace.
+
+Usage: python send_on_each.py INTERFACE...
+"""
 
 import sys
 
@@ -7,8 +10,12 @@ import trio
 from trio_mcast import open_mcast_sender
 
 
-async def send_on(interface: str, readings: trio.MemoryReceiveChannel[bytes]) -> None:
-    async with open_mcast_sender("239.1.2.3", 12345, interfaces=interface) as sender:
+async def send_on(
+    interface: str, readings: trio.MemoryReceiveChannel[bytes]
+) -> None:
+    async with open_mcast_sender(
+        "239.1.2.3", 12345, interfaces=interface
+    ) as sender:
         async for reading in readings:
             await sender.send(reading)
 
@@ -30,4 +37,6 @@ async def main() -> None:
             channel.close()
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 trio.run(main)

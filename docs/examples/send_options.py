@@ -1,4 +1,7 @@
-"""Send to two groups, beyond the next router. Usage: python send_options.py INTERFACE"""
+"""Send to two groups, beyond the next router.
+
+Usage: python send_options.py INTERFACE
+"""
 
 import sys
 
@@ -25,4 +28,6 @@ async def main() -> None:
         print("sent", sender.statistics().sent)
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 trio.run(main)

@@ -1,6 +1,7 @@
 """Receive several groups. Usage: python several_groups.py [INTERFACE...]"""
 
 import sys
+from contextlib import suppress
 from datetime import datetime, timezone
 
 import trio
@@ -19,11 +20,16 @@ async def main() -> None:
         receive_timestamp=True,
     ) as receiver:
         for membership in receiver.memberships:
-            print(membership.group, "on", membership.interface, membership.state)
+            print(
+                membership.group, "on", membership.interface, membership.state
+            )
         async for datagram in receiver:
             assert datagram.timestamp_ns is not None
-            arrived = datetime.fromtimestamp(datagram.timestamp_ns / 1e9, tz=timezone.utc)
-            print(f"{arrived:%H:%M:%S.%f}", datagram.group, f"ttl={datagram.ttl}", datagram.data)
+            seconds = datagram.timestamp_ns / 1e9
+            arrived = datetime.fromtimestamp(seconds, tz=timezone.utc)
+            print(f"{arrived:%H:%M:%S.%f}", datagram.group, end=" ")
+            print(f"ttl={datagram.ttl}", datagram.data)
 
 
-trio.run(main)
+with suppress(KeyboardInterrupt):
+    trio.run(main)

@@ -11,7 +11,9 @@ eth0 = Interface(
     link_address="02:00:00:00:00:01",
     mtu=1500,
 )
-spec = McastReceiverSpec("232.1.2.3", 12345, interfaces="eth0", sources="10.0.0.7")
+spec = McastReceiverSpec(
+    "232.1.2.3", 12345, interfaces="eth0", sources="10.0.0.7"
+)
 
 for platform in ("linux", "darwin", "freebsd", "windows"):
     print(platform)

@@ -17,11 +17,14 @@ UUID = f"uuid:{uuid.uuid4()}"
 
 
 def message(first: str, headers: dict[str, str]) -> bytes:
-    return "\r\n".join([first, *map(": ".join, headers.items()), "", ""]).encode()
+    lines = [first, *map(": ".join, headers.items()), "", ""]
+    return "\r\n".join(lines).encode()
 
 
-def describe(kind: str, port: int, interface: Interface) -> dict[str, dict[str, str]]:
-    """Return the headers for each search target; none where there is no address."""
+def describe(
+    kind: str, port: int, interface: Interface
+) -> dict[str, dict[str, str]]:
+    """Return the headers for each search target; none without an address."""
     return {
         target: {
             "USN": UUID if target == UUID else f"{UUID}::{target}",
@@ -34,7 +37,9 @@ def describe(kind: str, port: int, interface: Interface) -> dict[str, dict[str, 
     }
 
 
-async def notify(channel: McastChannel, kind: str, port: int, event: str) -> None:
+async def notify(
+    channel: McastChannel, kind: str, port: int, event: str
+) -> None:
     for interface in channel.interfaces:
         for target, headers in describe(kind, port, interface).items():
             headers |= {"HOST": f"{GROUP}:{PORT}", "NT": target, "NTS": event}
@@ -44,16 +49,24 @@ async def notify(channel: McastChannel, kind: str, port: int, event: str) -> Non
 
 
 async def main(kind: str, port: int, interfaces: list[str] | None) -> None:
-    async with open_mcast_channel(GROUP, PORT, interfaces=interfaces, ttl=2) as channel:
+    async with open_mcast_channel(
+        GROUP, PORT, interfaces=interfaces, ttl=2
+    ) as channel:
         await notify(channel, kind, port, "ssdp:alive")
         try:
             async for question in channel:
-                first, *lines = question.data.decode(errors="replace").split("\r\n")
+                text = question.data.decode(errors="replace")
+                first, *lines = text.split("\r\n")
                 pairs = (line.partition(":") for line in lines)
-                asked = {name.strip().upper(): text.strip() for name, _, text in pairs}
+                asked = {
+                    name.strip().upper(): text.strip()
+                    for name, _, text in pairs
+                }
                 if first != "M-SEARCH * HTTP/1.1" or "ST" not in asked:
                     continue
-                for target, headers in describe(kind, port, question.interface).items():
+                for target, headers in describe(
+                    kind, port, question.interface
+                ).items():
                     if asked["ST"] in ("ssdp:all", target):
                         headers |= {"ST": target, "EXT": ""}
                         data = message("HTTP/1.1 200 OK", headers)

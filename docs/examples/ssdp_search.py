@@ -1,4 +1,7 @@
-"""List what answers an SSDP search. Usage: python ssdp_search.py SECONDS [INTERFACE...]"""
+"""List what answers an SSDP search.
+
+Usage: python ssdp_search.py SECONDS [INTERFACE...]
+"""
 
 import sys
 
@@ -35,4 +38,6 @@ async def main() -> None:
                 print(reply.source, headers.get("ST"), headers.get("LOCATION"))
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 trio.run(main)

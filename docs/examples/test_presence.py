@@ -7,8 +7,8 @@ from typing import Literal
 import attrs
 import pytest
 import trio
-from presence import Presence
 
+from presence import Presence
 from trio_mcast.testing import VirtualNetwork, VirtualSwitch, network_test
 
 
@@ -41,9 +41,12 @@ async def neighbours(
 @pytest.mark.parametrize("platform", ["linux", "darwin", "freebsd", "windows"])
 @network_test
 async def test_programs_know_each_other(
-    network: VirtualNetwork, platform: Literal["linux", "darwin", "freebsd", "windows"]
+    network: VirtualNetwork,
+    platform: Literal["linux", "darwin", "freebsd", "windows"],
 ) -> None:
-    async with neighbours(network, "anna", "bert", "cleo", platform=platform) as found:
+    async with neighbours(
+        network, "anna", "bert", "cleo", platform=platform
+    ) as found:
         await trio.sleep(2)
         assert [program.others() for program in found.programs] == [
             {"bert", "cleo"},
@@ -62,7 +65,9 @@ async def test_some_loss_is_not_noticed(network: VirtualNetwork) -> None:
 
 
 @network_test
-async def test_who_is_cut_off_is_missed_until_he_is_back(network: VirtualNetwork) -> None:
+async def test_who_is_cut_off_is_missed_until_he_is_back(
+    network: VirtualNetwork,
+) -> None:
     async with neighbours(network, "anna", "bert") as found:
         anna, bert = found.programs
         found.lan.partition("anna", "bert")

@@ -9,7 +9,9 @@ from trio_mcast import open_mcast_receiver
 
 async def main() -> None:
     seconds, interfaces = float(sys.argv[1]), sys.argv[2:] or None
-    async with open_mcast_receiver("239.1.2.3", 12345, interfaces=interfaces) as receiver:
+    async with open_mcast_receiver(
+        "239.1.2.3", 12345, interfaces=interfaces
+    ) as receiver:
         with trio.move_on_after(seconds) as waiting:
             datagram = await receiver.receive()
             print("received", datagram.data)
@@ -17,4 +19,6 @@ async def main() -> None:
             print("nothing came in", seconds, "seconds")
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 trio.run(main)

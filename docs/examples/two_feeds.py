@@ -1,4 +1,4 @@
-"""Merge feeds that bring the same numbered datagrams, and tell what each has lost.
+"""Merge feeds of the same numbered datagrams, and tell what each has lost.
 
 Usage: python two_feeds.py FEED FEED..., such as 239.1.2.3%eth0 239.1.2.4%eth1
 """
@@ -35,7 +35,10 @@ class Merger:
             self.waiting[number] = data[4:]
         # What all feeds have passed, none can bring any more.
         due = max(min(self.last.values()), max(self.last.values()) - WINDOW) + 1
-        while self.waiting and (first := min(self.waiting)) <= max(self.next, due):
+        while self.waiting:
+            first = min(self.waiting)
+            if first > max(self.next, due):
+                break
             self.gaps += first - self.next
             self.next = first + 1
             yield self.waiting.pop(first)
@@ -43,7 +46,9 @@ class Merger:
 
 async def main(feeds: list[str]) -> None:
     async with open_mcast_receiver(feeds, 12345) as receiver:
-        merger = Merger([f"{m.group}%{m.interface}" for m in receiver.memberships])
+        merger = Merger(
+            [f"{m.group}%{m.interface}" for m in receiver.memberships]
+        )
         try:
             async for datagram in receiver:
                 feed = f"{datagram.group}%{datagram.interface}"

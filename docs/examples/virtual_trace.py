@@ -19,7 +19,9 @@ async def main() -> None:
         with b:
             async with open_mcast_receiver(GROUP, PORT):
                 with a:
-                    async with open_mcast_sender(GROUP, PORT, interfaces="eth0") as sender:
+                    async with open_mcast_sender(
+                        GROUP, PORT, interfaces="eth0"
+                    ) as sender:
                         for number in range(4):
                             await trio.sleep(1)
                             await sender.send(f"number {number}".encode())

@@ -1,5 +1,7 @@
 """Print the interfaces of this machine, then how they come, go and change."""
 
+from contextlib import suppress
+
 import trio
 
 from trio_mcast import list_interfaces, watch_interfaces
@@ -14,4 +16,5 @@ async def main() -> None:
             print(change.kind, interface, state, *interface.ipv4_addresses)
 
 
-trio.run(main)
+with suppress(KeyboardInterrupt):
+    trio.run(main)

@@ -1,0 +1,86 @@
+"""What the programs of the documentation do when they are typed wrong, or ended by Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.lab import Lab
+from tests.support.examples import EXAMPLES, PATIENCE_SECONDS, example
+
+pytestmark = pytest.mark.once
+
+PROGRAMS = {path.name: path.read_text() for path in sorted(EXAMPLES.glob("*.py"))}
+NEEDING_ARGUMENTS = [name for name, text in PROGRAMS.items() if "sys.exit(__doc__)" in text]
+
+# Those that have no end of their own, with arguments that suit a machine with nothing but "lo".
+ENDLESS = {
+    "receiver.py": ["lo"],
+    "sender.py": ["lo"],
+    "chosen_sources.py": ["192.0.2.1"],
+    "excluded_sources.py": ["192.0.2.1"],
+    "follow.py": ["eth0"],
+    "follow_program.py": ["lo"],
+    "responder.py": ["lo"],
+    "send_early.py": ["eth0"],
+    "several_groups.py": ["lo"],
+    "unicast.py": ["lo"],
+    "watch_interfaces.py": [],
+}
+
+
+@pytest.mark.parametrize("name", NEEDING_ARGUMENTS)
+def test_program_without_its_arguments_says_how_it_is_used(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    assert f"Usage: python {name} " in str(ended.value.code)
+
+
+def test_no_other_program_needs_arguments() -> None:
+    needs = re.compile(r"sys\.argv\[(\d\]|1:\](?! or None))")
+    unchecked = [
+        name
+        for name, text in PROGRAMS.items()
+        if needs.search(text) and "sys.exit(__doc__)" not in text and "len(sys.argv)" not in text
+    ]
+    assert unchecked == []
+
+
+async def test_ctrl_c_ends_a_program_without_a_traceback(lab: Lab) -> None:
+    lan, host = lab.switch("lan"), lab.host("alone")
+    host.plug("eth0", lan, "10.0.1.1/24")
+    with ExitStack() as stack:
+        programs = {
+            name: stack.enter_context(
+                host.popen(*example(name, *arguments), stderr=subprocess.STDOUT)
+            )
+            for name, arguments in ENDLESS.items()
+        }
+        with trio.fail_after(PATIENCE_SECONDS):
+            for program in programs.values():
+                while not has_socket(program.pid):
+                    await trio.sleep(0.05)
+        for program in programs.values():
+            program.send_signal(signal.SIGINT)
+        said = {name: program.communicate()[0] for name, program in programs.items()}
+        statuses = {name: program.returncode for name, program in programs.items()}
+    assert [name for name, text in said.items() if "Traceback" in text] == []
+    assert statuses == dict.fromkeys(ENDLESS, 0)
+
+
+def has_socket(pid: int) -> bool:
+    """Whether a process has opened a datagram socket, so that it runs what it is for."""
+    links = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir() if path.exists()]
+    return sum(link.startswith("socket:") for link in links) > 2
