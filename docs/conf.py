@@ -33,6 +33,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "examples"]
 html_theme = "furo"
+html_favicon = "_static/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_title = f"trio_mcast {release}"
@@ -88,7 +89,7 @@ def _inventory(name):
 
 
 # The build works without a network: Python's inventory is that of Debian's python3.11-doc, and the
-# names of Trio are in a list, which every new one is added to.
+# list of names of Trio was made from its package.
 intersphinx_mapping = {
     "python": ("https://docs.python.org/3", "inventories/python.inv"),
     "trio": ("https://trio.readthedocs.io/en/stable", _inventory("trio")),
@@ -98,7 +99,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"(IPv[46](Address|Interface)|AbstractAsyncContextManager|AsyncIterator)"),
     (r"py:class", "|".join(autodoc_type_aliases)),
     # A protocol of the virtual network, for a host or a router.
-    (r"py:class", "Owner"),
+    (r"py:class", r"Owner|RouteRefusal"),
     # What a diagnosis rests on is for people to read and to save; its parts may change.
     (r"py:class", r"Evidence"),
 ]
