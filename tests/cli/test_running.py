@@ -133,6 +133,17 @@ def test_reader_that_has_gone_stops_what_writes() -> None:
     assert (outcome.status(endless=False), outcome.status(endless=True)) == (141, 0)
 
 
+def test_reader_that_has_gone_stops_what_writes_in_a_task() -> None:
+    async def write() -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    async def write_in_a_task() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write)
+
+    assert run_until_stopped(write_in_a_task, endless=False).stop == "closed pipe"
+
+
 def test_reader_that_goes_stops_an_endless_command_that_writes_nothing() -> None:
     program = (
         "import sys, trio\n"

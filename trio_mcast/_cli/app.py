@@ -10,6 +10,7 @@ import trio
 
 from .demo import demo
 from .doctor import doctor
+from .ping import ping
 from .running import Commands
 
 
@@ -42,3 +43,4 @@ def cli(context: click.Context) -> None:
 
 cli.add_command(demo)
 cli.add_command(doctor)
+cli.add_command(ping)

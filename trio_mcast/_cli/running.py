@@ -110,8 +110,10 @@ async def _run(function: Callable[[], Awaitable[T]], endless: bool) -> Outcome[T
             except (Exception, KeyboardInterrupt) as error:
                 failure = error
             nursery.cancel_scope.cancel()
-    if failure is not None and not (stops and _only(failure, BrokenPipeError)):
-        raise failure
+    if failure is not None:
+        if not _only(failure, BrokenPipeError):
+            raise failure
+        stops.append("closed pipe")
     return outcome or Outcome(stop=stops[0])
 
 
