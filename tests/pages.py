@@ -34,9 +34,9 @@ CUT_OFF = """() => {
     if (root.scrollWidth > root.clientWidth) shown.push("(the page as a whole)");
     return shown;
 }"""
-WITHOUT_TEXT = """() => [...document.querySelectorAll("img, object[type='image/svg+xml']")]
-    .filter(element => !(element.getAttribute("alt") || element.getAttribute("aria-label")))
-    .map(element => element.getAttribute("src") || element.getAttribute("data"))"""
+WITHOUT_TEXT = """() => [...document.querySelectorAll("article img, svg.drawing")]
+    .filter(element => !(element.getAttribute("alt") || element.querySelector("title")))
+    .map(element => element.getAttribute("src") || "a drawing")"""
 LINKS = '() => [...document.querySelectorAll("a[href]")].map(link => link.href)'
 ANCHORS = '() => [...document.querySelectorAll("[id]")].map(element => element.id)'
 
