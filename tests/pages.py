@@ -50,6 +50,11 @@ class _Handler(SimpleHTTPRequestHandler):
         """Say nothing: the browser tells what it does not get."""
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *args: object) -> None:
+        """Say nothing: the browser has gone to the next page before this one was sent."""
+
+
 def find_faults(folder: Path, site: str, browser: Browser) -> Iterator[str]:
     """Yield a sentence for all that is wrong with the pages in a folder, served at a site."""
     paths = sorted(folder.rglob("*.html"))
@@ -84,9 +89,14 @@ def _listen(page: Page, site: str) -> list[str]:
         if not request.url.startswith((site, "data:")):
             complaints.append(f"comes from elsewhere: {request.url}")
 
+    def fail(request: Request) -> None:
+        # What the browser no longer wants since the next page is opened is no fault.
+        if request.failure != "net::ERR_ABORTED":
+            complaints.append(f"not there: {request.url}: {request.failure}")
+
     page.on("console", hear)
     page.on("pageerror", lambda error: complaints.append(f"a script failed: {error}"))
-    page.on("requestfailed", lambda request: complaints.append(f"not there: {request.url}"))
+    page.on("requestfailed", fail)
     page.on("request", look)
     return complaints
 
@@ -114,7 +124,7 @@ def main() -> int:
     if program is None:
         print(f"The pages were NOT looked at: none of {', '.join(BROWSERS)} is installed.")
         return 1 if "TRIO_MCAST_REQUIRE_LAB" in os.environ else 0
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
+    server = _Server(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
     Thread(target=server.serve_forever, daemon=True).start()
     with server, sync_playwright() as playwright:
         # Its sandbox needs privileges that containers lack; the pages are our own.
