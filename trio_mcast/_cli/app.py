@@ -11,6 +11,7 @@ import trio
 from .demo import demo
 from .doctor import doctor
 from .ping import ping
+from .respond import respond
 from .running import Commands
 
 
@@ -44,3 +45,4 @@ def cli(context: click.Context) -> None:
 cli.add_command(demo)
 cli.add_command(doctor)
 cli.add_command(ping)
+cli.add_command(respond)

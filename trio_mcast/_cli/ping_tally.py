@@ -1,4 +1,4 @@
-"""The counts of ``trio-mcast ping``: for each responder loss, duplicates, round trip, hops. Pure."""
+"""The counts of ``trio-mcast ping``: for each responder loss, round trip, hops. Pure."""
 
 from __future__ import annotations
 

@@ -7,39 +7,22 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeAlias
 
-import attrs
 import trio
 
 from ..._channel.channel import McastChannel
 from ..._specs.channel import McastChannelSpec
 from ..._values.datagram import Datagram
-from .control import CONTROL_PORT
+from .control import CONTROL_PORT, MESSAGES, Message
 from .control_socket import UNICAST_TTL, ControlSocket
 from .header import Header, Kind, starts_with_magic
 from .limits import Allowance
 from .ping import PingAnswer
+from .sessions import Counts, Sessions, fits
 
 MOST_ANSWERS: Final = 100
 """The answers a second that a responder sends, to all who ask; arbitrary."""
 
 Handler: TypeAlias = Callable[[McastChannel, Datagram, Header], Awaitable[None]]
-
-
-@attrs.define
-class Counts:
-    """The counts of a responder.
-
-    Attributes:
-        pings: The ping questions that were answered.
-        requests: The control messages that were answered.
-        held_back: The questions and requests that were left unanswered, as too many came at once.
-        refused: The datagrams that were no question or request, or a hostile one.
-    """
-
-    pings: int = 0
-    requests: int = 0
-    held_back: int = 0
-    refused: int = 0
 
 
 class Responder:
@@ -70,6 +53,7 @@ class Responder:
         for group, port in groups:
             self._by_port.setdefault(port, []).append(group)
         self._control = ControlSocket(control_port, self._take_control)
+        self._sessions = Sessions(control_port, self._control.send, self.counts)
         self._start = 0.0
         self._allowance = Allowance(MOST_ANSWERS, 0)
 
@@ -85,6 +69,7 @@ class Responder:
         self._start = trio.current_time()
         self._allowance = Allowance(MOST_ANSWERS, self._start)
         async with trio.open_nursery() as nursery:
+            await nursery.start(self._sessions.run)
             await nursery.start(self._control.run)
             for port, groups in self._by_port.items():
                 spec = McastChannelSpec(groups, port, receive_ttl=True, unicast_ttl=UNICAST_TTL)
@@ -123,4 +108,21 @@ class Responder:
             self.counts.pings += 1
 
     async def _take_control(self, channel: McastChannel, datagram: Datagram) -> None:
-        self.counts.refused += 1
+        """Count a probe, or answer a request. Whatever else comes is refused, and not answered."""
+        if starts_with_magic(datagram.data):
+            self._sessions.take_probe(datagram)
+            return
+        try:
+            request = Message.decode(datagram.data)
+        except ValueError:
+            self.counts.refused += 1
+            return
+        if datagram.group is not None or request.kind not in MESSAGES or not self.may_answer():
+            return
+        answer = await self._sessions.answer(request, datagram)
+        data = None if answer is None else fits(answer, len(datagram.data))
+        if data is None:
+            self.counts.refused += 1
+            return
+        await channel.answer(datagram, data)
+        self.counts.requests += 1
