@@ -45,6 +45,7 @@ PURE_MODULES = {
     "_diagnosis/plain",
     "_diagnosis/evidence",
     "_diagnosis/diagnosis",
+    "_diagnosis/fitness",
     "_diagnosis/judging",
     "_diagnosis/wording",
     "_diagnosis/probe/answers",

@@ -12,6 +12,7 @@ from .demo import demo
 from .doctor import doctor
 from .ping import ping
 from .respond import respond
+from .interfaces import interfaces
 from .plan import plan
 from .running import Commands
 
@@ -47,4 +48,5 @@ cli.add_command(demo)
 cli.add_command(doctor)
 cli.add_command(ping)
 cli.add_command(respond)
+cli.add_command(interfaces)
 cli.add_command(plan)
