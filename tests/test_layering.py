@@ -46,6 +46,7 @@ PURE_MODULES = {
     "_diagnosis/evidence",
     "_diagnosis/diagnosis",
     "_diagnosis/fitness",
+    "_diagnosis/ownership",
     "_diagnosis/judging",
     "_diagnosis/wording",
     "_diagnosis/probe/answers",

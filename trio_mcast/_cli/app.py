@@ -15,6 +15,7 @@ from .respond import respond
 from .interfaces import interfaces
 from .plan import plan
 from .running import Commands
+from .status import status
 
 
 def _version() -> str:
@@ -50,3 +51,4 @@ cli.add_command(ping)
 cli.add_command(respond)
 cli.add_command(interfaces)
 cli.add_command(plan)
+cli.add_command(status)

@@ -35,3 +35,34 @@ class RouteFacts:
     gateway: str = ""
     kind: str = ""
     errno: int = 0
+
+
+@attrs.frozen
+class SourceChoice:
+    """The sources from which a socket wants a group.
+
+    Attributes:
+        excludes: Whether all but the sources are wanted.
+        sources: The sources.
+    """
+
+    excludes: bool
+    sources: tuple[str, ...]
+
+
+@attrs.frozen
+class SocketFacts:
+    """The facts that a socket of another program tells.
+
+    Attributes:
+        user: The number of the user whose it is.
+        address: The address that it is bound to; empty if it is not bound.
+        port: The port that it is bound to; 0 if it is not bound.
+        choices: For each group and interface that it was asked about, the sources; `None` if it has
+            not joined the group there.
+    """
+
+    user: int
+    address: str
+    port: int
+    choices: tuple[SourceChoice | None, ...]

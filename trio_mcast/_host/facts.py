@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Sequence
 
 from .._values.addresses import IPAddress
-from .fact_values import LinkFacts, RouteFacts
+from .fact_values import LinkFacts, RouteFacts, SocketFacts
 
 if sys.platform == "linux":
-    from .linux import facts, group_frames
+    from .linux import facts, group_frames, other_sockets
 
     def link_facts() -> dict[int, LinkFacts] | None:
         """Return the facts about every link, by index. OSError if refused."""
@@ -22,6 +23,16 @@ if sys.platform == "linux":
     def open_group_frames() -> socket.socket | None:
         """Open a socket that sees the frames to groups. OSError if refused."""
         return group_frames.open_group_frames()
+
+    def ask_socket(
+        pid: int, number: int, questions: Sequence[tuple[int, IPAddress]], *, is_listed: bool
+    ) -> SocketFacts | None:
+        """Return what a socket of a process says of groups on interfaces. OSError if refused."""
+        return other_sockets.ask_socket(pid, number, questions, is_listed=is_listed)
+
+    def user_name(number: int) -> str:
+        """Return the name of a user; the number as text if there is none."""
+        return other_sockets.user_name(number)
 
 else:
 
@@ -36,3 +47,13 @@ else:
     def open_group_frames() -> socket.socket | None:
         """Return nothing: this system is not asked."""
         return None
+
+    def ask_socket(
+        pid: int, number: int, questions: Sequence[tuple[int, IPAddress]], *, is_listed: bool
+    ) -> SocketFacts | None:
+        """Return nothing: this system is not asked."""
+        return None
+
+    def user_name(number: int) -> str:
+        """Return the number as text."""
+        return str(number)
