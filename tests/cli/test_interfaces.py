@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Interface, IPv6Interface
@@ -195,6 +196,8 @@ def test_live_json_is_one_object_a_change(two_lans: TwoLans) -> None:
 @contextmanager
 def live_on_terminal(host: Host, **variables: str) -> Iterator[Iterator[str]]:
     """Run it on a terminal of 80 x 24 until the block ends; give what it writes, in pieces."""
+    if sys.platform == "win32":
+        pytest.skip("Windows has no pseudo-terminals")
     terminal, its_side = os.openpty()
 
     def pieces() -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Interface, IPv6Interface
+from typing import Any
 
 import attrs
 import pytest
@@ -37,7 +38,7 @@ FAILED = (InterfaceAddress(IPV4), InterfaceAddress(IPV6, state="failed"))
         ({"is_up": False, "ipv6_addresses": ()}, "not fit, switched off", False),
     ],
 )
-def test_fitness_tells_why_not(changes: dict[str, object], text: str, is_default: bool) -> None:
+def test_fitness_tells_why_not(changes: dict[str, Any], text: str, is_default: bool) -> None:
     fitness = judge_interface(attrs.evolve(ETH0, **changes))
     assert (str(fitness), fitness.is_default) == (text, is_default)
     assert fitness.is_fit is text.startswith("fit")

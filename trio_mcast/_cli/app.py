@@ -13,6 +13,7 @@ from .doctor import doctor
 from .ping import ping
 from .respond import respond
 from .interfaces import interfaces
+from .ping import ping
 from .plan import plan
 from .running import Commands
 from .status import status
