@@ -10,11 +10,10 @@ import trio
 
 from .demo import demo
 from .doctor import doctor
-from .ping import ping
-from .respond import respond
 from .interfaces import interfaces
 from .ping import ping
 from .plan import plan
+from .respond import respond
 from .running import Commands
 from .status import status
 
