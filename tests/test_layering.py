@@ -44,6 +44,7 @@ PURE_MODULES = {
     "_cli/ping_tally",
     "_diagnosis/plain",
     "_diagnosis/evidence",
+    "_diagnosis/masking",
     "_diagnosis/diagnosis",
     "_diagnosis/fitness",
     "_diagnosis/ownership",

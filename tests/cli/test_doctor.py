@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import attrs
 import click
@@ -13,9 +16,11 @@ import pytest
 from tests.lab.fixtures import TwoHosts
 from tests.support.needs import needs_program
 from trio_mcast import Diagnosis, Finding, NotChecked, Reading
-from trio_mcast._cli.doctor import exit_status, one_question, print_diagnosis
+from trio_mcast._cli.diagnosis_text import print_diagnosis
+from trio_mcast._cli.doctor import exit_status, one_question, progress_line
 from trio_mcast._cli.targets import parse_target
 from trio_mcast._diagnosis.evidence import Evidence, Heard, Question, Role
+from trio_mcast._diagnosis.phases import Progress
 
 from .test_demo import COMMAND, environment, run
 
@@ -69,6 +74,8 @@ def test_all_of_a_diagnosis_is_printed(capsys: pytest.CaptureFixture[str]) -> No
         "  - a counter: 40\n"
         "  What to do: nft list ruleset\n"
         "\n"
+        "Joined for this, and left again: 239.1.2.3 on eth0.\n"
+        "\n"
         "Not looked at:\n"
         "  * routes: takes root\n"
     )
@@ -77,6 +84,7 @@ def test_all_of_a_diagnosis_is_printed(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("texts", "options", "question"),
     [
+        ((), (), ((), None, ())),
         (("239.1.2.3:5000",), (), (("239.1.2.3",), 5000, ())),
         (("239.1.2.3:5000", "[ff15::1]:5000"), (), (("239.1.2.3", "ff15::1"), 5000, ())),
         (("[ff02::1%eth0]:5000",), (), (("ff02::1%eth0",), 5000, ())),
@@ -111,7 +119,12 @@ def test_targets_that_make_no_question_are_a_usage_error(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "Missing argument"),
+        (("--sender",), "name at least one group"),
+        (("--source", "10.0.0.1"), "10.0.0.1 is IPv4, but no group"),
+        (("239.1.2.3:5000", "--send", "3"), 'role="sender"'),
+        (("239.1.2.3:5000", "--sender", "--send", "0"), "send"),
+        (("239.1.2.3:5000", "--read", "x"), "a group is for looking"),
+        (("--read", "x", "--sender"), "--sender is for looking"),
         (("239.1.2.3:70000",), "70000"),
         (("239.1.2.3:5000", "--duration", "0"), "duration"),
         (("239.1.2.3:5000", "--source", "239.1.1.1"), "239.1.1.1"),
@@ -167,3 +180,167 @@ def test_interface_that_is_not_there_is_a_finding(two_hosts: TwoHosts) -> None:
     )
     assert (result.returncode, result.stderr) == (1, "")
     assert "no-such-interface, eth7" in result.stdout
+
+
+# Reports ---------------------------------------------------------------------------------------
+
+
+def saved(path: Path, diagnosis: Diagnosis) -> str:
+    path.write_text(diagnosis.to_json())
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("diagnosis", "status"),
+    [
+        (diagnosis_with(), 0),
+        (diagnosis_with(FINDING), 1),
+        (diagnosis_with(count=0), 3),
+    ],
+)
+def test_report_is_read_as_what_it_was(tmp_path: Path, diagnosis: Diagnosis, status: int) -> None:
+    path = saved(tmp_path / "report.json", diagnosis)
+    result = run(*DOCTOR, "--read", path)
+    assert (result.returncode, result.stderr) == (status, "")
+    assert result.stdout.startswith("The verdict.\n")
+    again = run(*DOCTOR, "--read", path, "--json")
+    assert (again.returncode, Diagnosis.from_json(again.stdout)) == (status, diagnosis)
+
+
+def test_report_is_masked_when_it_is_read(tmp_path: Path) -> None:
+    finding = attrs.evolve(FINDING, what="Something drops what comes from 10.20.30.40.")
+    path = saved(tmp_path / "report.json", diagnosis_with(finding))
+    masked = tmp_path / "masked.json"
+    result = run(*DOCTOR, "--read", path, "--mask", "--report", str(masked))
+    assert result.returncode == 1
+    for text in (result.stdout, masked.read_text()):
+        assert "10.20.30.40" not in text
+        assert "198.18.0.1" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no JSON"),
+        (b"\xff\xfe", "no JSON"),
+        (b"[" * 100_000, "no JSON"),
+        (b"[]", "no format number"),
+        (b'{"format": 99}', "has format 99, and this version of trio_mcast reads format 1"),
+        (b'{"format": true}', "has format True"),
+        (b'{"format": 1}', "Diagnosis has no 'verdict'"),
+        (b'{"format": 1, "verdict": 5}', "Diagnosis.verdict cannot be 5"),
+    ],
+)
+def test_report_that_is_none_is_refused_in_a_sentence(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / "report.json"
+    path.write_bytes(content)
+    result = run(*DOCTOR, "--read", str(path))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_every_broken_field_of_a_report_is_refused(tmp_path: Path) -> None:
+    plain = json.loads(diagnosis_with(FINDING).to_json())
+
+    def refused(broken: object) -> bool:
+        try:
+            Diagnosis.from_json(json.dumps(broken))
+        except ValueError:
+            return True
+        return False
+
+    for name in plain:
+        assert refused({**plain, name: 5.5})
+    for name in plain["findings"][0]:
+        assert refused({**plain, "findings": [{**plain["findings"][0], name: [5]}]})
+    heard = plain["evidence"]["heard"][0]
+    for name in heard:
+        broken = {**plain["evidence"], "heard": [{**heard, name: "x" if name != "group" else 5}]}
+        # A text is right where one stands.
+        assert refused({**plain, "evidence": broken}) or name in ("interface",)
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "message"),
+    [
+        ("--read", "missing.json", "missing.json: No such file or directory"),
+        ("--read", ".", "is a directory"),
+        ("--report", ".", "is a directory"),
+        ("--report", "missing/report.json", "there is no"),
+    ],
+)
+def test_file_that_cannot_be_used_is_told_in_a_sentence(
+    tmp_path: Path, option: str, name: str, message: str
+) -> None:
+    result = run(*DOCTOR, option, str(tmp_path / name))
+    assert result.returncode in (1, 2)
+    assert message.lower() in result.stderr.lower()
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+@needs_program("nft")
+def test_machine_is_looked_at_saved_and_read(two_hosts: TwoHosts, tmp_path: Path) -> None:
+    path = str(tmp_path / "report.json")
+    program = (
+        "import socket, struct, sys, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
+        "s.bind(('239.1.2.3', 5000)); "
+        "request = struct.pack('4s4si', socket.inet_aton('239.1.2.3'), bytes(4), int(sys.argv[1]));"
+        "s.setsockopt(0, 35, request); print('joined', flush=True); time.sleep(60)"
+    )
+    index = str(two_hosts.a.index("eth0"))
+    arguments = (*DOCTOR, "--duration", "0.3", "--report", path)
+    with two_hosts.a.popen(sys.executable, "-c", program, index) as joiner:
+        assert joiner.stdout is not None
+        assert joiner.stdout.readline() == "joined\n"
+        live = two_hosts.a.run(*arguments, check=False, env=environment())
+    assert (live.returncode, live.stderr) == (0, "")
+    assert "1 of 2 interfaces are fit for multicast: eth0; programs have joined 1" in live.stdout
+    assert "  lo: not fit, loopback; 127.0.0.1/8, ::1/128" in live.stdout
+    assert "eth0: 239.1.2.3; port 5000: python" in live.stdout
+    assert f"(pid {joiner.pid})" in live.stdout
+    assert "net.core.rmem_max = " in live.stdout
+    assert "Queriers heard" in live.stdout
+    assert all(len(line) <= 80 for line in live.stdout.splitlines())
+    read = run(*DOCTOR, "--read", path)
+    assert (read.returncode, read.stdout) == (0, live.stdout)
+
+
+def test_state_of_the_listening_is_one_line() -> None:
+    progress = Progress("joined", ("eth0",), 2.2, 6, 0, 431)
+    assert progress_line(progress) == (
+        "joined on eth0, 2 of 6 s, 0 datagrams of the group, 431 of others"
+    )
+    assert progress_line(Progress("before", (), 1, 3, 0, None)) == "not joined yet, 1 of 3 s"
+
+
+def test_state_is_redrawn_on_a_terminal_only(two_hosts: TwoHosts) -> None:
+    terminal, its_side = os.openpty()
+    shown = b""
+    env = environment(TERM="xterm", COLUMNS="80")
+    arguments = (*DOCTOR, "239.1.2.3:5000", "--duration", "0.6")
+    with two_hosts.a.popen(*arguments, stderr=its_side, env=env) as process:
+        os.close(its_side)
+        # EIO tells that nobody has the other side open any more.
+        with suppress(OSError):
+            while part := os.read(terminal, 65_536):
+                shown += part
+        assert process.wait(20) == 3
+    os.close(terminal)
+    lines = shown.decode().split("\r")
+    assert any(
+        line.startswith("joined on eth0, 0 of 1 s, 0 datagrams of the group, 0 of others")
+        for line in lines
+    )
+    assert all(len(line) < 80 for line in lines)
+    assert (lines[-2].strip(), lines[-1]) == ("", "")
+
+
+def test_state_is_not_shown_in_a_pipe(two_hosts: TwoHosts) -> None:
+    arguments = (*DOCTOR, "239.1.2.3:5000", "--duration", "0.2")
+    result = two_hosts.a.run(*arguments, check=False, env=environment(FORCE_COLOR="1"))
+    assert result.stderr == ""
+    assert "\r" not in result.stdout

@@ -77,15 +77,23 @@ def test_less_evidence_adds_no_error(path: Path) -> None:
 def test_diagnosis_comes_back_from_json(path: Path) -> None:
     diagnosis = judge(evidence_of(path))
     assert Diagnosis.from_json(diagnosis.to_json()) == diagnosis
-    plain = to_plain(evidence_of(path))
-    # A record may be older than a part of the evidence.
-    assert {name: plain[name] for name in read(path)["evidence"]} == read(path)["evidence"]
+    # A record may be older than a field of the evidence.
+    assert holds(to_plain(evidence_of(path)), read(path)["evidence"])
+
+
+def holds(plain: Any, record: Any) -> bool:
+    """Tell whether a plain value has all that a record has."""
+    if isinstance(record, dict):
+        return all(name in plain and holds(plain[name], record[name]) for name in record)
+    if isinstance(record, list):
+        return len(plain) == len(record) and all(map(holds, plain, record))
+    return bool(plain == record)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "Expecting value"),
+        ("", "it is no JSON \\(Expecting value"),
         ("[]", "no diagnosis"),
         ("{}", "no format number"),
         ('{"format": 2}', "has format 2"),

@@ -9,7 +9,13 @@ import pytest
 import trio
 
 from tests.support.virtual_hosts import GROUP4, GROUP6, PLATFORMS, PORT, two_on_lan
-from trio_mcast import Diagnosis, diagnose, open_mcast_sender
+from trio_mcast import (
+    Diagnosis,
+    diagnose,
+    open_mcast_channel,
+    open_mcast_receiver,
+    open_mcast_sender,
+)
 from trio_mcast.testing import VirtualHost
 
 pytestmark = pytest.mark.once
@@ -122,7 +128,13 @@ async def test_long_listening_goes_on_to_its_end(autojump_clock: trio.abc.Clock)
     [
         (lambda: diagnose(GROUP4, 0), "port"),
         (lambda: diagnose("10.0.0.1", PORT), "10.0.0.1"),
-        (lambda: diagnose((), PORT), "group"),
+        (lambda: diagnose((), PORT), "groups and port go together"),
+        (lambda: diagnose(GROUP4, None), "groups and port go together"),
+        (lambda: diagnose((), None, sources="10.0.0.1"), "sources"),
+        (lambda: diagnose((), None, role="sender"), "role and routed are about groups"),
+        (lambda: diagnose((), None, routed=True), "role and routed are about groups"),
+        (lambda: diagnose(GROUP4, PORT, send=3), "send is for senders"),
+        (lambda: diagnose(GROUP4, PORT, send=0, role="sender"), "send must be from 1 to 10000"),
         (lambda: diagnose(GROUP4, PORT, listen_seconds=0), "listen_seconds must be more than 0"),
         (lambda: diagnose(GROUP4, PORT, listen_seconds=float("inf")), "listen_seconds"),
         (lambda: diagnose(GROUP4, PORT, role="router"), "role must be 'receiver' or 'sender'"),  # type: ignore[arg-type]
@@ -135,6 +147,69 @@ async def test_wrong_argument_is_an_error(call: Callable[[], Any], message: str)
         await call()
 
 
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_machine_tells_its_interfaces_and_what_is_joined(
+    autojump_clock: trio.abc.Clock, platform: str
+) -> None:
+    async with two_on_lan(platform) as lan:
+        with lan.a:
+            async with open_mcast_receiver(GROUP4, PORT):
+                diagnosis = await diagnose((), None)
+    evidence = diagnosis.evidence
+    assert diagnosis.errors == ()
+    assert diagnosis.verdict.startswith("1 of 2 interfaces are fit for multicast")
+    assert [(link.is_fit, link.against) for link in evidence.links or ()] == [
+        (False, ("loopback",)),
+        (True, ()),
+    ]
+    assert GROUP4 in {one.group for one in evidence.joined_before or ()}
+    told = {one.what for one in diagnosis.not_checked}
+    assert told >= {"the sockets of other programs", "the rules of the packet filter"}
+    assert Diagnosis.from_json(diagnosis.to_json()) == diagnosis
+
+
+async def test_machine_joins_and_sends_nothing(autojump_clock: trio.abc.Clock) -> None:
+    async with two_on_lan() as lan:
+        before = len(lan.network.trace)
+        await look(lan.a, (), None)
+        assert len(lan.network.trace) == before
+
+
+@EVERY_GROUP
+async def test_sender_sends_what_it_is_asked_to_and_no_more(
+    autojump_clock: trio.abc.Clock, group: str
+) -> None:
+    async with two_on_lan() as lan:
+        with lan.b:
+            async with open_mcast_receiver(group, PORT) as receiver:
+                await look(lan.a, group, PORT, role="sender")
+                assert receiver.statistics().received == 0
+                diagnosis = await look(lan.a, group, PORT, role="sender", send=5)
+                assert receiver.statistics().received == 5
+    (sent,) = diagnosis.evidence.sent or ()
+    assert (sent.interface, sent.tried, sent.count, sent.refusal) == ("eth0", 5, 5, None)
+    assert diagnosis.findings == ()
+    assert diagnosis.verdict.startswith(f"5 datagrams sent to {group} port {PORT}")
+
+
+async def test_answers_to_what_was_sent_are_counted(autojump_clock: trio.abc.Clock) -> None:
+    async def answer() -> None:
+        with lan.b:
+            async with open_mcast_channel(GROUP4, PORT) as channel:
+                async for datagram in channel:
+                    await channel.send(b"here", to=datagram.source)
+
+    async with two_on_lan() as lan, trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        await trio.testing.wait_all_tasks_blocked()
+        diagnosis = await look(lan.a, GROUP4, PORT, role="sender", send=5)
+        nursery.cancel_scope.cancel()
+    (sent,) = diagnosis.evidence.sent or ()
+    assert sent.replies == 5
+
+
 async def test_wrong_type_is_an_error() -> None:
     with pytest.raises(TypeError, match="listen_seconds must be a number"):
         await diagnose(GROUP4, PORT, listen_seconds="6")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="send must be a number of datagrams"):
+        await diagnose(GROUP4, PORT, role="sender", send="6")  # type: ignore[arg-type]

@@ -1,25 +1,27 @@
-"""``trio-mcast doctor``: its arguments, and how a diagnosis is printed."""
+"""``trio-mcast doctor``: its arguments, and what it does with them."""
 
 from __future__ import annotations
 
+import os
 import sys
-import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import click
 
 from .._diagnosis.diagnose import examine, parse_question
-from .._diagnosis.diagnosis import Diagnosis, Finding
-from .._diagnosis.examination import Progress
-from .running import Command, run_until_stopped, usage_errors
-from .targets import Target, interface_option, source_option, targets_argument
+from .._diagnosis.diagnosis import Diagnosis
+from .._diagnosis.phases import Progress
+from .diagnosis_text import print_diagnosis
+from .output import can_redraw, open_console
+from .running import Command, fail, run_until_stopped, usage_errors
+from .targets import TARGET, Target, interface_option, source_option
 
 # The exit statuses; wrong usage is 2, as click has it.
 WELL, ERRORS_FOUND, NOTHING_FOUND = 0, 1, 3
 
-_WIDTH = 80
-_COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
+_STANDARD_INPUT = "-"
 
 
 @click.command(
@@ -27,12 +29,20 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
     examples=(
         "trio-mcast doctor 239.1.2.3:5000",
         "trio-mcast doctor 239.1.2.3:5000 --interface eth0 --duration 2 --json",
+        "trio-mcast doctor 239.1.2.3:5000 --sender --send 20 --duration 2",
+        "trio-mcast doctor --duration 2 --mask --report report.json",
     ),
 )
-@targets_argument
+@click.argument("targets", metavar="[GROUP:PORT...]", nargs=-1, type=TARGET)
 @interface_option
 @source_option
 @click.option("--sender", is_flag=True, help="This machine is the one that sends.")
+@click.option(
+    "--send",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --sender: send N datagrams, and tell what becomes of them. Else it sends nothing.",
+)
 @click.option("--routed", is_flag=True, help="A router stands between sender and receiver.")
 @click.option(
     "--duration",
@@ -43,56 +53,139 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
     help="How long to listen: at least three times the time between two datagrams.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with all the evidence.")
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Save all of it, with the evidence, for --read on any machine.",
+)
+@click.option(
+    "--mask", is_flag=True, help="Replace addresses of machines, in what is printed and saved."
+)
+@click.option(
+    "--read", type=click.Path(dir_okay=False), metavar="FILE", help="Print a saved report."
+)
+@click.pass_context
 def doctor(
+    context: click.Context,
     targets: tuple[Target, ...],
     interfaces: tuple[str | int, ...],
     sources: tuple[str, ...],
     sender: bool,
+    send: int | None,
     routed: bool,
     duration: float,
     as_json: bool,
+    report: str | None,
+    mask: bool,
+    read: str | None,
 ) -> int:
     """Find out why nothing arrives.
 
     Joins the groups on this machine, counts what comes and what the system drops, and says what is
-    wrong, how that is known, and what to type. Write IPv6 groups as [ff15::1234]:5000.
+    wrong, how that is known, and what to type. Write IPv6 groups as [ff15::1234]:5000. Without a
+    group, it looks at the machine itself: interfaces, joined groups, ports, filters, queriers.
 
     Needs no privilege; as root, on Linux, it also sees the network and the rules of the firewall.
-    Sends nothing but the reports of its joins, and leaves the groups again.
+    Sends nothing but the reports of its joins, unless --send says so, and leaves the groups again.
 
     The exit status is 0 if datagrams came and no error was found, 1 if errors were found, 2 for
     wrong usage, and 3 if nothing came and no cause was found on this machine.
     """
-    groups, port, wanted = one_question(targets, sources)
-    with usage_errors():
-        question, named = parse_question(
-            groups,
-            port,
-            interfaces=interfaces or None,
-            sources=wanted or None,
-            listen_seconds=duration,
-            role="sender" if sender else "receiver",
-            routed=routed,
-        )
-    try:
-        outcome = run_until_stopped(
-            partial(examine, question, named, show_progress()), endless=False
-        )
-    finally:
-        end_progress()
-    if outcome.result is None:
-        return outcome.status(endless=False)
-    if as_json:
-        click.echo(outcome.result.to_json())
+    if read is not None:
+        _refuse_others(context, "as_json", "mask", "read", "report")
+        diagnosis = read_report(read)
     else:
-        print_diagnosis(outcome.result)
-    return exit_status(outcome.result)
+        if report is not None:
+            check_report(report)
+        groups, port, wanted = one_question(targets, sources)
+        with usage_errors():
+            question, named = parse_question(
+                groups,
+                port,
+                interfaces=interfaces or None,
+                sources=wanted or None,
+                listen_seconds=duration,
+                role="sender" if sender else "receiver",
+                routed=routed,
+                send=send,
+            )
+        try:
+            outcome = run_until_stopped(
+                partial(examine, question, named, show_progress()), endless=False
+            )
+        finally:
+            end_progress()
+        if outcome.result is None:
+            return outcome.status(endless=False)
+        diagnosis = outcome.result
+    return _tell(diagnosis.masked() if mask else diagnosis, report, as_json=as_json)
+
+
+def _tell(diagnosis: Diagnosis, report: str | None, *, as_json: bool) -> int:
+    """Print a diagnosis, save it, and return the exit status."""
+    if as_json:
+        click.echo(diagnosis.to_json())
+    else:
+        print_diagnosis(diagnosis)
+    if report is not None:
+        try:
+            Path(report).write_text(diagnosis.to_json() + "\n", encoding="utf-8")
+        except OSError as error:
+            fail(f"the report cannot be saved in {report}: {error.strerror or error}")
+    return exit_status(diagnosis)
+
+
+def _refuse_others(context: click.Context, *allowed: str) -> None:
+    """Refuse arguments that are about looking, where a report is read.
+
+    Raises:
+        click.UsageError: There is one.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        is_given = source is click.core.ParameterSource.COMMANDLINE
+        if is_given and parameter.name not in allowed:
+            name = parameter.opts[-1] if parameter.opts[-1].startswith("-") else "a group"
+            raise click.UsageError(f"--read prints a saved report: {name} is for looking")
+
+
+def read_report(name: str) -> Diagnosis:
+    """Return the diagnosis that was saved in a file; ``-`` is standard input.
+
+    Raises:
+        click.ClickException: The file cannot be read, or is no report.
+    """
+    try:
+        if name == _STANDARD_INPUT:
+            return Diagnosis.from_json(sys.stdin.buffer.read())
+        return Diagnosis.from_json(Path(name).read_bytes())
+    except OSError as error:
+        fail(f"{name}: {error.strerror or error}")
+    except ValueError as error:
+        fail(f"{name}: {error}")
+
+
+def check_report(name: str) -> None:
+    """Tell before the listening that a report could not be saved.
+
+    Raises:
+        click.ClickException: There is no such directory, or it may not be written to.
+    """
+    path = Path(name)
+    place = path if path.exists() else path.parent
+    if not place.exists():
+        fail(f"the report cannot be saved in {name}: there is no {place}")
+    if not os.access(place, os.W_OK):
+        fail(f"the report cannot be saved in {name}: it may not be written")
 
 
 def one_question(
     targets: Sequence[Target], sources: Sequence[str]
-) -> tuple[tuple[str, ...], int, tuple[str, ...]]:
+) -> tuple[tuple[str, ...], int | None, tuple[str, ...]]:
     """Return the groups, the port and the sources of targets that make one question.
+
+    Without a target, there is no group and no port: the question is about the machine itself.
 
     Raises:
         click.UsageError: The ports differ, or some targets have a source and others have none.
@@ -107,67 +200,50 @@ def one_question(
         target.group if target.interface is None else f"{target.group}%{target.interface}"
         for target in targets
     )
-    return tuple(groups), ports.pop(), tuple(dict.fromkeys((*wanted, *sources)))
+    port = ports.pop() if ports else None
+    return tuple(groups), port, tuple(dict.fromkeys((*wanted, *sources)))
 
 
 def exit_status(diagnosis: Diagnosis) -> int:
     """Return the exit status that a diagnosis means."""
     if diagnosis.errors:
         return ERRORS_FOUND
-    is_receiver = diagnosis.evidence.question.role == "receiver"
+    is_receiver = diagnosis.evidence.question.subject == "receiver"
     return NOTHING_FOUND if is_receiver and not diagnosis.received else WELL
 
 
+def progress_line(progress: Progress) -> str:
+    """Return the state of the listening as a line."""
+    places = ", ".join(progress.interfaces) or "no interface"
+    doing = {
+        "before": "not joined yet",
+        "joined": f"joined on {places}",
+        "widened": f"joined more widely on {places}",
+        "left": "left again",
+        "rejoined": f"joined again on {places}",
+    }[progress.phase]
+    line = f"{doing}, {progress.seconds:.0f} of {progress.of_seconds:.0f} s"
+    if progress.phase not in ("before", "left"):
+        line += f", {progress.count} datagrams of the group"
+    return line if progress.others is None else f"{line}, {progress.others} of others"
+
+
 def show_progress() -> Callable[[Progress], None]:
-    """Return what shows one line on standard error, if that is a terminal; else nothing."""
-    if not sys.stderr.isatty():
+    """Return what shows one line on standard error, if that can be redrawn; else nothing."""
+    console = open_console(stderr=True)
+    if not can_redraw(console):
         return lambda progress: None
 
     def show(progress: Progress) -> None:
-        doing = {"before": "not joined", "widened": "looking more widely"}.get(
-            progress.phase, progress.phase
-        )
-        line = f"{doing}, {progress.seconds:.0f} of {progress.of_seconds:.0f} s"
-        click.echo(f"\r{line}, {progress.count} datagrams".ljust(_WIDTH - 1), nl=False, err=True)
+        # One column is left free: in the last one, some terminals begin a new line.
+        line = progress_line(progress)[: console.width - 1]
+        click.echo("\r" + line.ljust(console.width - 1), nl=False, err=True)
 
     return show
 
 
 def end_progress() -> None:
     """Take the line away."""
-    if sys.stderr.isatty():
-        click.echo("\r" + " " * (_WIDTH - 1) + "\r", nl=False, err=True)
-
-
-def print_diagnosis(diagnosis: Diagnosis) -> None:
-    """Print the verdict, the findings, and what was not looked at."""
-    click.secho(_fill(diagnosis.verdict), bold=True)
-    for finding in diagnosis.findings:
-        click.echo()
-        for line in _describe(finding):
-            click.echo(line)
-    if diagnosis.not_checked:
-        click.echo("\nNot looked at:")
-        for one in diagnosis.not_checked:
-            click.echo(_fill(f"{one.what}: {one.why}", "  * ", "    "))
-
-
-def _describe(finding: Finding) -> Iterator[str]:
-    place = "".join(f", {part}" for part in (finding.interface, finding.group) if part)
-    title = f"{finding.severity} ({finding.certainty}): {finding.code}{place}"
-    yield click.style(title, fg=_COLOURS[finding.severity])
-    yield _fill(finding.what, "  ")
-    for one in finding.evidence:
-        yield _fill(f"{one.where}: {one.value}", "  - ", "    ")
-    yield _fill(f"What to do: {finding.cure}", "  ")
-
-
-def _fill(text: str, first: str = "", others: str | None = None) -> str:
-    return textwrap.fill(
-        text,
-        _WIDTH,
-        initial_indent=first,
-        subsequent_indent=first if others is None else others,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    console = open_console(stderr=True)
+    if can_redraw(console):
+        click.echo("\r" + " " * (console.width - 1) + "\r", nl=False, err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from .._plan.selecting import parse_named
 from .._specs.receiver import McastReceiverSpec
@@ -10,20 +11,26 @@ from .._values.addresses import AddressLike
 from .._values.interface import InterfaceSelector, InterfaceSelectors
 from .diagnosis import Diagnosis
 from .evidence import Question, Role
-from .examination import Examination, Progress, ignore
+from .examination import Examination
 from .gather.links import selector_text
 from .judging import judge
+from .phases import Progress, ignore
+
+# Arbitrary: a limit against typing errors, as it all goes to the network.
+_MOST_SENT: Final = 10_000
+_ANY_PORT: Final = 9
 
 
 async def diagnose(
     groups: AddressLike | Iterable[AddressLike],
-    port: int,
+    port: int | None,
     *,
     interfaces: InterfaceSelectors | None = None,
     sources: AddressLike | Iterable[AddressLike] | None = None,
     listen_seconds: float = 6,
     role: Role = "receiver",
     routed: bool = False,
+    send: int | None = None,
 ) -> Diagnosis:
     """Find out why nothing arrives, or where datagrams go, on this machine.
 
@@ -32,6 +39,10 @@ async def diagnose(
     comes of a group, it listens more widely for a while: without the sources, on other interfaces,
     on other ports; then it leaves and joins again, twice, to see what follows. Pure rules judge
     what was gathered.
+
+    Without groups, ``diagnose((), None)``, it is about the machine itself: its interfaces and why
+    each is fit or not, which groups are joined with which sources, who has which port, the packet
+    filter, limits and buffers, and the queriers that are heard. Nothing is joined then.
 
     Nothing is sent but the reports of these joins. The machine joins nothing else, and everything
     is left again in the end. It takes no privilege; with root, or CAP_NET_RAW and CAP_NET_ADMIN on
@@ -42,18 +53,23 @@ async def diagnose(
     there, a port that another program has, a join that is refused.
 
     Args:
-        groups: The groups, as for `open_mcast_receiver`.
-        port: The port.
+        groups: The groups, as for `open_mcast_receiver`; ``()`` for the machine itself.
+        port: The port; `None` without groups.
         interfaces: The interfaces, as for `open_mcast_receiver`; `None` for those that it would
             choose.
         sources: The only sources that are wanted; `None` for any.
         listen_seconds: How long to listen, in seconds; give at least three times the time between
             two datagrams. Up to 60 it ends earlier, once 20 datagrams came of every group on
             every interface; more is for memberships that are forgotten after minutes. In all, it
-            takes 1.5 times as long, and up to 2 times longer if nothing comes.
+            takes 1.5 times as long, and up to 2 times longer (3.2 seconds at least for the last
+            part of it) if nothing comes. Senders and machines are looked at for just so long.
         role: ``"receiver"`` if datagrams do not arrive here, ``"sender"`` if they do not arrive
-            elsewhere. A sender is looked at for ``listen_seconds``, and sends nothing itself.
+            elsewhere. A sender is looked at for ``listen_seconds``.
         routed: Whether a router stands between sender and receiver.
+        send: As a sender, how many datagrams of 32 bytes to send to each group, on each interface
+            that is named, or on the one that the system chooses; 1 to 10,000. They go in the first
+            part of ``listen_seconds``, with a ttl of 1, or of 32 if ``routed``. `None` to send
+            nothing.
 
     Returns:
         A `Diagnosis`: a verdict in a sentence, findings with evidence and cure, and all the
@@ -62,7 +78,6 @@ async def diagnose(
     Raises:
         TypeError: An argument is of the wrong type.
         ValueError: An argument is out of range, or arguments contradict each other.
-        SocketSetupError: The system refuses to list its interfaces.
 
     Cancellation:
         If cancelled, all groups are left, and nothing stays open.
@@ -79,24 +94,35 @@ async def diagnose(
         listen_seconds=listen_seconds,
         role=role,
         routed=routed,
+        send=send,
     )
     return await examine(question, named)
 
 
 def parse_question(
     groups: AddressLike | Iterable[AddressLike],
-    port: int,
+    port: int | None,
     *,
     interfaces: InterfaceSelectors | None,
     sources: AddressLike | Iterable[AddressLike] | None,
     listen_seconds: float,
     role: Role,
     routed: bool,
+    send: int | None,
 ) -> tuple[Question, tuple[InterfaceSelector, ...] | None]:
     """Check the arguments of `diagnose`, and return the question and the selectors in it."""
-    spec = McastReceiverSpec(groups, port, interfaces=interfaces, sources=sources)
-    if not spec.groups:
-        raise ValueError("groups is empty: name at least one group")
+    # A machine without a group has no port; any will do to check the other arguments.
+    spec = McastReceiverSpec(
+        groups, _ANY_PORT if port is None else port, interfaces=interfaces, sources=sources
+    )
+    if bool(spec.groups) != (port is not None):
+        raise ValueError(
+            "groups and port go together: name at least one group and the port, or neither, as in "
+            "diagnose((), None), for the machine itself"
+        )
+    if not spec.groups and (sources is not None or role != "receiver" or routed):
+        raise ValueError("sources, role and routed are about groups: name at least one group")
+    _check_send(send, role)
     if isinstance(listen_seconds, bool) or not isinstance(listen_seconds, (int, float)):
         raise TypeError(f"listen_seconds must be a number, not {type(listen_seconds).__name__}")
     if not 0 < listen_seconds < float("inf"):
@@ -112,8 +138,20 @@ def parse_question(
         listen_seconds,
         role,
         routed,
+        send or 0,
     )
     return question, named
+
+
+def _check_send(send: int | None, role: Role) -> None:
+    if send is None:
+        return
+    if isinstance(send, bool) or not isinstance(send, int):
+        raise TypeError(f"send must be a number of datagrams or None, not {type(send).__name__}")
+    if not 1 <= send <= _MOST_SENT:
+        raise ValueError(f"send must be from 1 to {_MOST_SENT}, not {send}")
+    if role != "sender":
+        raise ValueError('send is for senders: it needs role="sender"')
 
 
 async def examine(

@@ -8,15 +8,19 @@ from typing import Literal, TypeAlias
 import attrs
 
 from .evidence import Evidence
-from .plain import from_plain, of, to_plain
+from .masking import mask
+from .plain import from_plain, to_plain
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 Certainty: TypeAlias = Literal["certain", "likely"]
+
+# The types of fields are resolved here, as the public classes say later that they are elsewhere.
 
 # The number of the format that `Diagnosis.to_json` writes.
 _FORMAT = 1
 
 
+@attrs.resolve_types
 @attrs.frozen
 class Reading:
     """A value that a finding rests on."""
@@ -27,6 +31,7 @@ class Reading:
     """The value, as text."""
 
 
+@attrs.resolve_types
 @attrs.frozen
 class Finding:
     """A fault, or something worth knowing, that `diagnose` has found."""
@@ -45,12 +50,13 @@ class Finding:
     """The group that it is about; `None` if it is about none."""
     what: str
     """What is the case, in a sentence or two."""
-    evidence: tuple[Reading, ...] = attrs.field(metadata=of(Reading))
+    evidence: tuple[Reading, ...]
     """The values that it rests on, each with where it was read."""
     cure: str = attrs.field(kw_only=True)
     """What to do about it, with commands where there are any."""
 
 
+@attrs.resolve_types
 @attrs.frozen
 class NotChecked:
     """Something that `diagnose` did not look at."""
@@ -61,17 +67,18 @@ class NotChecked:
     """Why not, and what it takes."""
 
 
+@attrs.resolve_types
 @attrs.frozen
 class Diagnosis:
     """The result of `diagnose`, with all the evidence. A frozen value."""
 
     verdict: str
     """The result in a sentence, with numbers."""
-    findings: tuple[Finding, ...] = attrs.field(metadata=of(Finding))
+    findings: tuple[Finding, ...]
     """The findings, errors first; a cause before what may follow from it."""
-    not_checked: tuple[NotChecked, ...] = attrs.field(metadata=of(NotChecked))
+    not_checked: tuple[NotChecked, ...]
     """What was not looked at, and what it takes."""
-    evidence: Evidence = attrs.field(metadata=of(Evidence))
+    evidence: Evidence
     """All that was gathered."""
 
     @property
@@ -84,6 +91,16 @@ class Diagnosis:
     def errors(self) -> tuple[Finding, ...]:
         """The findings that are errors."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    def masked(self) -> Diagnosis:
+        """Return the diagnosis without the addresses of machines, to show it to others.
+
+        Addresses of hosts, hardware addresses and the name of the peer are replaced, each
+        everywhere by the same other one; addresses of one network stay in one network. The others
+        are taken from 198.18.0.0/15, 2001:db8::/32 and 02:00:00:00:00:00. Groups stay, unless they
+        contain a part of a host's address or network. Names of interfaces and programs stay.
+        """
+        return from_plain(Diagnosis, mask(to_plain(self)))
 
     def to_json(self) -> str:
         """Return the diagnosis as JSON text, evidence included, which `from_json` reads.
@@ -99,12 +116,19 @@ class Diagnosis:
         Raises:
             ValueError: The text is no JSON, of a later format, or no diagnosis.
         """
-        plain = json.loads(text)
+        try:
+            plain = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"this is no diagnosis: it is no JSON ({error})") from None
         if not isinstance(plain, dict) or "format" not in plain:
             raise ValueError("this is no diagnosis: it has no format number")
-        if plain["format"] != _FORMAT:
+        number = plain["format"]
+        if type(number) is not int or number != _FORMAT:
             raise ValueError(
-                f"the diagnosis has format {plain['format']}, and this version of trio_mcast "
+                f"the diagnosis has format {number!r:.20}, and this version of trio_mcast "
                 f"reads format {_FORMAT}: read it with the version that wrote it, or a later one"
             )
-        return from_plain(cls, plain)
+        try:
+            return from_plain(cls, plain)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"this is no diagnosis of format {_FORMAT}: {error}") from None

@@ -12,9 +12,10 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from .plain import of
-
 Role: TypeAlias = Literal["receiver", "sender"]
+
+# What a question is about: without a group, the machine itself.
+Subject: TypeAlias = Literal["receiver", "sender", "machine"]
 
 # The phases of listening. In "widened" the memberships are others than were asked for.
 PhaseName: TypeAlias = Literal["before", "joined", "widened", "left", "rejoined"]
@@ -29,21 +30,28 @@ class Question:
 
     Attributes:
         groups: The groups, as text.
-        port: The port.
+        port: The port; `None` without groups, if the question is about the machine itself.
         interfaces: The interfaces that were named, as text; `None` if none was.
         sources: The only sources that are wanted; `None` for any.
         listen_seconds: How long to listen.
         role: ``"receiver"`` or ``"sender"``.
         routed: Whether a router stands between the two.
+        send: How many datagrams a sender sends to each group; 0 for none.
     """
 
     groups: tuple[str, ...]
-    port: int
+    port: int | None
     interfaces: tuple[str, ...] | None = None
     sources: tuple[str, ...] | None = None
     listen_seconds: float = 6
     role: Role = "receiver"
     routed: bool = False
+    send: int = 0
+
+    @property
+    def subject(self) -> Subject:
+        """The subject: the role, or ``"machine"`` if no group is in question."""
+        return self.role if self.groups else "machine"
 
 
 @attrs.frozen
@@ -66,6 +74,10 @@ class Link:
         mtu: The largest packet in bytes; 0 if unknown.
         master: The interface of which it is a port; `None` if there is none.
         addresses: The addresses with their prefix lengths.
+        lower: The interface of this machine that a VLAN or macvlan stands on; empty if there is
+            none.
+        is_fit: Whether it is fit for multicast in at least one family.
+        against: What stands against it, or against one family on it.
     """
 
     name: str
@@ -81,6 +93,9 @@ class Link:
     mtu: int = 0
     master: str | None = None
     addresses: tuple[str, ...] = ()
+    lower: str = ""
+    is_fit: bool = True
+    against: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -106,7 +121,7 @@ class JoinedGroup:
 
 @attrs.frozen
 class UdpSocket:
-    """A socket of any program on the port in question.
+    """A socket of any program: on the port in question, or one that sends without the loop.
 
     Attributes:
         address: The address to which it is bound.
@@ -116,6 +131,8 @@ class UdpSocket:
         drops: The datagrams that it lost for want of room.
         drops_later: The same after the listening; `None` if it was closed.
         program: The program and its process id; empty if unknown.
+        loops: Whether what it sends to groups of IPv4 comes to this machine's own programs as well
+            (``IP_MULTICAST_LOOP``); `None` if unknown.
     """
 
     address: str
@@ -125,6 +142,7 @@ class UdpSocket:
     drops: int
     drops_later: int | None = None
     program: str = ""
+    loops: bool | None = None
 
 
 @attrs.frozen
@@ -219,7 +237,30 @@ class Heard:
     longest_gap: float | None = None
     silence: float | None = None
     largest: int = 0
-    refusal: Refusal | None = attrs.field(default=None, metadata=of(Refusal))
+    refusal: Refusal | None = None
+
+
+@attrs.frozen
+class Sent:
+    """The datagrams that were sent to a group on request, and what came back.
+
+    Attributes:
+        group: The group.
+        interface: The interface.
+        tried: How many datagrams were to be sent until now.
+        count: How many the system has taken.
+        refusal: The last refusal, if there was one.
+        replies: The datagrams that came back to the sender's own port.
+        replies_seen: How many of these were seen at the interfaces; `None` if that takes root.
+    """
+
+    group: str
+    interface: str
+    tried: int
+    count: int
+    refusal: Refusal | None
+    replies: int
+    replies_seen: int | None = None
 
 
 @attrs.frozen
@@ -325,28 +366,28 @@ class Evidence:
         phases: The phases of the listening, with what the counters rose by.
         heard: What came, for each membership and phase.
         twice: The datagrams that came on two interfaces.
+        sent: The datagrams that a sender was asked to send, and what became of them.
         captured: The frames seen on the interfaces.
         queries: The queries seen on the interfaces.
         filters: The rules of the packet filter that drop.
         not_gathered: For each part that is `None`, the reason.
     """
 
-    question: Question = attrs.field(metadata=of(Question))
+    question: Question
     system: str = ""
-    links: tuple[Link, ...] | None = attrs.field(default=None, metadata=of(Link))
+    links: tuple[Link, ...] | None = None
     unmatched: tuple[str, ...] | None = None
     settings: Mapping[str, str] | None = None
-    joined_before: tuple[JoinedGroup, ...] | None = attrs.field(
-        default=None, metadata=of(JoinedGroup)
-    )
-    sockets: tuple[UdpSocket, ...] | None = attrs.field(default=None, metadata=of(UdpSocket))
-    routes: tuple[RouteFact, ...] | None = attrs.field(default=None, metadata=of(RouteFact))
-    phases: tuple[Phase, ...] | None = attrs.field(default=None, metadata=of(Phase))
-    heard: tuple[Heard, ...] | None = attrs.field(default=None, metadata=of(Heard))
-    twice: tuple[Twice, ...] | None = attrs.field(default=None, metadata=of(Twice))
-    captured: tuple[Tally, ...] | None = attrs.field(default=None, metadata=of(Tally))
-    queries: tuple[Queries, ...] | None = attrs.field(default=None, metadata=of(Queries))
-    filters: tuple[DroppingRule, ...] | None = attrs.field(default=None, metadata=of(DroppingRule))
+    joined_before: tuple[JoinedGroup, ...] | None = None
+    sockets: tuple[UdpSocket, ...] | None = None
+    routes: tuple[RouteFact, ...] | None = None
+    phases: tuple[Phase, ...] | None = None
+    heard: tuple[Heard, ...] | None = None
+    twice: tuple[Twice, ...] | None = None
+    sent: tuple[Sent, ...] | None = None
+    captured: tuple[Tally, ...] | None = None
+    queries: tuple[Queries, ...] | None = None
+    filters: tuple[DroppingRule, ...] | None = None
     not_gathered: Mapping[str, str] = attrs.Factory(dict)
 
 

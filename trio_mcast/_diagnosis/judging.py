@@ -9,9 +9,9 @@ import attrs
 
 from .diagnosis import Diagnosis, Finding, NotChecked
 from .evidence import Evidence
-from .rules import asked, captured, elsewhere, filters, network, opening, sender
+from .rules import asked, captured, elsewhere, filters, machine, network, opening, sender, sending
 from .rules.rule import Match, Rule
-from .rules.view import View
+from .rules.view import View, is_joined_by_system, parse
 from .wording import WORDINGS, fill
 
 # In the order of search: a cause stands before what may follow from it.
@@ -20,9 +20,11 @@ RULES: Final[tuple[Rule, ...]] = (
     *captured.RULES,
     *filters.RULES,
     *elsewhere.RULES,
+    *sending.RULES,
     *sender.RULES,
     *network.RULES,
     *asked.RULES,
+    *machine.RULES,
 )
 
 _SEVERITIES: Final = {"error": 0, "warning": 1, "note": 2}
@@ -37,10 +39,19 @@ _PART_NAMES: Final[Mapping[str, str]] = {
     "routes": "the routes",
     "phases": "the system's counters",
     "heard": "what arrives",
+    "sent": "what becomes of datagrams that are sent",
     "twice": "duplicates",
     "captured": "the frames on the network",
     "queries": "the queries on the network",
     "filters": "the rules of the packet filter",
+}
+
+
+# The parts that only one kind of question is about.
+_ONLY_FOR: Final[Mapping[str, str]] = {
+    "heard": "receiver",
+    "twice": "receiver",
+    "sent": "sender",
 }
 
 
@@ -88,27 +99,51 @@ def _finding(rule: Rule, match: Match, evidence: Evidence) -> Finding:
 
 def _verdict(view: View, findings: list[Finding]) -> str:
     errors = [finding for finding in findings if finding.severity == "error"]
-    groups = ", ".join(view.groups)
-    if view.question.role == "sender":
-        came = f"Sending to {groups} port {view.question.port}"
-    elif view.evidence.heard is None:
-        came = f"{groups} port {view.question.port}: not listened to"
-    else:
-        places = ", ".join(dict.fromkeys(heard.interface for heard in view.opened))
-        datagrams = "1 datagram" if view.total == 1 else f"{view.total} datagrams"
-        came = f"{datagrams} of {groups} came to port {view.question.port}"
-        came += f" on {places}" if places else ": no interface could be listened on"
+    came = _came(view)
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         return f"{came}. {errors[0].what}{more}"
-    if view.question.role == "receiver" and view.evidence.heard is not None and not view.total:
+    if view.question.subject == "receiver" and view.evidence.heard is not None and not view.total:
         return f"{came}, and no cause was found on this machine."
     return f"{came}; no error was found."
 
 
+def _came(view: View) -> str:
+    """Return what came, went, or is there, with numbers."""
+    groups = ", ".join(view.groups)
+    if view.question.subject == "machine":
+        return _inventory(view)
+    if view.question.subject == "sender":
+        sent = sum(sent.count for sent in view.evidence.sent or ())
+        doing = f"{sent} datagrams sent" if view.question.send else "Sending"
+        return f"{doing} to {groups} port {view.port}"
+    if view.evidence.heard is None:
+        return f"{groups} port {view.port}: not listened to"
+    places = ", ".join(dict.fromkeys(heard.interface for heard in view.opened))
+    datagrams = "1 datagram" if view.total == 1 else f"{view.total} datagrams"
+    came = f"{datagrams} of {groups} came to port {view.port}"
+    return came + (f" on {places}" if places else ": no interface could be listened on")
+
+
+def _inventory(view: View) -> str:
+    if not view.links:
+        return "The interfaces of this machine could not be listed"
+    fit = [link.name for link in view.links.values() if link.is_fit]
+    names = f": {', '.join(fit)}" if fit else ""
+    joined = {one.group for one in view.evidence.joined_before or ()}
+    joined = {group for group in joined if not is_joined_by_system(parse(group))}
+    text = f"{len(fit)} of {len(view.links)} interfaces are fit for multicast{names}"
+    if view.evidence.joined_before is not None:
+        text += f"; programs have joined {len(joined)} groups"
+    if view.evidence.sockets is not None:
+        text += f"; {len(view.evidence.sockets)} UDP sockets are bound"
+    return text
+
+
 def _not_checked(evidence: Evidence) -> Iterator[NotChecked]:
+    subject = evidence.question.subject
     for part, why in evidence.not_gathered.items():
-        if getattr(evidence, part) is None:
+        if getattr(evidence, part) is None and _ONLY_FOR.get(part, subject) == subject:
             yield NotChecked(_PART_NAMES[part], why)
 
 

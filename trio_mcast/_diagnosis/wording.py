@@ -134,7 +134,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
         "net.core.rmem_max=8388608 (now {most}).",
     ),
     "other-program-drops": Wording(
-        "A socket of another program on this port ({program}, bound to {address}) lost {drops} "
+        "A socket of another program ({program}, bound to {address}, port {number}) lost {drops} "
         "datagrams, as its receive buffer was full.",
         "That program reads too slowly, or needs a larger receive buffer.",
     ),
@@ -213,6 +213,30 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "aliases-link-local-block": Wording(
         "{group} has the Ethernet address of {other}. Switches send that everywhere.",
         "Use a group whose last 23 bits are not those of 224.0.0.x.",
+    ),
+    "send-blocked": Wording(
+        "{refused} of {tried} datagrams to {group} on {interface} did not leave this machine: "
+        "{how}.",
+        "nft list ruleset, or iptables-save, shows the rules at the hooks output, postrouting and "
+        "egress. Let the group out: nft insert rule TABLE CHAIN ip daddr {group} udp dport {port} "
+        "accept (IPv6: ip6 daddr); ufw allow out proto udp to {group} port {port}.",
+    ),
+    "replies-blocked": Wording(
+        "{seen} answers to what was sent to {group} on {interface} reached this machine, and none "
+        "the sender: dropped by {hook}. A firewall that lets in the answers to what was asked does "
+        "not know these, as the question went to a group and the answer comes from a machine.",
+        "Let in what comes from the port: nft insert rule TABLE CHAIN udp sport {port} accept; "
+        "firewall-cmd --add-source-port={port}/udp; ufw allow in proto udp from any port {port}.",
+    ),
+    "sender-loopback-off": Wording(
+        "A program on this machine that sends to {group} may have switched off the copy for this "
+        "machine (IP_MULTICAST_LOOP): {what}, and none came back.",
+        "Switch it on in the sender: IP_MULTICAST_LOOP or IPV6_MULTICAST_LOOP 1; loopback=True.",
+    ),
+    "macvlan-parent": Wording(
+        "{child} is a {kind} on {parent}. The two exchange nothing with each other, only with the "
+        "network. {case}",
+        "Have both programs use {child}, or one more {kind} on {parent} in place of {parent}.",
     ),
     "no-route-for-group": Wording(
         "This machine has no route for {group}, no interface was named, and there are several: "

@@ -13,11 +13,14 @@ class LinkFacts:
         is_running: Whether it has a carrier.
         is_point_to_point: Whether it leads to one other end only.
         kind: The kind of a virtual interface, such as ``"bridge"``; empty for others.
+        lower: The index of the link that a VLAN or macvlan stands on; 0 if there is none,
+            or if it is in another network namespace.
     """
 
     is_running: bool
     is_point_to_point: bool
     kind: str
+    lower: int = 0
 
 
 @attrs.frozen

@@ -34,6 +34,14 @@ if sys.platform == "linux":
         """Return the name of a user; the number as text if there is none."""
         return other_sockets.user_name(number)
 
+    def open_frames_to_port(port: int) -> socket.socket | None:
+        """Open a socket that sees the UDP datagrams to a port. OSError if refused."""
+        return group_frames.open_frames_to_port(port)
+
+    def socket_loops() -> dict[int, bool]:
+        """Return for each UDP socket, by inode, whether it sends to this machine too."""
+        return facts.read_socket_loops()
+
 else:
 
     def link_facts() -> dict[int, LinkFacts] | None:
@@ -57,3 +65,11 @@ else:
     def user_name(number: int) -> str:
         """Return the number as text."""
         return str(number)
+
+    def open_frames_to_port(port: int) -> socket.socket | None:
+        """Return nothing: this system is not asked."""
+        return None
+
+    def socket_loops() -> dict[int, bool]:
+        """Return nothing: this system is not asked."""
+        return {}

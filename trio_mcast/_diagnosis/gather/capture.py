@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections import Counter
+from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -122,13 +123,19 @@ def _udp(body: bytes, offset: int, more: bool) -> tuple[str, int]:
 class Capture:
     """A capture on all interfaces.
 
+    Args:
+        groups: The groups in question, without zones.
+        is_joined: Whether queries have to be answered in each phase, and not only while joined.
+
     Attributes:
         phase: The phase to which what is seen belongs; `None` to count nothing.
         problem: The reason why there is no capture; empty if there is one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, groups: Collection[str], *, is_joined: bool = False) -> None:
         self.phase: PhaseName | None = None
+        self._groups = groups
+        self._is_joined = is_joined
         self.problem = ""
         self._counts: Counter[tuple[Any, ...]] = Counter()
         self._asked: Counter[_Querier] = Counter()
@@ -173,7 +180,8 @@ class Capture:
     def _follow_queries(self, packet: Packet, interface: str, *, is_outgoing: bool) -> None:
         version = 6 if ":" in packet.source else 4
         self.expire_queries()
-        if packet.response_seconds and not is_outgoing and self.phase == "joined":
+        is_due = self._is_joined or self.phase == "joined"
+        if packet.response_seconds and not is_outgoing and is_due:
             # A kernel sends its answer a moment after the time that it chose within the limit.
             until = trio.current_time() + packet.response_seconds + _GRACE_SECONDS
             self._pending.append((until, (interface, version, packet.source)))
@@ -204,6 +212,17 @@ class Capture:
         return tuple(
             Queries(*querier, count, self._answered[querier])
             for querier, count in sorted(self._asked.items())
+        )
+
+    def count_others(self, phase: PhaseName) -> int | None:
+        """Return how many datagrams of other groups came in a phase; `None` without a capture."""
+        if self._socket is None:
+            return None
+        # As the fields of `Tally`: the phase, the direction, the destination, the kind.
+        return sum(
+            count
+            for key, count in self._counts.items()
+            if key[0] == phase and not key[2] and key[6] not in self._groups and key[9] == "udp"
         )
 
     def tallies(self) -> tuple[Tally, ...] | None:

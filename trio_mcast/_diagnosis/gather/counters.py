@@ -70,6 +70,14 @@ def parse_lines(text: str) -> Iterator[tuple[str, int]]:
             yield name.strip(), int(value)
 
 
+def count_group_datagrams(rises: Mapping[str, int]) -> int:
+    """Return how many datagrams to groups came, as far as counters tell.
+
+    Those of IPv6 are all that reached the machine; those of IPv4 only such as some program joined.
+    """
+    return rises.get("IpExt.InMcastPkts", 0) + rises.get("Ip6InMcastPkts", 0)
+
+
 def rises_between(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
     """Return the counters that rose, and by what."""
     return {

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple
 
 import attrs
 
+from ..._host.protocols import Host
+from ..._values.addresses import Family
+from ..._values.interface import Interface
 from ..evidence import JoinedGroup
 from .counters import NET
 
@@ -48,6 +51,28 @@ def read_joined() -> list[JoinedGroup]:
     filters = [*parse_mcfilter(_text_of(NET / "mcfilter"))]
     filters += parse_mcfilter(_text_of(NET / "mcfilter6"))
     return list(_with_sources(joined, filters))
+
+
+def read_joined_of(host: Host, interfaces: Sequence[Interface]) -> list[JoinedGroup]:
+    """Return every group that is joined on a host, as far as the host tells.
+
+    Raises:
+        OSError: The host does not tell.
+    """
+    names = {interface.index: str(interface) for interface in interfaces}
+    joined = []
+    families: tuple[Family, ...] = ("ipv4", "ipv6")
+    for family in families:
+        memberships = host.kernel_memberships(family, interfaces)
+        if memberships is None:
+            raise FileNotFoundError("this system does not tell what is joined")
+        for part in memberships:
+            joined += [
+                JoinedGroup(names[index], str(ip_address(group)))
+                for index, group in part
+                if index in names
+            ]
+    return joined
 
 
 def _text_of(path: Path) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ..._host.facts import link_facts
 from ..._plan.selecting import Selection, select_interfaces
 from ..._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError
 from ..._values.interface import Interface, InterfaceSelector, show_selectors
 from ..evidence import Link
+from ..fitness import judge_interface
 
 
 def choose(
@@ -33,7 +34,7 @@ def selector_text(selector: InterfaceSelector) -> str:
 
 
 def gather_links(
-    interfaces: Iterable[Interface], chosen: Sequence[Interface], *, ask_system: bool
+    interfaces: Sequence[Interface], chosen: Sequence[Interface], *, ask_system: bool
 ) -> tuple[Link, ...]:
     """Return the interfaces as evidence.
 
@@ -47,15 +48,18 @@ def gather_links(
     """
     facts = (link_facts() if ask_system else None) or {}
     indexes = {interface.index for interface in chosen}
+    names = {interface.index: str(interface) for interface in interfaces}
     links = []
     for interface in interfaces:
         known = facts.get(interface.index)
+        is_running = None if known is None else known.is_running
+        fitness = judge_interface(interface, is_running=is_running)
         links.append(
             Link(
                 str(interface),
                 interface.index,
                 is_up=interface.is_up,
-                is_running=None if known is None else known.is_running,
+                is_running=is_running,
                 is_multicast=interface.is_multicast,
                 is_loopback=interface.is_loopback,
                 is_point_to_point=None if known is None else known.is_point_to_point,
@@ -65,6 +69,9 @@ def gather_links(
                 mtu=interface.mtu,
                 master=interface.master,
                 addresses=tuple(map(str, (*interface.ipv4_addresses, *interface.ipv6_addresses))),
+                lower="" if known is None else names.get(known.lower, ""),
+                is_fit=fitness.is_fit,
+                against=(*fitness.reasons, *fitness.lacks.values()),
             )
         )
     return tuple(links)

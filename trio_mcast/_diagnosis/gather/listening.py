@@ -28,6 +28,7 @@ class Ear:
         heard: The numbers, once it has ended.
         count: The datagrams until now.
         seen: The source and a hash of each datagram, of the first ones.
+        is_open: Whether it is joined.
         is_absent: Whether there can be no such membership, as the group and the interface do not go
             together.
     """
@@ -50,6 +51,7 @@ class Ear:
         self.widening = widening
         self.count = 0
         self.seen: Counter[tuple[str, int]] = Counter()
+        self.is_open = False
         self.is_absent = False
         self._by_source: Counter[str] = Counter()
         self._first = self._last = 0.0
@@ -71,7 +73,7 @@ class Ear:
             )
             async with spec.open() as receiver:
                 task_status.started()
-                has_started = True
+                has_started = self.is_open = True
                 try:
                     async for datagram in receiver:
                         self._take(datagram)
@@ -80,7 +82,7 @@ class Ear:
                     self._drops = statistics.dropped_by_kernel or 0
                     self._buffer = statistics.receive_buffer_granted
         except McastError as error:
-            self._refusal = _refusal(error)
+            self._refusal = refusal_of(error)
         except ValueError:
             self.is_absent = True
         if not has_started:
@@ -130,7 +132,8 @@ class Ear:
         )
 
 
-def _refusal(error: McastError) -> Refusal:
+def refusal_of(error: McastError) -> Refusal:
+    """Return a refusal of the system as evidence."""
     if not isinstance(error, SocketSetupError):
         return Refusal("interface", None, "", str(error))
     cause = error.causes[0] if error.causes else error

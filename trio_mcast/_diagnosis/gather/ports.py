@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import attrs
 
+from ..._host.facts import socket_loops
 from ..evidence import UdpSocket
 from .counters import NET
 
@@ -27,6 +28,15 @@ def read_udp_sockets() -> list[UdpSocket]:
     return sockets
 
 
+def without_loopback(sockets: Iterable[UdpSocket]) -> list[UdpSocket]:
+    """Return sockets, each with whether what it sends to groups comes back to this machine."""
+    try:
+        loops = socket_loops()
+    except OSError:
+        loops = {}  # A kernel that does not tell.
+    return [attrs.evolve(one, loops=loops.get(one.inode)) for one in sockets]
+
+
 def parse_udp(text: str) -> Iterator[UdpSocket]:
     """Yield the lines of /proc/net/udp or udp6."""
     for line in text.splitlines()[1:]:
@@ -38,15 +48,21 @@ def parse_udp(text: str) -> Iterator[UdpSocket]:
         yield UdpSocket(str(bound), int(port, 16), int(fields[7]), int(fields[9]), int(fields[12]))
 
 
-def with_programs(sockets: Iterable[UdpSocket]) -> list[UdpSocket]:
+def with_programs(sockets: Sequence[UdpSocket]) -> list[UdpSocket]:
     """Return sockets with the programs that have them, as far as this user may know. Slow."""
     wanted = {f"socket:[{one.inode}]": one.inode for one in sockets}
     programs: dict[int, str] = {}
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and wanted:
-            for inode in _inodes(process, wanted):
-                programs[inode] = f"{_name(process)} (pid {process.name})"
+    for process in _processes():
+        for inode in _inodes(process, wanted):
+            programs[inode] = f"{_name(process)} (pid {process.name})"
     return [attrs.evolve(one, program=programs.get(one.inode, "")) for one in sockets]
+
+
+def _processes() -> list[Path]:
+    try:
+        return [path for path in Path("/proc").iterdir() if path.name.isdigit()]
+    except OSError:
+        return []  # There is no /proc, or it is not for this user.
 
 
 def _inodes(process: Path, wanted: Mapping[str, int]) -> Iterator[int]:

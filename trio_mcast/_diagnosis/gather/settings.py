@@ -6,6 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+try:
+    import resource
+except ImportError:  # Windows.
+    resource = None  # type: ignore[assignment]
+
 _SYSCTLS: Final = Path("/proc/sys")
 _OF_INTERFACES: Final = (
     ("ipv4", "rp_filter"),
@@ -17,7 +22,10 @@ _OF_INTERFACES: Final = (
     ("ipv6", "mc_forwarding"),
 )
 _OF_MACHINE: Final = (
+    "net.core.rmem_default",
     "net.core.rmem_max",
+    "net.core.wmem_default",
+    "net.core.wmem_max",
     "net.ipv4.igmp_max_memberships",
     "net.ipv4.igmp_max_msf",
     "net.ipv6.mld_max_msf",
@@ -44,3 +52,11 @@ def read_settings(interfaces: Iterable[str]) -> dict[str, str]:
         except OSError:
             continue  # Not of this kernel, or the interface has gone.
     return settings
+
+
+def read_limits() -> dict[str, str]:
+    """Return how many file descriptors this program may have, by the name in getrlimit(2)."""
+    if resource is None:
+        return {}
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return {"RLIMIT_NOFILE": "unlimited" if limit == resource.RLIM_INFINITY else str(limit)}

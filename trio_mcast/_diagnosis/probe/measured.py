@@ -7,8 +7,6 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from ..plain import of
-
 # "there" is from this machine to the other one, "back" from the other one to this.
 Direction: TypeAlias = Literal["there", "back"]
 Destination: TypeAlias = Literal["unicast", "broadcast", "local", "group"]
@@ -137,7 +135,7 @@ class Peer:
     system: str = ""
     seen_as: str = ""
     is_translated: bool = False
-    links: tuple[PeerLink, ...] = attrs.field(default=(), metadata=of(PeerLink))
-    refusals: tuple[JoinRefusal, ...] = attrs.field(default=(), metadata=of(JoinRefusal))
-    cases: tuple[ProbeCase, ...] = attrs.field(default=(), metadata=of(ProbeCase))
+    links: tuple[PeerLink, ...] = ()
+    refusals: tuple[JoinRefusal, ...] = ()
+    cases: tuple[ProbeCase, ...] = ()
     skipped: tuple[str, ...] = ()

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from ..evidence import DroppingRule, Heard, Queries, RouteFact, Tally
-from .rule import Match, reading, rule
-from .view import FEWEST, View, is_never_reported
+from ..evidence import Heard, PhaseName, Queries, RouteFact, Tally
+from .rule import Match, dropping, reading, rule
+from .view import FEWEST, View, is_never_reported, parse
 
 # The part of what was seen that may be missing: what is still on its way at the end.
 _MAY_MISS: Final = 0.05
@@ -139,13 +139,6 @@ def reverse_path_filter_of_source(view: View) -> Iterator[Match]:
             )
 
 
-def _suspects(view: View) -> list[DroppingRule]:
-    """Return the rules that dropped meanwhile; those that count nothing, if none that counts."""
-    dropping = [one for one in view.evidence.filters or () if one.hook in _INBOUND_HOOKS]
-    counted = [one for one in dropping if (one.after or 0) - (one.before or 0) >= FEWEST]
-    return counted or [one for one in dropping if one.after is None]
-
-
 _INBOUND_HOOKS: Final = frozenset({"", "ingress", "prerouting", "input"})
 
 
@@ -158,13 +151,13 @@ def firewall_by_frames(view: View) -> Iterator[Match]:
             continue
         if view.follows("Udp.InCsumErrors") or view.follows("Udp6InCsumErrors"):
             continue
-        suspects = [f"{one.place}, {one.text}" for one in _suspects(view)]
+        suspects = dropping(view, _INBOUND_HOOKS) or "unknown"
         yield Match(
             heard.interface,
             heard.group,
-            {"count": count - delivered, "hook": "; ".join(suspects) or "unknown"},
+            {"count": count - delivered, "hook": suspects},
             reading(_SEEN.format(heard.interface, source), f"{count}, delivered {delivered}")
-            + reading("nft list ruleset, what drops", "; ".join(suspects) or "unknown"),
+            + reading("nft list ruleset, what drops", suspects),
         )
 
 
@@ -192,10 +185,13 @@ def fragments_lost_by_frames(view: View) -> Iterator[Match]:
 
 def _unanswered(view: View) -> Iterator[Queries]:
     """Yield the queriers that asked more than once, and got no answer though a group is joined."""
+    joined = [(heard.interface, heard.group) for heard in view.opened]
+    if view.question.subject == "machine":
+        joined = [(one.interface, one.group) for one in view.evidence.joined_before or ()]
     reported = {
-        (heard.interface, view.groups[heard.group].version)
-        for heard in view.opened
-        if not is_never_reported(view.groups[heard.group])
+        (interface, parse(group).version)
+        for interface, group in joined
+        if not is_never_reported(parse(group))
     }
     for queries in view.evidence.queries or ():
         is_due = (queries.interface, queries.version) in reported
@@ -216,12 +212,14 @@ def _query_match(view: View, queries: Queries) -> Match:
 
 def _is_filtered(view: View, queries: Queries) -> bool:
     """Tell whether the reverse path filter drops queries. Those from 0.0.0.0 pass."""
+    phase: PhaseName = "before" if view.question.subject == "machine" else "joined"
     mode, _ = view.larger_setting("ipv4", queries.interface, "rp_filter")
     is_checked = queries.version == 4 and queries.querier != "0.0.0.0"
-    return bool(mode) and is_checked and bool(view.rise("TcpExt.IPReversePathFilter"))
+    return bool(mode) and is_checked and bool(view.rise("TcpExt.IPReversePathFilter", phase))
 
 
 _QUERY_NEEDS = ("heard", "queries", "settings", "phases")
+_QUERY_NEEDS_OF_MACHINE = ("joined_before", "queries", "settings", "phases")
 
 
 @rule(
@@ -246,6 +244,22 @@ def queries_unanswered(view: View) -> Iterator[Match]:
     for queries in _unanswered(view):
         if not _is_filtered(view, queries):
             yield _query_match(view, queries)
+
+
+@rule(
+    "queries-dropped-by-reverse-path-filter",
+    needs=_QUERY_NEEDS_OF_MACHINE,
+    role="machine",
+)
+def queries_of_machine_dropped_by_reverse_path_filter(view: View) -> Iterator[Match]:
+    """Find queriers whose queries the reverse path filter drops, whatever is joined."""
+    yield from queries_dropped_by_reverse_path_filter.find(view)
+
+
+@rule("queries-unanswered", needs=_QUERY_NEEDS_OF_MACHINE, role="machine")
+def queries_of_machine_unanswered(view: View) -> Iterator[Match]:
+    """Find queriers that get no answer, whatever is joined."""
+    yield from queries_unanswered.find(view)
 
 
 @rule("other-group", "note", needs=("heard", "captured", "links"))
@@ -289,6 +303,8 @@ RULES = (
     fragments_lost_by_frames,
     queries_dropped_by_reverse_path_filter,
     queries_unanswered,
+    queries_of_machine_dropped_by_reverse_path_filter,
+    queries_of_machine_unanswered,
     other_group,
     ttl_too_small,
 )

@@ -51,7 +51,7 @@ def other_source(view: View) -> Iterator[Match]:
 @rule("port-byte-order", needs=("heard",), explains=("nothing-arrived", "other-port"))
 def port_byte_order(view: View) -> Iterator[Match]:
     """Find senders that have the bytes of the port in the wrong order."""
-    port = view.question.port
+    port = view.port
     for heard in _widened(view, "port"):
         if heard.port == swapped(port) != port:
             yield _match(heard, port=port, seen=heard.port)
@@ -60,7 +60,7 @@ def port_byte_order(view: View) -> Iterator[Match]:
 @rule("other-port", needs=("heard",), explains=("nothing-arrived",))
 def other_port(view: View) -> Iterator[Match]:
     """Find groups of which datagrams come, but to another port."""
-    port = view.question.port
+    port = view.port
     for heard in _widened(view, "port"):
         if heard.port not in (port, swapped(port)):
             yield _match(heard, port=port, seen=heard.port)

@@ -219,15 +219,23 @@ def receive_buffer_overflow(view: View) -> Iterator[Match]:
             )
 
 
-@rule("other-program-drops", "warning", needs=("sockets",))
+@rule("other-program-drops", "warning", needs=("sockets",), role=None)
 def other_program_drops(view: View) -> Iterator[Match]:
     """Find sockets of other programs on the port that lost datagrams meanwhile."""
+    is_machine = view.question.subject == "machine"
     for sock in view.evidence.sockets or ():
+        if sock.port != view.port and not is_machine:
+            continue
         if sock.drops_later is not None and sock.drops_later > sock.drops:
             drops = sock.drops_later - sock.drops
             program = sock.program or f"user {sock.user}, inode {sock.inode}"
             yield Match(
-                values={"drops": drops, "program": program, "address": sock.address},
+                values={
+                    "drops": drops,
+                    "program": program,
+                    "address": sock.address,
+                    "number": sock.port,
+                },
                 readings=reading("/proc/net/udp, drops", f"{sock.drops}, later {sock.drops_later}"),
             )
 

@@ -75,8 +75,12 @@ _OLD_IGMP = (1, 2)
 @rule("igmp-version-too-low", "warning", needs=("settings", "joined_before"))
 def igmp_version_too_low(view: View) -> Iterator[Match]:
     """Find interfaces that speak an IGMP that cannot name sources, though sources are wanted."""
-    if view.question.sources is None or not view.has_family(4):
-        return
+    if view.question.sources is not None and view.has_family(4):
+        yield from old_igmp(view)
+
+
+def old_igmp(view: View) -> Iterator[Match]:
+    """Yield interfaces that speak an IGMP that cannot name sources."""
     queriers = {one.interface: one.querier for one in view.evidence.joined_before or ()}
     for link in view.chosen:
         version, name = view.larger_setting("ipv4", link.name, "force_igmp_version")
@@ -93,8 +97,12 @@ def igmp_version_too_low(view: View) -> Iterator[Match]:
 @rule("mld-version-too-low", "warning", needs=("settings", "phases", "links"))
 def mld_version_too_low(view: View) -> Iterator[Match]:
     """Find interfaces that speak an MLD that cannot name sources, though sources are wanted."""
-    if view.question.sources is None or not view.has_family(6):
-        return
+    if view.question.sources is not None and view.has_family(6):
+        yield from old_mld(view)
+
+
+def old_mld(view: View) -> Iterator[Match]:
+    """Yield interfaces that speak an MLD that cannot name sources."""
     for link in view.chosen:
         version, name = view.larger_setting("ipv6", link.name, "force_mld_version")
         old, new = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..evidence import Heard, Link, UdpSocket
 from .rule import Match, reading, rule
@@ -29,12 +29,18 @@ def _named(view: View) -> list[Link]:
 @rule("interface-down", needs=("links",), explains=("cannot-join", "no-carrier"), role=None)
 def interface_down(view: View) -> Iterator[Match]:
     """Find interfaces that were named and are switched off."""
-    for link in _named(view):
+    return down(_named(view))
+
+
+def down(links: Iterable[Link]) -> Iterator[Match]:
+    """Yield those of some interfaces that are switched off."""
+    for link in links:
         if not link.is_up:
             yield Match(link.name, readings=reading(_LINK.format(link.name), "not UP"))
 
 
-def _without_carrier(view: View) -> Iterator[Match]:
+def without_carrier(view: View) -> Iterator[Match]:
+    """Yield interfaces without a carrier: those that were named, or else all, if none has one."""
     # Where none was named, an interface that has no carrier is as good as not there, as long as
     # another one has: an unused port of the machine, or a tunnel that nobody serves.
     links = _named(view) or view.chosen
@@ -49,13 +55,13 @@ def _without_carrier(view: View) -> Iterator[Match]:
 def no_carrier(view: View) -> Iterator[Match]:
     """Find interfaces without a carrier, if nothing came on them."""
     came = {heard.interface for heard in view.memberships if heard.count}
-    return (match for match in _without_carrier(view) if match.interface not in came)
+    return (match for match in without_carrier(view) if match.interface not in came)
 
 
 @rule("no-carrier", needs=("links",), role="sender")
 def no_carrier_of_sender(view: View) -> Iterator[Match]:
     """Find interfaces without a carrier."""
-    return _without_carrier(view)
+    return without_carrier(view)
 
 
 @rule("no-multicast-flag", "warning", needs=("links",), role=None)

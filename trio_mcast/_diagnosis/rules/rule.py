@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeAlias
 
 import attrs
 
 from ..diagnosis import Certainty, Reading, Severity
-from ..evidence import Evidence, Role
-from .view import View
+from ..evidence import Evidence, Subject
+from .view import FEWEST, View
 
 
 @attrs.frozen
@@ -44,7 +44,8 @@ class Rule:
         needs: The parts of the evidence without which it says nothing.
         explains: The codes that need not be told of where this one was found, as they follow from
             it or have the same evidence.
-        role: The role of this machine that it is for; `None` for both.
+        role: The role of this machine that it is for, or ``"machine"`` if no group is in question;
+            `None` for all.
         find: Yields the cases.
     """
 
@@ -52,12 +53,12 @@ class Rule:
     severity: Severity
     needs: tuple[str, ...]
     explains: tuple[str, ...]
-    role: Role | None
+    role: Subject | None
     find: _Find
 
     def can_judge(self, evidence: Evidence) -> bool:
         """Tell whether everything is there that the rule needs."""
-        fits = self.role in (None, evidence.question.role)
+        fits = self.role in (None, evidence.question.subject)
         return fits and all(getattr(evidence, part) is not None for part in self.needs)
 
 
@@ -67,7 +68,7 @@ def rule(
     *,
     needs: tuple[str, ...] = (),
     explains: tuple[str, ...] = (),
-    role: Role | None = "receiver",
+    role: Subject | None = "receiver",
 ) -> Callable[[_Find], Rule]:
     """Make a `Rule` of a function that yields the cases of a code."""
 
@@ -80,6 +81,17 @@ def rule(
 def reading(where: str, value: object) -> tuple[Reading, ...]:
     """Return one reading, as the readings of a match are given."""
     return (Reading(where, str(value)),)
+
+
+def dropping(view: View, hooks: Collection[str]) -> str:
+    """Return the rules at some hooks that dropped meanwhile, as text; empty if none is known.
+
+    Where none has counted anything, those that do not count.
+    """
+    rules = [one for one in view.evidence.filters or () if one.hook in hooks]
+    counted = [one for one in rules if (one.after or 0) - (one.before or 0) >= FEWEST]
+    suspects = counted or [one for one in rules if one.after is None]
+    return "; ".join(f"{one.place}, {one.text}" for one in suspects)
 
 
 def rises(view: View, *counters: str) -> tuple[Reading, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from ..evidence import Link, RouteFact
 from .rule import Match, reading, rule
@@ -48,9 +48,13 @@ def no_route_for_group(view: View) -> Iterator[Match]:
 @rule("virtual-interface-by-default", "warning", needs=("routes", "links"), role="sender")
 def virtual_interface_by_default(view: View) -> Iterator[Match]:
     """Find groups that go to a virtual interface, where there is another one."""
-    if view.question.interfaces is not None:
-        return
-    for group in view.groups:
+    if view.question.interfaces is None:
+        yield from to_virtual_interface(view, view.groups)
+
+
+def to_virtual_interface(view: View, groups: Iterable[str]) -> Iterator[Match]:
+    """Yield those of some groups that go to a virtual interface, where there is another one."""
+    for group in groups:
         route = _route(view, group, "")
         link = view.links.get(route.interface) if route is not None else None
         if route is None or link is None:
@@ -74,8 +78,13 @@ def multicast_route_via_gateway(view: View) -> Iterator[Match]:
 
     The gateway of a default route is not used for groups, and the kernel's answer has none then.
     """
+    return through_gateway(view, view.groups)
+
+
+def through_gateway(view: View, groups: Container[str]) -> Iterator[Match]:
+    """Yield those of some groups that go to a gateway."""
     for route in view.evidence.routes or ():
-        if route.destination in view.groups and route.gateway:
+        if route.destination in groups and route.gateway:
             values = {"gateway": route.gateway}
             where = reading(_where(route), f"via {route.gateway}")
             yield Match(route.interface, route.destination, values, where)

@@ -42,6 +42,16 @@ class View:
         """The groups as text without zones, as addresses on the network are written."""
         return {str(group) for group in self.groups.values()}
 
+    @property
+    def port(self) -> int:
+        """The port; 0 if the question is about the machine itself."""
+        return self.question.port or 0
+
+    @staticmethod
+    def is_group(address: str) -> bool:
+        """Tell whether an address is one of a group."""
+        return parse(address).is_multicast
+
     def has_family(self, version: int) -> bool:
         """Tell whether groups of an IP version are in question."""
         return any(group.version == version for group in self.groups.values())
@@ -170,6 +180,14 @@ def is_never_reported(group: IPAddress) -> bool:
     if isinstance(group, IPv4Address):
         return int(group) >> 8 == 0xE00000
     return group.packed[1] & 0xF <= 1 or int(group) == int(IPv6Address("ff02::1"))
+
+
+def is_joined_by_system(group: IPAddress) -> bool:
+    """Tell whether a kernel joins a group by itself: all hosts, and one for each IPv6 address."""
+    if isinstance(group, IPv4Address):
+        return group == IPv4Address("224.0.0.1")
+    is_for_all = group in (IPv6Address("ff01::1"), IPv6Address("ff02::1"))
+    return is_for_all or int(group) >> 24 == int(IPv6Address("ff02::1:ff00:0")) >> 24
 
 
 def is_ethernet_alike(group: IPAddress, other: IPAddress) -> bool:

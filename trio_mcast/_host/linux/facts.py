@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ if not TYPE_CHECKING or sys.platform == "linux":
         SHORT_LINKS,
         ask,
         dump_parts,
+        dump_sockets,
         open_netlink,
         pack_attribute,
         read_attributes,
@@ -32,15 +34,24 @@ assert not TYPE_CHECKING or sys.platform == "linux"
 _IFF_POINTOPOINT: Final = 0x10
 _IFF_RUNNING: Final = 0x40
 # linux/if_link.h
+_IFLA_LINK: Final = 5
 _IFLA_LINKINFO: Final = 18
 _IFLA_INFO_KIND: Final = 1
 _IFLA_CARRIER: Final = 33
-_OF_LINKS: Final = frozenset({_IFLA_LINKINFO, _IFLA_CARRIER})
+_IFLA_LINK_NETNSID: Final = 37
+_OF_LINKS: Final = frozenset({_IFLA_LINK, _IFLA_LINKINFO, _IFLA_CARRIER, _IFLA_LINK_NETNSID})
 # linux/rtnetlink.h
 _RTA_DST: Final = 1
 _RTA_OIF: Final = 4
 _RTA_GATEWAY: Final = 5
 _OF_ROUTES: Final = frozenset({_RTA_OIF, _RTA_GATEWAY})
+# linux/inet_diag.h: a question for all sockets of a family and protocol; the end of an answer, its
+# inode; the attribute with the options of a socket, and IP_MULTICAST_LOOP in its first byte.
+_ALL_SOCKETS: Final = struct.Struct("=BBBxI48x")
+_ANSWER: Final = struct.Struct("=68xI")
+_SOCKOPT: Final = 22
+_MC_LOOP: Final = 1 << 4
+_ANY_STATE: Final = 0xFFFFFFFF
 _ROUTE_KINDS: Final = {
     1: "unicast",
     2: "local",
@@ -74,7 +85,10 @@ def _read_link(flags: int, attributes: dict[int, bytes]) -> LinkFacts:
     kind = os.fsdecode(kinds[0].partition(b"\0")[0]) if kinds else ""
     has_carrier = attributes.get(_IFLA_CARRIER, b"\1") != b"\0"
     is_running = bool(flags & _IFF_RUNNING) and has_carrier
-    return LinkFacts(is_running, bool(flags & _IFF_POINTOPOINT), kind)
+    # Of a veth, it is the other end. A link of another namespace has the attribute of that, too.
+    is_stacked = kind not in ("", "veth") and _IFLA_LINK_NETNSID not in attributes
+    lower = int.from_bytes(attributes.get(_IFLA_LINK, b""), sys.byteorder) if is_stacked else 0
+    return LinkFacts(is_running, bool(flags & _IFF_POINTOPOINT), kind, lower)
 
 
 def ask_route(address: IPAddress, through: int) -> RouteFacts:
@@ -104,3 +118,21 @@ def ask_route(address: IPAddress, through: int) -> RouteFacts:
         "" if gateway is None else socket.inet_ntop(family, gateway),
         _ROUTE_KINDS.get(ROUTE.unpack_from(answer)[7], ""),
     )
+
+
+def read_socket_loops() -> dict[int, bool]:
+    """Return for each UDP socket of IPv4, by inode, whether it has ``IP_MULTICAST_LOOP``.
+
+    The sockets are those of all users.
+
+    Raises:
+        OSError: The system refuses to tell.
+    """
+    question = _ALL_SOCKETS.pack(socket.AF_INET, socket.IPPROTO_UDP, 0, _ANY_STATE)
+    loops = {}
+    for answer in dump_sockets(question):
+        options = read_attributes(answer, _ANSWER.size, frozenset({_SOCKOPT})).get(_SOCKOPT)
+        if options:
+            (inode,) = _ANSWER.unpack_from(answer)
+            loops[inode] = bool(options[0] & _MC_LOOP)
+    return loops

@@ -22,6 +22,10 @@ NLMSG_ERROR: Final = 2
 _NLMSG_DONE: Final = 3
 _NLA_TYPE_MASK: Final = 0x3FFF  # The type of an attribute without its two flags.
 
+# linux/netlink.h and linux/sock_diag.h
+_NETLINK_SOCK_DIAG: Final = 4
+_SOCK_DIAG_BY_FAMILY: Final = 20
+
 # linux/rtnetlink.h: the types of messages.
 RTM_NEWLINK: Final = 16
 RTM_DELLINK: Final = 17
@@ -124,6 +128,28 @@ def dump_parts(
             if kind in (RTM_NEWLINK, RTM_NEWADDR):
                 messages.append(message)
         yield messages, unchanged
+
+
+def dump_sockets(question: bytes) -> list[bytes]:
+    """Return what the kernel says of sockets: sock_diag(7).
+
+    Args:
+        question: The content of the question: an ``inet_diag_req_v2``.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    answers: list[bytes] = []
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as query:
+        _send(query, _SOCK_DIAG_BY_FAMILY, _NLM_F_DUMP, question)
+        while True:
+            for kind, _flags, answer in split_messages(query.recv(_ANSWER_BYTES)):
+                if kind == _NLMSG_DONE:
+                    return answers
+                if kind == NLMSG_ERROR:
+                    number = -int.from_bytes(answer[:4], sys.byteorder, signed=True)
+                    raise OSError(number, os.strerror(number))
+                answers.append(answer)
 
 
 def _send(query: socket.socket, question: int, flags: int, content: bytes) -> None:
