@@ -27,6 +27,7 @@ from tests.support.examples import (
     next_line,
     rest_of_output,
     subscribed,
+    unsubscribed,
 )
 from tests.support.forged_frames import forged, forger
 from trio_mcast import Endpoint, open_mcast_receiver, open_mcast_sender
@@ -319,6 +320,21 @@ async def test_send_early_sends_when_the_interface_has_come(lab: Lab) -> None:
                 early.plug("eth0", lan, "10.0.1.1/24")
                 with trio.fail_after(PATIENCE_SECONDS):
                     assert (await receiver.receive()).source.host == "10.0.1.1"
+
+
+async def test_programs_with_and_without_multicast_expert_do_the_same(two_hosts: TwoHosts) -> None:
+    shown = []
+    for receiver, sender in [
+        ("expert_receiver.py", "expert_sender.py"),
+        ("moved_receiver.py", "moved_sender.py"),
+    ]:
+        with two_hosts.b.popen(*example(receiver)) as receiving:
+            await subscribed(two_hosts.lan, GROUP)
+            two_hosts.a.run(*example(sender, "eth0"))
+            (line,) = await rest_of_output(receiving)
+        await unsubscribed(two_hosts.lan, GROUP)
+        shown.append(re.sub(r":\d+ ", ":PORT ", line))
+    assert shown == ["10.0.1.1:PORT b'hello'"] * 2
 
 
 def test_keep_open_hears_itself_and_ends(two_hosts: TwoHosts) -> None:

@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
-import trio
 
 from tests.lab import Lab
+from tests.lab._polling import wait_until_async
 from tests.support.examples import EXAMPLES, PATIENCE_SECONDS, example
 
 pytestmark = pytest.mark.once
@@ -68,10 +69,9 @@ async def test_ctrl_c_ends_a_program_without_a_traceback(lab: Lab) -> None:
             )
             for name, arguments in ENDLESS.items()
         }
-        with trio.fail_after(PATIENCE_SECONDS):
-            for program in programs.values():
-                while not has_socket(program.pid):
-                    await trio.sleep(0.05)
+        for name, program in programs.items():
+            look = partial(has_socket, program.pid)
+            await wait_until_async(look, bool, f"a socket of {name}", PATIENCE_SECONDS)
         for program in programs.values():
             program.send_signal(signal.SIGINT)
         said = {name: program.communicate()[0] for name, program in programs.items()}

@@ -57,3 +57,10 @@ async def subscribed(lan: Switch, *groups: str) -> None:
     await lan.wait_for_async(
         lambda seen: set(groups) <= {item.group for item in seen}, PATIENCE_SECONDS
     )
+
+
+async def unsubscribed(lan: Switch, group: str) -> None:
+    """Wait until the switch forwards a group to nobody."""
+    await lan.wait_for_async(
+        lambda seen: group not in {item.group for item in seen}, PATIENCE_SECONDS
+    )
