@@ -16,12 +16,14 @@ from __future__ import annotations
 import sys
 from abc import ABCMeta, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import trio
 from trio.lowlevel import enable_ki_protection
+
+from ._values.steps import Steps
 
 if sys.version_info < (3, 11):
     # Trio depends on it there. Not every Python that types are checked on has it.
@@ -268,6 +270,23 @@ async def serve_until_closed(
     async with opening as live:
         task_status.started(live)
         await live._closing.wait()
+
+
+async def in_turns(steps: Steps[_T], give_way: Callable[[], Awaitable[object]]) -> _T:
+    """Do some work in steps, and return its result.
+
+    Args:
+        steps: The work. It is closed if a step fails, or a turn is cancelled.
+        give_way: Called after each step, to let other tasks run now and then.
+    """
+    with closing(steps):
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+            await give_way()
 
 
 def call_each(calls: Iterable[Callable[[], object]]) -> None:

@@ -27,6 +27,7 @@ from trio_mcast._plan.socket_spec import SocketSpec
 from trio_mcast._platform.current import PLATFORMS
 from trio_mcast._platform.model import PlatformName
 from trio_mcast._values.addresses import IPAddress
+from trio_mcast._values.steps import at_once
 
 pytestmark = pytest.mark.once
 
@@ -166,7 +167,7 @@ def test_sender_with_ttl_zero_does_not_follow_the_route_off_the_machine() -> Non
     linux = PLATFORMS["linux"]
     ((want, number),) = (plan := plan_sender(request, MACHINE, linux, routed_to(LO))).wants
     wants = [(want, plan.sockets[number], True)]
-    (absence,) = replan_sender(wants, request, MACHINE, linux, routed_to(ETH0))
+    (absence,) = at_once(replan_sender(wants, request, MACHINE, linux, routed_to(ETH0)))
     assert isinstance(absence, Absence)
     assert "ttl=0" in absence.reason
 
@@ -233,16 +234,16 @@ def replanned(
     routes: tuple[Interface | None, Interface | None] = (None, None),
     is_open: bool = True,
     **wanted: Any,
-) -> tuple[SocketSpec | Absence, ...]:
+) -> Sequence[SocketSpec | Absence]:
     """What becomes of a plan for some interfaces when there are others."""
     request = McastSenderSpec(groups, 5000, **wanted)._request
     platform = PLATFORMS["linux"]
     plan = plan_sender(request, before, platform, routed_to(routes[0]))
     wants = [(want, plan.sockets[number], is_open) for want, number in plan.wants]
-    return replan_sender(wants, request, after, platform, routed_to(routes[1]))
+    return at_once(replan_sender(wants, request, after, platform, routed_to(routes[1])))
 
 
-def where(planned: tuple[SocketSpec | Absence, ...]) -> list[tuple[str, object]]:
+def where(planned: Sequence[SocketSpec | Absence]) -> list[tuple[str, object]]:
     """Where sockets are to be, and why others cannot be."""
     return [
         (item.interface.name, item.bind[0])
@@ -333,7 +334,9 @@ def test_interface_that_never_had_an_address_is_sent_on_when_it_has_one() -> Non
     request = McastSenderSpec([FOUR, SIX], 5000, **wanted)._request
     wants = [(want, stand_in, False) for want, stand_in, _ in plan.absent]
     after = with_addresses(BARE, "10.5.0.1/24")
-    planned = replan_sender(wants, request, [ETH0, after], PLATFORMS["linux"], routed_to(None))
+    planned = at_once(
+        replan_sender(wants, request, [ETH0, after], PLATFORMS["linux"], routed_to(None))
+    )
     assert where(planned) == [
         ("bare0", "10.5.0.1"),
         ("EADDRNOTAVAIL", "interface bare0 has no IPv6 address now"),

@@ -21,6 +21,7 @@ from trio_mcast import (
 from trio_mcast._plan.route import Route
 from trio_mcast._plan.sender import plan_sender, replan_sender
 from trio_mcast._platform.current import PLATFORMS
+from trio_mcast._values.steps import at_once
 
 pytestmark = pytest.mark.once
 
@@ -78,9 +79,9 @@ def test_what_is_missing_is_waited_for(
     assert (stand_in.interface.name, absence.errno) == (name, number)
     assert len(spec.plan(before, "linux")) == len(plan.sockets) == len(plan.wants)
     again = [(want, stand_in, False)]
-    (still,) = replan_sender(again, spec._request, before, LINUX, lambda group: None)
+    (still,) = at_once(replan_sender(again, spec._request, before, LINUX, lambda group: None))
     assert still == absence
-    (now,) = replan_sender(again, spec._request, after, LINUX, lambda group: None)
+    (now,) = at_once(replan_sender(again, spec._request, after, LINUX, lambda group: None))
     assert isinstance(now, SocketSpec)
     assert now.bind[0] == source
 
@@ -109,7 +110,7 @@ def test_route_that_comes_is_taken() -> None:
     spec = McastSenderSpec(FOUR, PORT, allow_missing=True)
     ((want, stand_in, _),) = plan_sender(spec._request, MACHINE, LINUX).absent
     again = [(want, stand_in, False)]
-    (now,) = replan_sender(again, spec._request, MACHINE, LINUX, lambda group: Route(ETH1))
+    (now,) = at_once(replan_sender(again, spec._request, MACHINE, LINUX, lambda group: Route(ETH1)))
     assert isinstance(now, SocketSpec)
     assert now.interface == ETH1
 

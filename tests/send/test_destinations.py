@@ -27,7 +27,7 @@ def table(groups: Sequence[str], interfaces: Sequence[str], *gone: int) -> Targe
 
 
 def test_everywhere_is_every_group_on_every_interface() -> None:
-    assert table([FOUR, SIX], ["eth0", "eth1"]).everywhere() == (
+    assert tuple(table([FOUR, SIX], ["eth0", "eth1"]).everywhere()) == (
         (0, (FOUR, 5000)),
         (1, (FOUR, 5000)),
         (2, (SIX, 5000, 0, ETH0.index)),

@@ -68,7 +68,7 @@ class _Making:
     stack: ExitStack
     echoes: Echoes = attrs.field(factory=Echoes, init=False)
 
-    def make(
+    async def make(
         self,
         request: ReceiveRequest,
         intake: Intake,
@@ -96,6 +96,7 @@ class _Making:
             senders[wanted.source_port] = McastSender._create(
                 outlets, send_buffer_asked=wanted.send_buffer_size, overflow="wait"
             )
+            await outlets.open()
         return McastChannel._create(
             request,
             intake,

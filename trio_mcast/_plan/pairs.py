@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import attrs
 
 from .._values.addresses import FAMILY_LABEL, Family, Group, family_of
 from .._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError, printable
 from .._values.interface import Interface, InterfaceSelector
+from .._values.steps import Steps
 from .selecting import (
+    Directory,
     Selection,
     by_zone,
     family_of_selector,
@@ -66,11 +69,15 @@ class _Selected:
     problem: Exception | None
 
 
+# The pairs that are made in one step. Each takes about a microsecond.
+_AT_ONCE: Final = 64
+
+
 def pair_groups(
     groups: Sequence[Group],
     selectors: Sequence[InterfaceSelector] | None,
-    interfaces: Sequence[Interface],
-) -> Pairing:
+    interfaces: Directory,
+) -> Steps[Pairing]:
     """Pair groups with the interfaces that selectors and zones name.
 
     Args:
@@ -78,7 +85,7 @@ def pair_groups(
         selectors: The interfaces; `None` for every candidate.
         interfaces: The interfaces there are.
     """
-    selected = _select(groups, selectors, interfaces)
+    selected = yield from _select(groups, selectors, interfaces)
     pairs: dict[MembershipKey, tuple[Group, Selection]] = {}
     missing: dict[MembershipKey, tuple[Group, Interface]] = {}
     for group in groups:
@@ -91,11 +98,14 @@ def pair_groups(
             missing.setdefault((text, group.zone), (bare, placeholder(group.zone)))
             selected.problem = selected.problem or error
             continue
-        for selection in selections:
+        for number, selection in enumerate(selections, 1):
             pairs.setdefault((text, selection.interface.name), (bare, selection))
+            if not number % _AT_ONCE:
+                yield
         for interface, family in selected.absent if group.zone is None else ():
             if family in (None, group.family):
                 missing.setdefault((text, interface.name), (bare, interface))
+        yield
     problem = selected.problem or _unserved(groups, selected.selections)
     chosen = tuple(selected.selections)
     return Pairing(tuple(pairs.values()), tuple(missing.values()), chosen, problem)
@@ -104,8 +114,8 @@ def pair_groups(
 def _select(
     groups: Sequence[Group],
     selectors: Sequence[InterfaceSelector] | None,
-    interfaces: Sequence[Interface],
-) -> _Selected:
+    interfaces: Directory,
+) -> Steps[_Selected]:
     if selectors is None:
         candidates = [Selection(interface) for interface in interfaces if is_candidate(interface)]
         selected = _Selected(candidates, [], None)
@@ -125,6 +135,7 @@ def _select(
             family = family_of_selector(selector)
             selected.absent.append((placeholder(text_of(selector)), family))
             selected.problem = selected.problem or error
+        yield
     selected.selections = list(selections)
     return selected
 
@@ -135,7 +146,7 @@ def placeholder(name: str) -> Interface:
 
 
 def _selections_for(
-    group: Group, selected: _Selected, explicit: bool, interfaces: Sequence[Interface]
+    group: Group, selected: _Selected, explicit: bool, interfaces: Directory
 ) -> list[Selection]:
     """Return the interfaces on which a group is wanted; if there are none, set the problem.
 

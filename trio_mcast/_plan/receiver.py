@@ -68,7 +68,7 @@ from .._values.interface import (
 from .blocked import SourceRule, excluded_for
 from .common_options import LOOPBACK_PURPOSE, exact_port_options, reading_options, sharing_options
 from .pairs import Pairing, pair_groups
-from .selecting import Selection, is_port, select_interfaces
+from .selecting import Directory, Selection, is_port, select_interfaces
 from .socket_spec import (
     BindAddress,
     MembershipKey,
@@ -223,8 +223,31 @@ def plan_request(
     strict: bool,
     known: Mapping[MembershipKey, MembershipPlan] | None = None,
     own_addresses: frozenset[str] | None = None,
-) -> Iterator[MembershipPlan]:
-    """Plan the memberships that a request comes to. Each is planned when it is asked for.
+) -> list[MembershipPlan]:
+    """Plan the memberships that a request comes to: all at once; see `plan_in_steps`."""
+    steps = plan_in_steps(
+        request,
+        rules,
+        interfaces,
+        platform,
+        strict=strict,
+        known=known,
+        own_addresses=own_addresses,
+    )
+    return [plan for plan in steps if plan is not None]
+
+
+def plan_in_steps(
+    request: ReceiveRequest,
+    rules: Sequence[SourceRule],
+    interfaces: Sequence[Interface],
+    platform: Platform,
+    *,
+    strict: bool,
+    known: Mapping[MembershipKey, MembershipPlan] | None = None,
+    own_addresses: frozenset[str] | None = None,
+) -> Iterator[MembershipPlan | None]:
+    """Plan the memberships that a request comes to; `None` is a step that has led to none yet.
 
     Args:
         request: The request.
@@ -243,7 +266,8 @@ def plan_request(
         AmbiguousInterfaceError: With ``strict``: an address is on two interfaces.
         ValueError: With ``strict``: a group and the interfaces do not go together.
     """
-    pairing = pair_groups(request.groups, request.selectors, interfaces)
+    steps = pair_groups(request.groups, request.selectors, Directory.of(interfaces))
+    pairing = yield from steps
     if strict:
         pairing.check_complete()
         if request.accepts_unicast and not request.groups and not pairing.selections:
@@ -253,10 +277,12 @@ def plan_request(
         own_addresses = frozenset()
     elif own_addresses is None:
         own_addresses = addresses_on_any_link(interfaces)
-    shared = shared_addresses(interfaces) if request.accepts_unicast else frozenset()
+    shared: frozenset[IPAddress] = frozenset()
+    if request.accepts_unicast:
+        shared = yield from shared_addresses(interfaces)
     machine = own_addresses, shared, platform
-    plans = _plan_all(request, rules, pairing, machine, known or {})
-    return (plan for plan in plans if not request.has_left(plan))
+    for plan in _plan_all(request, rules, pairing, machine, known or {}):
+        yield None if plan is None or request.has_left(plan) else plan
 
 
 def _plan_all(
@@ -265,7 +291,7 @@ def _plan_all(
     pairing: Pairing,
     machine: tuple[frozenset[str], frozenset[IPAddress], Platform],
     known: Mapping[MembershipKey, MembershipPlan],
-) -> Iterator[MembershipPlan]:
+) -> Iterator[MembershipPlan | None]:
     """Plan every membership that a request comes to, also those that were left since."""
     on_any_link, _, platform = machine
     parts: dict[tuple[str, Family], _OnInterface] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import attrs
@@ -17,10 +18,61 @@ from .._values.interface import (
     ParsedSelectors,
     describe_addresses,
     describe_interfaces,
-    has_address,
     zone_of,
 )
 from .._values.mistakes import about_selector, check_selector_text
+
+
+class Directory(tuple[Interface, ...]):
+    """Interfaces that are looked up many times: by name, index or address. Of several, the first.
+
+    A list is searched in the same way. With a thousand interfaces, each of them named, that takes
+    a million steps.
+    """
+
+    @classmethod
+    def of(cls, interfaces: Iterable[Interface]) -> Directory:
+        """Return some interfaces as a directory; a directory as itself."""
+        return interfaces if isinstance(interfaces, cls) else cls(interfaces)
+
+    @cached_property
+    def by_name(self) -> dict[str, Interface]:
+        """The interfaces by name, and by each alternative name."""
+        by_name: dict[str, Interface] = {}
+        for interface in self:
+            by_name.setdefault(interface.name, interface)
+            for name in interface.alternative_names:
+                by_name.setdefault(name, interface)
+        return by_name
+
+    @cached_property
+    def by_description(self) -> dict[str, Interface]:
+        """The interfaces by description."""
+        return {interface.description: interface for interface in reversed(self)}
+
+    @cached_property
+    def by_index(self) -> dict[int, Interface]:
+        """The interfaces by index."""
+        return {interface.index: interface for interface in reversed(self)}
+
+    @cached_property
+    def by_index_in_digits(self) -> dict[str, Interface]:
+        """The interfaces by index, as text; without those that have none."""
+        return {str(index): interface for index, interface in self.by_index.items() if index}
+
+    def having(self, address: IPAddress) -> list[Interface]:
+        """Return the interfaces that have an address, whatever the zone of that is."""
+        return self._by_address[address.version == 6].get(int(address), [])
+
+    @cached_property
+    def _by_address(self) -> tuple[dict[int, list[Interface]], dict[int, list[Interface]]]:
+        by_address: tuple[dict[int, list[Interface]], dict[int, list[Interface]]] = {}, {}
+        for interface in self:
+            both = interface.ipv4_addresses, interface.ipv6_addresses
+            for known, addresses in zip(by_address, both, strict=True):
+                for number in dict.fromkeys(map(int, addresses)):
+                    known.setdefault(number, []).append(interface)
+        return by_address
 
 
 @attrs.frozen
@@ -145,7 +197,8 @@ def select_interfaces(
         AmbiguousInterfaceError: An address is on two interfaces.
     """
     if selectors is not None:
-        selections = (_select_one(selector, interfaces) for selector in selectors)
+        directory = Directory.of(interfaces)
+        selections = (_select_one(selector, directory) for selector in selectors)
         return tuple(dict.fromkeys(selections))
     candidates = tuple(Selection(interface) for interface in interfaces if is_candidate(interface))
     if not candidates:
@@ -156,24 +209,21 @@ def select_interfaces(
     return candidates
 
 
-def _select_one(selector: InterfaceSelector, interfaces: Sequence[Interface]) -> Selection:
+def _select_one(selector: InterfaceSelector, interfaces: Directory) -> Selection:
     if isinstance(selector, Interface):
         return Selection(_by_name(selector.name, interfaces))
     if isinstance(selector, int):
-        for interface in interfaces:
-            if interface.index == selector:
-                return Selection(interface)
+        if selector in interfaces.by_index:
+            return Selection(interfaces.by_index[selector])
         raise InterfaceNotFoundError(
             f"no interface has index {selector}; there are: "
             + describe_addresses([f"{each.index} ({each.name})" for each in interfaces])
         )
     if isinstance(selector, str):
-        for interface in interfaces:
-            if selector == interface.name or selector in interface.alternative_names:
-                return Selection(interface)
-        for interface in interfaces:
-            if selector and selector == interface.description:
-                return Selection(interface)
+        if selector in interfaces.by_name:
+            return Selection(interfaces.by_name[selector])
+        if selector and selector in interfaces.by_description:
+            return Selection(interfaces.by_description[selector])
         address = address_or_none(selector)
         if address is None:
             return Selection(_by_name(selector, interfaces))
@@ -191,10 +241,9 @@ def address_or_none(text: str) -> IPAddress | None:
     return None
 
 
-def _by_name(name: str, interfaces: Sequence[Interface]) -> Interface:
-    for interface in interfaces:
-        if interface.name == name or name in interface.alternative_names:
-            return interface
+def _by_name(name: str, interfaces: Directory) -> Interface:
+    if name in interfaces.by_name:
+        return interfaces.by_name[name]
     names = {interface.name for interface in interfaces}
     raise InterfaceNotFoundError(
         f"no interface is called {name!r}{about_selector(name, names)}; there are: "
@@ -204,9 +253,11 @@ def _by_name(name: str, interfaces: Sequence[Interface]) -> Interface:
 
 def by_zone(zone: str, interfaces: Sequence[Interface]) -> Interface:
     """Return the interface that a zone means: a name, or an index in digits."""
-    matches = in_zone(zone, interfaces)
-    if matches:
-        return matches[0]
+    directory = Directory.of(interfaces)
+    if zone in directory.by_name:
+        return directory.by_name[zone]
+    if zone in directory.by_index_in_digits:
+        return directory.by_index_in_digits[zone]
     raise InterfaceNotFoundError(
         f"the zone {zone!r} names no interface; there are: {describe_interfaces(interfaces)}"
     )
@@ -227,12 +278,12 @@ def in_zone(zone: str, interfaces: Iterable[Interface]) -> list[Interface]:
     return named or numbered
 
 
-def _by_address(address: IPAddress, interfaces: Sequence[Interface]) -> Selection:
+def _by_address(address: IPAddress, interfaces: Directory) -> Selection:
     # Also from an IPv4Interface or IPv6Interface, as `Interface` has them: without the network.
     bare = ip_address(address.packed)
     zone = address.scope_id if isinstance(address, IPv6Address) else None
-    searched = interfaces if zone is None else [by_zone(zone, interfaces)]
-    matches = [interface for interface in searched if has_address(interface, bare)]
+    searched = interfaces if zone is None else Directory([by_zone(zone, interfaces)])
+    matches = searched.having(bare)
     if not matches:
         raise InterfaceNotFoundError(
             f"no interface has the address {address}; there are: {describe_interfaces(interfaces)}"

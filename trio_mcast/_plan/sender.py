@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, TypeAlias
 
 import attrs
@@ -25,8 +25,10 @@ from .._values.interface import (
     has_address,
     shared_addresses,
 )
+from .._values.steps import Steps, at_once
 from .route import RouteAnswer, RouteRefusal
 from .selecting import (
+    Directory,
     Selection,
     by_zone,
     is_candidate,
@@ -36,7 +38,7 @@ from .selecting import (
 from .sender_socket import plan_sender_socket, stand_in
 from .sender_wants import SenderWant, sender_wants
 from .socket_spec import SocketSpec
-from .source_address import choose_source, describe_lack
+from .source_address import Chosen, choose_source, describe_lack
 from .wanted import SendRequest
 
 # Asks the system for the way of datagrams to a group or a peer.
@@ -112,6 +114,16 @@ def plan_sender(
     platform: Platform,
     look_up_route: RouteLookup = lambda address: None,
 ) -> SenderPlan:
+    """Plan the sockets of a sender: all at once; see `plan_in_steps`."""
+    return at_once(plan_in_steps(request, interfaces, platform, look_up_route))
+
+
+def plan_in_steps(
+    request: SendRequest,
+    interfaces: Sequence[Interface],
+    platform: Platform,
+    look_up_route: RouteLookup,
+) -> Steps[SenderPlan]:
     """Plan the sockets of a sender: one per interface and address to send from.
 
     Where something may be missing, all that is missing is told as absent instead of raised.
@@ -129,10 +141,17 @@ def plan_sender(
         ValueError: The groups, interfaces and source address do not go together, or the platform
             cannot keep a ttl of 0.
     """
+    interfaces = Directory.of(interfaces)
     sockets: dict[SocketKey, SocketSpec] = {}
-    shared = shared_addresses(interfaces) if request.receive_replies else ()
+    numbers: dict[SocketKey, int] = {}
+    shared: Collection[IPAddress] = ()
+    if request.receive_replies:
+        shared = yield from shared_addresses(interfaces)
+    places = yield from sender_wants(request, interfaces)
+    chosen: Chosen = {}
     wants, absent = [], []
-    for want, known in sender_wants(request, interfaces).items():
+    for want, known in places.items():
+        yield
         group = want.group
         interface = known.interface if isinstance(known, Selection) else known
         try:
@@ -143,7 +162,7 @@ def plan_sender(
             )
             interface = selection.interface
             _check_ttl(request.ttl, interface, platform)
-            local = _source_for(group, selection, request.source_address)
+            local = yield from _source_for(group, selection, request.source_address, chosen)
         except _MISSING as error:
             if not request.allow_missing:
                 raise (
@@ -160,7 +179,7 @@ def plan_sender(
             sockets[key] = plan_sender_socket(
                 interface, key[1:], request, platform, is_shared=local in shared
             )
-        wants.append((want, list(sockets).index(key)))
+        wants.append((want, numbers.setdefault(key, len(numbers))))
     return SenderPlan(tuple(sockets.values()), tuple(wants), tuple(absent))
 
 
@@ -169,12 +188,12 @@ def _lack(interface: Interface, family: Family) -> Absence:
 
 
 def replan_sender(
-    wants: Sequence[tuple[SenderWant, SocketSpec, bool]],
+    wants: Iterable[tuple[SenderWant, SocketSpec, bool]],
     request: SendRequest,
     interfaces: Sequence[Interface],
     platform: Platform,
     look_up_route: RouteLookup,
-) -> tuple[SocketSpec | Absence, ...]:
+) -> Steps[list[SocketSpec | Absence]]:
     """Plan the sockets of a sender anew, now that the interfaces have changed.
 
     Nothing changes without need: an address is kept as long as the interface has it and it fits,
@@ -182,18 +201,23 @@ def replan_sender(
 
     Args:
         wants: Each want, the plan of its last socket, and whether that socket is open.
-        request: As for `plan_sender`.
-        interfaces: As for `plan_sender`.
-        platform: As for `plan_sender`.
-        look_up_route: As for `plan_sender`.
+        request: As for `plan_in_steps`.
+        interfaces: As for `plan_in_steps`.
+        platform: As for `plan_in_steps`.
+        look_up_route: As for `plan_in_steps`.
 
     Returns:
         For each want the plan of its socket, or why there can be none.
     """
+    interfaces = Directory.of(interfaces)
     sockets: dict[SocketKey, SocketSpec] = {}
-    shared = shared_addresses(interfaces) if request.receive_replies else ()
+    shared: Collection[IPAddress] = ()
+    if request.receive_replies:
+        shared = yield from shared_addresses(interfaces)
+    chosen: Chosen = {}
     planned: list[SocketSpec | Absence] = []
     for want, last, is_open in wants:
+        yield
         bound = without_zone(parse_address(last.bind[0], "address"))
         try:
             selection = _select_for(want, interfaces, look_up_route, last.interface)
@@ -205,7 +229,9 @@ def replan_sender(
                 # again at once.
                 local: IPAddress | None = bound
             else:
-                local = _source_for(want.group, selection, request.source_address, bound)
+                local = yield from _source_for(
+                    want.group, selection, request.source_address, chosen, bound
+                )
         except (*_MISSING, ValueError) as error:
             planned.append(_absence(want, error))
             continue
@@ -218,7 +244,7 @@ def replan_sender(
                 interface, key[1:], request, platform, is_shared=local in shared
             )
         planned.append(sockets[key])
-    return tuple(planned)
+    return planned
 
 
 def _check_ttl(ttl: int, interface: Interface, platform: Platform) -> None:
@@ -248,7 +274,7 @@ def _absence(want: SenderWant, error: Exception) -> Absence:
 
 def _select_for(
     want: SenderWant,
-    interfaces: Sequence[Interface],
+    interfaces: Directory,
     look_up_route: RouteLookup,
     last: Interface | None = None,
 ) -> Selection:
@@ -271,13 +297,13 @@ def _select_for(
     if want.interface is not None:
         (selection,) = select_interfaces([want.interface], interfaces)
         return Selection(selection.interface, want.address)
-    again = [
-        interface for interface in interfaces if last is not None and interface.name == last.name
-    ]
-    stays = bool(again) and not is_port(again[0])
+    again = None if last is None else interfaces.by_name.get(last.name)
+    if again is not None and again.name != getattr(last, "name", None):
+        again = None  # It is another one that is also called so.
+    stays = again is not None and not is_port(again)
     if want.address is not None:
-        if again and has_address(again[0], want.address):
-            interfaces = again
+        if again is not None and again in interfaces.having(want.address):
+            return Selection(again, want.address)
         return select_interfaces([want.address], interfaces)[0]
     route = look_up_route(want.group.address)
     if isinstance(route, RouteRefusal):
@@ -285,8 +311,8 @@ def _select_for(
     if route is not None and route.interface is not None:
         return Selection(route.interface, source=route.source)
     candidates = [interface for interface in interfaces if is_candidate(interface)]
-    if len(candidates) != 1 and stays:
-        return Selection(again[0])
+    if len(candidates) != 1 and stays and again is not None:
+        return Selection(again)
     if len(candidates) > 1:
         raise AmbiguousInterfaceError(
             f"the system has no route to group {want.group}, and {len(candidates)} interfaces "
@@ -299,8 +325,9 @@ def _source_for(
     group: Group,
     selection: Selection,
     source_address: IPAddress | None,
+    chosen: Chosen,
     last: IPAddress | None = None,
-) -> IPAddress | None:
+) -> Steps[IPAddress | None]:
     """Return the address to send from to a group; `None` if the interface has none.
 
     The ``last`` address is kept if it is still there and fits as well as any.
@@ -322,4 +349,6 @@ def _source_for(
                 f"interface {interface} does not have the address {selection.address} now"
             )
         return selection.address
-    return selection.source or choose_source(interface, group, last)
+    if selection.source is not None:
+        return selection.source
+    return (yield from choose_source(interface, group, last, chosen))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 
 from .._values.addresses import Group, IPAddress, family_of, parse_address, without_zone
 from .._values.interface import ALL_INTERFACES, Interface, InterfaceSelector
+from .._values.steps import Steps
 from .pairs import check_served, pair_groups, placeholder
-from .selecting import Selection, family_of_selector, in_zone, is_candidate, text_of
+from .selecting import Directory, Selection, family_of_selector, in_zone, is_candidate, text_of
 from .wanted import SendRequest
 
 
@@ -35,25 +36,28 @@ class SenderWant:
 
 
 def sender_wants(
-    request: SendRequest, interfaces: Sequence[Interface]
-) -> dict[SenderWant, Selection | Interface]:
+    request: SendRequest, interfaces: Directory
+) -> Steps[dict[SenderWant, Selection | Interface]]:
     """Return what a sender wants, each with where that is, or what stands for a missing interface.
 
     Where no interface was named, that is still to be found out.
     """
     if request.selectors is None:
-        wants = [
-            _default_want(group, request.source_address, interfaces) for group in request.groups
-        ]
-        return {want: placeholder(str(want.zone or want.address or "")) for want in wants}
+        by_default: dict[SenderWant, Selection | Interface] = {}
+        for group in request.groups:
+            want = _default_want(group, request.source_address, interfaces)
+            by_default[want] = placeholder(str(want.zone or want.address or ""))
+            yield
+        return by_default
     if request.selectors is ALL_INTERFACES:
-        return _wants_on_all(request, interfaces)
-    pairing = pair_groups(request.groups, request.selectors, interfaces)
+        return (yield from _wants_on_all(request, interfaces))
+    pairing = yield from pair_groups(request.groups, request.selectors, interfaces)
     if not request.allow_missing or isinstance(pairing.problem, ValueError):
         pairing.check_complete()
-    places: dict[SenderWant, Selection | Interface] = {
-        _selected_want(group, selection): selection for group, selection in pairing.pairs
-    }
+    places: dict[SenderWant, Selection | Interface] = {}
+    for group, selection in pairing.pairs:
+        places[_selected_want(group, selection)] = selection
+        yield
     for group, interface in pairing.missing:
         places[_missing_want(group, interface.name, request.selectors)] = interface
     if request.allow_missing:
@@ -64,25 +68,24 @@ def sender_wants(
 
 
 def _wants_on_all(
-    request: SendRequest, interfaces: Sequence[Interface]
-) -> dict[SenderWant, Selection | Interface]:
-    by_name = {interface.name: interface for interface in interfaces}
+    request: SendRequest, interfaces: Directory
+) -> Steps[dict[SenderWant, Selection | Interface]]:
     places: dict[SenderWant, Selection | Interface] = {}
     for group in request.groups:
         if group.zone is None:
             for want in _wants_for(group, request, interfaces):
-                interface = by_name.get(str(want.interface))
+                interface = interfaces.by_name.get(str(want.interface))
                 places[want] = placeholder("") if interface is None else Selection(interface)
+                yield
         else:
             want = _default_want(group, None, interfaces)
             places[want] = placeholder(str(want.zone or want.interface or ""))
+            yield
     return places
 
 
-def wants_on_candidates(
-    request: SendRequest, interfaces: Sequence[Interface]
-) -> tuple[SenderWant, ...]:
-    """Return what a sender on `ALL_INTERFACES` wants now: each group on each candidate.
+def wants_on_candidates(request: SendRequest, interfaces: Directory) -> Iterator[SenderWant]:
+    """Yield what a sender on `ALL_INTERFACES` wants now: each group on each candidate.
 
     With a source address, on the candidates that have it, if any has. Without a candidate, each
     group is wanted on none by name. Groups with a zone are left out, as their interface is named.
@@ -91,23 +94,21 @@ def wants_on_candidates(
         request: The request for the sender.
         interfaces: The interfaces there are.
     """
-    wants: list[SenderWant] = []
     for group in request.groups:
         if group.zone is None:
-            wants += _wants_for(group, request, interfaces)
-    return tuple(wants)
+            yield from _wants_for(group, request, interfaces)
 
 
-def _wants_for(
-    group: Group, request: SendRequest, interfaces: Sequence[Interface]
-) -> list[SenderWant]:
+def _wants_for(group: Group, request: SendRequest, interfaces: Directory) -> Iterator[SenderWant]:
     candidates = [interface for interface in interfaces if is_candidate(interface)]
     source = request.source_address
     if source is not None and family_of(source) == group.family:
-        bare = without_zone(source)
-        having = [it for it in candidates if bare in it.addresses(group.family)]
-        candidates = having or candidates
-    return [SenderWant(group, it.name) for it in candidates] or [SenderWant(group)]
+        having = set(interfaces.having(source))
+        candidates = [it for it in candidates if it in having] or candidates
+    for interface in candidates:
+        yield SenderWant(group, interface.name)
+    if not candidates:
+        yield SenderWant(group)
 
 
 def _default_want(

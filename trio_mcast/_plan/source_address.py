@@ -17,8 +17,9 @@ nothing that could be sent from, Linux takes another interface's address; here t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
-from itertools import chain
+from itertools import chain, islice
 from typing import Final, TypeAlias
 
 from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, is_link_scoped
@@ -30,6 +31,7 @@ from .._values.interface import (
     has_address,
     iterate_addresses,
 )
+from .._values.steps import Steps
 
 # The less, the better.
 _Rank: TypeAlias = tuple[int, ...]
@@ -53,41 +55,60 @@ _OTHER_LABELS: Final = tuple(
 )
 
 
+# The addresses that an error gives reasons for. Arbitrary.
+_MOST_REASONS: Final = 40
+
+# The addresses that are compared in one step. Each takes some microseconds.
+_AT_ONCE: Final = 16
+
+
+# The choices of one plan: a thousand groups are mostly sent to from one address.
+Chosen: TypeAlias = dict[tuple[object, ...], "IPAddress | None"]
+
+
 def choose_source(
-    interface: Interface, group: Group, last: IPAddress | None = None
-) -> IPAddress | None:
+    interface: Interface, group: Group, last: IPAddress | None, chosen: Chosen
+) -> Steps[IPAddress | None]:
     """Return the address of an interface to send to a group from; `None` if there is none.
 
     Args:
         interface: The interface.
         group: The group.
         last: The address that was sent from before. It is kept if it is as good as any.
+        chosen: The choices made so far with the same interfaces; this one is put there, too.
     """
-    details = _details_of(interface, group.family)
     on_link = is_link_scoped(group.address) or group.address in _GROUPS_OF_LINK
-    rank_of = _rank_ipv4 if group.family == "ipv4" else _rank_ipv6
+    key = interface.index, interface.name, group.family, on_link, last
+    if key not in chosen:
+        chosen[key] = yield from _choose(interface, group.family, on_link, last)
+    return chosen[key]
+
+
+def _choose(
+    interface: Interface, family: Family, on_link: bool, last: IPAddress | None
+) -> Steps[IPAddress | None]:
+    rank_of = _rank_ipv4 if family == "ipv4" else _rank_ipv6
     best: IPAddress | None = None
     best_rank: _Rank | None = None
     # The last one is looked at first, as it stays unless another is better.
-    kept = [last] if last is not None and has_address(interface, last) else []
-    for address in chain(kept, iterate_addresses(interface, group.family)):
-        if best_rank is not None and not any(best_rank):
-            break  # None can be better, and there may be thousands.
-        detail = details.get(int(address))
+    kept = [] if last is None else _with_details(interface, last)
+    for number, (address, detail) in enumerate(chain(kept, _addresses_of(interface, family)), 1):
         scope = _scope(address, detail)
         if _unfit(address, detail, scope, interface) is None:
             rank = rank_of(address, detail, scope, on_link)
             if best_rank is None or rank < best_rank:
                 best, best_rank = address, rank
+            if not any(rank):
+                break  # None can be better, and there may be thousands.
+        if not number % _AT_ONCE:
+            yield
     return best
 
 
 def describe_lack(interface: Interface, family: Family) -> str:
     """Return why nothing can be sent from an interface in a family, for people."""
-    details, label = _details_of(interface, family), FAMILY_LABEL[family]
-    reasons = []
-    for address in interface.addresses(family):
-        detail = details.get(int(address))
+    label, reasons = FAMILY_LABEL[family], []
+    for address, detail in islice(_addresses_of(interface, family), _MOST_REASONS):
         reasons.append(f"{address} {_unfit(address, detail, _scope(address, detail), interface)}")
     if not reasons:
         return f"interface {interface} has no {label} address now"
@@ -107,13 +128,33 @@ def _unfit(
     return None
 
 
-def _details_of(interface: Interface, family: Family) -> dict[int, InterfaceAddress]:
-    kind = IPv4Interface if family == "ipv4" else IPv6Interface
-    return {
-        int(detail.address): detail
-        for detail in interface.address_details
-        if isinstance(detail.address, kind)
-    }
+def _with_details(
+    interface: Interface, address: IPAddress
+) -> list[tuple[IPAddress, InterfaceAddress | None]]:
+    """Return an address with its details, if the interface has it."""
+    if not has_address(interface, address):
+        return []
+    numbers = (int(detail.address) for detail in interface.address_details)
+    kind = IPv4Interface if address.version == 4 else IPv6Interface
+    for number, detail in zip(numbers, interface.address_details, strict=True):
+        if number == int(address) and isinstance(detail.address, kind):
+            return [(address, detail)]
+    return [(address, None)]
+
+
+def _addresses_of(
+    interface: Interface, family: Family
+) -> Iterator[tuple[IPAddress, InterfaceAddress | None]]:
+    """Yield the addresses of an interface in a family, each with its details if there are any."""
+    addresses, details = iterate_addresses(interface, family), interface.address_details
+    start = 0 if family == "ipv4" else len(interface.ipv4_addresses)
+    if len(details) == len(interface.ipv4_addresses) + len(interface.ipv6_addresses):
+        # In the same order, as `Interface` has it.
+        yield from zip(addresses, islice(details, start, None), strict=False)
+        return
+    known = {detail.address.packed: detail for detail in details}
+    for address in addresses:
+        yield address, known.get(address.packed)
 
 
 def _scope(address: IPAddress, detail: InterfaceAddress | None) -> AddressScope:

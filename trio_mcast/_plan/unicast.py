@@ -17,7 +17,7 @@ from .._platform import options as layout
 from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import Family, IPAddress, family_of
-from .._values.interface import Interface, own_addresses_on
+from .._values.interface import Interface, iterate_addresses, own_addresses_on
 from .common_options import reading_options, sharing_options
 from .selecting import Selection
 from .socket_spec import MembershipPlan, SocketSpec, bind_address
@@ -31,8 +31,10 @@ def plan_unicast(
     on_any_link: frozenset[str],
     shared: frozenset[IPAddress],
     platform: Platform,
-) -> tuple[MembershipPlan, ...]:
+) -> Iterator[MembershipPlan | None]:
     """Plan the sockets of a receiver for unicast: a membership for each interface.
+
+    There may be thousands of sockets in one, so that there is a `None` after each.
 
     A membership has a socket for each port and address of its interface, in the families that are
     wanted there. Without an address there is no membership.
@@ -49,26 +51,22 @@ def plan_unicast(
     for family, selection in pairs:
         interface = selection.interface
         families.setdefault(interface.name, {}).setdefault(family, interface)
-    plans = []
     for by_family in families.values():
-        sockets = tuple(
-            socket_spec
-            for family, interface in by_family.items()
+        sockets: list[SocketSpec] = []
+        for family, interface in by_family.items():
             for socket_spec in _plan_sockets(
                 interface, family, request, excluded_sources, on_any_link, shared, platform
-            )
-        )
+            ):
+                sockets.append(socket_spec)
+                yield None
         if sockets:
-            plans.append(
-                MembershipPlan(
-                    None,
-                    sockets[0].interface,
-                    _texts(request.sources, by_family),
-                    _texts(excluded_sources, by_family),
-                    sockets,
-                )
+            yield MembershipPlan(
+                None,
+                sockets[0].interface,
+                _texts(request.sources, by_family),
+                _texts(excluded_sources, by_family),
+                tuple(sockets),
             )
-    return tuple(plans)
 
 
 def _texts(sources: Iterable[IPAddress] | None, families: Iterable[Family]) -> tuple[str, ...]:
@@ -97,8 +95,12 @@ def _plan_sockets(
         is_shared: tuple(_options(interface, family, request, platform, is_shared=is_shared))
         for is_shared in (False, True)
     }
-    for address in dict.fromkeys(interface.addresses(family)):
-        is_shared = address in shared
+    planned: set[int] = set()
+    for address in iterate_addresses(interface, family):
+        if int(address) in planned:
+            continue
+        planned.add(int(address))
+        is_shared = bool(shared) and address in shared
         for port in request.ports:
             yield SocketSpec(
                 family,

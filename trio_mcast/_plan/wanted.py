@@ -135,7 +135,7 @@ class ReceiveRequest:
         """Tell whether a membership that comes of the request was left since."""
         if plan.group in self.left_groups or key_of(plan) in self.left:
             return True
-        if not self.left or plan.group is None:
+        if plan.group is None or not any(group == plan.group for group, _ in self.left):
             return False
         if not any((plan.group, name) in self.left for name in names_of(plan.interface)):
             return False

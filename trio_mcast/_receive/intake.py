@@ -98,8 +98,11 @@ class Intake:
         with self._tasks:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                for reader in self._readers.values():
-                    self._start(reader)
+                # With a thousand, each takes its first turn by itself.
+                for key, reader in list(self._readers.items()):
+                    if self._readers.get(key) is reader:
+                        self._start(reader)
+                    await self.give_way()
                 await trio.sleep_forever()  # Readers come and go.
 
     def _start(self, reader: InterfaceReader) -> None:

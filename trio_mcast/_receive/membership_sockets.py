@@ -15,7 +15,7 @@ from .membership import Event, LiveMembership
 
 # The memberships that are planned, opened, changed or closed before other tasks have their turn.
 # Each of that takes some 10 to 100 us.
-AT_ONCE = 32
+AT_ONCE = 16
 
 
 class MembershipSockets:

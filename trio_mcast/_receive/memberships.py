@@ -14,7 +14,7 @@ import trio
 from .._follow import Follower
 from .._host.protocols import Host, McastSocket
 from .._plan.blocked import SourceRule
-from .._plan.receiver import plan_request
+from .._plan.receiver import plan_in_steps
 from .._plan.socket_spec import MembershipKey, MembershipPlan
 from .._plan.wanted import ReceiveRequest
 from .._platform.model import Platform
@@ -149,10 +149,10 @@ class Memberships:
         strict: bool = False,
         known: Mapping[MembershipKey, MembershipPlan] | None = None,
     ) -> list[MembershipPlan]:
-        """Plan a request, as `plan_request` does; other tasks run in between."""
+        """Plan a request, as `plan_in_steps` does; other tasks run in between."""
         platform, rules = self._host.platform, self.rules
         plans = []
-        for plan in plan_request(
+        for plan in plan_in_steps(
             request,
             rules,
             interfaces,
@@ -161,7 +161,8 @@ class Memberships:
             known=known,
             own_addresses=own_addresses,
         ):
-            plans.append(plan)
+            if plan is not None:
+                plans.append(plan)
             await self.give_way()
         return plans
 

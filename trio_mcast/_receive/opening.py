@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from typing import TypeVar
 
@@ -32,7 +32,7 @@ async def opened(
     allow_missing: bool,
     max_buffered: int,
     overflow: Overflow,
-    make: Callable[..., _Receiver],
+    make: Callable[..., Awaitable[_Receiver]],
     sift: Sift | None = None,
 ) -> AsyncIterator[_Receiver]:
     """Open a receiver of some kind for a request, and run it for the length of the block.
@@ -61,7 +61,7 @@ async def opened(
         stack.enter_context(at_end(intake.close))
         memberships = Memberships(host, intake, follower)
         await Joining(memberships).join(request, strict=not allow_missing)
-        receiver = make(request, intake, memberships, allow_missing=allow_missing)
+        receiver = await make(request, intake, memberships, allow_missing=allow_missing)
         async with running(receiver._run, receiver.close, name="receiver"):
             yield receiver
 
@@ -81,5 +81,11 @@ def open_receiver(
         allow_missing=allow_missing,
         max_buffered=max_buffered,
         overflow=overflow,
-        make=McastReceiver._create,
+        make=_make,
     )
+
+
+async def _make(
+    request: ReceiveRequest, intake: Intake, memberships: Memberships, *, allow_missing: bool
+) -> McastReceiver:
+    return McastReceiver._create(request, intake, memberships, allow_missing=allow_missing)

@@ -29,10 +29,11 @@ async def open_sender(
     await trio.lowlevel.checkpoint()
     outlets = Outlets(host, request)
     with at_end(outlets.close):
-        await settle(outlets)
         sender = McastSender._create(
             outlets, send_buffer_asked=request.send_buffer_size, overflow=overflow
         )
+        await outlets.open()
+        await settle(outlets)
         async with running(sender._run, sender.close, name="sender"):
             yield sender
 

@@ -22,38 +22,39 @@ a change, in which order, and whether one was lost.
 * Routes are watched only where they matter, as on a router they change all the time: without
   ``interfaces``, and with several, as then the route to a peer chooses between the sockets.
 
-Decision: close first, then open
-================================
+Decision: what is sent meanwhile waits
+======================================
 
-A new socket mostly takes the port of the old one, so that answers still find the sender. Two
-sockets cannot have it at once.
+To change a thousand sockets takes a tenth of a second, in which other tasks have their turns. In
+the middle of it, some sockets are closed and others not open yet. What is sent then waits until all
+is done, and so goes out once, through the new sockets. Few sockets are changed without a turn, and
+nobody sees that. Planning changes nothing, so that nobody waits for it.
 """
 
 from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 import trio
 from trio.lowlevel import enable_ki_protection
 
 from .._follow import Backoff, Follower
-from .._host.descriptors import raise_with_needed
 from .._host.protocols import Host, McastSocket
-from .._live import call_each
+from .._live import call_each, in_turns
 from .._plan.route import RouteAnswer
-from .._plan.sender import Absence, RouteLookup, plan_sender, replan_sender
-from .._plan.socket_spec import BindAddress, SocketSpec
+from .._plan.selecting import Directory
+from .._plan.sender import Absence, RouteLookup, plan_in_steps, replan_sender
+from .._plan.socket_spec import SocketSpec
 from .._plan.wanted import SendRequest
-from .._platform.advice import is_address_lacking
-from .._values.addresses import IPAddress
-from .._values.errors import SocketSetupError
+from .._values.addresses import Group, IPAddress
 from .._values.interface import ALL_INTERFACES, Interface
+from .._values.steps import Steps
 from .replies import Replies
-from .serving import find_serving
-from .stand_ins import Gone, Outlet, Refusing, port_of, refused
+from .sender_sockets import SenderSockets, Wrap
+from .stand_ins import Gone, Outlet, Refusing, port_of
 from .target_table import TargetTable
 from .wants import WantState, states_in_use, wanted_now, watch
 
@@ -63,9 +64,28 @@ from .wants import WantState, states_in_use, wanted_now, watch
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
-# The sockets that are planned or compared before other tasks have their turn: each takes some 10 to
-# 100 us.
+# The steps of planning, opening, comparing or closing before others have their turn. Each takes
+# some 10 to 100 us.
 _AT_ONCE = 16
+
+
+@attrs.frozen
+class Listeners:
+    """The calls that whoever sends through the sockets wants.
+
+    Attributes:
+        hold: Called before the sockets change.
+        renew: Gives the steps of leading to the new sockets. Until they are done, nothing is sent.
+        forget: Called after a look that has changed nothing. Routes to peers may be others then.
+    """
+
+    hold: Callable[[], None]
+    renew: Callable[[], Steps[None]]
+    forget: Callable[[], None]
+
+
+def _nothing() -> Steps[None]:
+    yield from ()
 
 
 class Outlets:
@@ -76,7 +96,9 @@ class Outlets:
         outlets: The sockets, and the stand-ins for sockets that cannot be open now.
         table: The same as values, in the same order.
         replies: The reading of the replies; `None` if the user wants none.
-        wrap: Given each new socket, returns what is sent through.
+        change: Set when the change of sockets that is under way has ended; `None` if there is none.
+            Meanwhile nothing may be sent.
+        listeners: What is called when the sockets change.
     """
 
     def __init__(
@@ -85,10 +107,10 @@ class Outlets:
         request: SendRequest,
         *,
         follows: bool = True,
-        wrap: Callable[[McastSocket], McastSocket] = lambda socket: socket,
+        wrap: Wrap = lambda socket: socket,
         read: Callable[[Callable[[McastSocket], None]], Replies] | None = None,
     ) -> None:
-        """Open all sockets, or none.
+        """Open nothing yet.
 
         Args:
             host: The machine that the sockets are to be on.
@@ -97,11 +119,6 @@ class Outlets:
             wrap: Given each new socket; returns what is sent through.
             read: Given what is to be called for a socket that cannot be read; returns what reads
                 replies, where that is not the sender itself.
-
-        Raises:
-            SocketSetupError: The system refused a step.
-            McastError: The request asks for interfaces that are not there, or not clear.
-            ValueError: Groups, interfaces and source address do not go together.
         """
         self.outlets: tuple[Outlet, ...] = ()
         self.table: TargetTable = TargetTable((), (), request.port)
@@ -109,49 +126,56 @@ class Outlets:
         if request.receive_replies:
             self.replies = Replies(host, self._replace) if read is None else read(self._replace)
         self.host = host
+        self.change: trio.Event | None = None
+        self.listeners: Listeners = Listeners(lambda: None, _nothing, lambda: None)
         self._request = request
+        self._follows = follows
         self._follower = Follower(None, host)
-        self.wrap = wrap
+        self._sockets = SenderSockets(host, request, wrap, self.replies, self._give_way)
+        self._work = 0
+        # A look of the opening and one of the following do not meet.
+        self._looking = trio.Lock()
         self._want_states: list[WantState] = []
-        self._open: list[McastSocket] = []
-        # Whether a socket was refused that might be had later, without anything else changing; and
-        # when to try again.
-        self._refused = False
+        # When to try again what was refused and might be had later, without anything else changing.
         self._retry_at = math.inf
         self._backoff = _new_backoff()
-        # The sockets that the system refuses to read: each is replaced after a pause.
-        self._unreadable: set[McastSocket] = set()
         self._unreadable_backoff = _new_backoff()
         self._last_unreadable = -math.inf
-        try:
-            # Before the first look: what changes after it is then noticed, too.
-            if follows:
-                self._follower = Follower(watch(host, request), host)
-            interfaces = host.list_interfaces()
-            plan = plan_sender(request, interfaces, host.platform, self._route_lookup(interfaces))
-            try:
-                outlets = [self._open_first(socket_spec) for socket_spec in plan.sockets]
-            except SocketSetupError as error:
-                raise_with_needed(error, len(plan.sockets))
-            self._want_states = [
-                WantState(want, plan.sockets[number], outlets[number], port_of(outlets[number]))
-                for want, number in plan.wants
-            ]
-            self._want_states += [
-                WantState(want, socket_spec, Gone.of(socket_spec, absence), 0)
-                for want, socket_spec, absence in plan.absent
-            ]
-            if self._refused:
-                self._retry_at = trio.current_time() + self._backoff.next_pause()
-            self._publish(interfaces)
-        except BaseException:
-            self.close()
-            raise
+
+    async def open(self) -> None:
+        """Open all sockets, or none; to be closed in any case.
+
+        Raises:
+            SocketSetupError: The system refused a step.
+            McastError: The request asks for interfaces that are not there, or not clear.
+            ValueError: Groups, interfaces and source address do not go together.
+        """
+        request, host = self._request, self.host
+        # Before the first look: what changes after it is then noticed, too.
+        if self._follows:
+            self._follower = Follower(watch(host, request), host)
+        interfaces = Directory.of(await self._follower.look(anew=True))
+        look_up = self._route_lookup(interfaces)
+        planning = plan_in_steps(request, interfaces, host.platform, look_up)
+        plan = await in_turns(planning, self._give_way)
+        outlets = await self._sockets.open_all(plan.sockets)
+        for want, number in plan.wants:
+            outlet = outlets[number]
+            state = WantState(want, plan.sockets[number], outlet, port_of(outlet))
+            self._want_states.append(state)
+            await self._give_way()
+        for want, socket_spec, absence in plan.absent:
+            state = WantState(want, socket_spec, Gone.of(socket_spec, absence), 0)
+            self._want_states.append(state)
+        if self._sockets.refused:
+            self._retry_at = trio.current_time() + self._backoff.next_pause()
+        await in_turns(self._publish(interfaces), self._give_way)
+        await in_turns(self.listeners.renew(), self._give_way)
 
     @property
     def waits_for_check(self) -> bool:
         """Whether a socket was refused that can be had once an address has been checked."""
-        return self._refused and any(
+        return self._sockets.refused and any(
             isinstance(outlet, Refusing)
             and outlet.errno == errno.EADDRNOTAVAIL
             and outlet.socket_spec.interface.is_up
@@ -185,20 +209,16 @@ class Outlets:
         """The sockets that are open, in the order of the groups and interfaces."""
         return tuple(outlet for outlet in self.outlets if not isinstance(outlet, Refusing))
 
-    @enable_ki_protection
-    async def follow(self, changed: Callable[[], None], unchanged: Callable[[], None]) -> None:
-        """Keep the sockets in step with the interfaces, until closed.
+    def wrap(self, socket: McastSocket) -> McastSocket:
+        """Return what is sent through, for another socket of the sender."""
+        return self._sockets.wrap(socket)
 
-        Args:
-            changed: Called whenever `outlets` and `table` have changed.
-            unchanged: Called after each other look. Routes to peers may be others then.
-        """
+    @enable_ki_protection
+    async def follow(self) -> None:
+        """Keep the sockets in step with the interfaces, until closed."""
 
         async def look() -> None:
-            if await self._look():
-                changed()
-            else:
-                unchanged()
+            await self._look()
 
         await self._follower.follow(
             look,
@@ -213,7 +233,7 @@ class Outlets:
         if now - self._last_unreadable > 2 * _LONGEST_PAUSE_SECONDS:
             self._unreadable_backoff.reset()
         self._last_unreadable = now
-        self._unreadable.add(socket)
+        self._sockets.unreadable.add(socket)
         self._retry_at = min(self._retry_at, now + self._unreadable_backoff.next_pause())
         self._follower.hurry(self._retry_at)
 
@@ -231,20 +251,40 @@ class Outlets:
                 changed.
             trio.ClosedResourceError: The sender was closed meanwhile.
         """
-        interfaces = await self._follower.look(anew=anew)
-        self._want_states = wanted_now(self._want_states, self._request, interfaces)
-        planned = await self._plan_anew(interfaces)
-        if self._follower.stale:
-            self._backoff.reset()  # What was refused may be had now.
-        self._refused = False
-        ports: dict[SocketSpec, int] = {}
-        for state, plan in zip(self._want_states, planned, strict=True):
-            if isinstance(plan, SocketSpec):
-                ports.setdefault(plan, state.port)
-        outlets = await self._serving(ports)
-        await self._drain_others(outlets)
-        self._carry_out(ports, outlets)
-        pause = self._backoff.next_pause() if self._refused else math.inf
+        async with self._looking:
+            interfaces = Directory.of(await self._follower.look(anew=anew))
+            wanting = wanted_now(self._want_states, self._request, interfaces)
+            states = self._want_states = await in_turns(wanting, self._give_way)
+            planned = await self._plan_anew(interfaces)
+            if self._follower.stale:
+                self._backoff.reset()  # What was refused may be had now.
+            ports: dict[SocketSpec, int] = {}
+            for state, plan in zip(states, planned, strict=True):
+                if isinstance(plan, SocketSpec):
+                    ports.setdefault(plan, state.port)
+                await self._give_way()
+            outlets = await self._sockets.serving(ports, self._follower.ended.removed)
+            await self._sockets.drain_others(outlets)
+            self._follower.check_open()
+            self.change = trio.Event()
+            try:
+                return await self._change(interfaces, planned, ports, outlets)
+            finally:
+                self.change.set()
+                self.change = None
+
+    async def _change(
+        self,
+        interfaces: Directory,
+        planned: Sequence[SocketSpec | Absence],
+        ports: Mapping[SocketSpec, int],
+        outlets: dict[SocketSpec, Outlet],
+    ) -> bool:
+        """Carry out a plan, as `_look` does; it cannot be cancelled."""
+        self.listeners.hold()
+        self._sockets.refused = False
+        await self._sockets.carry_out(ports, outlets)
+        pause = self._backoff.next_pause() if self._sockets.refused else math.inf
         self._retry_at = trio.current_time() + pause
         for state, plan in zip(self._want_states, planned, strict=True):
             if isinstance(plan, Absence):
@@ -254,127 +294,50 @@ class Outlets:
                 state.socket_spec, state.outlet = plan, outlet
                 if is_new or not state.port:  # Asking the system takes a while for hundreds.
                     state.port = port_of(outlet) or state.port
-        return self._publish(interfaces)
+            await self._give_way()
+        is_other = await in_turns(self._publish(interfaces), self._give_way)
+        if is_other:
+            await in_turns(self.listeners.renew(), self._give_way)
+        else:
+            self.listeners.forget()
+        return is_other
 
-    async def _plan_anew(self, interfaces: Sequence[Interface]) -> list[SocketSpec | Absence]:
+    async def _plan_anew(self, interfaces: Directory) -> list[SocketSpec | Absence]:
         """Plan a socket for each want; other tasks run in between."""
-        planned: list[SocketSpec | Absence] = []
-        states = self._want_states
-        for start in range(0, len(states), _AT_ONCE):
-            wants = [
-                (state.want, state.socket_spec, not isinstance(state.outlet, Refusing))
-                for state in states[start : start + _AT_ONCE]
-            ]
-            look_up = self._route_lookup(interfaces)
-            request, platform = self._request, self.host.platform
-            planned += replan_sender(wants, request, interfaces, platform, look_up)
-            if start:
-                await self._give_way()
-        return planned
-
-    async def _serving(self, socket_specs: Iterable[SocketSpec]) -> dict[SocketSpec, Outlet]:
-        """Return the open sockets that carry out plans already; other tasks run in between."""
-        removed = self._follower.ended.removed
-        usable = [
-            socket
-            for socket in self._open
-            if socket not in self._unreadable and socket.socket_spec.interface.index not in removed
-        ]
-        outlets: dict[SocketSpec, Outlet] = {}
-        for number, (socket_spec, socket) in enumerate(find_serving(socket_specs, usable), 1):
-            if socket is not None:
-                outlets[socket_spec] = socket
-            if not number % _AT_ONCE:
-                await self._give_way()
-        return outlets
-
-    def _others(self, outlets: dict[SocketSpec, Outlet]) -> list[McastSocket]:
-        """Return the open sockets that are not among some."""
-        stay = set(map(id, outlets.values()))
-        return [socket for socket in self._open if id(socket) not in stay]
-
-    async def _drain_others(self, outlets: dict[SocketSpec, Outlet]) -> None:
-        """Read the replies on the sockets that are to be closed; they are sent from meanwhile."""
-        if self.replies is not None:
-            for socket in self._others(outlets):
-                await self.replies.drain(socket)
-            self._follower.check_open()
+        wants = (
+            (state.want, state.socket_spec, not isinstance(state.outlet, Refusing))
+            for state in self._want_states
+        )
+        look_up, platform = self._route_lookup(interfaces), self.host.platform
+        planning = replan_sender(wants, self._request, interfaces, platform, look_up)
+        return await in_turns(planning, self._give_way)
 
     async def _give_way(self) -> None:
-        """Let other tasks run. trio.ClosedResourceError if all is closed then."""
-        await trio.lowlevel.checkpoint()
-        self._follower.check_open()
+        """Let other tasks run, once in a while; trio.ClosedResourceError if all is closed then.
 
-    def _carry_out(self, ports: dict[SocketSpec, int], outlets: dict[SocketSpec, Outlet]) -> None:
-        """Close the sockets that serve no longer, and add to the others what is missing.
-
-        Args:
-            ports: The plans, each with the port that a new socket is to have if that is free.
-            outlets: The sockets that carry out plans already.
+        Cannot be cancelled while sockets are changed.
         """
-        for socket_spec, outlet in list(outlets.items()):
-            before = outlet.socket_spec
-            if outlet in self._unreadable:
-                del outlets[socket_spec]
-            elif before.interface != socket_spec.interface and not isinstance(outlet, Refusing):
-                outlet.revise(attrs.evolve(before, interface=socket_spec.interface), ())
-        for socket in self._others(outlets):
-            self._close_socket(socket)
-        for socket_spec, port in ports.items():
-            if socket_spec not in outlets:
-                try:
-                    outlets[socket_spec] = self._open_again(socket_spec, port)
-                except SocketSetupError as error:
-                    outlets[socket_spec] = refused(socket_spec, error)
-                    self._refused = True
+        self._work = (self._work + 1) % _AT_ONCE
+        if not self._work:
+            if self.change is None:
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            self._follower.check_open()
 
-    def _open_again(self, socket_spec: SocketSpec, port: int) -> McastSocket:
-        """Open a socket, on the port of the one before if that is free."""
-        if not self._request.source_port:
-            bind: BindAddress = (socket_spec.bind[0], port, *socket_spec.bind[2:])
-            try:
-                return self._open_socket(attrs.evolve(socket_spec, bind=bind))
-            except SocketSetupError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-        return self._open_socket(socket_spec)
+    async def settled(self) -> None:
+        """Wait while sockets are changed; a checkpoint only if it waits."""
+        while self.change is not None:
+            await self.change.wait()
 
-    def _open_first(self, socket_spec: SocketSpec) -> Outlet:
-        """Open a socket at opening; what stands for it, if its address cannot be used yet."""
-        try:
-            return self._open_socket(socket_spec)
-        except SocketSetupError as error:
-            if not is_address_lacking(error):
-                raise
-            self._refused = True
-            return refused(socket_spec, error)
-
-    def _open_socket(self, socket_spec: SocketSpec) -> McastSocket:
-        socket = self.wrap(self.host.open_socket(socket_spec))
-        try:
-            if self.replies is not None:
-                self.replies.add(socket)
-        except BaseException:
-            socket.close()
-            raise
-        self._open.append(socket)
-        return socket
-
-    def _close_socket(self, socket: McastSocket) -> None:
-        self._unreadable.discard(socket)
-        if self.replies is not None:
-            self.replies.close_socket(socket)
-        else:
-            socket.close()
-        self._open.remove(socket)  # Not if that has failed: the next look tries again.
-
-    def _publish(self, interfaces: Sequence[Interface]) -> bool:
+    def _publish(self, interfaces: Sequence[Interface]) -> Steps[bool]:
         """Set `outlets` and `table` from the states of the wants; return whether they changed."""
         numbers: dict[Outlet, int] = {}
-        numbered_groups = {
-            (state.want.group, numbers.setdefault(state.outlet, len(numbers))): None
-            for state in states_in_use(self._want_states, self._request)
-        }
+        numbered_groups: dict[tuple[Group, int], None] = {}
+        for state in states_in_use(self._want_states, self._request):
+            number = numbers.setdefault(state.outlet, len(numbers))
+            numbered_groups[state.want.group, number] = None
+            yield
         table = TargetTable(
             tuple(outlet.socket_spec for outlet in numbers),
             tuple(numbered_groups),
@@ -388,9 +351,7 @@ class Outlets:
 
     def close(self) -> None:
         """Close everything, and end `follow`. Idempotent."""
-        replies = [] if self.replies is None else [self.replies.close]
-        sockets = [socket.close for socket in self._open]
-        call_each([self._follower.close, *replies, *sockets])
+        call_each([self._follower.close, self._sockets.close])
 
 
 def _new_backoff() -> Backoff:

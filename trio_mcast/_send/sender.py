@@ -15,10 +15,11 @@ from .._values.errors import SocketSetupError, printable
 from .._values.interface import Interface, InterfaceSelector
 from .._values.shown import first_and_more
 from .._values.statistics import SenderInterfaceStatistics, SenderStatistics
+from .._values.steps import Steps
 from .departure import Departure, only_target
 from .destinations import Buffer, Destination, checked_payload, checked_payloads
 from .one import count_failed, send_one
-from .outlets import Outlets
+from .outlets import Listeners, Outlets
 from .targets import Targets
 from .transmitter import SenderOverflow, Transmitter
 
@@ -41,8 +42,8 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         self._send_buffer_asked = send_buffer_asked
         self._tasks = trio.CancelScope()
         self._targets = Targets(outlets)
-        platform = outlets.host.platform.name
-        self._transmitter = Transmitter(self._targets, platform, self._check_open, overflow)
+        self._transmitter = Transmitter(self._targets, outlets, self._check_open, overflow)
+        outlets.listeners = Listeners(self._targets.hold, self._renew, self._targets.forget)
         self._drops = overflow == "drop"
         self._last_statistics: SenderStatistics | None = None
         # Whether closing has begun; and whether it has come to its end.
@@ -61,20 +62,15 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         replies = self._outlets.replies
         with self._tasks:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(
-                    self._outlets.follow,
-                    self._renew,
-                    self._targets.forget,
-                    name="follow interfaces",
-                )
+                nursery.start_soon(self._outlets.follow, name="follow interfaces")
                 if self._drops:
                     nursery.start_soon(self._transmitter.full.run, name="wait for room")
                 if replies is not None:
                     nursery.start_soon(replies.run, name="read replies")
 
-    def _renew(self) -> None:
-        """Send through the sockets that there are now."""
-        self._targets.renew()
+    def _renew(self) -> Steps[None]:
+        """Send through the sockets that there are now, from the last step on."""
+        yield from self._targets.renew()
         self._transmitter.forget_unused(
             {outlet.socket_spec.interface.name for outlet in self._outlets.outlets}
         )
@@ -141,7 +137,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             else:
                 only[2].sent += 1
                 return
-        self._check_open()
+        await self._settled()
         payload = checked_payload(data)
         targets = self._targets.of(to, interface)
         remaining = transmitter.send_now(payload, targets)
@@ -162,7 +158,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         Where some of the interfaces take the datagram, those without room count as failed, with
         EAGAIN, and nothing is raised for that. With ``overflow="drop"``, what finds no room is
         dropped and counted, as by `send`. While other tasks wait for room, there is none for this
-        call: they go first.
+        call: they go first. There is none either while the sockets of many interfaces are changed.
 
         Args:
             data: As for `send`.
@@ -219,6 +215,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         self._check_open()
         payloads = checked_payloads(datagrams)
         await trio.lowlevel.checkpoint_if_cancelled()
+        await self._settled()
         find = partial(self._targets.of, to, interface)
         targets = find()
         if payloads:
@@ -263,7 +260,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             dropped. What the interface drops on its way has no time: give the wait a limit.
         """
         await trio.lowlevel.checkpoint()
-        self._check_open()
+        await self._settled()
         payload = checked_payload(data)
         find = partial(self._targets.of, to, interface)
         target = only_target(find())
@@ -287,7 +284,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         self, data: bytes, to: Destination, interface: str, address: str | None = None
     ) -> None:
         """Send one datagram on one interface; see `send_one`."""
-        self._check_open()
+        await self._settled()
         sending = self._outlets, self._targets, self._transmitter
         await send_one(data, to, (interface, address), sending)
 
@@ -346,6 +343,13 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
                 for name, tally in tallies.items()
             },
         )
+
+    async def _settled(self) -> None:
+        """Wait while sockets are changed. A checkpoint only if it waits."""
+        self._check_open()
+        if self._outlets.change is not None:
+            await self._outlets.settled()
+            self._check_open()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -17,7 +17,7 @@ Nothing is sent then, as systems differ in what they would do: Linux sends to it
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Final, TypeAlias
 
@@ -92,11 +92,10 @@ class TargetTable:
     digit_names: frozenset[str] = frozenset()
     interface: str | None = None
 
-    def everywhere(self) -> tuple[NumberedTarget, ...]:
-        """Return the targets for every group on every interface."""
-        return tuple(
-            self._target(number, group.address, self.port) for group, number in self.numbered_groups
-        )
+    def everywhere(self) -> Iterator[NumberedTarget]:
+        """Yield the targets for every group on every interface."""
+        for group, number in self.numbered_groups:
+            yield self._target(number, group.address, self.port)
 
     def on_interface(self, interface: InterfaceSelector) -> TargetTable:
         """Return the table for one of the sender's interfaces, with the same numbers.

@@ -14,6 +14,7 @@ from .._plan.socket_spec import BindAddress, bind_address
 from .._values.addresses import Endpoint, family_of, parse_address, without_zone
 from .._values.errors import McastError, SocketSetupError
 from .._values.interface import ALL_INTERFACES, Interface, InterfaceSelector
+from .._values.steps import Steps
 from .destinations import Destination, parse_destination
 from .outlets import Outlets
 from .stand_ins import Outlet, Refusing
@@ -64,18 +65,26 @@ class Targets:
         self._remembered_on: dict[object, tuple[Target, ...]] = {}
         # The interfaces that there were, by name, as they were last.
         self._interfaces: dict[str, Interface] = {}
-        self.renew()
 
-    def renew(self) -> None:
-        """Lead to the sockets that there are now."""
-        for socket_spec in self._outlets.table.sockets:
-            self._interfaces[socket_spec.interface.name] = socket_spec.interface
-        self.everywhere = self._with_sockets(self._outlets.table.everywhere())
-        self.only = self.everywhere[0] if len(self.everywhere) == 1 else None
+    def hold(self) -> None:
+        """Have each datagram go the longer way, on which it waits while sockets are changed."""
+        self.only = None
+
+    def renew(self) -> Steps[None]:
+        """Lead to the sockets that there are now, from the last step on."""
+        outlets, table = self._outlets.outlets, self._outlets.table
+        everywhere: list[Target] = []
+        for number, address in table.everywhere():
+            interface = table.sockets[number].interface
+            self._interfaces[interface.name] = interface
+            everywhere.append((outlets[number], address, self._tally(interface.name)))
+            yield
+        self.everywhere = tuple(everywhere)
         self.forget()
 
     def forget(self) -> None:
         """Forget which targets destinations come to: routes to peers may be others now."""
+        self.only = self.everywhere[0] if len(self.everywhere) == 1 else None
         self._remembered.clear()
         self._remembered_peers.clear()
         self._remembered_on.clear()
@@ -147,7 +156,9 @@ class Targets:
                 raise
             targets = self._refusals(to, left)
         else:
-            targets = self._answer(table.everywhere() if to is None else table.targets_for(to))
+            targets = self._answer(
+                tuple(table.everywhere()) if to is None else table.targets_for(to)
+            )
         if len(remembered) >= _REMEMBERED_DESTINATIONS:
             remembered.clear()
         remembered[key] = targets

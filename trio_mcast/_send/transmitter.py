@@ -12,10 +12,10 @@ from typing import Final, Literal, TypeAlias, get_args
 import attrs
 import trio
 
-from .._platform.model import PlatformName
 from .._values.errors import SocketSetupError, none_sent
 from .explaining import explain_send, group_of
 from .full import FullOutlets
+from .outlets import Outlets
 from .stand_ins import Outlet, Refusing
 from .targets import Target, Targets
 from .turns import Take, Turns, take_now
@@ -88,7 +88,7 @@ class Transmitter:
     def __init__(
         self,
         targets: Targets,
-        platform: PlatformName,
+        outlets: Outlets,
         check_open: Callable[[], None],
         overflow: SenderOverflow,
     ) -> None:
@@ -96,7 +96,7 @@ class Transmitter:
 
         Args:
             targets: The targets of the sender.
-            platform: The platform, for the advice in errors.
+            outlets: The sockets of the sender.
             check_open: Raises `trio.ClosedResourceError` once the sender was closed.
             overflow: Whether what finds no room waits or is dropped.
         """
@@ -105,7 +105,8 @@ class Transmitter:
         self._drops = overflow == "drop"
         self.refused: dict[tuple[str | None, str | None], SocketSetupError] = {}
         self._targets = targets
-        self._platform = platform
+        self._outlets = outlets
+        self._platform = outlets.host.platform.name
         self._check_open = check_open
 
     def forget_unused(self, interfaces: set[str]) -> None:
@@ -188,8 +189,11 @@ class Transmitter:
         sender drops. The arguments are those of `send_all`.
 
         Raises:
-            trio.WouldBlock: Nothing was sent, and somewhere there was no room. Nothing is counted.
+            trio.WouldBlock: Nothing was sent, and somewhere there was no room, or sockets are being
+                changed. Nothing is counted.
         """
+        if self._outlets.change is not None:
+            raise trio.WouldBlock
         batches = [_Batch(target, [payload], find) for target in targets]
         waiting: list[_Batch] = []
         refusals: list[tuple[_Batch, OSError]] = []
@@ -312,6 +316,7 @@ class Transmitter:
                 if batch.sent // _SENT_AT_ONCE != before // _SENT_AT_ONCE:
                     await trio.lowlevel.checkpoint()
             except OSError as error:
+                await self._outlets.settled()
                 self._check_open()
                 successor = self._targets.successor_of(batch.target, batch.find)
                 if successor is not None:

@@ -17,13 +17,15 @@ from collections.abc import Sequence
 import attrs
 
 from .._host.protocols import Host, InterfaceWatcher
+from .._plan.selecting import Directory
 from .._plan.sender import Absence
 from .._plan.sender_socket import stand_in
 from .._plan.sender_wants import SenderWant, wants_on_candidates
 from .._plan.socket_spec import SocketSpec
 from .._plan.wanted import SendRequest
 from .._values.errors import McastError, SocketSetupError
-from .._values.interface import ALL_INTERFACES, Interface
+from .._values.interface import ALL_INTERFACES
+from .._values.steps import Steps
 from .stand_ins import Gone, Outlet, Refusing
 
 
@@ -45,8 +47,8 @@ class WantState:
 
 
 def wanted_now(
-    states: list[WantState], request: SendRequest, interfaces: Sequence[Interface]
-) -> list[WantState]:
+    states: list[WantState], request: SendRequest, interfaces: Directory
+) -> Steps[list[WantState]]:
     """Return the wants that a sender has now, as far as they are known with their states.
 
     Args:
@@ -56,18 +58,21 @@ def wanted_now(
     """
     if request.selectors is not ALL_INTERFACES:
         return states
-    before = {state.want: state for state in states}
-    by_name = {interface.name: interface for interface in interfaces}
+    before: dict[SenderWant, WantState] = {}
+    for state in states:
+        before[state.want] = state
+        yield
     now = []
     for want in wants_on_candidates(request, interfaces):
         if want.interface is None:
             return states
-        state = before.pop(want, None)
-        if state is None:
-            socket_spec = stand_in(by_name[str(want.interface)], want.group.family)
+        known = before.pop(want, None)
+        if known is None:
+            socket_spec = stand_in(interfaces.by_name[str(want.interface)], want.group.family)
             gone = Gone.of(socket_spec, Absence(errno.ENODEV, "it has only just come"))
-            state = WantState(want, socket_spec, gone, 0)
-        now.append(state)
+            known = WantState(want, socket_spec, gone, 0)
+        now.append(known)
+        yield
     down = {(interface.name, interface.index) for interface in interfaces if not interface.is_up}
     for state in before.values():
         interface = state.socket_spec.interface

@@ -11,6 +11,7 @@ import attrs
 
 from .addresses import FAMILY_LABEL, Family, IPAddress
 from .errors import printable
+from .steps import Steps
 
 AddressScope: TypeAlias = Literal["global", "link", "host"]
 AddressState: TypeAlias = Literal["preferred", "tentative", "failed", "deprecated"]
@@ -230,19 +231,22 @@ def texts_on_any_link(interface: Interface) -> Iterator[str]:
                 yield str(address)
 
 
-def shared_addresses(interfaces: Iterable[Interface]) -> frozenset[IPAddress]:
+def shared_addresses(interfaces: Iterable[Interface]) -> Steps[frozenset[IPAddress]]:
     """Return the addresses that more than one interface has.
 
     Link-local IPv6 addresses do not count: each is bound to with the index of its interface.
     """
-    once: set[IPAddress] = set()
-    again: set[IPAddress] = set()
+    once: tuple[set[int], set[int]] = set(), set()
+    again: tuple[set[int], set[int]] = set(), set()
     for interface in interfaces:
-        for family in FAMILY_LABEL:
-            addresses = frozenset(interface.addresses(family))
-            again |= addresses & once
-            once |= addresses
-    return frozenset(address for address in again if not _counts_on_its_link(address))
+        both = interface.ipv4_addresses, interface.ipv6_addresses
+        for number, addresses in enumerate(both):
+            numbers = set(map(int, addresses))
+            again[number].update(numbers & once[number])
+            once[number].update(numbers)
+        yield
+    ipv4, ipv6 = map(IPv4Address, again[0]), map(IPv6Address, again[1])
+    return frozenset([*ipv4, *(address for address in ipv6 if not _counts_on_its_link(address))])
 
 
 def own_addresses_on(interface: Interface, on_any_link: frozenset[str]) -> frozenset[str]:

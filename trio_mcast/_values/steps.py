@@ -1,0 +1,21 @@
+"""Work in steps, so that whoever does the work can let other tasks run in between. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TypeAlias, TypeVar
+
+_T = TypeVar("_T")
+
+# Work that pauses after each step, of a tenth of a millisecond or less, and returns its result.
+Steps: TypeAlias = Generator[None, None, _T]
+
+
+def at_once(steps: Steps[_T]) -> _T:
+    """Do all steps of some work, and return the result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
