@@ -22,8 +22,9 @@ from tests.contract.using import (
     sending,
 )
 from tests.contract.worlds import World, address_of
-from trio_mcast import Endpoint, McastChannel, open_mcast_channel
+from trio_mcast import Datagram, Endpoint, Interface, McastChannel, open_mcast_channel
 from trio_mcast._values.addresses import Family
+from trio_mcast.testing import VirtualNetwork
 
 __all__ = ["real_linux", "real_world", "world", "world_name"]
 
@@ -200,3 +201,66 @@ async def test_channel_with_several_ports_sends_from_the_first_unless_told_other
             await channel.answer(question, b"I")
             with trio.fail_after(5):
                 assert (await asking.replies.receive()).source.port == PORT + 1
+
+
+SOURCE = Endpoint("10.0.0.9", 9)
+ETH0 = Interface("eth0", 2)
+MADE_UP: dict[str, Any] = {
+    "source": [None, ("10.0.0.9", 9), Endpoint(5, 5), Endpoint("10.0.0.9", "9")],  # type: ignore[arg-type]
+    "destination": [None, 5, Endpoint(None, 5)],  # type: ignore[arg-type]
+    "interface": ["eth0", None, Interface(5, 5)],  # type: ignore[arg-type]
+    "group": [5, b"239.1.2.3"],
+}
+
+
+@pytest.fixture
+async def virtual_channel() -> AsyncIterator[McastChannel]:
+    async with VirtualNetwork() as network:
+        host = network.host("a")
+        host.plug("eth0", network.switch("lan"), "10.0.0.1/24", "fd00::1/64")
+        with host:
+            async with open_mcast_channel(["239.1.2.3", "ff15::1"], PORT) as channel:
+                yield channel
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [(name, n) for name, values in MADE_UP.items() for n in range(len(values))]
+)
+async def test_answer_to_a_datagram_made_of_anything_says_what_is_wrong(
+    name: str, number: int, virtual_channel: McastChannel
+) -> None:
+    question = Datagram(b"?", SOURCE, None, ETH0, destination=Endpoint("10.0.0.1", PORT))
+    question = question._replace(**{name: MADE_UP[name][number]})
+    with pytest.raises(TypeError, match=rf"^datagram\.{name} must be an? "):
+        await virtual_channel.answer(question, b"I")
+    assert virtual_channel.statistics().sending.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "group", "to"),
+    [
+        ("fd00::9", None, "10.0.0.1"),
+        ("10.0.0.9", None, "fd00::1"),
+        ("10.0.0.9", None, "nothing"),
+        ("nobody", None, "10.0.0.1"),
+        ("10.0.0.9", "no group", "10.0.0.1"),
+        ("fd00::9", "239.1.2.3", "239.1.2.3"),
+    ],
+)
+async def test_answer_to_a_made_up_datagram_that_makes_no_sense_is_counted_as_failed(
+    source: str, group: str | None, to: str, virtual_channel: McastChannel
+) -> None:
+    question = Datagram(b"?", Endpoint(source, 9), group, ETH0, destination=Endpoint(to, PORT))
+    await virtual_channel.answer(question, b"I")
+    assert virtual_channel.statistics().sending.failed == 1
+
+
+async def test_errors_of_a_channel_call_it_a_channel(virtual_channel: McastChannel) -> None:
+    with pytest.raises(ValueError, match="not an interface of this channel"):
+        await virtual_channel.send(b"", interface="eth7")
+    await virtual_channel.aclose()
+    for call in (virtual_channel.send(b""), virtual_channel.receive()):
+        with pytest.raises(trio.ClosedResourceError, match=r"^this channel was closed$"):
+            await call
+    with pytest.raises(trio.ClosedResourceError, match=r"^this channel was closed$"):
+        await virtual_channel.join("239.1.2.4")

@@ -15,7 +15,12 @@ from tests.support.changing_lan import ChangingLan, states, until_memberships
 from tests.support.leftovers import nothing_left_over, open_socket_names
 from tests.support.traffic import PORT, group_of
 from tests.support.watched_host import ip
-from trio_mcast import InterfaceNotFoundError, SocketSetupError, open_mcast_receiver
+from trio_mcast import (
+    InterfaceNotFoundError,
+    McastReceiver,
+    SocketSetupError,
+    open_mcast_receiver,
+)
 from trio_mcast._host.current import host_variable
 from trio_mcast._host.protocols import McastSocket
 from trio_mcast._plan.socket_spec import SocketSpec
@@ -205,16 +210,22 @@ def many(net: ChangingLan, count: int = 100) -> Iterable[str]:
     return [group_of(net.family, number) for number in range(100, 100 + count)]
 
 
+def told(receiver: McastReceiver) -> object:
+    """What a receiver tells of its memberships: their states, and which ones have counts."""
+    counts = receiver.statistics().memberships
+    return states(receiver), [(count.group, count.interface.name) for count in counts]
+
+
 @pytest.mark.parametrize("refused", [1, 50, 100])
 async def test_join_that_is_refused_joins_nothing(net: ChangingLan, refused: int) -> None:
     with refusing(net) as machine:
         async with open_mcast_receiver(net.group, PORT, interfaces="eth0") as receiver:
-            before, sockets = states(receiver), open_socket_names()
+            before, sockets = told(receiver), open_socket_names()
             machine.opened, machine.refuses = 0, refused
             with pytest.raises(SocketSetupError, match="refused"):
                 await receiver.join(many(net))
             assert machine.opened == refused
-            assert (states(receiver), open_socket_names()) == (before, sockets)
+            assert (told(receiver), open_socket_names()) == (before, sockets)
             machine.refuses = None
             await receiver.join(many(net))
             assert len(receiver.memberships) == 101
@@ -224,29 +235,29 @@ async def test_join_that_runs_out_of_descriptors_joins_nothing(net: ChangingLan)
     with refusing(net) as machine:
         machine.number = errno.EMFILE
         async with open_mcast_receiver(net.group, PORT) as receiver:
-            before, sockets = states(receiver), open_socket_names()
+            before, sockets = told(receiver), open_socket_names()
             machine.opened, machine.refuses = 0, 70
             with pytest.raises(SocketSetupError):
                 await receiver.join(many(net), interfaces=["eth0", "lo"])
             assert machine.opened == 70
-            assert (states(receiver), open_socket_names()) == (before, sockets)
+            assert (told(receiver), open_socket_names()) == (before, sockets)
 
 
 async def test_join_that_is_cancelled_joins_nothing(net: ChangingLan) -> None:
     with refusing(net) as machine:
         async with open_mcast_receiver(net.group, PORT, interfaces="eth0") as receiver:
-            before, sockets = states(receiver), open_socket_names()
+            before, sockets = told(receiver), open_socket_names()
             for at in (1, 40):
                 with trio.CancelScope() as scope:
                     machine.opened, machine.at_socket = 0, (at, scope.cancel)
                     await receiver.join(many(net))
                 assert scope.cancelled_caught
                 assert at <= machine.opened < 100
-                assert (states(receiver), open_socket_names()) == (before, sockets)
+                assert (told(receiver), open_socket_names()) == (before, sockets)
             with trio.CancelScope() as scope:
                 scope.cancel()
                 await receiver.leave(net.group)
-            assert states(receiver) == before
+            assert told(receiver) == before
 
 
 async def test_closing_ends_a_join_that_is_under_way(net: ChangingLan) -> None:

@@ -16,10 +16,9 @@ from tests.lab import Host, Lab
 from tests.lab._polling import wait_until
 from tests.lab.machine import on
 from trio_mcast import Interface, InterfaceAddress, find_interfaces, open_mcast_sender
-from trio_mcast._plan.source_address import choose_source as choose_in_steps
-from trio_mcast._values.addresses import Group, IPAddress, parse_group
+from trio_mcast._plan.source_address import choose_source
+from trio_mcast._values.addresses import parse_group
 from trio_mcast._values.interface import AddressState
-from trio_mcast._values.steps import at_once
 from trio_mcast.testing import VirtualNetwork
 
 pytestmark = pytest.mark.once
@@ -203,12 +202,6 @@ async def test_sender_moves_to_another_address_when_its_own_is_deprecated(
                 await trio.sleep(1)
                 await sender.send(b"data")
                 assert sender.local_endpoints[0].host == "2001:db8:2::5"
-
-
-def choose_source(
-    interface: Interface, group: Group, last: IPAddress | None = None
-) -> IPAddress | None:
-    return at_once(choose_in_steps(interface, group, last, {}))
 
 
 def test_choice_without_details_goes_by_the_address() -> None:

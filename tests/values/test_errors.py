@@ -242,6 +242,11 @@ def test_refusal_by_windows_says_what_to_do_about_it(step: str, winerror: int, s
     assert error.errno == errno.EACCES
 
 
+def test_error_has_the_name_that_the_manual_has() -> None:
+    assert str(refusal(errno.EOPNOTSUPP, step="SO_X")).endswith("(EOPNOTSUPP)")
+    assert str(refusal(errno.EDEADLK, step="SO_X")).endswith("(EDEADLK)")
+
+
 def test_refusal_by_windows_without_advice_ends_with_its_number() -> None:
     # Not what the errno that Python makes of it would mean on Linux.
     assert str(windows_refusal("bind", 123_456)).endswith("Windows says no (123456)")

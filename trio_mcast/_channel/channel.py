@@ -29,7 +29,7 @@ from .._send.sender import McastSender
 from .._values.addresses import Endpoint
 from .._values.datagram import Datagram
 from .._values.errors import SocketSetupError
-from .._values.interface import InterfaceSelector
+from .._values.interface import Interface, InterfaceSelector
 from .._values.statistics import ChannelStatistics, add_up_sent
 from .echoes import Echoes
 from .unicast import SharedReplies
@@ -38,6 +38,15 @@ logger = logging.getLogger("trio_mcast")
 
 # The reasons of refused answers that were logged. With so many it starts afresh. Arbitrary.
 _REMEMBERED_REASONS: Final = 256
+
+
+# The types of what an answer needs of its question, for people.
+_KINDS: Final = {
+    "source": "an Endpoint of a str and an int",
+    "destination": "an Endpoint of a str and an int",
+    "interface": "an Interface",
+    "group": "a str or None",
+}
 
 
 class McastChannel(McastReceiver, trio.abc.SendChannel[bytes]):
@@ -178,7 +187,8 @@ class McastChannel(McastReceiver, trio.abc.SendChannel[bytes]):
             to_group: Whether to send the answer to the group of the question, on its interface.
 
         Raises:
-            TypeError: ``datagram`` is none, or ``data`` is not bytes-like.
+            TypeError: ``datagram`` is none, or one that a program has made with a source,
+                destination, group or interface of another type; or ``data`` is not bytes-like.
             ValueError: ``data`` is too large; or with ``to_group``, the question came by unicast.
             trio.ClosedResourceError: The channel was closed.
 
@@ -186,10 +196,7 @@ class McastChannel(McastReceiver, trio.abc.SendChannel[bytes]):
             A checkpoint. If the call is cancelled while waiting for room in a send buffer, the
             answer has not been sent.
         """
-        if not isinstance(datagram, Datagram):
-            raise TypeError(
-                f"datagram must be a Datagram, not {type(datagram).__name__}: {datagram!r:.100}"
-            )
+        _check_question(datagram)
         payload = checked_payload(data)
         await trio.lowlevel.checkpoint()
         self._memberships.check_open()
@@ -266,3 +273,31 @@ class McastChannel(McastReceiver, trio.abc.SendChannel[bytes]):
             return
         self._check_run()
         call_each((super().close, *(sender.close for sender in self._senders.values())))
+
+
+def _check_question(datagram: object) -> None:
+    """Raise `TypeError` for what is no datagram; a program can make one of anything."""
+    if not isinstance(datagram, Datagram):
+        raise TypeError(
+            f"datagram must be a Datagram, not {type(datagram).__name__}: {datagram!r:.100}"
+        )
+    kinds: dict[str, tuple[type, ...]] = {
+        "source": (Endpoint,),
+        "destination": (Endpoint,),
+        "interface": (Interface,),
+        "group": (str, type(None)),
+    }
+    for name, allowed in kinds.items():
+        value: object = getattr(datagram, name)
+        if not isinstance(value, allowed) or not _has_text(value):
+            raise TypeError(
+                f"datagram.{name} must be {_KINDS[name]}, "
+                f"not {type(value).__name__}: {value!r:.100}"
+            )
+
+
+def _has_text(value: object) -> bool:
+    """Tell whether an endpoint or interface has a name that is text; of all else, yes."""
+    if isinstance(value, Endpoint):
+        return isinstance(value.host, str) and type(value.port) is int
+    return not isinstance(value, Interface) or isinstance(value.name, str)

@@ -23,6 +23,8 @@ from .channel import McastChannel
 from .echoes import Echoes, EchoingSocket
 from .unicast import SharedReplies, request_for
 
+_OWNER = "this channel"
+
 
 @asynccontextmanager
 async def open_channel(
@@ -45,6 +47,7 @@ async def open_channel(
             overflow=overflow,
             make=making.make,
             sift=making.echoes.sift,
+            owner=_OWNER,
         ) as channel:
             await channel._settle()
             yield channel
@@ -91,6 +94,7 @@ class _Making:
                 follows=self.follows,
                 wrap=partial(EchoingSocket.around, echoes=self.echoes),
                 read=read,
+                owner=_OWNER,
             )
             self.stack.enter_context(at_end(outlets.close))
             senders[wanted.source_port] = McastSender._create(

@@ -38,7 +38,7 @@ from .selecting import (
 from .sender_socket import plan_sender_socket, stand_in
 from .sender_wants import SenderWant, sender_wants
 from .socket_spec import SocketSpec
-from .source_address import Chosen, choose_source, describe_lack
+from .source_address import Chosen, choose_in_steps, describe_lack
 from .wanted import SendRequest
 
 # Asks the system for the way of datagrams to a group or a peer.
@@ -351,4 +351,4 @@ def _source_for(
         return selection.address
     if selection.source is not None:
         return selection.source
-    return (yield from choose_source(interface, group, last, chosen))
+    return (yield from choose_in_steps(interface, group, last, chosen))

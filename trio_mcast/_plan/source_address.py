@@ -31,7 +31,7 @@ from .._values.interface import (
     has_address,
     iterate_addresses,
 )
-from .._values.steps import Steps
+from .._values.steps import Steps, at_once
 
 # The less, the better.
 _Rank: TypeAlias = tuple[int, ...]
@@ -67,14 +67,27 @@ Chosen: TypeAlias = dict[tuple[object, ...], "IPAddress | None"]
 
 
 def choose_source(
-    interface: Interface, group: Group, last: IPAddress | None, chosen: Chosen
-) -> Steps[IPAddress | None]:
+    interface: Interface, group: Group, last: IPAddress | None = None
+) -> IPAddress | None:
     """Return the address of an interface to send to a group from; `None` if there is none.
 
     Args:
         interface: The interface.
         group: The group.
         last: The address that was sent from before. It is kept if it is as good as any.
+    """
+    return at_once(choose_in_steps(interface, group, last, {}))
+
+
+def choose_in_steps(
+    interface: Interface, group: Group, last: IPAddress | None, chosen: Chosen
+) -> Steps[IPAddress | None]:
+    """Do as `choose_source`, in steps.
+
+    Args:
+        interface: The interface.
+        group: The group.
+        last: The address that was sent from before.
         chosen: The choices made so far with the same interfaces; this one is put there, too.
     """
     on_link = is_link_scoped(group.address) or group.address in _GROUPS_OF_LINK

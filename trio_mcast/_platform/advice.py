@@ -6,7 +6,7 @@ import errno
 import os
 from typing import Final
 
-from .._values.errors import SocketSetupError
+from .._values.errors import SocketSetupError, error_name
 from .model import PlatformName
 
 BROADCAST_ADVICE: Final = (
@@ -229,12 +229,12 @@ def explain_refusal(
             f" on interface {interface}" if interface is not None else "",
         ]
     )
-    symbol = errno.errorcode.get(number or 0, str(number))
+    symbol = error_name(number) or str(number)
     reason = os.strerror(number) if number is not None else str(error)
     by_step, key = _ADVICE_OF[platform], number or 0
     winerror: int | None = getattr(error, "winerror", None)
     if winerror is not None:
-        symbol = errno.errorcode.get(winerror, str(winerror))
+        symbol = error_name(winerror) or str(winerror)
         reason = str(error.strerror)  # `os.strerror` knows the numbers of C only.
         key = winerror
     if step == "send" and group is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TypeAlias
 
@@ -243,10 +243,18 @@ class Intake:
             await trio.lowlevel.cancel_shielded_checkpoint()
             self._turn_ended = time.perf_counter()
 
+    def forget_unused(self, keys: Iterable[tuple[str | None, str]]) -> None:
+        """Forget memberships that never came to be, of which nothing was counted.
+
+        Args:
+            keys: The group of each, and the name of the interface.
+        """
+        self._ledger.forget_unused(keys)
+
     def check_open(self) -> None:
         """Raise trio.ClosedResourceError if nothing is read any more."""
         if self._stopped:
-            raise trio.ClosedResourceError("this receiver was closed")
+            raise trio.ClosedResourceError(f"{self.queue.owner} was closed")
 
     def statistics(self) -> ReceiverStatistics:
         """Return the counts so far or, once stopped, those at the end."""

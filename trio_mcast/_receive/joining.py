@@ -103,6 +103,7 @@ class Joining:
                 raise all_failed(f"no {what} anywhere", causes)
         except BaseException:
             await memberships.sockets.happen_to_all(joining.values(), Event.LEFT)
+            memberships.sockets.forget_unused(joining.values())
             raise
         finally:
             memberships.joining = {}

@@ -99,8 +99,8 @@ class LatestQueue(DatagramQueue):
         self._places.clear()
 
 
-def queue_for(max_buffered: int, overflow: Overflow) -> DatagramQueue:
-    """Return an empty queue with the policy that a receiver was opened with."""
+def queue_for(max_buffered: int, overflow: Overflow, owner: str = "this receiver") -> DatagramQueue:
+    """Return an empty queue with the policy that a receiver, or channel, was opened with."""
     if overflow == "latest":
-        return LatestQueue(max_buffered)
-    return DatagramQueue(max_buffered, overflow=overflow)
+        return LatestQueue(max_buffered, owner)
+    return DatagramQueue(max_buffered, owner, overflow)

@@ -61,6 +61,11 @@ class _Tally:
     dropped: int | None = 0
     rejections: Counter[str] = attrs.Factory(Counter)
 
+    @property
+    def is_zero(self) -> bool:
+        """Whether nothing was counted."""
+        return not (self.received or self.dropped or self.rejections.total())
+
     def add(self, other: _Tally) -> None:
         self.received += other.received
         self.received_bytes += other.received_bytes
@@ -131,6 +136,13 @@ class Ledger:
         del self._drops[socket]
         if len(self._ended) > self._fold_above:
             self._fold()
+
+    def forget_unused(self, keys: Iterable[_Key]) -> None:
+        """Forget memberships that have ended without any datagram, as they never came to be."""
+        for key in keys:
+            tally = self._ended.get(key)
+            if tally is not None and tally.is_zero:
+                del self._ended[key]
 
     def memberships(self) -> tuple[MembershipStatistics, ...]:
         """Return the counts so far of each membership that is told apart."""

@@ -40,7 +40,9 @@ class MembershipSockets:
         try:
             missing = await self._keep_what_serves(membership)
             self._intake.check_open()
+            before = len(membership.sockets)
             refusal = await self._open_missing(membership, missing)
+            opened = len(membership.sockets) - before
         except BaseException:
             await self.happen(membership, Event.LOST)  # Not refused, but something is wrong.
             raise
@@ -49,7 +51,15 @@ class MembershipSockets:
         else:
             is_group = membership.plan.group is not None
             event = Event.REFUSED if is_group else Event.PARTLY_REFUSED
+            had_none = len(membership.sockets) == opened
             await self.happen(membership, event, refusal)
+            if had_none and not membership.sockets:
+                self.forget_unused([membership])
+
+    def forget_unused(self, memberships: Iterable[LiveMembership]) -> None:
+        """Have memberships that never came to be out of the statistics."""
+        plans = [membership.plan for membership in memberships]
+        self._intake.forget_unused((plan.group, plan.interface.name) for plan in plans)
 
     async def _keep_what_serves(self, membership: LiveMembership) -> list[SocketSpec]:
         """Close the sockets that the plan has no use for, and return what is still missing."""

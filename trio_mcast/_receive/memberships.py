@@ -59,6 +59,7 @@ class Memberships:
         self.changes: int = 0
         self._watchers = trio.lowlevel.ParkingLot()
         self._host = host
+        self._owner = intake.queue.owner
         self._last_number = 0
         self._work = 0
         self._closed = False
@@ -247,7 +248,7 @@ class Memberships:
     def check_open(self) -> None:
         """Raise trio.ClosedResourceError if the receiver was closed."""
         if self._closed:
-            raise trio.ClosedResourceError("this receiver was closed")
+            raise trio.ClosedResourceError(f"{self._owner} was closed")
 
     def close(self) -> None:
         """End the changes that are under way, and the following; the intake closes the sockets."""

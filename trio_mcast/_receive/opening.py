@@ -34,6 +34,7 @@ async def opened(
     overflow: Overflow,
     make: Callable[..., Awaitable[_Receiver]],
     sift: Sift | None = None,
+    owner: str = "this receiver",
 ) -> AsyncIterator[_Receiver]:
     """Open a receiver of some kind for a request, and run it for the length of the block.
 
@@ -45,6 +46,7 @@ async def opened(
         overflow: As for `open_mcast_receiver`.
         make: Makes the receiver.
         sift: Takes out of what was read what is not to be delivered.
+        owner: The receiver as its errors call it.
     """
     host = current_host()
     await trio.lowlevel.checkpoint()
@@ -54,7 +56,7 @@ async def opened(
         stack.enter_context(at_end(follower.close))
         intake = Intake(
             host,
-            queue_for(max_buffered, overflow),
+            queue_for(max_buffered, overflow, owner),
             buffer_asked=request.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
             sift=sift,
         )

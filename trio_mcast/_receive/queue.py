@@ -115,7 +115,7 @@ class DatagramQueue:
         self.on_full: Callable[[], None] = lambda: None
         self._max_buffered = max_buffered
         self._half = max_buffered // 2
-        self._owner = owner
+        self.owner: str = owner
         self._overflow = overflow
         # The remainder of the list that was taken from last, and the lists behind it.
         self._head: deque[Datagram] = deque()
@@ -299,7 +299,7 @@ class DatagramQueue:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise trio.ClosedResourceError(f"{self._owner} was closed")
+            raise trio.ClosedResourceError(f"{self.owner} was closed")
 
     @enable_ki_protection
     def get_nowait(self) -> Datagram:

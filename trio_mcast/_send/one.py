@@ -33,7 +33,8 @@ async def send_one(
         sending: The parts of the sender.
 
     Raises:
-        ValueError: The sender does not have the interface, or not for that family.
+        ValueError: The sender does not have the interface, or not for that family, or the address
+            is of another family than the destination.
         SocketSetupError: The datagram could not be sent; that is counted.
     """
     (interface, address), (outlets, targets, transmitter) = place, sending
@@ -43,6 +44,8 @@ async def send_one(
     with ExitStack() as stack:
         known = address in (None, outlet.socket_spec.bind[0])
         if not known and not isinstance(outlet, Refusing):
+            if family_of(parse_address(str(address), "address")) != outlet.socket_spec.family:
+                raise ValueError(f"{address} is no address that {to} can be answered from")
             socket = _find(outlets, interface, str(address))
             if socket is None:
                 try:

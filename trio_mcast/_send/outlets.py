@@ -109,6 +109,7 @@ class Outlets:
         follows: bool = True,
         wrap: Wrap = lambda socket: socket,
         read: Callable[[Callable[[McastSocket], None]], Replies] | None = None,
+        owner: str = "this sender",
     ) -> None:
         """Open nothing yet.
 
@@ -119,9 +120,10 @@ class Outlets:
             wrap: Given each new socket; returns what is sent through.
             read: Given what is to be called for a socket that cannot be read; returns what reads
                 replies, where that is not the sender itself.
+            owner: The sender as its errors call it.
         """
         self.outlets: tuple[Outlet, ...] = ()
-        self.table: TargetTable = TargetTable((), (), request.port)
+        self.table: TargetTable = TargetTable((), (), request.port, owner=owner)
         self.replies: Replies | None = None
         if request.receive_replies:
             self.replies = Replies(host, self._replace) if read is None else read(self._replace)
@@ -344,6 +346,7 @@ class Outlets:
             self.table.port,
             frozenset(number for outlet, number in numbers.items() if isinstance(outlet, Refusing)),
             frozenset(interface.name for interface in interfaces if interface.name.isdecimal()),
+            owner=self.table.owner,
         )
         before = self.outlets, self.table
         self.outlets, self.table = tuple(numbers), table

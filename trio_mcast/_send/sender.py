@@ -353,7 +353,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise trio.ClosedResourceError("this sender was closed")
+            raise trio.ClosedResourceError(f"{self._outlets.table.owner} was closed")
 
     @enable_ki_protection
     def close(self) -> None:

@@ -83,6 +83,7 @@ class TargetTable:
         digit_names: The names of this machine's interfaces that look like an index. As a zone, they
             mean the interface of that name.
         interface: The name of the only interface to send on; `None` for all.
+        owner: The sender as its errors call it.
     """
 
     sockets: tuple[SocketSpec, ...]
@@ -91,6 +92,7 @@ class TargetTable:
     gone: frozenset[int] = frozenset()
     digit_names: frozenset[str] = frozenset()
     interface: str | None = None
+    owner: str = "this sender"
 
     def everywhere(self) -> Iterator[NumberedTarget]:
         """Yield the targets for every group on every interface."""
@@ -116,7 +118,7 @@ class TargetTable:
             text = str(interface) if isinstance(interface, Interface) else text_of(interface)
             shown = text if isinstance(interface, int) else repr(text)
             raise ValueError(
-                f"interface={shown} is not an interface of this sender, which has {self._names()}"
+                f"interface={shown} is not an interface of {self.owner}, which has {self._names()}"
             ) from None
         name = selection.interface.name
         numbered_groups = tuple(
@@ -172,7 +174,7 @@ class TargetTable:
             text = to[0] if isinstance(to, tuple) else to
             raise ValueError(
                 f"to={str(text)!r} has not the zone of interface={printable(self.interface)!r}; "
-                f"this sender has {self._names()}"
+                f"{self.owner} has {self._names()}"
             )
 
     def _unicast(
@@ -262,10 +264,10 @@ class TargetTable:
 
     def _lacks_family(self, family: Family) -> str:
         where = "" if self.interface is None else f" on interface {printable(self.interface)}"
-        return f"none of this sender's groups{where} is {FAMILY_LABEL[family]}"
+        return f"none of {self.owner}'s groups{where} is {FAMILY_LABEL[family]}"
 
     def _lacks_zone(self, zone: str) -> str:
-        return f"{printable(zone)} is not an interface of this sender, which has {self._names()}"
+        return f"{printable(zone)} is not an interface of {self.owner}, which has {self._names()}"
 
     def _names(self) -> str:
         return ", ".join(dict.fromkeys(str(spec.interface) for spec in self.sockets))

@@ -6,8 +6,10 @@ What only the operating system can know is a `McastError`.
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 if sys.version_info < (3, 11):
     # Trio depends on it there. Not every Python that types are checked on has it.
@@ -29,6 +31,16 @@ def printable(text: str) -> str:
     terminal takes them: writing one raises `UnicodeEncodeError`.
     """
     return text.encode(errors="backslashreplace").decode()
+
+
+# Python has one name for each number, and of two not always the one that manuals have: on Linux,
+# these are ENOTSUP and EDEADLOCK.
+_DOCUMENTED: Final = {errno.EOPNOTSUPP: "EOPNOTSUPP", errno.EDEADLK: "EDEADLK"}
+
+
+def error_name(number: int | None) -> str:
+    """Return the name of an error number as systems document it; "" if it has none."""
+    return _DOCUMENTED.get(number or 0) or errno.errorcode.get(number or 0, "")
 
 
 class McastError(Exception):

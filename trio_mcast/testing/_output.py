@@ -18,6 +18,7 @@ from .._values.addresses import (
     parse_address,
     without_zone,
 )
+from .._values.errors import error_name
 from .._values.interface import Interface
 from ._core import Core
 from ._frames import Packet, multicast_scope
@@ -348,5 +349,5 @@ def record_refusal(
         interface=socket_spec.interface.name,
         destination=Endpoint(str(address[0]), address[1]),
         data=data,
-        reason=errno.errorcode.get(error.errno or 0, str(error.errno)),
+        reason=error_name(error.errno) or str(error.errno),
     )

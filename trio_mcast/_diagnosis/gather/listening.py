@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections import Counter
 from collections.abc import Iterable
 from itertools import combinations
@@ -11,7 +10,7 @@ import trio
 
 from ..._specs.receiver import McastReceiverSpec
 from ..._values.datagram import Datagram
-from ..._values.errors import McastError, SocketSetupError
+from ..._values.errors import McastError, SocketSetupError, error_name
 from ..._values.interface import Interface
 from ..evidence import Heard, PhaseName, Refusal, Twice, Widening
 
@@ -137,8 +136,7 @@ def refusal_of(error: McastError) -> Refusal:
     if not isinstance(error, SocketSetupError):
         return Refusal("interface", None, "", str(error))
     cause = error.causes[0] if error.causes else error
-    name = errno.errorcode.get(cause.errno or 0, "")
-    return Refusal(cause.step, cause.errno, name, str(cause))
+    return Refusal(cause.step, cause.errno, error_name(cause.errno), str(cause))
 
 
 def find_twice(ears: Iterable[Ear]) -> tuple[Twice, ...]:

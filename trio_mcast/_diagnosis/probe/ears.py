@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable
 
 import attrs
@@ -11,7 +10,7 @@ import trio
 from ..._host.current import current_host
 from ..._specs.receiver import McastReceiverSpec
 from ..._values.datagram import Datagram
-from ..._values.errors import McastError, SocketSetupError
+from ..._values.errors import McastError, SocketSetupError, error_name
 from ..._values.interface import Interface
 from . import broadcast
 from .header import Header
@@ -51,7 +50,7 @@ def explain(error: McastError) -> tuple[str, str]:
     if not isinstance(error, SocketSetupError):
         return "", str(error)
     cause = error.causes[0] if error.causes else error
-    return errno.errorcode.get(cause.errno or 0, ""), str(cause)
+    return error_name(cause.errno), str(cause)
 
 
 class Ears:

@@ -13,7 +13,7 @@ import trio
 
 from ..._specs.sender import McastSenderSpec
 from ..._values.addresses import Endpoint
-from ..._values.errors import McastError
+from ..._values.errors import McastError, error_name
 from ..._values.interface import Interface
 from . import broadcast
 from .control_socket import UNICAST_TTL
@@ -104,7 +104,7 @@ def _explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, McastError):
         return explain(error)
     number = error.errno if isinstance(error, OSError) else None
-    return errno.errorcode.get(number or 0, ""), str(error)
+    return error_name(number), str(error)
 
 
 @asynccontextmanager
