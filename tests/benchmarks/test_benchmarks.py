@@ -8,6 +8,7 @@ import pytest
 
 from tests.lab.fixtures import require_lab
 
+from . import virtual
 from ._bars import BARS, Bar
 from ._rounds import Figures, WorkerFailed, measure
 from ._subjects import COMPARISONS, Comparison, find_subject
@@ -93,3 +94,10 @@ def test_worker_that_fails_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(WorkerFailed, match="worker nobody has ended with status 1"):
         measure(Comparison("none", "Nothing", (), (unknown,)), 1, nothing)
     assert "KeyError: 'nobody'" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("part", virtual.PARTS)
+def test_virtual_benchmark_runs(part: str) -> None:
+    figures = virtual.measure(part, 0.002)
+    assert figures.keys() <= virtual.GOALS.keys()
+    assert all(value >= 0 for value in figures.values())

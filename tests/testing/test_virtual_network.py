@@ -81,7 +81,7 @@ async def conversation(seed: int) -> tuple[list[TraceEvent], dict[str, list[byte
                     nursery.start_soon(talk, host.name)
             await trio.sleep(1)
             nursery.cancel_scope.cancel()
-        return network.trace, received
+        return network.trace[:], received
 
 
 async def test_same_seed_gives_the_same_trace(autojump_clock: MockClock) -> None:
@@ -230,7 +230,7 @@ async def test_who_waits_at_the_end_gets_closed_resource_error() -> None:
 async def test_nothing_can_be_used_after_the_end() -> None:
     async with two_on_lan() as lan:
         sock = open_plain(lan.b, "0.0.0.0")
-    trace = lan.network.trace
+    trace = lan.network.trace[:]
     with pytest.raises(RuntimeError, match="this virtual network has ended"), lan.b:
         pytest.fail("it was entered")
     for use in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 from ._captures import CapturedFrame, read_capture
+from ._event_list import TraceTotals, VirtualTrace
 from ._host import VirtualHost
 from ._interface import VirtualInterface
 from ._interface_address import AddressWithPrefix
@@ -22,12 +23,14 @@ __all__ = [
     "EventKind",
     "Replay",
     "TraceEvent",
+    "TraceTotals",
     "VirtualHost",
     "VirtualInterface",
     "VirtualNetwork",
     "VirtualRouter",
     "VirtualRoutes",
     "VirtualSwitch",
+    "VirtualTrace",
     "network_test",
     "read_capture",
 ]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import trio
 
-from ._scheduler import NS_PER_SECOND, Scheduler
-from ._trace import EventKind, Trace, TraceEvent
+from ._recorder import Recorder, Subject
+from ._scheduler import Scheduler
+from ._trace import EventKind
 
 
 class _Tasks(trio.abc.Instrument):
     """An observer of Trio's tasks: who wakes whom, and when no task can run."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Recorder, scheduler: Scheduler) -> None:
         self._trace = trace
+        self._scheduler = scheduler
         self._ready: set[trio.lowlevel.Task] = set()
 
     def task_scheduled(self, task: trio.lowlevel.Task) -> None:
@@ -23,14 +25,12 @@ class _Tasks(trio.abc.Instrument):
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Note that a task runs."""
         self._ready.discard(task)
+        self._scheduler.read_clock()
         self._trace.resume(task)
 
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Note that no task runs."""
-        self._trace.resume(None)
-
     def before_io_wait(self, timeout: float) -> None:
-        """Note a rest, if no task can run; Trio calls this between two turns."""
+        """Note that no task runs, and a rest, if none can; Trio calls this between two turns."""
+        self._trace.resume(None)
         if not self._ready:
             self._trace.rests += 1
 
@@ -38,11 +38,11 @@ class _Tasks(trio.abc.Instrument):
 class Core:
     """The core of one network, made when the network is entered, and asked by all parts."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, keep: int | None) -> None:
         self.seed = seed
-        self.trace: Trace = Trace()
-        self.tasks: _Tasks = _Tasks(self.trace)
+        self.trace: Recorder = Recorder(keep)
         self.scheduler: Scheduler = Scheduler(self.trace)
+        self.tasks: _Tasks = _Tasks(self.trace, self.scheduler)
         self.is_open = True
         self._interfaces = 0
 
@@ -62,7 +62,7 @@ class Core:
                 "this virtual network has ended: its hosts are used inside "
                 "'async with VirtualNetwork()' only"
             )
-        now = self.scheduler.now_ns()
+        now = self.scheduler.read_clock()
         self.trace.begin(now, None)
         self.scheduler.run_due()
         self.trace.begin(now, trio.lowlevel.current_task(), place)
@@ -78,21 +78,16 @@ class Core:
         what: EventKind,
         *,
         interface: str | None = None,
-        destination: object = None,
-        source: object = None,
-        data: bytes | None = None,
+        subject: Subject = None,
         reason: str = "",
     ) -> None:
-        """Take an event down."""
-        self.trace.add(
-            TraceEvent(
-                self.scheduler.now_ns() / NS_PER_SECOND,
-                where,
-                what,
-                interface,
-                None if destination is None else str(destination),
-                None if source is None else str(source),
-                data,
-                reason,
-            )
-        )
+        """Take an event down.
+
+        Args:
+            where: The name of the host, switch or router.
+            what: The kind of event.
+            interface: The name of the interface in question.
+            subject: A datagram, or the group or address that the event is about.
+            reason: Further detail.
+        """
+        self.trace.add(self.scheduler.now_ns(), where, what, interface, subject, reason)

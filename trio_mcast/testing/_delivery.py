@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from .._values.addresses import IPAddress
 from ._frames import Packet
@@ -85,7 +86,7 @@ def gets_group(
         return "the socket is of another family"
     if state.peer not in (None, (packet.source, packet.source_port)):
         return "connected to another address"
-    check = {"linux": _linux_gets, "windows": _windows_gets}.get(state.platform.name, _bsd_gets)
+    check = _CHECKS[state.platform.name]
     return check(state, packet, index, looped, addresses)
 
 
@@ -141,6 +142,13 @@ def _windows_gets(
         return "the socket has not joined the group on this interface"
     return None if wanted.allows(packet.source) else "the source is filtered out"
 
+
+_CHECKS: Final = {
+    "linux": _linux_gets,
+    "windows": _windows_gets,
+    "darwin": _bsd_gets,
+    "freebsd": _bsd_gets,
+}
 
 # --- Unicast ------------------------------------------------------------------------------------
 

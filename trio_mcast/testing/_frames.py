@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import attrs
 
-from .._values.addresses import Family, IPAddress, family_of
+from .._values.addresses import Endpoint, Family, IPAddress, family_of
 
 
 @attrs.frozen
@@ -47,9 +48,12 @@ def merge_filters(filters: Iterable[SourceFilter]) -> SourceFilter:
     return SourceFilter("exclude", frozenset.intersection(*excluding) - included)
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Packet:
-    """A UDP datagram with the fields of the IP header."""
+    """A UDP datagram with the fields of the IP header.
+
+    One packet is delivered to many sockets: so what follows from its fields is worked out once.
+    """
 
     source: IPAddress
     source_port: int
@@ -59,9 +63,49 @@ class Packet:
     data: bytes
     traffic_class: int = 0
 
-    @property
+    @cached_property
     def family(self) -> Family:
+        """The family of the two addresses."""
         return family_of(self.destination)
+
+    @cached_property
+    def is_to_group(self) -> bool:
+        """Whether the destination is a group."""
+        return self.destination.is_multicast
+
+    @cached_property
+    def is_to_all_hosts(self) -> bool:
+        """Whether the destination is a group that every host is in without a join."""
+        return is_all_hosts(self.destination)
+
+    @cached_property
+    def packed_source(self) -> bytes:
+        """The bytes of the source's address."""
+        return self.source.packed
+
+    @cached_property
+    def sender(self) -> tuple[str, int]:
+        """The source's address and port, as text and number: senders are ordered by these."""
+        return str(self.source), self.source_port
+
+    @cached_property
+    def source_text(self) -> str:
+        """The source as people read it."""
+        return str(Endpoint(*self.sender))
+
+    @cached_property
+    def destination_text(self) -> str:
+        """The destination as people read it."""
+        return str(Endpoint(str(self.destination), self.port))
+
+
+@attrs.frozen
+class RefusedDatagram:
+    """A datagram that a host's system refused to send: it has no source yet."""
+
+    destination_text: str
+    data: bytes
+    source_text: None = None
 
 
 @attrs.frozen

@@ -28,7 +28,7 @@ from .._values.interface import Interface
 from ._arguments import FixedAttributes
 from ._core import Core
 from ._frames import Frame, Packet, Query, SourceFilter, is_all_hosts
-from ._input import Input, record_packet
+from ._input import Input
 from ._interface import VirtualInterface
 from ._interface_address import AddressWithPrefix, parse_interface_address
 from ._kernel import KernelSocket
@@ -304,7 +304,7 @@ class VirtualHost(FixedAttributes):
                 self.name,
                 "left" if after is None else "joined",
                 interface=str(index) if interface is None else interface.name,
-                destination=group,
+                subject=group,
                 reason="" if after is None else str(after),
             )
         known, wanted = self._sockets.refresh(state, group, index)
@@ -317,6 +317,7 @@ class VirtualHost(FixedAttributes):
 
     def interface_changed(self, interface: VirtualInterface, *, removed: bool = False) -> None:
         """Notice that an interface came, went or changed. For the network only."""
+        self._input.addresses_changed()
         if removed:
             del self._interfaces[interface.name]
             self._gateways.pop(interface.name, None)
@@ -346,8 +347,14 @@ class VirtualHost(FixedAttributes):
         except OSError as error:
             record_refusal(self._core, self.name, socket.socket_spec, data, address, error)
             raise
-        record_packet(self._core, self.name, "sent", interface, packet, f"ttl {packet.ttl}")
-        if not packet.destination.is_multicast:
+        self._core.record(
+            self.name,
+            "sent",
+            interface=interface.name,
+            subject=packet,
+            reason=f"ttl {packet.ttl}",
+        )
+        if not packet.is_to_group:
             if interface.is_loopback:
                 home = self._output().home_of(packet, self._platform.name)
                 self._input.receive_unicast(home, packet)

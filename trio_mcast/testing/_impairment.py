@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
@@ -27,25 +26,30 @@ class Path:
     change the jitter. Without, a path has no numbers, which would take 2.5 kB.
     """
 
-    __slots__ = ("_last_due", "_random")
+    __slots__ = ("_last_due", "_random", "_seed")
 
-    def __init__(self) -> None:
+    def __init__(self, seed: str) -> None:
+        """Begin with no frame under way.
+
+        Args:
+            seed: The seed of the path's random numbers.
+        """
+        self._seed = seed
         self._random: Random | None = None
         self._last_due = 0
 
-    def fate(self, impairment: Impairment, now_ns: int, seed: Callable[[], str]) -> list[int]:
+    def fate(self, impairment: Impairment, now_ns: int) -> list[int]:
         """Return when a frame that is sent now arrives, in nanoseconds: once, twice, or never.
 
         Args:
             impairment: The measures of the switch.
             now_ns: The time now.
-            seed: Returns the seed of the path's random numbers.
         """
         if not (impairment.loss or impairment.duplicate or impairment.jitter or impairment.reorder):
             self._last_due = max(now_ns + _ns(impairment.delay), self._last_due)
             return [self._last_due]
         if self._random is None:
-            self._random = Random(seed())
+            self._random = Random(self._seed)
         loss, duplicate, jitter, reorder = (self._random.random() for _ in range(4))
         if loss < impairment.loss:
             return []

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .._platform.model import Platform
-from .._values.addresses import Endpoint
 from ._core import Core
 from ._delivery import gets_group, gets_unicast
-from ._frames import NO_SOURCE, Packet, is_all_hosts, multicast_scope
+from ._frames import NO_SOURCE, Packet, multicast_scope
 from ._interface import VirtualInterface
-from ._kernel import Arrived, KernelSocket
+from ._kernel import KernelSocket
+from ._receive_buffer import Arrived
 from ._rules import RULES
 from ._sockets import SocketTable
-from ._trace import EventKind
 
 
 class Input:
@@ -42,10 +41,12 @@ class Input:
         self._rules = RULES[platform.name]
         self._sockets = sockets
         self._interfaces = interfaces
+        # The host's IPv4 addresses; `None` if they have to be collected anew.
+        self._own_addresses: frozenset[bytes] | None = None
 
     def arrived(self, interface: VirtualInterface, packet: Packet) -> None:
         """Take a datagram that another host has sent."""
-        if not packet.destination.is_multicast:
+        if not packet.is_to_group:
             self.receive_unicast(interface, packet)
         elif self._is_martian(packet):
             interface.drop(packet, "its source is an address of this host")
@@ -61,18 +62,25 @@ class Input:
 
         Linux drops such packets of IPv4 only (fib_validate_source).
         """
-        return (
-            self._platform.name == "linux"
-            and packet.family == "ipv4"
-            and any(interface.has(packet.source) for interface in self._interfaces.values())
-        )
+        if self._platform.name != "linux" or packet.family != "ipv4":
+            return False
+        if self._own_addresses is None:
+            self._own_addresses = frozenset(
+                address.packed
+                for interface in self._interfaces.values()
+                for address in interface.addresses("ipv4")
+            )
+        return packet.packed_source in self._own_addresses
+
+    def addresses_changed(self) -> None:
+        """Note that the host may have other addresses than before."""
+        self._own_addresses = None
 
     def takes_in(self, interface: VirtualInterface, packet: Packet) -> bool:
         """Tell whether anybody on the host wants a group's datagram on an interface."""
-        group = packet.destination
-        if is_all_hosts(group):
+        if packet.is_to_all_hosts:
             return True
-        wanted = self._sockets.wanted(group, interface.index)
+        wanted = self._sockets.wanted(packet.destination, interface.index)
         if not self._rules.takes_in_by_source:
             return wanted != NO_SOURCE
         return wanted.allows(packet.source)
@@ -86,7 +94,8 @@ class Input:
             looped: Whether this host has sent it.
         """
         sockets = self._sockets.at_port(packet.port)
-        addresses = interface.addresses(packet.family)
+        # Only Windows asks for them.
+        addresses = interface.addresses(packet.family) if self._rules.is_strong_host else ()
         reasons: dict[str, None] = {}
         count = 0
         for state, kernel in list(sockets.items()):
@@ -114,29 +123,10 @@ class Input:
             self._hand_over(sockets[state], interface, packet)
 
     def _hand_over(self, kernel: KernelSocket, interface: VirtualInterface, packet: Packet) -> None:
-        if not kernel.has_room_for(packet):
+        charge = kernel.buffer.charge_for(packet)
+        if charge is None:
             interface.drop(packet, "the socket's receive buffer is full")
             return
-        record_packet(self._core, self._name, "delivered", interface, packet)
+        self._core.record(self._name, "delivered", interface=interface.name, subject=packet)
         now = self._core.scheduler.now_ns()
-        kernel.take(Arrived(packet, interface.index, now, self._core.trace.order))
-
-
-def record_packet(
-    core: Core,
-    host: str,
-    what: EventKind,
-    interface: VirtualInterface,
-    packet: Packet,
-    reason: str = "",
-) -> None:
-    """Take down the fate of a datagram at a host."""
-    core.record(
-        host,
-        what,
-        interface=interface.name,
-        destination=Endpoint(str(packet.destination), packet.port),
-        source=Endpoint(str(packet.source), packet.source_port),
-        data=packet.data,
-        reason=reason,
-    )
+        kernel.buffer.take(Arrived(packet, interface.index, now, self._core.trace.order, charge))

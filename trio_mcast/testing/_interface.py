@@ -8,7 +8,7 @@ from typing import Literal
 
 import attrs
 
-from .._values.addresses import Endpoint, Family, IPAddress, family_of
+from .._values.addresses import Family, IPAddress, family_of
 from .._values.errors import printable
 from .._values.interface import (
     AddressScope,
@@ -68,6 +68,7 @@ class VirtualInterface(FixedAttributes):
         self.number = core.new_number()
         self._core = core
         self.owner = owner
+        self._shown = printable(f"{owner.name}/{name}")
         self._link = link
         self._mtu = mtu
         self._is_multicast = is_multicast
@@ -86,12 +87,17 @@ class VirtualInterface(FixedAttributes):
         return f"<VirtualInterface {self}>"
 
     def __str__(self) -> str:
-        return printable(f"{self.owner.name}/{self.name}")
+        return self._shown
 
     @property
     def is_loopback(self) -> bool:
         """Whether the interface is a host's loopback interface."""
         return self._link is None
+
+    @property
+    def is_of_router(self) -> bool:
+        """Whether the interface is a router's."""
+        return bool(getattr(self.owner, "is_router", False))
 
     @property
     def is_up(self) -> bool:
@@ -371,13 +377,7 @@ class VirtualInterface(FixedAttributes):
     def drop(self, packet: Packet, reason: str) -> None:
         """Record that a datagram goes no further than this interface."""
         self._core.record(
-            self.owner.name,
-            "dropped",
-            interface=self.name,
-            destination=Endpoint(str(packet.destination), packet.port),
-            source=Endpoint(str(packet.source), packet.source_port),
-            data=packet.data,
-            reason=reason,
+            self.owner.name, "dropped", interface=self.name, subject=packet, reason=reason
         )
 
     def _check_there(self) -> None:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import errno
-from collections import deque
 from collections.abc import Callable
 from ipaddress import IPv4Address
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 import attrs
 
 from .._plan.socket_spec import BindAddress
 from .._values.addresses import Family, IPAddress, parse_address, without_zone
 from . import _options as decode
-from ._frames import ANY_SOURCE, NO_SOURCE, Packet, SourceFilter, multicast_scope
+from ._frames import ANY_SOURCE, NO_SOURCE, SourceFilter, multicast_scope
 from ._options import refuse
-from ._rules import buffer_charge
+from ._receive_buffer import ReceiveBuffer
 from ._state import SocketState
-
-# The place of a datagram among those that a program reads: as in the trace, then by source.
-ReadingOrder: TypeAlias = tuple[tuple[int, int, int], str, int]
 
 # The options with which Linux lets a socket be bound to an address that cannot be used (yet).
 _EARLY_BIND: Final = frozenset({"IP_FREEBIND", "IPV6_FREEBIND"})
@@ -54,32 +50,13 @@ class System(Protocol):
         """Note that a socket joined, left, or wants other sources."""
 
 
-@attrs.frozen
-class Arrived:
-    """A datagram in a receive buffer, with the time of arrival in nanoseconds since the start."""
-
-    packet: Packet
-    index: int
-    time_ns: int
-    order: tuple[int, int, int]
-    """The order of the arrival in the trace: the time, the rests before, the depth."""
-
-    @property
-    def key(self) -> ReadingOrder:
-        """The order in which a program reads what arrives."""
-        return self.order, str(self.packet.source), self.packet.source_port
-
-
 class KernelSocket:
     """One UDP socket."""
 
     def __init__(self, system: System, state: SocketState) -> None:
         self.state = state
-        self.waiting: deque[Arrived] = deque()
-        self.dropped = 0
-        self.on_arrival: Callable[[], None] = lambda: None
+        self.buffer = ReceiveBuffer(state)
         self._system = system
-        self._charged = 0
 
     # --- Options
 
@@ -311,40 +288,6 @@ class KernelSocket:
                 raise refuse(errno.EADDRNOTAVAIL)
         elif not state.flags & _EARLY_BIND and system.index_with(address) is None:
             raise refuse(errno.EADDRNOTAVAIL)
-
-    # --- The receive buffer
-
-    def has_room_for(self, packet: Packet) -> bool:
-        """Tell whether a datagram fits into the receive buffer; count it as dropped if not."""
-        limit, charge = self.state.buffers[0], self._charge(packet)
-        # __udp_enqueue_schedule_skb of Linux: an empty buffer takes anything.
-        is_linux = self.state.platform.name == "linux"
-        if self._charged + charge > limit and (self._charged or not is_linux):
-            self.dropped += 1
-            return False
-        return True
-
-    def take(self, arrived: Arrived) -> None:
-        """Put a datagram into the receive buffer.
-
-        Datagrams of one instant are read in the order of the trace, in whatever order Trio ran the
-        tasks that have sent them.
-        """
-        self._charged += self._charge(arrived.packet)
-        follows = not self.waiting or self.waiting[-1].key <= arrived.key
-        self.waiting.append(arrived)
-        if not follows:
-            self.waiting = deque(sorted(self.waiting, key=lambda waiting: waiting.key))
-        self.on_arrival()
-
-    def read(self) -> Arrived:
-        """Take the next datagram out of the receive buffer."""
-        arrived = self.waiting.popleft()
-        self._charged -= self._charge(arrived.packet)
-        return arrived
-
-    def _charge(self, packet: Packet) -> int:
-        return buffer_charge(self.state.platform.name, packet.family, len(packet.data))
 
     def leave_all(self) -> None:
         """End every membership."""

@@ -24,11 +24,11 @@ from .._values.interface import Interface
 from ._arguments import FixedAttributes, check_name, check_platform, positive
 from ._captures import CapturedFrame
 from ._core import Core
+from ._event_list import VirtualTrace
 from ._host import VirtualHost
 from ._replay import Replay, replay
 from ._router import VirtualRouter
 from ._switch import VirtualSwitch
-from ._trace import TraceEvent
 
 # RFC 3376, 8.2 and 8.4, and RFC 3810, 9.2 and 9.4: how often a querier asks, and for how long a
 # report counts.
@@ -58,15 +58,26 @@ class VirtualNetwork(FixedAttributes):
 
     Args:
         seed: The seed of all random numbers.
+        trace: Whether `trace` keeps the events, each of which takes some 30 bytes besides the
+            datagram; or how many, the last ones.
 
     Raises:
-        TypeError: The seed is not an int.
+        TypeError: The seed is not an int, or ``trace`` neither a bool nor an int.
+        ValueError: ``trace`` is negative.
     """
 
-    def __init__(self, *, seed: int = 0) -> None:
+    def __init__(self, *, seed: int = 0, trace: bool | int = True) -> None:
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise TypeError(f"seed must be an int, not {type(seed).__name__}: {seed!r}")
+        if not isinstance(trace, int):
+            raise TypeError(
+                f"trace must be True, False or an int, not {type(trace).__name__}: {trace!r}"
+            )
+        if trace < 0:
+            raise ValueError(f"trace must be at least 0 events, not {trace}")
         self._seed = seed
+        # How many events are kept; `None` for all.
+        self._keep = None if trace is True else int(trace)
         self._core: Core | None = None
         self._parts: dict[str, VirtualSwitch | VirtualHost | VirtualRouter] = {}
         self._block: AbstractAsyncContextManager[None] | None = None
@@ -78,7 +89,7 @@ class VirtualNetwork(FixedAttributes):
         if self._block is not None:
             raise RuntimeError("a virtual network is entered once: make another one")
         check_trio()
-        self._core = Core(self._seed)
+        self._core = Core(self._seed, self._keep)
         self._block = self._run(self._core)
         await self._block.__aenter__()
         return self
@@ -282,7 +293,7 @@ class VirtualNetwork(FixedAttributes):
         return await replay(core, on, capture)
 
     @property
-    def trace(self) -> list[TraceEvent]:
+    def trace(self) -> VirtualTrace:
         r"""All events so far, by time; causes come before effects.
 
         ``print(*network.trace, sep="\n")`` prints the trace, a line for each event.
@@ -292,7 +303,7 @@ class VirtualNetwork(FixedAttributes):
         """
         if self._core is None:
             raise RuntimeError("use a virtual network inside 'async with VirtualNetwork()' only")
-        return self._core.trace.events()
+        return VirtualTrace(self._core.trace)
 
     def _check_name(self, name: str) -> None:
         check_name(name)

@@ -18,6 +18,10 @@ from .._values.addresses import SOCKADDR_IN6_BYTES, SOCKADDR_IN_BYTES, Family, I
 _NO_OPTIONS = ("SOL_", "IPPROTO_", "SCM_")
 
 
+# The C names of options that were asked for before.
+_symbols: dict[tuple[str, Family, int, int], str] = {}
+
+
 def refuse(number: int) -> OSError:
     """Return the error with which a system refuses a call.
 
@@ -33,6 +37,14 @@ def option_symbol(platform: Platform, family: Family, level: int, number: int) -
     Raises:
         OSError: ENOPROTOOPT: there is no such option on such a socket.
     """
+    key = (platform.name, family, level, number)
+    known = _symbols.get(key)
+    if known is None:
+        known = _symbols[key] = _find_symbol(platform, family, level, number)
+    return known
+
+
+def _find_symbol(platform: Platform, family: Family, level: int, number: int) -> str:
     for symbol, value in platform.constants.items():
         if value != number or symbol.startswith(_NO_OPTIONS):
             continue

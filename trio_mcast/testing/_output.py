@@ -21,7 +21,7 @@ from .._values.addresses import (
 from .._values.errors import error_name
 from .._values.interface import Interface
 from ._core import Core
-from ._frames import Packet, multicast_scope
+from ._frames import Packet, RefusedDatagram, multicast_scope
 from ._interface import VirtualInterface
 from ._options import refuse
 from ._routes import VirtualRoute, VirtualRoutes
@@ -347,7 +347,6 @@ def record_refusal(
         host,
         "refused",
         interface=socket_spec.interface.name,
-        destination=Endpoint(str(address[0]), address[1]),
-        data=data,
+        subject=RefusedDatagram(str(Endpoint(str(address[0]), address[1])), data),
         reason=error_name(error.errno) or str(error.errno),
     )

@@ -14,7 +14,7 @@ from .._host.protocols import Ended, McastSocket
 from .._live import call_each
 from .._values.datagram import Datagram
 from ._core import Core
-from ._kernel import ReadingOrder
+from ._receive_buffer import ReadingOrder
 from ._socket import VirtualSocket
 
 # A socket with something to read: the order of its first datagram, its number, itself.
@@ -84,7 +84,7 @@ class VirtualPoller(PassPoller):
     ) -> Sequence[McastSocket]:
         """Read many sockets in the order of arrival, so that no split into passes can be seen."""
         heads: list[_Head] = [
-            (socket.kernel.waiting[0].key, number, socket)
+            (socket.kernel.buffer.waiting[0].key, number, socket)
             for number, socket in enumerate(ready)
             if isinstance(socket, VirtualSocket) and socket.is_readable
         ]
@@ -95,7 +95,7 @@ class VirtualPoller(PassPoller):
             batch += datagrams
             room -= len(datagrams)
             if socket in self._sockets and socket.is_readable:
-                heapq.heappush(heads, (socket.kernel.waiting[0].key, number, socket))
+                heapq.heappush(heads, (socket.kernel.buffer.waiting[0].key, number, socket))
         return ()
 
     def interrupt(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from .._values.addresses import AddressLike, Endpoint, IPAddress, parse_group
+from .._values.addresses import AddressLike, IPAddress, parse_group
 from ._arguments import FixedAttributes
 from ._core import Core
 from ._frames import Frame, Packet, Query, Report, is_routable
@@ -166,9 +166,7 @@ class VirtualRouter(FixedAttributes):
                 self.name,
                 "forwarded",
                 interface=target.name,
-                destination=Endpoint(str(packet.destination), packet.port),
-                source=Endpoint(str(packet.source), packet.source_port),
-                data=packet.data,
+                subject=packet,
                 reason=f"ttl {onward.ttl}",
             )
             target.transmit(onward, next_hop)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -186,6 +187,7 @@ _LINUX_BLOCKS: Final = (576, 1_024, 2_048)
 _LINUX_FRAGMENT: Final[dict[Family, int]] = {"ipv4": 1_480, "ipv6": 1_448}
 
 
+@lru_cache(maxsize=1_000)
 def buffer_charge(platform: PlatformName, family: Family, size: int) -> int:
     """Return the bytes of a receive buffer that a datagram takes.
 

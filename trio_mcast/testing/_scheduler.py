@@ -19,7 +19,7 @@ from typing import Final
 
 import trio
 
-from ._trace import Trace
+from ._recorder import Recorder
 
 NS_PER_SECOND: Final = 1_000_000_000
 
@@ -31,20 +31,28 @@ class Scheduler:
     same time are so in every run, whatever the clock showed at the start.
     """
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Recorder) -> None:
         self._trace = trace
         self._heap: list[tuple[int, tuple[int, ...], int, int, Callable[[], None]]] = []
         self._number = 0
         self._running = False
         self._start = trio.current_time()
         self._first_changed = trio.Event()
-        self._ended_ns: int | None = None
+        self._ended = False
+        self._now_ns = 0
 
     def now_ns(self) -> int:
-        """Return the nanoseconds since the start; after the end, those from start to end."""
-        if self._ended_ns is not None:
-            return self._ended_ns
-        return round((trio.current_time() - self._start) * NS_PER_SECOND)
+        """Return the nanoseconds from the start to the last `read_clock`, or to the end.
+
+        The time stands still while one call of a program is carried out.
+        """
+        return self._now_ns
+
+    def read_clock(self) -> int:
+        """Read the clock, and return the nanoseconds since the start."""
+        if not self._ended:
+            self._now_ns = round((trio.current_time() - self._start) * NS_PER_SECOND)
+        return self._now_ns
 
     def later(self, seconds: float) -> int:
         """Return the time so many seconds from now, but never now."""
@@ -52,7 +60,8 @@ class Scheduler:
 
     def end(self) -> None:
         """Drop all future calls, and take no new ones."""
-        self._ended_ns = self.now_ns()
+        self.read_clock()
+        self._ended = True
         self._heap.clear()
 
     def schedule(self, due_ns: int, path: tuple[int, ...], call: Callable[[], None]) -> None:
@@ -63,7 +72,7 @@ class Scheduler:
             path: Decides between calls that are due at the same time.
             call: The function.
         """
-        if self._ended_ns is not None:
+        if self._ended:
             return
         self._number += 1
         heapq.heappush(self._heap, (due_ns, path, self._number, self._trace.depth, call))
@@ -80,9 +89,11 @@ class Scheduler:
         outer = self._trace.depth
         try:
             # A real clock goes on in the meantime, and a call may schedule more that is due.
-            while self._heap and self._heap[0][0] <= (now := self.now_ns()):
+            while self._heap and (
+                self._heap[0][0] <= self._now_ns or self._heap[0][0] <= self.read_clock()
+            ):
                 due, _path, _number, depth, call = heapq.heappop(self._heap)
-                self._trace.depth = depth if due == now else 0
+                self._trace.depth = depth if due == self._now_ns else 0
                 call()
         finally:
             self._running = False
@@ -91,7 +102,7 @@ class Scheduler:
     async def run(self) -> None:
         """Call every function when due, until cancelled."""
         while True:
-            self._trace.begin(self.now_ns(), None)
+            self._trace.begin(self.read_clock(), None)
             self.run_due()
             self._first_changed = trio.Event()
             due = math.inf

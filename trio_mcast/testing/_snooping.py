@@ -39,7 +39,7 @@ class MembershipTable:
                 self._where,
                 "learned",
                 interface=at,
-                destination=report.group,
+                subject=report.group,
                 reason=str(report.filter),
             )
 
@@ -52,7 +52,7 @@ class MembershipTable:
 
     def _forget(self, group: IPAddress, interface: VirtualInterface, at: str, why: str) -> None:
         if self._entries.get(group, {}).pop(interface, None) is not None:
-            self._core.record(self._where, "forgot", interface=at, destination=group, reason=why)
+            self._core.record(self._where, "forgot", interface=at, subject=group, reason=why)
 
     def forget_port(self, interface: VirtualInterface, at: str) -> None:
         """Forget all reports of an interface."""

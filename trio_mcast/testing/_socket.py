@@ -22,8 +22,9 @@ from .._values.addresses import Endpoint, IPAddress, host_with_zone, parse_addre
 from .._values.datagram import Datagram
 from .._values.interface import zone_of
 from ._core import Core
-from ._kernel import Arrived, KernelSocket
+from ._kernel import KernelSocket
 from ._options import refuse
+from ._receive_buffer import Arrived
 
 # The timestamp of second 0: 2000-01-01, in seconds since 1970. The same in every run.
 _EPOCH_SECONDS: Final = 946_684_800
@@ -82,7 +83,7 @@ class VirtualSocket:
         divisor = 2 if state.platform.doubles_buffers else 1
         self.receive_buffer_granted = state.buffers[0] // divisor
         self.send_buffer_granted = state.buffers[1] // divisor
-        kernel.on_arrival = self._arrived
+        kernel.buffer.on_arrival = self._arrived
         # By the destination of a datagram, the group that the datagram counts as sent to. Empty
         # for a socket without a group.
         self._groups: dict[bytes | None, str | None] = {}
@@ -104,7 +105,7 @@ class VirtualSocket:
     @property
     def is_readable(self) -> bool:
         """Whether there is something to read."""
-        return bool(self.kernel.waiting)
+        return bool(self.kernel.buffer.waiting)
 
     def _arrived(self) -> None:
         for watching in self.watchers:
@@ -115,8 +116,8 @@ class VirtualSocket:
         self._check_open()
         batch: list[Datagram] = []
         taken = 0
-        while self.kernel.waiting and taken < max_datagrams:
-            arrived = self.kernel.read()
+        while self.kernel.buffer.waiting and taken < max_datagrams:
+            arrived = self.kernel.buffer.read()
             self._core.trace.read(arrived.order)
             self._add(batch, arrived)
             taken += 1
@@ -127,7 +128,7 @@ class VirtualSocket:
         messages = list(self._control_messages(arrived))
         control = self._control.decode(messages) if messages else NOTHING
         source = self._endpoints[
-            self._source_tuple(packet.source, packet.source_port, arrived.index)
+            self._source_tuple(packet.source, packet.source_port, arrived.interface_index)
         ]
         if control.interface_index not in (None, socket_spec.interface.index):
             source = Rejection.OTHER_INTERFACE
@@ -190,12 +191,14 @@ class VirtualSocket:
             info = bytearray(20)  # struct in6_pktinfo; struct in_pktinfo is shorter.
             start = platform.packet_info_destination[family]
             info[start : start + len(destination)] = destination
-            struct.pack_into("=I", info, platform.packet_info_index[family], arrived.index)
+            struct.pack_into(
+                "=I", info, platform.packet_info_index[family], arrived.interface_index
+            )
             yield platform.level(symbol, family), numbers[symbol], bytes(info)
         if "IP_RECVDSTADDR" in applied:
             yield numbers["IPPROTO_IP"], numbers["IP_RECVDSTADDR"], destination
         if "IP_RECVIF" in applied:  # struct sockaddr_dl: the length, AF_LINK, the index, no name.
-            link = struct.pack("=BBH50x", 54, AF_LINK, arrived.index)
+            link = struct.pack("=BBH50x", 54, AF_LINK, arrived.interface_index)
             yield numbers["IPPROTO_IP"], numbers["IP_RECVIF"], link
 
     def revise(self, socket_spec: SocketSpec, options: Sequence[SocketOption]) -> None:
@@ -240,7 +243,7 @@ class VirtualSocket:
 
         Only Linux tells. The trace has every dropped datagram.
         """
-        return self.kernel.dropped if "SO_MEMINFO" in self._platform.constants else None
+        return self.kernel.buffer.dropped if "SO_MEMINFO" in self._platform.constants else None
 
     def _check_open(self) -> None:
         if self._closed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .._values.addresses import AddressLike, Endpoint, IPAddress, parse_group
+from .._values.addresses import AddressLike, IPAddress, parse_group
 from ._arguments import FixedAttributes
 from ._core import Core
 from ._frames import Frame, Packet, Query, Report, is_flooded
@@ -61,9 +61,11 @@ class VirtualSwitch(FixedAttributes):
         self._table = MembershipTable(core, name, membership_seconds) if snooping else None
         self._query_seconds = query_seconds
         self._ports: dict[VirtualInterface, None] = {}
+        self._routers: dict[VirtualInterface, None] = {}
         # The interfaces by address; `None` if that has to be found out anew.
         self._holders: dict[IPAddress, VirtualInterface] | None = {}
-        self._paths: dict[tuple[str, str], Path] = {}
+        # By the numbers of the interfaces at both ends; 0 is the switch itself.
+        self._paths: dict[tuple[int, int], Path] = {}
         self._parts: dict[str, int] | None = None
         if snooping and querier:
             self._query()
@@ -157,12 +159,15 @@ class VirtualSwitch(FixedAttributes):
     def attach(self, interface: VirtualInterface) -> None:
         """Connect an interface."""
         self._ports[interface] = None
+        if interface.is_of_router:
+            self._routers[interface] = None
         if self._holders is not None:
             self._note_addresses(self._holders, interface)
 
     def detach(self, interface: VirtualInterface) -> None:
         """Disconnect an interface."""
         self._ports.pop(interface, None)
+        self._routers.pop(interface, None)
         self.addresses_changed()
         self.forget_port(interface)
 
@@ -195,7 +200,7 @@ class VirtualSwitch(FixedAttributes):
     @property
     def hears_reports(self) -> bool:
         """Whether the switch or a router on the switch takes notice of reports."""
-        return self._table is not None or any(_is_router(port) for port in self._ports)
+        return self._table is not None or bool(self._routers)
 
     def carry(
         self, interface: VirtualInterface, frame: Frame, next_hop: IPAddress | None = None
@@ -211,7 +216,7 @@ class VirtualSwitch(FixedAttributes):
             if not ports:
                 assert isinstance(frame, Packet)
                 self._drop(interface, frame, f"nobody here has the address {next_hop}")
-        wanting = [port for port in ports if self._is_wanted(port, frame)]
+        wanting = self._wanting(ports, frame)
         for port in wanting:
             self._send(interface, port, frame)
         if ports and not wanting:
@@ -226,7 +231,7 @@ class VirtualSwitch(FixedAttributes):
             if not ports:
                 reason = f"nobody here has the address {packet.destination}"
                 self._record("dropped", self.name, packet, reason)
-        wanting = [port for port in ports if self._is_wanted(port, packet)]
+        wanting = self._wanting(ports, packet)
         for port in wanting:
             self._send(None, port, packet)
         if ports and not wanting:
@@ -240,33 +245,40 @@ class VirtualSwitch(FixedAttributes):
             for own in port.value.ipv4_addresses
         )
 
-    def _is_wanted(self, port: VirtualInterface, frame: Frame) -> bool:
-        if not isinstance(frame, Packet):
-            return True
+    def _wanting(self, ports: list[VirtualInterface], frame: Frame) -> list[VirtualInterface]:
+        """Return those of some ports that a frame goes to."""
+        table = self._table
+        if table is None or not isinstance(frame, Packet) or not frame.is_to_group:
+            return ports
         group = frame.destination
-        if self._table is None or not group.is_multicast or is_flooded(group) or _is_router(port):
-            return True
-        return self._table.wants(port, group, frame.source)
+        if is_flooded(group):
+            return ports
+        return [
+            port for port in ports if port.is_of_router or table.wants(port, group, frame.source)
+        ]
 
     def _send(
         self, source: VirtualInterface | None, target: VirtualInterface | None, frame: Frame
     ) -> None:
         """Send a frame on its way. A source or target of `None` is the switch itself."""
         now = self._core.scheduler.now_ns()
-        ends = (str(source or self.name), str(target or self.name))
-        path = self._paths.get(ends)
+        order = (source.number if source else 0, target.number if target else 0)
+        path = self._paths.get(order)
         if path is None:
-            path = self._paths[ends] = Path()
-        seed = self._core.seed
-        dues = path.fate(self, now, lambda: f"{seed}/{self.name}/{ends[0]}/{ends[1]}")
+            seed = f"{self._core.seed}/{self.name}/{source or self.name}/{target or self.name}"
+            path = self._paths[order] = Path(seed)
+        dues = path.fate(self, now)
         if not dues and isinstance(frame, Packet) and target is not None:
             self._record("lost", target, frame, "")
         elif not dues and isinstance(frame, Report):
             self._core.record(
-                self.name, "lost", interface=ends[0], destination=frame.group, reason="a report"
+                self.name,
+                "lost",
+                interface=str(source or self.name),
+                subject=frame.group,
+                reason="a report",
             )
         for due in dues:
-            order = (source.number if source else 0, target.number if target else 0)
             self._core.scheduler.schedule(due, order, lambda: self._arrive(source, target, frame))
 
     def _arrive(
@@ -293,8 +305,8 @@ class VirtualSwitch(FixedAttributes):
     def _learn(self, source: VirtualInterface, report: Report) -> None:
         if self._table is not None:
             self._table.learn(source, report, str(source))
-        for port in list(self._ports):
-            if port is not source and _is_router(port) and self._connected(source, port):
+        for port in list(self._routers):
+            if port is not source and self._connected(source, port):
                 port.receive(report)
 
     def _query(self) -> None:
@@ -303,7 +315,7 @@ class VirtualSwitch(FixedAttributes):
         if self._ports:
             self._core.record(self.name, "queried")
         for port in list(self._ports):
-            if not _is_router(port):
+            if not port.is_of_router:
                 self._send(None, port, Query())
         scheduler.schedule(scheduler.later(self._query_seconds), (0,), self._query)
 
@@ -318,12 +330,6 @@ class VirtualSwitch(FixedAttributes):
             self.name,
             what,
             interface=str(interface),
-            destination=Endpoint(str(packet.destination), packet.port),
-            source=Endpoint(str(packet.source), packet.source_port),
-            data=packet.data,
+            subject=packet,
             reason=reason,
         )
-
-
-def _is_router(interface: VirtualInterface) -> bool:
-    return bool(getattr(interface.owner, "is_router", False))

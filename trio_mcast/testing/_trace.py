@@ -1,27 +1,8 @@
-"""The trace of a virtual network: a list of events that is the same for the same seed.
-
-Decision: the order of events at one instant
-============================================
-
-Trio runs tasks in turns: all that are ready have one, in a random order. Two programs that join in
-the same turn on two hosts do so in an order that differs from run to run, and whether a task still
-sees in one turn what another has done in that turn differs as well. Neither matters to the
-programs. So the trace keeps neither the order in which events were recorded nor turns. Every event
-has a depth, one more than the depth of its causes (a Lamport clock). The causes of an event are:
-
-* the event that led to it in the same call;
-* the events before by the same task, and by the task that woke that task;
-* if a program acts: what programs on the same host have done and read;
-* what has changed the interface that the event is told of: a join, a report, a cable.
-
-Depths start afresh whenever no task can run: whatever comes then comes after all that was before.
-Events are ordered by time, then by such rests, then by depth, then by place. Causes come before
-effects, and independent events have a fixed order.
-"""
+"""`TraceEvent`: one event on a virtual network. Pure."""
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import attrs
 
@@ -93,94 +74,3 @@ class TraceEvent:
         if self.reason:
             parts.append(f"({self.reason})")
         return printable(" ".join(parts).rstrip())
-
-
-# The events that decide what becomes of a datagram at an interface.
-_CHANGES: Final[frozenset[EventKind]] = frozenset(
-    ["plugged", "unplugged", "up", "down", "addressed", "joined", "left", "learned", "forgot"]
-)
-
-Instant: TypeAlias = tuple[int, int]
-
-
-class Trace:
-    """The recorder of events, which also puts them in order."""
-
-    def __init__(self) -> None:
-        self._events: list[tuple[tuple[int, int, int, str, str, str], TraceEvent]] = []
-        # How often no task could run; and the time and that number at the last event.
-        self.rests = 0
-        self._now: Instant = (0, 0)
-        # The depth at this instant: of the last change of each interface, by place and name; of
-        # what each place has done and read; of each task.
-        self._changes: dict[tuple[str, str | None], int] = {}
-        self._places: dict[str, int] = {}
-        self._tasks: dict[object, int] = {}
-        # The depth of the next event's cause; the task that causes it, if one does directly; and
-        # the place at which the task acts, if that is known.
-        self.depth: int = 0
-        self._task: object = None
-        self._place = ""
-
-    def begin(self, time_ns: int, task: object, place: str = "") -> None:
-        """Note that a task begins to act at a place; `None` for what happens by itself."""
-        self._set_now(time_ns)
-        self._task = task
-        self._place = place
-        self.depth = 0
-        if task is not None:
-            self.depth = max(self._tasks.get(task, 0), self._places.get(place, 0))
-
-    def resume(self, task: object) -> None:
-        """Note that a task goes on, outside of the network so far; `None`: no task runs."""
-        self._task = task
-        self._place = ""
-        self.depth = self._tasks.get(task, 0)
-
-    def wake(self, task: object) -> None:
-        """Note that whoever acts now wakes a task."""
-        if self.depth > self._tasks.get(task, 0):
-            self._tasks[task] = self.depth
-
-    def read(self, order: tuple[int, int, int]) -> None:
-        """Note that the place that acts now reads what has the order given by `order`."""
-        if order[:2] == self._now:
-            self.depth = max(self.depth, order[2])
-            self._acted()
-
-    @property
-    def order(self) -> tuple[int, int, int]:
-        """The order of the last event: time, rests, depth."""
-        return (*self._now, self.depth)
-
-    def add(self, event: TraceEvent) -> None:
-        """Take an event down. The event causes the next ones, until `depth` is set or `begin`."""
-        self._set_now(round(event.time * 1_000_000_000))
-        changed = (event.where, event.interface)
-        self.depth = max(self.depth, self._changes.get(changed, 0)) + 1
-        if event.what in _CHANGES:
-            self._changes[changed] = self.depth
-        if self._task is not None:
-            self._acted()
-        # The events of each path stay in the order in which they were recorded.
-        place = (event.where, event.interface or "", event.source or "")
-        self._events.append(((*self._now, self.depth, *place), event))
-
-    def _acted(self) -> None:
-        self._tasks[self._task] = max(self.depth, self._tasks.get(self._task, 0))
-        if self._place:
-            self._places[self._place] = max(self.depth, self._places.get(self._place, 0))
-
-    def _set_now(self, time_ns: int) -> None:
-        if self._now != (time_ns, self.rests):
-            self._now = (time_ns, self.rests)
-            self.depth = 0
-            self._changes.clear()
-            self._places.clear()
-            self._tasks.clear()
-
-    def events(self) -> list[TraceEvent]:
-        """Return every event so far, in order."""
-        # Stable, and fast as most is sorted already.
-        self._events.sort(key=lambda entry: entry[0])
-        return [event for _, event in self._events]

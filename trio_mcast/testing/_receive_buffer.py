@@ -1,0 +1,76 @@
+"""The receive buffer of a socket: what waits there, in the order in which programs read. Pure."""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from ._frames import Packet
+from ._rules import buffer_charge
+from ._state import SocketState
+
+# The place of a datagram among those that a program reads: as in the trace, then by source.
+ReadingOrder: TypeAlias = tuple[tuple[int, int, int], tuple[str, int]]
+
+
+class Arrived(NamedTuple):
+    """A datagram in a receive buffer, with the time of arrival in nanoseconds since the start."""
+
+    packet: Packet
+    interface_index: int
+    time_ns: int
+    order: tuple[int, int, int]
+    """The order of the arrival in the trace: the time, the rests before, the depth."""
+    charge: int
+    """The bytes of the receive buffer that the datagram takes."""
+
+    @property
+    def key(self) -> ReadingOrder:
+        """The order in which a program reads what arrives."""
+        return self.order, self.packet.sender
+
+
+class ReceiveBuffer:
+    """The receive buffer of one socket."""
+
+    def __init__(self, state: SocketState) -> None:
+        self.waiting: deque[Arrived] = deque()
+        self.dropped = 0
+        self.on_arrival: Callable[[], None] = lambda: None
+        self._state = state
+        self._charged = 0
+
+    def charge_for(self, packet: Packet) -> int | None:
+        """Return the bytes of the receive buffer that a datagram takes.
+
+        Returns:
+            The bytes; `None`, counted as dropped, if there is no room.
+        """
+        limit, platform = self._state.buffers[0], self._state.platform.name
+        charge = buffer_charge(platform, packet.family, len(packet.data))
+        # __udp_enqueue_schedule_skb of Linux: an empty buffer takes anything.
+        if self._charged + charge > limit and (self._charged or platform != "linux"):
+            self.dropped += 1
+            return None
+        return charge
+
+    def take(self, arrived: Arrived) -> None:
+        """Put a datagram into the receive buffer.
+
+        Datagrams of one instant are read in the order of the trace, in whatever order Trio ran the
+        tasks that have sent them.
+        """
+        self._charged += arrived.charge
+        if not self.waiting or self.waiting[-1].key <= arrived.key:
+            self.waiting.append(arrived)
+        else:
+            bisect.insort_right(self.waiting, arrived, key=lambda waiting: waiting.key)
+        self.on_arrival()
+
+    def read(self) -> Arrived:
+        """Take the next datagram out of the receive buffer."""
+        arrived = self.waiting.popleft()
+        self._charged -= arrived.charge
+        return arrived
