@@ -28,6 +28,7 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
+    "sphinx_click",
     "sphinx_design",
     "sphinxcontrib_trio",
 ]
@@ -37,6 +38,10 @@ html_favicon = "_static/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_title = f"trio_mcast {release}"
+
+man_pages = [
+    ("command", "trio-mcast", "UDP multicast: see it work, and find out why not", author, 1)
+]
 
 default_role = "py:obj"
 # A longer signature has each parameter on a line of its own.
@@ -154,7 +159,17 @@ def _name_public_types(app, what, name, obj, options, lines):
     ]
 
 
+def _add_examples(app, context, lines):
+    """Write the examples that end the help of a command: click has no place for them."""
+    examples = getattr(context.command, "examples", ())
+    if examples:
+        lines += ["", f".. rubric:: {'Examples' if len(examples) > 1 else 'Example'}", "", "::", ""]
+        lines += [f"    {example}" for example in examples]
+        lines += [""]
+
+
 def setup(app):
+    app.connect("sphinx-click-process-epilog", _add_examples)
     for field in PyObject.doc_field_types:
         if field.name == "variable":
             field.label = "Attributes"  # The usual word; Sphinx says "Variables".
