@@ -1,0 +1,53 @@
+"""Receive in a thread of its own. Usage: python in_a_thread.py INTERFACE"""
+
+import queue
+import sys
+import threading
+
+import trio
+
+from trio_mcast import Datagram, open_mcast_receiver
+
+
+class Receiving:
+    """A receiver for a program without Trio; ``datagrams`` has what came."""
+
+    def __init__(self, interface: str) -> None:
+        self.datagrams: queue.Queue[Datagram] = queue.Queue()
+        self._scope = trio.CancelScope()
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._joined = threading.Event()
+        self._thread = threading.Thread(
+            target=trio.run, args=(self._receive, interface)
+        )
+        self._thread.start()
+        self._joined.wait()
+
+    async def _receive(self, interface: str) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        try:
+            with self._scope:
+                async with open_mcast_receiver(
+                    "239.1.2.3", 12345, interfaces=interface
+                ) as receiver:
+                    self._joined.set()
+                    async for datagram in receiver:
+                        self.datagrams.put(datagram)
+        finally:
+            self._joined.set()
+
+    def close(self) -> None:
+        if self._token is not None and self._thread.is_alive():
+            self._token.run_sync_soon(self._scope.cancel)
+        self._thread.join()
+
+
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
+receiving = Receiving(sys.argv[1])
+try:
+    for _ in range(3):
+        datagram = receiving.datagrams.get()
+        print(datagram.source, datagram.data)
+finally:
+    receiving.close()
