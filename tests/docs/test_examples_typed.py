@@ -44,7 +44,7 @@ def test_program_without_its_arguments_says_how_it_is_used(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", [name])
-    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.syspath_prepend(str(EXAMPLES))
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     assert f"Usage: python {name} " in str(ended.value.code)
