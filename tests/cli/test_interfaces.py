@@ -67,7 +67,7 @@ def test_each_change_has_a_line() -> None:
     assert list(describe_changes(before, before)) == []
     assert list(describe_changes(before, after)) == [
         "eth1 removed",
-        "eth0: for multicast was fit, no IPv6 address, is not fit, port of br0, no IPv6 address",
+        "eth0: for multicast was fit, no IPv6 address, is not fit, port of br0",
         "eth0: mtu was 1500, is 1400",
         "eth0: address 10.0.0.1/24 removed",
         "eth0: address 10.0.0.9/24 added",

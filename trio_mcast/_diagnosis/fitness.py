@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from .._plan.selecting import is_candidate, why_no_candidate
+from .._plan.selecting import is_candidate, is_port, why_no_candidate
 from .._plan.source_address import choose_source
 from .._values.addresses import FAMILY_LABEL, Family, Group, parse_group
 from .._values.interface import Interface, families_without_room
@@ -26,7 +26,8 @@ class Fitness:
     Attributes:
         is_default: Whether a receiver that names no interface joins on it.
         reasons: What stands against it in both families.
-        lacks: By family, what stands against that one; nothing of an interface that is off.
+        lacks: By family, what stands against that one; nothing of an interface that is off
+            or a port.
     """
 
     is_default: bool
@@ -57,8 +58,8 @@ def judge_interface(
     if interface.is_up and is_running is False:
         reasons = (*reasons, "no carrier")
     lacks: dict[Family, str] = {}
-    if not interface.is_up:
-        # IPv6 addresses come when it is switched on.
+    if not interface.is_up or is_port(interface):
+        # IPv6 addresses come when it is switched on; a port needs none.
         return Fitness(is_candidate(interface), reasons)
     for family, label in FAMILY_LABEL.items():
         if family in switched_off:
