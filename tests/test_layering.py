@@ -36,6 +36,7 @@ HOUSE = [
     "_plan",
     "_platform",
     "_live",
+    "_capture",
     "_values",
 ]
 # Wings without I/O: everything they need is an argument. And modules like that elsewhere.
@@ -66,7 +67,7 @@ PURE_MODULES = {
     "_send/target_table",
     "_send/destinations",
     "testing/_frames",
-    "testing/_captured_datagrams",
+    "_capture/datagrams",
     "testing/_rules",
     "testing/_trace",
     "testing/_recorder",

@@ -112,7 +112,7 @@ def test_unknown_command_is_a_usage_error() -> None:
     assert "No such command 'dmeo'" in result.stderr
 
 
-@pytest.mark.parametrize("missing", ["click", "rich"])
+@pytest.mark.parametrize("missing", ["click", "pcapng", "rich"])
 def test_without_the_extra_it_says_how_to_install_it(missing: str) -> None:
     program = (
         f"import runpy, sys; sys.modules[{missing!r}] = None; "

@@ -14,6 +14,7 @@ from trio.testing import MockClock
 
 from tests.support.captures import ETHERNET, ethernet, pcap, pcapng, udp
 from trio_mcast import Datagram, Endpoint, McastReceiver, open_mcast_receiver
+from trio_mcast._capture.datagrams import datagram_of
 from trio_mcast.testing import (
     CapturedFrame,
     Replay,
@@ -22,7 +23,6 @@ from trio_mcast.testing import (
     VirtualSwitch,
     read_capture,
 )
-from trio_mcast.testing._captured_datagrams import datagram_of
 
 pytestmark = pytest.mark.once
 

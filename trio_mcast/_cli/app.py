@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 
 import click
 import trio
@@ -11,18 +10,12 @@ import trio
 from .demo import demo
 from .doctor import doctor
 from .interfaces import interfaces
+from .listen import listen
 from .ping import ping
 from .plan import plan
 from .respond import respond
-from .running import Commands
+from .running import Commands, program_version
 from .status import status
-
-
-def _version() -> str:
-    try:
-        return metadata.version("trio-mcast")
-    except metadata.PackageNotFoundError:
-        return "(not installed, run from its source)"
 
 
 @click.group(
@@ -31,7 +24,7 @@ def _version() -> str:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(
-    _version(),
+    program_version(),
     "-V",
     "--version",
     message=f"trio-mcast %(version)s, trio {trio.__version__}, "
@@ -52,3 +45,4 @@ cli.add_command(respond)
 cli.add_command(interfaces)
 cli.add_command(plan)
 cli.add_command(status)
+cli.add_command(listen)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import stat
 import sys
 from typing import Any
 
+import trio
 from rich.console import Console
 
 # The width of tables where there is no terminal, unless COLUMNS says otherwise.
@@ -42,3 +46,43 @@ def print_json(value: Any) -> None:
     """Print a value as one line of JSON, at once."""
     sys.stdout.write(json_line(value) + "\n")
     sys.stdout.flush()
+
+
+class Output:
+    """Standard output as bytes, for a program that has more to do than to wait for its reader."""
+
+    def __init__(self) -> None:
+        sys.stdout.flush()
+        self._file = sys.stdout.fileno()
+        # A file takes everything at once; and where there is no poll, nobody knows.
+        self._is_file = stat.S_ISREG(os.fstat(self._file).st_mode)
+        self._poll = select.poll() if hasattr(select, "poll") else None
+        if self._poll is not None:
+            self._poll.register(self._file, select.POLLOUT)
+
+    async def write(self, data: bytes) -> None:
+        """Write all of the data; whoever reads has it when this returns.
+
+        Raises:
+            OSError: The data cannot be written.
+
+        Cancellation:
+            A checkpoint if the reader is slow. If writing is cancelled, a thread is left that waits
+            for the reader, and ends with the program.
+        """
+        if self._takes(len(data)):
+            self._write(data)
+        elif data:
+            await trio.to_thread.run_sync(self._write, data, abandon_on_cancel=True)
+
+    def _takes(self, size: int) -> bool:
+        """Tell whether so many bytes are taken without waiting."""
+        if self._is_file or self._poll is None:
+            return True
+        # So much room has a pipe that can be written to at all.
+        return size <= select.PIPE_BUF and bool(self._poll.poll(0))
+
+    def _write(self, data: bytes) -> None:
+        remaining = memoryview(data)
+        while remaining:
+            remaining = remaining[os.write(self._file, remaining) :]

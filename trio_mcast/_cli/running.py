@@ -18,6 +18,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import metadata
 from typing import Any, Generic, Literal, NoReturn, TextIO, TypeAlias, TypeVar
 
 import attrs
@@ -105,13 +106,11 @@ async def _run(function: Callable[[], Awaitable[T]], endless: bool) -> Outcome[T
             # can be here if Ctrl-C was pressed while Trio started.
             try:
                 outcome = Outcome(await function())
-            except BrokenPipeError:
-                stops.append("closed pipe")
             except (Exception, KeyboardInterrupt) as error:
                 failure = error
             nursery.cancel_scope.cancel()
     if failure is not None:
-        if not _only(failure, BrokenPipeError):
+        if not all(isinstance(leaf, BrokenPipeError) for leaf in _leaves(failure)):
             raise failure
         stops.append("closed pipe")
     return outcome or Outcome(stop=stops[0])
@@ -279,10 +278,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def _only(error: BaseException, kind: type[BaseException]) -> bool:
-    return all(isinstance(leaf, kind) for leaf in _leaves(error))
-
-
 def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and not isinstance(error, McastError):
         return describe_os_error(error)
@@ -367,6 +362,14 @@ def _discard(stream: TextIO) -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
+
+
+def program_version() -> str:
+    """Return the version of trio-mcast."""
+    try:
+        return metadata.version("trio-mcast")
+    except metadata.PackageNotFoundError:
+        return "(not installed, run from its source)"
 
 
 def fail(sentence: str) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from ._captures import CapturedFrame, read_capture
+from .._capture.reading import CapturedFrame, read_capture
 from ._event_list import TraceTotals, VirtualTrace
 from ._host import VirtualHost
 from ._interface import VirtualInterface

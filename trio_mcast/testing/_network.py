@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import trio
 
+from .._capture.reading import CapturedFrame
 from .._host.current import host_variable
 from .._host.poller import OnFailure
 from .._host.protocols import InterfaceWatcher, KernelMemberships, McastSocket, Poller
@@ -22,7 +23,6 @@ from .._platform.model import Platform, PlatformName
 from .._values.addresses import Family, IPAddress
 from .._values.interface import Interface
 from ._arguments import FixedAttributes, check_name, check_platform, positive
-from ._captures import CapturedFrame
 from ._core import Core
 from ._event_list import VirtualTrace
 from ._host import VirtualHost

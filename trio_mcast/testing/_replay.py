@@ -9,10 +9,11 @@ from collections.abc import Iterable
 import attrs
 import trio
 
+from .._capture.datagrams import datagram_of
+from .._capture.reading import CapturedFrame, read_capture
 from .._values.addresses import IPAddress
-from ._captured_datagrams import datagram_of
-from ._captures import CapturedFrame, read_capture
 from ._core import Core
+from ._frames import Packet
 from ._scheduler import NS_PER_SECOND
 from ._switch import VirtualSwitch
 
@@ -51,15 +52,15 @@ async def replay(
             raise TypeError(_type_message(frame))
         if first_ns is None:
             first_ns = frame.time_ns
-        packet = datagram_of(frame.link_type, frame.data)
-        if not isinstance(packet, str) and _is_broadcast(packet.destination, switch):
-            packet = _BROADCAST
-        if isinstance(packet, str):
-            skipped[packet] += 1
+        datagram = datagram_of(frame.link_type, frame.data)
+        if not isinstance(datagram, str) and _is_broadcast(datagram.destination, switch):
+            datagram = _BROADCAST
+        if isinstance(datagram, str):
+            skipped[datagram] += 1
             continue
         await trio.sleep_until(start + (frame.time_ns - first_ns) / NS_PER_SECOND)
         core.enter()
-        switch.play(packet)
+        switch.play(Packet(*attrs.astuple(datagram, recurse=False)))
         played += 1
     return Replay(played, dict(skipped))
 

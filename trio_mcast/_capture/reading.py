@@ -14,8 +14,9 @@ import attrs
 try:
     # It reads pcapng only, and refuses classic pcap.
     import pcapng
-    from pcapng import blocks
     from pcapng.exceptions import PcapngException, TruncatedFile
+
+    from .blocks import blocks
 except ImportError:
     pcapng = None
 
