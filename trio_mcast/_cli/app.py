@@ -15,6 +15,7 @@ from .ping import ping
 from .plan import plan
 from .respond import respond
 from .running import Commands, program_version
+from .send import send
 from .status import status
 
 
@@ -46,3 +47,4 @@ cli.add_command(interfaces)
 cli.add_command(plan)
 cli.add_command(status)
 cli.add_command(listen)
+cli.add_command(send)

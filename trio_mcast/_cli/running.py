@@ -110,7 +110,7 @@ async def _run(function: Callable[[], Awaitable[T]], endless: bool) -> Outcome[T
                 failure = error
             nursery.cancel_scope.cancel()
     if failure is not None:
-        if not all(isinstance(leaf, BrokenPipeError) for leaf in _leaves(failure)):
+        if not all(isinstance(leaf, BrokenPipeError) for leaf in leaves_of(failure)):
             raise failure
         stops.append("closed pipe")
     return outcome or Outcome(stop=stops[0])
@@ -254,7 +254,7 @@ def _errors_in_a_sentence() -> Iterator[None]:
     except KeyboardInterrupt as error:
         raise click.exceptions.Exit(STOP_STATUS["interrupted"]) from error
     except (Exception, BaseExceptionGroup) as error:
-        leaves = list(_leaves(error))
+        leaves = list(leaves_of(error))
         if all(isinstance(leaf, (McastError, OSError)) for leaf in leaves):
             sentences = dict.fromkeys(map(_describe, leaves))
             raise _set_context(Failure("; ".join(sentences))) from error
@@ -270,10 +270,11 @@ def _set_context(error: click.ClickException) -> click.ClickException:
     return error
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def leaves_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors of a group of errors, or the error itself."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from _leaves(inner)
+            yield from leaves_of(inner)
     else:
         yield error
 

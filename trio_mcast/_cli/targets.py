@@ -104,7 +104,7 @@ def parse_interface(text: str) -> str | int:
     return text
 
 
-class _Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+class Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """A parameter that a function parses, which raises `ValueError` with one sentence."""
 
     def __init__(self, name: str, parse: Any) -> None:
@@ -121,9 +121,9 @@ class _Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 
 # The types of click parameters.
-TARGET = _Parsed("target", parse_target)
-INTERFACE = _Parsed("interface", parse_interface)
-SOURCE = _Parsed("source", parse_source)
+TARGET = Parsed("target", parse_target)
+INTERFACE = Parsed("interface", parse_interface)
+SOURCE = Parsed("source", parse_source)
 
 # The argument and the options, for use as decorators; the functions get ``targets``,
 # ``interfaces``, ``sources`` and ``excluded`` as tuples.
