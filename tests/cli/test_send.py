@@ -18,8 +18,8 @@ import trio
 from tests.lab.fixtures import TwoHosts
 from tests.support.needs import needs_program
 from trio_mcast import Datagram, McastSenderSpec, open_mcast_receiver
-from trio_mcast._cli.payloads import lines, pieces
-from trio_mcast._cli.send import Content, Sending, choose_content, describe_sent
+from trio_mcast._cli.payloads import Content, choose_content, lines, pieces
+from trio_mcast._cli.send import Sending, describe_sent
 from trio_mcast._diagnosis.probe.header import Header, Kind
 
 from .test_demo import COMMAND, environment
@@ -168,7 +168,7 @@ def test_error_is_one_sentence(
 @needs_program("nft")
 def test_refused_datagrams_are_counted_and_told(two_hosts: TwoHosts) -> None:
     rules = (
-        "table ip f { chain o { type filter hook output priority 0; ip daddr 239.1.2.3 drop; } }"
+        "table ip f { chain o { type filter hook output priority 0; ip daddr 239.1.2.3 drop; }; }"
     )
     two_hosts.b.run("nft", "-f", "-", input=rules)
     result = two_hosts.b.run(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from functools import partial
 from pathlib import Path
 
-import attrs
 import click
 import trio
 
@@ -19,40 +16,13 @@ from .._diagnosis.probe.header import HEADER_SIZE, Header, Kind
 from .._values.addresses import MAX_DATAGRAM_BYTES
 from .._values.errors import printable
 from .pacing import Pacer, Rate, parse_rate
-from .payloads import lines, pieces, repeated
+from .payloads import Content, choose_content
 from .progress import progress_bar
 from .running import Command, Failure, leaves_of, one_line, run_until_stopped, usage_errors
 from .targets import SOURCE, TARGET, Parsed, Target, interface_option
 
-# The size of the pieces of a file: with the headers of IPv6 and UDP and of a tunnel it fits into
-# the MTU of Ethernet.
-_PIECE_BYTES = 1_400
-# The size of a numbered datagram without a message.
-_NUMBERED_BYTES = 64
-# The pace of what is repeated, if none was given. Arbitrary: slow enough to read along.
-_REPEATED = Rate(10)
 # The datagrams that are handed to the system in one go, if so many are due.
 _MOST_AT_ONCE = 64
-
-
-@attrs.frozen(kw_only=True)
-class Content:
-    """The datagrams to send.
-
-    Attributes:
-        payloads: Gives lists of payloads, as they are there, without the header of numbered ones.
-        rate: The pace, or `None` for as fast as can be.
-        count: The number of datagrams after which to end; `None` if the payloads have an end, or
-            none is wanted.
-        total: The number of datagrams if it is known.
-        endless: Whether it goes on until it is stopped.
-    """
-
-    payloads: Callable[[], AsyncGenerator[list[bytes], None]]
-    rate: Rate | None
-    count: int | None
-    total: int | None
-    endless: bool
 
 
 class Sending:
@@ -233,63 +203,3 @@ def send(
     if sending.last_error is not None:
         raise Failure(one_line(str(sending.last_error)))
     return outcome.status(endless=content.endless)
-
-
-def choose_content(
-    message: str | None,
-    file: Path | None,
-    count: int | None,
-    rate: Rate | None,
-    size: int | None,
-    numbered: bool,
-) -> Content:
-    """Return what the arguments of ``trio-mcast send`` say is to be sent.
-
-    Raises:
-        click.UsageError: They say nothing, or two things.
-    """
-    if message is not None and file is not None:
-        raise click.UsageError("give a message or --file, not both")
-    header = HEADER_SIZE if numbered else 0
-    if size is not None and size <= header:
-        raise click.UsageError(f"--size must be more than the {header} bytes of the header")
-    if file is not None:
-        piece = (size or _PIECE_BYTES) - header
-        total = -(-file.stat().st_size // piece) if file.is_file() else None
-        total = count if total is None else min(total, count or total)
-        return Content(
-            payloads=partial(pieces, file, piece),
-            rate=rate,
-            count=count,
-            total=total,
-            endless=False,
-        )
-    if message == "-":
-        if size is not None:
-            raise click.UsageError("--size does not go with the lines of standard input")
-        return Content(
-            payloads=partial(lines, sys.stdin.buffer),
-            rate=rate,
-            count=count,
-            total=count,
-            endless=False,
-        )
-    if message is None and not numbered:
-        raise click.UsageError("say what to send: a message, - for lines, --file, or --numbered")
-    if message is None:
-        payload = bytes((size or _NUMBERED_BYTES) - header)
-    else:
-        payload = message.encode(errors="surrogateescape")
-        if size is not None and len(payload) + header > size:
-            raise click.UsageError(f"the message has {len(payload) + header} bytes, not {size}")
-        payload = payload.ljust((size or 0) - header, b"\0")
-        count = count or 1
-    if len(payload) + header > MAX_DATAGRAM_BYTES:
-        raise click.UsageError(f"a datagram has at most {MAX_DATAGRAM_BYTES:,} bytes")
-    return Content(
-        payloads=partial(repeated, payload),
-        rate=rate or _REPEATED,
-        count=count,
-        total=count,
-        endless=count is None,
-    )
