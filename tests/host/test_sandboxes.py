@@ -52,10 +52,16 @@ def host(lab: Lab) -> Host:
         "address add 10.0.0.1/24 dev x0",
         "address add 10.0.0.2/24 dev x0 label x0:1",
         "address add 10.0.0.3/24 dev x0 label vip",
+        "address add 10.6.0.3/20 dev x0 label vip6",
+        "address add 10.8.0.3/32 dev x0 label x0vip",
         "address add fd00::1/64 dev x0 nodad",
         "address add 10.0.0.5 peer 10.0.0.6/32 dev x0",
         "link set x0 mtu 1400",
         "link add bare0 type bridge",
+        "link add first0 type bridge",
+        "link set first0 up",
+        "address add 10.5.0.1/22 dev first0 label service",
+        "address add 10.9.0.1/32 dev first0 label first0.9",
         "route add 239.0.0.0/8 dev x0",
     )
     return host
@@ -92,7 +98,7 @@ def test_interfaces_are_listed_and_followed_in_a_sandbox(name: str, host: Host) 
     assert seen["interfaces"] == list(map(repr, expected))
     assert seen["default"] == "x0"
     assert seen["received"] == ["hello", "x0"]
-    assert seen["memberships"] == [["x0", "joined"], ["y0", "joined"]]
+    assert seen["memberships"] == [[name, "joined"] for name in ("x0", "first0", "y0")]
     warnings = [line for line in log.splitlines() if "AF_NETLINK" in line]
     assert len(warnings) == 1
     assert all(line.startswith("trio_mcast ") for line in warnings)

@@ -42,6 +42,10 @@ class LabMachine(SystemHost):
         with self._host.inside():
             return super().find_route(address, interfaces)
 
+    def prefers_temporary(self, interface: Interface) -> bool:
+        with self._host.inside():
+            return super().prefers_temporary(interface)
+
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         with self._host.inside():
             return super().watch(routes=routes)

@@ -107,6 +107,22 @@ CASES = {
         ["2001:db8:1::5/64 nodad", "fec0::5/64 nodad"],
         "fec0::5",
     ),
+    "site-local for a group of the site": (
+        "ff05::5",
+        ["fec0::5/64 nodad", "2001:db8:1::5/64 nodad", "fd00::5/64 nodad"],
+        "fec0::5",
+    ),
+    "site-local for an administrator's group": (
+        "ff14::5",
+        ["2001:db8:1::5/64 nodad", "fec0::5/64 nodad", "fe80::5/64 nodad"],
+        "fec0::5",
+    ),
+    "site-local and a group of an organization": (
+        "ff08::5",
+        ["2001:db8:1::5/64 nodad", "fec0::5/64 nodad"],
+        "2001:db8:1::5",
+    ),
+    "the widest there is": ("ff08::5", ["fe80::5/64 nodad", "fec0::5/64 nodad"], "fec0::5"),
     "ORCHID": ("ff0e::5", ["2001:db8:1::5/64 nodad", "2001:10::5/64 nodad"], "2001:db8:1::5"),
     "IPv4-compatible": ("ff0e::5", ["2001:db8:1::5/64 nodad", "::a00:5/96 nodad"], "2001:db8:1::5"),
     "6to4 and unique local": ("ff0e::5", ["fd00::5/64 nodad", "2002:a00::5/64 nodad"], "fd00::5"),
@@ -151,7 +167,10 @@ async def test_address_that_another_host_has_is_not_taken(lab: Lab) -> None:
     assert await source_of_sender(host, "ff0e::5") == "2001:db8:2::5"
 
 
-async def test_temporary_address_is_taken_for_privacy(lab: Lab) -> None:
+@pytest.mark.parametrize("setting", [0, 1, 2])
+async def test_temporary_address_is_taken_for_privacy_if_the_system_says_so(
+    setting: int, lab: Lab
+) -> None:
     host = lab.host("a")
     host.plug("eth0", lab.switch("lan"), link_local=False)
     host.namespace.set_parameters({"ipv6/conf/eth0/use_tempaddr": "2"})
@@ -169,6 +188,9 @@ async def test_temporary_address_is_taken_for_privacy(lab: Lab) -> None:
             ]
 
     (expected,) = wait_until(temporary, bool, "a temporary address")
+    host.namespace.set_parameters({"ipv6/conf/eth0/use_tempaddr": str(setting)})
+    if setting < 2:
+        expected = "2001:db8::6"
     assert plain_source(host, "ff0e::5") == expected
     assert await source_of_sender(host, "ff0e::5") == expected
 

@@ -75,7 +75,7 @@ async def _follow(seen: dict[str, Any]) -> None:
             change = await changes.receive()
             if change.interface.name == "y0" and change.interface.is_up:
                 break
-        while len(receiver.memberships) < 2:  # noqa: ASYNC110  # No event tells of it.
+        while "y0" not in {each.interface.name for each in receiver.memberships}:  # noqa: ASYNC110  # No event tells of it.
             await trio.sleep(0.05)
         seen["memberships"] = [[each.interface.name, each.state] for each in receiver.memberships]
 

@@ -264,6 +264,9 @@ class Host(Protocol):
             SocketSetupError: The system refused to tell.
         """
 
+    def prefers_temporary(self, interface: Interface) -> bool:
+        """Tell whether what is sent comes from the interface's temporary IPv6 addresses first."""
+
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         """Open a watcher of the machine's interfaces.
 

@@ -82,6 +82,14 @@ class SystemHost:
             group = str(address) if address.is_multicast else None
             raise self._explain(error, step="route", group=group) from error
 
+    def prefers_temporary(self, interface: Interface) -> bool:
+        # Linux has this file: 2 and more means temporary addresses first. Others go by the RFC.
+        setting = Path("/proc/sys/net/ipv6/conf", interface.name, "use_tempaddr")
+        try:
+            return int(setting.read_bytes()) >= 2
+        except (OSError, ValueError):
+            return True
+
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         shell = self._shell
         try:

@@ -38,7 +38,7 @@ from .selecting import (
 from .sender_socket import plan_sender_socket, stand_in
 from .sender_wants import SenderWant, sender_wants
 from .socket_spec import SocketSpec
-from .source_address import Chosen, choose_in_steps, describe_lack
+from .source_address import Choices, PrefersTemporary, always, choose_in_steps, describe_lack
 from .wanted import SendRequest
 
 # Asks the system for the way of datagrams to a group or a peer.
@@ -123,6 +123,7 @@ def plan_in_steps(
     interfaces: Sequence[Interface],
     platform: Platform,
     look_up_route: RouteLookup,
+    prefers_temporary: PrefersTemporary = always,
 ) -> Steps[SenderPlan]:
     """Plan the sockets of a sender: one per interface and address to send from.
 
@@ -133,6 +134,7 @@ def plan_in_steps(
         interfaces: The interfaces there are.
         platform: The platform to plan for.
         look_up_route: The question to the system for the way of datagrams to a group.
+        prefers_temporary: The question to the system whether temporary addresses are better.
 
     Raises:
         InterfaceNotFoundError: A selector or a zone names no interface, or there is no candidate.
@@ -148,7 +150,7 @@ def plan_in_steps(
     if request.receive_replies:
         shared = yield from shared_addresses(interfaces)
     places = yield from sender_wants(request, interfaces)
-    chosen: Chosen = {}
+    choices = Choices(prefers_temporary)
     wants, absent = [], []
     for want, known in places.items():
         yield
@@ -162,7 +164,7 @@ def plan_in_steps(
             )
             interface = selection.interface
             _check_ttl(request.ttl, interface, platform)
-            local = yield from _source_for(group, selection, request.source_address, chosen)
+            local = yield from _source_for(group, selection, request.source_address, choices)
         except _MISSING as error:
             if not request.allow_missing:
                 raise (
@@ -193,6 +195,7 @@ def replan_sender(
     interfaces: Sequence[Interface],
     platform: Platform,
     look_up_route: RouteLookup,
+    prefers_temporary: PrefersTemporary = always,
 ) -> Steps[list[SocketSpec | Absence]]:
     """Plan the sockets of a sender anew, now that the interfaces have changed.
 
@@ -205,6 +208,7 @@ def replan_sender(
         interfaces: As for `plan_in_steps`.
         platform: As for `plan_in_steps`.
         look_up_route: As for `plan_in_steps`.
+        prefers_temporary: As for `plan_in_steps`.
 
     Returns:
         For each want the plan of its socket, or why there can be none.
@@ -214,7 +218,7 @@ def replan_sender(
     shared: Collection[IPAddress] = ()
     if request.receive_replies:
         shared = yield from shared_addresses(interfaces)
-    chosen: Chosen = {}
+    choices = Choices(prefers_temporary)
     planned: list[SocketSpec | Absence] = []
     for want, last, is_open in wants:
         yield
@@ -230,7 +234,7 @@ def replan_sender(
                 local: IPAddress | None = bound
             else:
                 local = yield from _source_for(
-                    want.group, selection, request.source_address, chosen, bound
+                    want.group, selection, request.source_address, choices, bound
                 )
         except (*_MISSING, ValueError) as error:
             planned.append(_absence(want, error))
@@ -325,7 +329,7 @@ def _source_for(
     group: Group,
     selection: Selection,
     source_address: IPAddress | None,
-    chosen: Chosen,
+    choices: Choices,
     last: IPAddress | None = None,
 ) -> Steps[IPAddress | None]:
     """Return the address to send from to a group; `None` if the interface has none.
@@ -351,4 +355,4 @@ def _source_for(
         return selection.address
     if selection.source is not None:
         return selection.source
-    return (yield from choose_in_steps(interface, group, last, chosen))
+    return (yield from choose_in_steps(interface, group, last, choices))

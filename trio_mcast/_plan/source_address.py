@@ -9,16 +9,20 @@ here, among those of the interface, and as Linux chooses for a socket that is bo
 IPv4 by scope (inet_select_addr in net/ipv4/devinet.c), for IPv6 by RFC 6724 section 5
 (ipv6_get_saddr_eval in net/ipv6/addrconf.c). Of addresses that are alike, the first counts.
 
-Three things differ. Linux asks the sysctl use_tempaddr whether a temporary address is better than
-another; here it is, as in the RFC. Where the only address of the right scope is tentative, Linux
-takes one of another scope for that second; here it is waited for. And where an interface has
-nothing that could be sent from, Linux takes another interface's address; here there is none.
+Whether a temporary address is better than another, Linux asks the sysctl use_tempaddr; elsewhere it
+is, as in the RFC.
+
+Three things differ. A ``src`` of an IPv6 route in the table "local" counts for a plain socket, also
+where its interface is named; here no route does then. Where the only address of the right scope is
+tentative, Linux takes one of another scope for that second; here it is waited for. And where an
+interface has nothing that could be sent from, Linux takes another interface's address; here there
+is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from itertools import chain, islice
 from typing import Final, TypeAlias
 
@@ -39,6 +43,11 @@ _Rank: TypeAlias = tuple[int, ...]
 # Groups that Linux takes for those of the link; others that only stay on it are wide for IPv4.
 _GROUPS_OF_LINK: Final = IPv4Network("224.0.0.0/24")
 _SITE_LOCAL: Final = IPv6Network("fec0::/10")
+# The scopes of addresses as numbers, as groups have them (RFC 4291 section 2.7). For Linux, ::1 is
+# link-local.
+_SCOPES: Final[dict[AddressScope, int]] = {"host": 2, "link": 2, "global": 14}
+_SITE: Final = 5
+_WIDTHS: Final = (2, _SITE, 14)
 # Groups have the label of the whole world in the table of RFC 6724 section 2.1, to which Linux adds
 # ORCHIDs. Of addresses with other labels, the one goes first that has most bits in common with a
 # group (rule 8).
@@ -62,8 +71,26 @@ _MOST_REASONS: Final = 40
 _AT_ONCE: Final = 16
 
 
-# The choices of one plan: a thousand groups are mostly sent to from one address.
-Chosen: TypeAlias = dict[tuple[object, ...], "IPAddress | None"]
+# Tells whether the temporary addresses of an interface are better than its others.
+PrefersTemporary: TypeAlias = Callable[[Interface], bool]
+
+
+def always(_interface: Interface) -> bool:
+    """Prefer temporary addresses, as RFC 6724 does."""
+    return True
+
+
+class Choices:
+    """The choices of one plan: a thousand groups are mostly sent to from one address.
+
+    Attributes:
+        prefers_temporary: Tells whether an interface's temporary addresses are better.
+        made: The choices so far.
+    """
+
+    def __init__(self, prefers_temporary: PrefersTemporary = always) -> None:
+        self.prefers_temporary = prefers_temporary
+        self.made: dict[tuple[object, ...], IPAddress | None] = {}
 
 
 def choose_source(
@@ -76,11 +103,11 @@ def choose_source(
         group: The group.
         last: The address that was sent from before. It is kept if it is as good as any.
     """
-    return at_once(choose_in_steps(interface, group, last, {}))
+    return at_once(choose_in_steps(interface, group, last, Choices()))
 
 
 def choose_in_steps(
-    interface: Interface, group: Group, last: IPAddress | None, chosen: Chosen
+    interface: Interface, group: Group, last: IPAddress | None, choices: Choices
 ) -> Steps[IPAddress | None]:
     """Do as `choose_source`, in steps.
 
@@ -88,19 +115,26 @@ def choose_in_steps(
         interface: The interface.
         group: The group.
         last: The address that was sent from before.
-        chosen: The choices made so far with the same interfaces; this one is put there, too.
+        choices: The choices made so far with the same interfaces; this one is put there, too.
     """
-    on_link = is_link_scoped(group.address) or group.address in _GROUPS_OF_LINK
-    key = interface.index, interface.name, group.family, on_link, last
-    if key not in chosen:
-        chosen[key] = yield from _choose(interface, group.family, on_link, last)
-    return chosen[key]
+    address = group.address
+    if isinstance(address, IPv4Address):
+        on_link = is_link_scoped(address) or address in _GROUPS_OF_LINK
+        scope = _SCOPES["link" if on_link else "global"]
+    else:
+        scope = address.packed[1] & 0xF
+    key = interface.index, interface.name, group.family, scope, last
+    if key not in choices.made:
+        choices.made[key] = yield from _choose(interface, group.family, scope, last, choices)
+    return choices.made[key]
 
 
 def _choose(
-    interface: Interface, family: Family, on_link: bool, last: IPAddress | None
+    interface: Interface, family: Family, wanted: int, last: IPAddress | None, choices: Choices
 ) -> Steps[IPAddress | None]:
-    rank_of = _rank_ipv4 if family == "ipv4" else _rank_ipv6
+    prefers_temporary = False  # If there is none, all are as good.
+    if family == "ipv6" and any(detail.temporary for detail in interface.address_details):
+        prefers_temporary = choices.prefers_temporary(interface)
     best: IPAddress | None = None
     best_rank: _Rank | None = None
     # The last one is looked at first, as it stays unless another is better.
@@ -108,7 +142,13 @@ def _choose(
     for number, (address, detail) in enumerate(chain(kept, _addresses_of(interface, family)), 1):
         scope = _scope(address, detail)
         if _unfit(address, detail, scope, interface) is None:
-            rank = rank_of(address, detail, scope, on_link)
+            if family == "ipv4":
+                rank = _rank_ipv4(scope, on_link=wanted <= _SCOPES["link"])
+            else:
+                rank = _rank_ipv6(address, detail, scope, wanted)
+                # Rule 7.
+                is_temporary = detail is not None and detail.temporary
+                rank = (*rank, int(is_temporary is not prefers_temporary))
             if best_rank is None or rank < best_rank:
                 best, best_rank = address, rank
             if not any(rank):
@@ -174,23 +214,30 @@ def _scope(address: IPAddress, detail: InterfaceAddress | None) -> AddressScope:
     return assumed_scope(address) if detail is None else detail.scope
 
 
-def _rank_ipv4(
-    address: IPAddress, detail: InterfaceAddress | None, scope: AddressScope, on_link: bool
-) -> _Rank:
+def _rank_ipv4(scope: AddressScope, *, on_link: bool) -> _Rank:
     # Linux ignores what else it knows of an IPv4 address: also a deprecated one is used.
     order = {"global": 0, "link": 0 if on_link else 1, "host": 2}  # The last on loopback only.
     return (order[scope],)
 
 
 def _rank_ipv6(
-    address: IPAddress, detail: InterfaceAddress | None, scope: AddressScope, on_link: bool
+    address: IPAddress, detail: InterfaceAddress | None, scope: AddressScope, wanted: int
 ) -> _Rank:
     state = None if detail is None else detail.state
-    width = 0 if scope != "global" else 1 if address in _SITE_LOCAL else 2
+    is_of_site = scope == "global" and address in _SITE_LOCAL
     return (
-        width if on_link else 2 - width,
+        _distance(_SITE if is_of_site else _SCOPES[scope], wanted),
         int(state == "tentative"),
         int(state == "deprecated"),
         next((order for network, order in _OTHER_LABELS if address in network), 0),
-        int(detail is None or not detail.temporary),
     )
+
+
+def _distance(scope: int, wanted: int) -> int:
+    """Return how far the scope of an address is from that of a group; 0 if none is nearer.
+
+    The next wider one is the nearest, then the widest of the narrower ones (rule 2).
+    """
+    order = [*(wider for wider in _WIDTHS if wider >= wanted)]
+    order += [narrower for narrower in reversed(_WIDTHS) if narrower < wanted]
+    return order.index(scope)

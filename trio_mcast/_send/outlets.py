@@ -158,7 +158,8 @@ class Outlets:
             self._follower = Follower(watch(host, request), host)
         interfaces = Directory.of(await self._follower.look(anew=True))
         look_up = self._route_lookup(interfaces)
-        planning = plan_in_steps(request, interfaces, host.platform, look_up)
+        prefers = host.prefers_temporary
+        planning = plan_in_steps(request, interfaces, host.platform, look_up, prefers)
         plan = await in_turns(planning, self._give_way)
         outlets = await self._sockets.open_all(plan.sockets)
         for want, number in plan.wants:
@@ -311,7 +312,8 @@ class Outlets:
             for state in self._want_states
         )
         look_up, platform = self._route_lookup(interfaces), self.host.platform
-        planning = replan_sender(wants, self._request, interfaces, platform, look_up)
+        prefers = self.host.prefers_temporary
+        planning = replan_sender(wants, self._request, interfaces, platform, look_up, prefers)
         return await in_turns(planning, self._give_way)
 
     async def _give_way(self) -> None:

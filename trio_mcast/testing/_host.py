@@ -207,6 +207,9 @@ class VirtualHost(FixedAttributes):
         self._core.enter(self.name)
         return self._output().find_route(self._platform.name, address, interfaces)
 
+    def prefers_temporary(self, interface: Interface) -> bool:
+        return True
+
     def kernel_memberships(
         self, family: Family, interfaces: Collection[Interface]
     ) -> KernelMemberships | None:

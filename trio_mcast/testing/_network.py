@@ -336,6 +336,9 @@ class _NoHost:
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         self._refuse()
 
+    def prefers_temporary(self, interface: Interface) -> bool:
+        self._refuse()
+
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         self._refuse()
 

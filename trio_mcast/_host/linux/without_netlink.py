@@ -5,7 +5,8 @@ EAFNOSUPPORT, others with EPERM or EACCES; Android refuses to list the links. Th
 fails as well, and if_nameindex(3), since both ask netlink (measured with glibc 2.36). What stays:
 
 * ``/proc/net/dev`` has the name of every interface, also of one without an address;
-* SIOCGIFCONF has the IPv4 addresses, each with its label, which may be "eth0:1";
+* SIOCGIFCONF has the IPv4 addresses, each with its label, which may be "eth0:1"; where that is
+  another word, ``/proc/net/route`` has the interface of the address's network;
 * ``/proc/net/if_inet6`` has the IPv6 addresses, with scope and state;
 * ioctls have the rest. Masters and other names are not told.
 """
@@ -19,8 +20,9 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from ipaddress import IPv4Interface, IPv6Interface
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -70,6 +72,8 @@ _REQUEST_BYTES: Final = _NAME_BYTES + (24 if struct.calcsize("P") == 8 else 16)
 _INT: Final = struct.Struct("i")
 _SHORT: Final = struct.Struct("H")
 _IPV6_BYTES: Final = 16
+# In /proc/net/route: the interface, the destination, the gateway, ..., the mask.
+_MASK_FIELD: Final = 7
 # The errors for an interface or address that has gone.
 _GONE: Final = frozenset({errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL})
 
@@ -82,6 +86,8 @@ _AT_ONCE: Final = 32
 # What is read of an address: the name of its interface, the address packed, the length of its
 # prefix, and of IPv6 the scope and the flags.
 _Entry: TypeAlias = tuple[bytes, bytes, int, int, int]
+# A network: the name of its interface, an address in it, the length of its prefix.
+_Network: TypeAlias = tuple[bytes, bytes, int]
 # What is read of an interface: index, flags, mtu, hardware address.
 _Facts: TypeAlias = tuple[int, int, int, str | None]
 _Details: TypeAlias = tuple[list[InterfaceAddress], list[InterfaceAddress]]
@@ -125,7 +131,7 @@ class InterfacesWithoutNetlink:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as query:
             named: dict[bytes, _Details] = {name: ([], []) for name in _read_names()}
             addresses: dict[_Entry, InterfaceAddress] = {}
-            for number, entry in enumerate(_read_addresses(query), 1):
+            for number, entry in enumerate(_read_addresses(query, named), 1):
                 detail = addresses[entry] = self._addresses.get(entry) or _make_address(entry)
                 if entry[0] in named:
                     named[entry[0]][len(entry[1]) == _IPV6_BYTES].append(detail)
@@ -161,8 +167,9 @@ def _read_names() -> list[bytes]:
     return [line.partition(b":")[0].strip() for line in _read_lines("dev")[2:]]
 
 
-def _read_addresses(query: socket.socket) -> Iterator[_Entry]:
+def _read_addresses(query: socket.socket, names: Collection[bytes]) -> Iterator[_Entry]:
     before: _Entry | None = None
+    networks: list[_Network] | None = None
     for request in _configuration(query):
         name, packed = request[:_NAME_BYTES], request[_NAME_BYTES + 4 : _NAME_BYTES + 8]
         try:
@@ -171,10 +178,13 @@ def _read_addresses(query: socket.socket) -> Iterator[_Entry]:
         except OSError as error:
             if error.errno not in _GONE:
                 raise
-            # Its label is no interface's name, or it has gone. Linux goes from one interface to the
-            # next: such an address comes after another one of its interface, as a rule.
-            if before is not None and _is_in_network(packed, before):
-                yield before[0], packed, before[2], 0, 0
+            # Its label is no interface's name, or it has gone.
+            label = name.partition(b"\0")[0]
+            networks = _networks_on_link() if networks is None else networks
+            of_before = [] if before is None else [before[:3]]
+            entry = _place(packed, label, names, [*networks, *of_before])
+            if entry is not None:
+                yield entry
             continue
         prefix = int.from_bytes(mask, "big").bit_count()
         before = name.partition(b"\0")[0].partition(b":")[0], packed, prefix, 0, 0
@@ -185,9 +195,43 @@ def _read_addresses(query: socket.socket) -> Iterator[_Entry]:
         yield called.strip(), packed, int(length, 16), int(scope, 16), int(flags, 16)
 
 
-def _is_in_network(packed: bytes, entry: _Entry) -> bool:
-    other, shift = int.from_bytes(entry[1], "big"), 32 - entry[2]
-    return int.from_bytes(packed, "big") >> shift == other >> shift
+def _place(
+    packed: bytes, label: bytes, names: Collection[bytes], networks: Sequence[_Network]
+) -> _Entry | None:
+    """Return an address whose label is no interface's name; `None` if its interface is unknown.
+
+    No ioctl has it. What is known: a label that ``ip`` has set begins with the interface's name;
+    an address mostly comes with a route to its network; and Linux lists the addresses of one
+    interface after another. What has neither such a label, nor a route in the main table, nor a
+    network in common with the address before, is not listed.
+    """
+    owner = max((name for name in names if label.startswith(name)), key=len, default=None)
+    fitting = [
+        (prefix, name)
+        for name, network, prefix in networks
+        if owner in (None, name) and _is_in_network(packed, network, prefix)
+    ]
+    if fitting:
+        prefix, name = max(fitting, key=itemgetter(0))
+        return name, packed, prefix, 0, 0
+    return None if owner is None else (owner, packed, 8 * len(packed), 0, 0)
+
+
+def _networks_on_link() -> list[_Network]:
+    """Return the IPv4 networks that are reached without a gateway."""
+    networks = []
+    for line in _read_lines("route")[1:]:
+        fields = line.split()
+        if len(fields) > _MASK_FIELD and not int(fields[2], 16) and int(fields[_MASK_FIELD], 16):
+            # As numbers of this machine's byte order.
+            network = int(fields[1], 16).to_bytes(4, sys.byteorder)
+            networks.append((fields[0], network, int(fields[_MASK_FIELD], 16).bit_count()))
+    return networks
+
+
+def _is_in_network(packed: bytes, network: bytes, prefix: int) -> bool:
+    shift = 32 - prefix
+    return int.from_bytes(packed, "big") >> shift == int.from_bytes(network, "big") >> shift
 
 
 def _configuration(query: socket.socket) -> Iterator[bytes]:
