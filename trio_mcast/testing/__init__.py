@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 
 from .._capture.reading import CapturedFrame, read_capture
+from ._cable import Cable
+from ._drops import DatagramOnLink, DropRule
 from ._event_list import TraceTotals, VirtualTrace
 from ._host import VirtualHost
 from ._interface import VirtualInterface
@@ -19,7 +21,10 @@ from ._trials import network_test
 
 __all__ = [
     "AddressWithPrefix",
+    "Cable",
     "CapturedFrame",
+    "DatagramOnLink",
+    "DropRule",
     "EventKind",
     "Replay",
     "TraceEvent",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import attrs
 
@@ -122,6 +122,27 @@ class Query:
 
 
 Frame: TypeAlias = Packet | Report | Query
+
+
+# Bytes around each packet on Ethernet: preamble, header, checksum and the gap after it (IEEE 802.3,
+# 3.1.1 and 4.4.2); and the least that a frame takes with preamble and gap.
+_AROUND_PACKET: Final = 8 + 14 + 4 + 12
+_LEAST_ON_WIRE: Final = 8 + 64 + 12
+_FRAGMENT_BYTES: Final[dict[Family, int]] = {"ipv4": 1_480, "ipv6": 1_448}
+_HEADER_BYTES: Final[dict[Family, int]] = {"ipv4": 20, "ipv6": 40}
+
+
+def wire_bytes(frame: Frame) -> int:
+    """Return the bytes that a frame takes on Ethernet, with those of all fragments."""
+    if not isinstance(frame, Packet):
+        return _LEAST_ON_WIRE
+    remaining, total = 8 + len(frame.data), 0
+    header = _HEADER_BYTES[frame.family]
+    while remaining > 0:
+        part = min(remaining, _FRAGMENT_BYTES[frame.family])
+        total += max(part + header + _AROUND_PACKET, _LEAST_ON_WIRE)
+        remaining -= part
+    return total
 
 
 def is_flooded(group: IPAddress) -> bool:

@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Final
 
-from .._host.carry_out import Step, carry_out
 from .._host.current import host_variable
-from .._host.poller import OnFailure
-from .._host.protocols import (
-    Ended,
-    Host,
-    InterfaceWatcher,
-    KernelMemberships,
-    LookSteps,
-    McastSocket,
-    Poller,
-)
-from .._live import call_each
-from .._plan.route import RouteAnswer
-from .._plan.socket_spec import BindAddress, SocketSpec
-from .._platform.model import Platform
-from .._values.addresses import Family, IPAddress, parse_address
-from .._values.interface import Interface
-from ._arguments import FixedAttributes
-from ._core import Core
-from ._frames import Frame, Packet, Query, SourceFilter, is_all_hosts
-from ._input import Input
+from .._host.protocols import Host
+from .._values.addresses import parse_address
+from ._host_system import HostSystem
 from ._interface import VirtualInterface
-from ._interface_address import AddressWithPrefix, parse_interface_address
-from ._kernel import KernelSocket
-from ._output import Output, leaves_host, record_refusal
-from ._poller import VirtualPoller, VirtualWatcher
-from ._reports import Reports
+from ._interface_address import AddressWithPrefix
 from ._router import connect
-from ._routes import VirtualRoutes
-from ._rules import RULES
-from ._socket import VirtualSocket
-from ._sockets import SocketTable
-from ._state import SocketState
 from ._switch import VirtualSwitch
-
-_LOOPBACK: Final = ("127.0.0.1/8", "::1/128")
 
 # The hosts that were current before each of the blocks that this task is in, outermost first.
 _entered: Final[ContextVar[tuple[Host, ...]]] = ContextVar("trio_mcast.testing.entered", default=())
 
 
-class VirtualHost(FixedAttributes):
+class VirtualHost(HostSystem):
     """A machine on a virtual network; made by `VirtualNetwork.host`.
 
     ``with host:`` makes the host the machine on which this task, and every task that is started
@@ -59,39 +30,6 @@ class VirtualHost(FixedAttributes):
     A host also has the methods of the library's internal ``Host`` protocol: ``open_socket`` and the
     others are for tests of the library itself.
     """
-
-    name: str
-    """The host's name."""
-    routes: VirtualRoutes
-    """Routes besides those to the host's own networks."""
-
-    def __init__(self, core: Core, name: str, platform: Platform) -> None:
-        self.name = name
-        self._core = core
-        self._platform = platform
-        self._rules = RULES[platform.name]
-        self._sockets = SocketTable()
-        self._reports = Reports(core, self._sockets)
-        self._opened: dict[VirtualSocket, None] = {}
-        self._pollers: dict[VirtualPoller, None] = {}
-        self._watchers: dict[VirtualWatcher, None] = {}
-        self._gateways: dict[str, IPAddress] = {}
-        self.routes = VirtualRoutes(platform.name, self.interface, self._notice)
-        self._indexes = 0
-        self._numbers = 0
-        loopback = VirtualInterface(
-            core,
-            self,
-            self._rules.loopback_name,
-            self._new_index(),
-            None,
-            mtu=self._rules.loopback_mtu,
-            is_multicast=self._rules.loopback_is_multicast,
-            is_linux=platform.name == "linux",
-        )
-        self._interfaces: dict[str, VirtualInterface] = {loopback.name: loopback}
-        self._input = Input(core, name, platform, self._sockets, self._interfaces)
-        loopback.set_addresses([parse_interface_address(address) for address in _LOOPBACK])
 
     def __repr__(self) -> str:
         return f"<VirtualHost {self.name} ({self._platform.name})>"
@@ -169,232 +107,3 @@ class VirtualHost(FixedAttributes):
             self._gateways[name] = router
         self.interface_changed(interface)
         return interface
-
-    def interface(self, name: str) -> VirtualInterface:
-        """Return an interface of the host, by name.
-
-        Args:
-            name: The interface's name.
-
-        Raises:
-            ValueError: There is no interface of that name.
-        """
-        interface = self._interfaces.get(name)
-        if interface is None:
-            names = ", ".join(self._interfaces)
-            raise ValueError(f"{self.name} has no interface {name!r}; there are: {names}")
-        return interface
-
-    # --- The Host protocol
-
-    @property
-    def platform(self) -> Platform:
-        """The platform whose rules the host follows."""
-        return self._platform
-
-    def list_interfaces(self) -> list[Interface]:
-        """Return the host's interfaces, by index."""
-        self._core.enter(self.name)
-        interfaces = sorted(self._interfaces.values(), key=lambda interface: interface.index)
-        return [interface.value for interface in interfaces]
-
-    def look(self) -> LookSteps:
-        """Look at the host's interfaces in steps: in one."""
-        yield self.list_interfaces()
-
-    def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
-        """Return the way of datagrams to an address through one of some interfaces."""
-        self._core.enter(self.name)
-        return self._output().find_route(self._platform.name, address, interfaces)
-
-    def prefers_temporary(self, interface: Interface) -> bool:
-        return True
-
-    def kernel_memberships(
-        self, family: Family, interfaces: Collection[Interface]
-    ) -> KernelMemberships | None:
-        """Return the groups that are joined on any interface; `None` but on Linux."""
-        tells = self._platform.name == "linux"
-        return self._sockets.joined(family, interfaces) if tells else None
-
-    def watch(self, *, routes: bool = False) -> InterfaceWatcher:
-        """Return a new watcher of the host's interfaces and routes."""
-        self._core.enter(self.name)
-        watcher = VirtualWatcher(self.name, lambda old: self._watchers.pop(old, None) and None)
-        self._watchers[watcher] = None
-        return watcher
-
-    def open_poller(self, fail: OnFailure) -> Poller:
-        """Return a new poller."""
-        self._core.enter(self.name)
-        poller = VirtualPoller(
-            self._core, self.name, lambda old: self._pollers.pop(old, None) and None, fail
-        )
-        self._pollers[poller] = None
-        return poller
-
-    def open_socket(self, spec: SocketSpec) -> McastSocket:
-        """Carry out a plan for one socket, all or nothing.
-
-        Raises:
-            SocketSetupError: A step was refused; nothing stays open.
-        """
-        self._core.enter(self.name)
-        self._numbers += 1
-        state = SocketState(self._platform, spec.family, self._numbers)
-        kernel = KernelSocket(self, state)
-        step = Step()
-        self._sockets.add(kernel)
-        try:
-            applied = carry_out(kernel, spec, step)
-            opened = VirtualSocket(
-                self._core, self.name, kernel, spec, applied, self._send, self._close_socket
-            )
-        except BaseException as error:
-            self._remove(kernel)
-            if isinstance(error, OSError):
-                raise step.explain(error, spec, self.platform.name) from error
-            raise
-        self._opened[opened] = None
-        return opened
-
-    # --- Called by the host's sockets
-
-    def _new_index(self) -> int:
-        self._indexes += 1
-        return self._indexes
-
-    def _output(self) -> Output:
-        return Output(tuple(self._interfaces.values()), self._gateways, self.routes)
-
-    def index_of(self, name: str) -> int | None:
-        """Return the index of an interface. For the host's sockets."""
-        interface = self._interfaces.get(name)
-        return None if interface is None else interface.index
-
-    def has_index(self, index: int) -> bool:
-        """Tell whether there is an interface of that index. For the host's sockets."""
-        return self._by_index(index) is not None
-
-    def has_room(self, index: int, family: Family) -> bool:
-        """Tell whether an interface has a family. For the host's sockets."""
-        interface = self._by_index(index)
-        return interface is not None and family not in interface.families_without_room
-
-    def index_with(self, address: IPAddress) -> int | None:
-        """Return the index of the interface that has an address. For the host's sockets."""
-        for interface in self._interfaces.values():
-            if interface.has_usable(address) and (interface.is_up or address.version == 4):
-                return interface.index
-        return None
-
-    def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
-        """Bind a port, or a free one for 0; OSError if it is taken. For the host's sockets."""
-        return self._sockets.claim_port(state, address, port)
-
-    def membership_changed(
-        self,
-        state: SocketState,
-        group: IPAddress,
-        index: int,
-        before: SourceFilter | None,
-        after: SourceFilter | None,
-    ) -> None:
-        """Note that a socket joined, left, or wants other sources. For the host's sockets."""
-        interface = self._by_index(index)
-        if (before is None) is not (after is None):
-            self._core.record(
-                self.name,
-                "left" if after is None else "joined",
-                interface=str(index) if interface is None else interface.name,
-                subject=group,
-                reason="" if after is None else str(after),
-            )
-        known, wanted = self._sockets.refresh(state, group, index)
-        if wanted != known and interface is not None and not is_all_hosts(group):
-            self._reports.of_change(interface, group, wanted)
-
-    def _by_index(self, index: int) -> VirtualInterface | None:
-        interfaces = self._interfaces.values()
-        return next((interface for interface in interfaces if interface.index == index), None)
-
-    def interface_changed(self, interface: VirtualInterface, *, removed: bool = False) -> None:
-        """Notice that an interface came, went or changed. For the network only."""
-        self._input.addresses_changed()
-        if removed:
-            del self._interfaces[interface.name]
-            self._gateways.pop(interface.name, None)
-            self.routes.forget_interface(interface.name)
-        elif interface.is_up:
-            self._reports.of_all(interface)
-        for family in interface.families_without_room:
-            self._sockets.end(interface.index, family)
-        self._notice(
-            Ended(
-                frozenset({interface.index} if removed else ()),
-                frozenset((interface.index, family) for family in interface.families_without_room),
-            )
-        )
-
-    def _notice(self, ended: Ended | None = None) -> None:
-        self._core.enter(self.name)
-        for watcher in list(self._watchers):
-            watcher.notice(ended or Ended())
-
-    # --- Sending
-
-    def _send(self, socket: VirtualSocket, data: bytes, address: BindAddress) -> None:
-        state = socket.kernel.state
-        try:
-            interface, packet, next_hop = self._output().packet(state, data, address)
-        except OSError as error:
-            record_refusal(self._core, self.name, socket.socket_spec, data, address, error)
-            raise
-        self._core.record(
-            self.name,
-            "sent",
-            interface=interface.name,
-            subject=packet,
-            reason=f"ttl {packet.ttl}",
-        )
-        if not packet.is_to_group:
-            if interface.is_loopback:
-                home = self._output().home_of(packet, self._platform.name)
-                self._input.receive_unicast(home, packet)
-            else:
-                interface.transmit(packet, next_hop)
-            return
-        loops = state.multicast_loop or self._platform.receiver_decides_loopback
-        joined = self._input.takes_in(interface, packet)
-        if (loops or interface.is_loopback) and joined:
-            self._input.receive_group(interface, packet, looped=not interface.is_loopback)
-        if leaves_host(packet, self._platform.name, loops=loops, joined=joined):
-            interface.transmit(packet)
-
-    # --- Receiving
-
-    def receive(self, interface: VirtualInterface, frame: Frame) -> None:
-        """Take a frame that arrived at an interface. For the network only."""
-        if isinstance(frame, Query):
-            self._reports.of_all(interface)
-        elif isinstance(frame, Packet):
-            self._input.arrived(interface, frame)
-
-    # --- Closing
-
-    def _close_socket(self, socket: VirtualSocket) -> None:
-        if self._core.is_open:
-            self._core.enter(self.name)
-            socket.leave()
-        self._opened.pop(socket, None)
-        self._remove(socket.kernel)
-
-    def _remove(self, kernel: KernelSocket) -> None:
-        kernel.leave_all()
-        self._sockets.remove(kernel)
-
-    def shut_down(self) -> None:
-        """Close everything that is open on the host. For the network only."""
-        watchers = [watcher.close for watcher in self._watchers]
-        pollers = [poller.close for poller in self._pollers]
-        call_each([*watchers, *pollers, *(opened.close for opened in self._opened)])

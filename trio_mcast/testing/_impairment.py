@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from random import Random
-from typing import Protocol
+from typing import Final, Protocol
+
+IMPAIRMENTS: Final = ("loss", "delay", "jitter", "duplicate", "reorder", "reorder_delay")
+_PROBABILITIES: Final = frozenset({"loss", "duplicate", "reorder"})
 
 
 class Impairment(Protocol):
@@ -15,6 +19,30 @@ class Impairment(Protocol):
     duplicate: float
     reorder: float
     reorder_delay: float
+
+
+def check_impairment(name: str, value: object) -> None:
+    """Check the measure of an impairment.
+
+    Raises:
+        TypeError: The value is not a number.
+        ValueError: The value is out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}: {value!r}")
+    limit = 1.0 if name in _PROBABILITIES else math.inf
+    if not 0 <= value <= limit or value == math.inf:
+        span = "from 0 to 1" if name in _PROBABILITIES else "at least 0 seconds"
+        raise ValueError(f"{name} must be {span}, not {value}")
+
+
+def show_impairments(impairment: Impairment) -> str:
+    """Return the measures that are not 0, for a `repr`."""
+    return "".join(
+        f" {name}={getattr(impairment, name)}"
+        for name in IMPAIRMENTS
+        if getattr(impairment, name) and (name != "reorder_delay" or impairment.reorder)
+    )
 
 
 class Path:

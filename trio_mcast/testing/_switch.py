@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from .._values.addresses import AddressLike, IPAddress, parse_group
 from ._arguments import FixedAttributes
 from ._core import Core
+from ._drops import DatagramOnLink, DropRule
 from ._frames import Frame, Packet, Query, Report, is_flooded
-from ._impairment import Path
+from ._impairment import IMPAIRMENTS, Path, check_impairment, show_impairments
 from ._interface import VirtualInterface
 from ._interface_address import bare_address
 from ._snooping import MembershipTable
 from ._trace import EventKind
-
-# The largest probability.
-_CERTAIN = 1.0
 
 
 class VirtualSwitch(FixedAttributes):
@@ -25,8 +23,7 @@ class VirtualSwitch(FixedAttributes):
     sent from then on, for each receiver separately.
     """
 
-    _IMPAIRMENTS = ("loss", "delay", "jitter", "duplicate", "reorder", "reorder_delay")
-    CHANGEABLE = frozenset(_IMPAIRMENTS)
+    CHANGEABLE = frozenset(IMPAIRMENTS)
 
     name: str
     """The switch's name."""
@@ -55,7 +52,7 @@ class VirtualSwitch(FixedAttributes):
         membership_seconds: float,
     ) -> None:
         self.name = name
-        for key in self._IMPAIRMENTS:
+        for key in IMPAIRMENTS:
             setattr(self, key, impairments[key])
         self._core = core
         self._table = MembershipTable(core, name, membership_seconds) if snooping else None
@@ -67,25 +64,16 @@ class VirtualSwitch(FixedAttributes):
         # By the numbers of the interfaces at both ends; 0 is the switch itself.
         self._paths: dict[tuple[int, int], Path] = {}
         self._parts: dict[str, int] | None = None
+        self._drop_rules: dict[DropRule, None] = {}
         if snooping and querier:
             self._query()
 
     def __repr__(self) -> str:
-        impairments = "".join(
-            f" {key}={getattr(self, key)}"
-            for key in self._IMPAIRMENTS
-            if getattr(self, key) and (key != "reorder_delay" or self.reorder)
-        )
-        return f"<VirtualSwitch {self.name}{impairments}>"
+        return f"<VirtualSwitch {self.name}{show_impairments(self)}>"
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name in self._IMPAIRMENTS:
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise TypeError(f"{name} must be a number, not {type(value).__name__}: {value!r}")
-            limit = _CERTAIN if name in ("loss", "duplicate", "reorder") else float("inf")
-            if not 0 <= value <= limit or value == float("inf"):
-                span = "from 0 to 1" if limit == _CERTAIN else "at least 0 seconds"
-                raise ValueError(f"{name} must be {span}, not {value}")
+        if name in IMPAIRMENTS:
+            check_impairment(name, value)
         super().__setattr__(name, value)
 
     @property
@@ -133,6 +121,30 @@ class VirtualSwitch(FixedAttributes):
             RuntimeError: The network has ended.
         """
         self.partition()
+
+    def drop(self, predicate: Callable[[DatagramOnLink], object]) -> DropRule:
+        """Drop the datagrams that a test chooses.
+
+        ``with lan.drop(lambda datagram: datagram.receiver == "b/eth0"):`` cuts off one host for a
+        while. Each datagram is looked at once for each receiver, when it is sent.
+
+        Args:
+            predicate: Called with each datagram; it is dropped if the result is true. What the
+                function raises leaves the call that has sent the datagram.
+
+        Returns:
+            The rule, which can be ended and counts.
+
+        Raises:
+            TypeError: The predicate cannot be called.
+            RuntimeError: The network has ended.
+        """
+        if not callable(predicate):
+            raise TypeError(f"predicate must be a function, not {predicate!r}")
+        self._core.enter(self.name)
+        rule = DropRule(predicate, lambda ended: self._drop_rules.pop(ended, None) and None)
+        self._drop_rules[rule] = None
+        return rule
 
     def members(self, group: AddressLike) -> list[str]:
         """List the interfaces that want a group, as far as this switch knows.
@@ -261,6 +273,11 @@ class VirtualSwitch(FixedAttributes):
         self, source: VirtualInterface | None, target: VirtualInterface | None, frame: Frame
     ) -> None:
         """Send a frame on its way. A source or target of `None` is the switch itself."""
+        if self._drop_rules and isinstance(frame, Packet) and target is not None:
+            ends = (str(source or self.name), str(target))
+            if any(rule.drops(*ends, frame) for rule in self._drop_rules):
+                self._drop(target, frame, "a rule of the test drops it")
+                return
         now = self._core.scheduler.now_ns()
         order = (source.number if source else 0, target.number if target else 0)
         path = self._paths.get(order)

@@ -1,0 +1,210 @@
+"""The state of a virtual interface: its addresses, and whether it is up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from typing import Any, Literal
+
+import attrs
+
+from .._values.addresses import Family, IPAddress, family_of
+from .._values.errors import printable
+from .._values.interface import (
+    AddressState,
+    Interface,
+    InterfaceAddress,
+    assumed_scope,
+    families_without_room,
+)
+from ._address_checks import AddressChecks
+from ._arguments import FixedAttributes, check_mtu, check_name
+from ._cable import Cable
+from ._core import Core
+from ._interface_address import (
+    bare_address,
+    link_address,
+)
+from ._surroundings import Link, Owner
+
+
+class AddressedInterface(FixedAttributes):
+    """The part of a `VirtualInterface` that holds what it is and has."""
+
+    name: str
+    """The interface's name."""
+    index: int
+    """The interface's index. An interface that is plugged in again under the same name has another
+    index.
+    """
+    number: int
+    """The interface's number in the network, in the order of plugging in."""
+    outgoing: Cable
+    """The impairments of what the interface sends."""
+    incoming: Cable
+    """The impairments of what the interface gets."""
+    owner: Owner[Any]
+    """The host or router that the interface belongs to."""
+
+    def __init__(
+        self,
+        core: Core,
+        owner: Owner[Any],
+        name: str,
+        index: int,
+        link: Link[Any] | None,
+        *,
+        mtu: int = 1500,
+        is_multicast: bool = True,
+        is_linux: bool = False,
+        master: str | None = None,
+        alternative_names: Iterable[str] = (),
+    ) -> None:
+        check_name(name)
+        check_mtu(mtu)
+        self.name = name
+        self.index = index
+        self.number = core.new_number()
+        self.outgoing = Cable(core, owner.name, name, self.number, "outgoing")
+        self.incoming = Cable(core, owner.name, name, self.number, "incoming")
+        self._core = core
+        self.owner = owner
+        self._shown = printable(f"{owner.name}/{name}")
+        self._link = link
+        self._mtu = mtu
+        self._is_multicast = is_multicast
+        self._is_linux = is_linux
+        self._master = master
+        self._alternative_names = tuple(alternative_names)
+        if not is_linux and (master or self._alternative_names):
+            raise ValueError(f"{self}: only Linux tells masters and alternative names")
+        self._is_up = True
+        self._is_there = True
+        self._details: list[InterfaceAddress] = []
+        self._checks = AddressChecks(core, self.number, self._set_state)
+        self._value: Interface | None = None
+
+    def __repr__(self) -> str:
+        return f"<VirtualInterface {self}>"
+
+    def __str__(self) -> str:
+        return self._shown
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the interface is a host's loopback interface."""
+        return self._link is None
+
+    @property
+    def is_of_router(self) -> bool:
+        """Whether the interface is a router's."""
+        return bool(getattr(self.owner, "is_router", False))
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the interface is plugged in and switched on."""
+        return self._is_there and self._is_up
+
+    @property
+    def value(self) -> Interface:
+        """The `trio_mcast.Interface` of the interface's present state."""
+        if self._value is None:
+            addresses = self.networks
+            self._value = Interface(
+                name=self.name,
+                index=self.index,
+                description=self.name,
+                ipv4_addresses=tuple(a for a in addresses if isinstance(a, IPv4Interface)),
+                ipv6_addresses=tuple(a for a in addresses if isinstance(a, IPv6Interface)),
+                link_address=None if self.is_loopback else link_address(self.number),
+                mtu=self._mtu,
+                is_up=self._is_up,
+                is_loopback=self.is_loopback,
+                is_multicast=self._is_multicast,
+                address_details=tuple(
+                    sorted(self._details, key=lambda detail: detail.address.version)
+                ),
+                master=self._master,
+                alternative_names=self._alternative_names,
+            )
+        return self._value
+
+    def addresses(self, family: Family) -> tuple[IPAddress, ...]:
+        """Return the interface's addresses of one family."""
+        return self.value.addresses(family)
+
+    def has(self, address: IPAddress) -> bool:
+        """Tell whether the interface has an address."""
+        return address in self.addresses(family_of(address))
+
+    def is_on_link(self, address: IPAddress) -> bool:
+        """Tell whether an address is in one of the interface's networks."""
+        return bool(self.networks_with(address))
+
+    def networks_with(self, address: IPAddress) -> list[IPv4Network | IPv6Network]:
+        """Return those of the interface's networks that an address is in."""
+        return [
+            own_address.network
+            for own_address in self.networks
+            if own_address.version == address.version and address in own_address.network
+        ]
+
+    @property
+    def networks(self) -> tuple[IPv4Interface | IPv6Interface, ...]:
+        """The interface's addresses with prefix lengths, in the order in which they were added."""
+        return tuple(detail.address for detail in self._details)
+
+    def set_addresses(self, addresses: Iterable[IPv4Interface | IPv6Interface]) -> None:
+        """Give the interface the first addresses. For the network only."""
+        for address in addresses:
+            self._append(InterfaceAddress(address, assumed_scope(address), self._usual_state))
+        self._value = None
+
+    @property
+    def _usual_state(self) -> AddressState | None:
+        return "preferred" if self._is_linux else None
+
+    def _append(self, detail: InterfaceAddress) -> None:
+        bare = bare_address(detail.address)
+        if any(bare_address(own_address) == bare for own_address in self.networks):
+            raise ValueError(f"{self} has the address {bare} already")
+        if self._link is not None:
+            self._link.check_address(bare, str(self))
+        self._details.append(detail)
+
+    def detail_of(self, address: IPAddress) -> InterfaceAddress:
+        """Return the standing of one of the interface's addresses."""
+        return next(each for each in self._details if bare_address(each.address) == address)
+
+    def has_usable(self, address: IPAddress) -> bool:
+        """Tell whether the interface has an address that a socket can be bound to."""
+        unusable = ("tentative", "failed")
+        return self.has(address) and self.detail_of(address).state not in unusable
+
+    @property
+    def families_without_room(self) -> frozenset[Family]:
+        """The families that the interface does not have, as its mtu is too small."""
+        return families_without_room(self._mtu) if self._is_linux else frozenset()
+
+    def _set_state(self, address: IPAddress, state: AddressState) -> bool:
+        """Give an address another state; return whether that could be done."""
+        if not self.is_up and self._checks.has(address):
+            return False  # What is down asks nobody.
+        self._details = [
+            attrs.evolve(detail, state=state) if bare_address(detail.address) == address else detail
+            for detail in self._details
+        ]
+        self._changed("addressed", f"{address} is {state}")
+        return True
+
+    def _check_there(self) -> None:
+        self._core.enter(self.owner.name)
+        if not self._is_there:
+            raise RuntimeError(f"{self} is unplugged: plug in a new one")
+
+    def _changed(self, what: Literal["addressed", "down", "up"], reason: str = "") -> None:
+        self._value = None
+        if self._link is not None:
+            self._link.addresses_changed()
+        self._core.record(self.owner.name, what, interface=self.name, reason=reason)
+        self.owner.interface_changed(self)
