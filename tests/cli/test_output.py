@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import sys
 
 import pytest
 
 from trio_mcast._cli.output import can_redraw, json_line, open_console, print_json
+
+from .test_demo import COMMAND, run
 
 pytestmark = pytest.mark.once
 
@@ -81,3 +84,11 @@ def test_json_is_one_line_of_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     assert line.isascii()
     assert line.count("\n") == 1
     assert json.loads(line) == value
+
+
+def test_table_for_a_reader_that_has_gone_ends_as_sigpipe_does() -> None:
+    command = shlex.join((*COMMAND, "interfaces"))
+    # The reader has ended before anything is written.
+    script = f"(sleep 0.2; {command}; echo $? >&2) | true"
+    result = run("sh", "-c", script)
+    assert (result.stdout, result.stderr) == ("", "141\n")

@@ -137,3 +137,11 @@ def test_nothing_is_left_behind_in_the_sockets_of_others(two_lans: TwoLans) -> N
     # A copy of a descriptor that stayed open would keep the membership.
     assert len(os.listdir("/proc/self/fd")) == before
     assert "239.1.2.3" not in host.run("ip", "maddr", "show").stdout
+
+
+def test_names_of_any_bytes_are_read(two_lans: TwoLans) -> None:
+    host = two_lans.a
+    host.run("ip", "link", "set", "eth0", "name", os.fsdecode(b"caf\xe9"))
+    owned = [it for it in read(host).groups if it.joined.interface == "caf\\udce9"]
+    assert owned
+    assert all(it.of_system == it.joined.users for it in owned)

@@ -176,7 +176,7 @@ def _show_live(groups: list[Group], as_lines: bool) -> None:
 
         run_until_stopped(partial(follow, groups, show_lines), endless=True)
         return
-    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+    with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
 
         def draw(snapshot: Snapshot, changes: list[str]) -> None:
             live.update(render(snapshot), refresh=True)

@@ -16,6 +16,12 @@ from rich.console import Console
 WIDTH = 80
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Raise the `BrokenPipeError` that is being handled: rich would exit with status 1."""
+        raise
+
+
 def open_console(*, stderr: bool = False) -> Console:
     """Return a console for standard output or standard error.
 
@@ -23,7 +29,7 @@ def open_console(*, stderr: bool = False) -> Console:
     80 columns wide. Everywhere, it honours COLUMNS; NO_COLOR, which leaves no colours; and
     TERM=dumb, which leaves no control characters at all.
     """
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    console = _Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=False)
     if not console.is_terminal:
         console.width = max(console.width, WIDTH)
     return console

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from .._diagnosis.ownership import OwnedGroup, Owner, Ownership, Program
-from .._values.errors import printable
 
 
 def render(ownership: Ownership) -> Group:
@@ -42,7 +41,7 @@ def _groups_table(groups: Iterable[OwnedGroup]) -> Table:
     table.add_column("joined by", overflow="fold")
     # Those of programs first, as they are what is mostly asked for.
     for group in sorted(groups, key=lambda group: not (group.owners or group.untold)):
-        name, address = printable(group.joined.interface), group.joined.group
+        name, address = group.joined.interface, group.joined.group
         for owner in group.owners:
             likely = "" if owner.is_certain else "likely "
             who = likely + describe_holder(owner)
@@ -102,7 +101,7 @@ def as_json(ownership: Ownership) -> dict[str, object]:
     return {
         "memberships": [
             {
-                "interface": printable(group.joined.interface),
+                "interface": group.joined.interface,
                 "group": group.joined.group,
                 "users": group.joined.users,
                 "of_system": group.of_system,

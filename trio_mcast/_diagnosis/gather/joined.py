@@ -6,6 +6,7 @@ program has joined one; a socket that is bound to the group is a hint, see `gath
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ import attrs
 
 from ..._host.protocols import Host
 from ..._values.addresses import Family
+from ..._values.errors import printable
 from ..._values.interface import Interface
 from ..evidence import JoinedGroup
 from .counters import NET
@@ -46,7 +48,7 @@ def read_joined() -> list[JoinedGroup]:
     Raises:
         OSError: There is no such file.
     """
-    joined = [*parse_igmp((NET / "igmp").read_text())]
+    joined = [*parse_igmp(_decoded(NET / "igmp"))]
     joined += parse_igmp6(_text_of(NET / "igmp6"))
     filters = [*parse_mcfilter(_text_of(NET / "mcfilter"))]
     filters += parse_mcfilter(_text_of(NET / "mcfilter6"))
@@ -78,9 +80,14 @@ def read_joined_of(host: Host, interfaces: Sequence[Interface]) -> list[JoinedGr
 def _text_of(path: Path) -> str:
     """Return the text of a file; nothing if a kernel without IPv6, or an old one, has none."""
     try:
-        return path.read_text()
+        return _decoded(path)
     except OSError:
         return ""
+
+
+def _decoded(path: Path) -> str:
+    """Return the text of a file, with the names of interfaces as they can be printed."""
+    return printable(os.fsdecode(path.read_bytes()))
 
 
 def parse_igmp(text: str) -> Iterator[JoinedGroup]:

@@ -40,7 +40,7 @@ def gather_ownership(interfaces: Sequence[Interface]) -> Ownership:
     Raises:
         OSError: The system has no such tables.
     """
-    by_name = {interface.name: interface for interface in interfaces}
+    by_name = {str(interface): interface for interface in interfaces}
     groups = []
     for joined in read_joined():
         interface = by_name.get(joined.interface)

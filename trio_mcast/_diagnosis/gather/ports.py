@@ -80,6 +80,6 @@ def _inodes(process: Path, wanted: Mapping[str, int]) -> Iterator[int]:
 
 def _name(process: Path) -> str:
     try:
-        return (process / "comm").read_text().strip()
+        return (process / "comm").read_text(errors="backslashreplace").strip()
     except OSError:
         return "a program"
