@@ -52,6 +52,12 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> None:
         (none_sent([REFUSED, SocketSetupError(1, "another", step="send")]), 1, None),
         (FileNotFoundError(2, "No such file or directory", "notes\udcff.txt"), 1, None),
         (OSError(errno.ENOSPC, "No space left on device"), 1, None),
+        (McastError("name one in interfaces="), 1, "name one with --interface"),
+        (
+            ValueError("interfaces='' is empty"),
+            2,
+            "--interface '' is empty (see trio-mcast try --help)",
+        ),
         (ValueError("one\nand two"), 2, "one; and two (see trio-mcast try --help)"),
         (click.UsageError("Not so."), 2, "Not so (see trio-mcast try --help)"),
     ],

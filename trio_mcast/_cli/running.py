@@ -292,8 +292,21 @@ def describe_os_error(error: OSError) -> str:
     return f"{place}: {reason}"
 
 
+# How the library names an argument, and what that is on the command line.
+_OPTIONS = {
+    "in interfaces=": "with --interface",
+    "interfaces=": "--interface ",
+    "leave interfaces out": "leave --interface out",
+}
+
+
 def one_line(text: str) -> str:
-    """Return a text of several lines, such as an error with its causes, as one line."""
+    """Return a text of the library, such as an error with its causes, as one line for the command.
+
+    Arguments of Python are written as on the command line.
+    """
+    for argument, option in _OPTIONS.items():
+        text = text.replace(argument, option)
     first, *others = (line.strip().removeprefix("* ") for line in text.strip().splitlines() or [""])
     if not others:
         return first
