@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -13,12 +14,16 @@ import trio
 
 from .. import Datagram, ReceiverStatistics
 from .._capture.writing import CaptureWriter
-from .output import Output, json_line
+from .live import LiveView
+from .numbers import SequenceAt, find_number, parse_sequence
+from .output import Output, can_redraw, json_line, open_console
 from .receiving import describe_counts, open_batches, open_receivers
 from .rendering import as_hex, as_record, as_text
 from .running import FAILED, Command, program_version, run_until_stopped
+from .streams import StreamTable
 from .targets import (
     Joining,
+    Parsed,
     Target,
     exclude_option,
     interface_option,
@@ -71,13 +76,17 @@ class ListenOptions:
 
 
 class Listening:
-    """The run of ``trio-mcast listen`` without a live view."""
+    """The run of ``trio-mcast listen``.
 
-    def __init__(self, options: ListenOptions) -> None:
+    Each batch of datagrams goes to the capture, and then to ``show``: to standard output, or to a
+    live view.
+    """
+
+    def __init__(self, options: ListenOptions, view: LiveView | None = None) -> None:
         self.taken = 0
         self.statistics: dict[int, ReceiverStatistics] = {}
         self._options = options
-        self._render = _RENDERERS[options.format]
+        self._view = view
 
     @property
     def complete(self) -> bool:
@@ -88,7 +97,7 @@ class Listening:
         """Receive until there is enough, or the time is over."""
         options = self._options
         # Both have a place for every fact of a datagram.
-        everything = options.format == "json" or options.write is not None
+        everything = options.format == "json" or options.write is not None or self._view is not None
         with _open_capture(options.write) as capture:
             async with open_receivers(
                 options.joins,
@@ -97,6 +106,8 @@ class Listening:
                 receive_timestamp=options.timestamps or everything,
                 receive_traffic_class=options.traffic_class or everything,
             ) as receivers:
+                if self._view is not None:
+                    self._view.receivers = receivers
                 try:
                     async with open_batches(receivers) as batches:
                         await self._take(batches, capture)
@@ -110,7 +121,8 @@ class Listening:
         batches: trio.MemoryReceiveChannel[list[Datagram]],
         capture: _CaptureFile | None,
     ) -> None:
-        output, options = Output(), self._options
+        options = self._options
+        show = self._view.take if self._view is not None else Printing(options).take
         deadline = trio.current_time() + (
             float("inf") if options.duration is None else options.duration
         )
@@ -124,9 +136,22 @@ class Listening:
             self.taken += len(batch)
             if capture is not None:
                 capture.write(batch)
-            await output.write(b"".join(map(self._render, map(self._only_asked, batch))))
+            await show(batch)
             if options.count is not None and self.complete:
                 return
+
+
+class Printing:
+    """The output of datagrams without a live view."""
+
+    def __init__(self, options: ListenOptions) -> None:
+        self._options = options
+        self._render = _RENDERERS[options.format]
+        self._output = Output()
+
+    async def take(self, batch: list[Datagram]) -> None:
+        """Print datagrams."""
+        await self._output.write(b"".join(map(self._render, map(self._only_asked, batch))))
 
     def _only_asked(self, datagram: Datagram) -> Datagram:
         """Take away the facts that only the capture asks for."""
@@ -187,6 +212,7 @@ def _open_capture(path: Path | None) -> Iterator[_CaptureFile | None]:
         "trio-mcast listen 239.1.2.3:5000 '[ff15::1234]:5000' --interface eth0 --ttl --duration 2",
         "trio-mcast listen 239.1.2.3:5000 --format json | head -1",
         "trio-mcast listen 239.1.2.3:5000 --write heard.pcapng --count 3",
+        "trio-mcast listen 239.1.2.3:5000 --live",
     ),
 )
 @targets_argument
@@ -220,6 +246,13 @@ def _open_capture(path: Path | None) -> Iterator[_CaptureFile | None]:
     metavar="FILE.pcapng",
     help="Write a capture for Wireshark as well.",
 )
+@click.option("--live", is_flag=True, help="Show a table of streams, redrawn in place.")
+@click.option(
+    "--sequence",
+    type=Parsed("place", parse_sequence),
+    metavar="OFFSET:SIZE",
+    help="With --live: the place of a number in each payload, in bytes; network byte order.",
+)
 def listen(
     targets: tuple[Target, ...],
     interfaces: tuple[str | int, ...],
@@ -233,6 +266,8 @@ def listen(
     timestamps: bool,
     traffic_class: bool,
     write: Path | None,
+    live: bool,
+    sequence: SequenceAt | None,
 ) -> int:
     """Join groups and show each datagram that comes.
 
@@ -240,28 +275,49 @@ def listen(
     text. The capture has them too: interface, addresses, and the time of arrival in the kernel, to
     the nanosecond. Text shows those that you ask for.
 
+    --live shows a table of the streams instead: rate, losses and reordering by the numbers in the
+    payloads (of send --numbered, of RTP, or at --sequence), jitter, ttl, DSCP, and drops of the
+    group: by the kernel + by this program. A stream is STALLED after 2 seconds without a datagram,
+    or 3 of its intervals.
+
     Ends on Ctrl-C, and tells on standard error how many datagrams came and were lost, and where.
 
     The exit status is 1 if fewer datagrams than --count came within --duration.
     """
-    listening = Listening(
-        ListenOptions(
-            joins=plan_joins(targets, interfaces, sources, excluded),
-            unicast=unicast,
-            format=form,
-            count=count,
-            duration=duration,
-            ttl=ttl,
-            timestamps=timestamps,
-            traffic_class=traffic_class,
-            write=write,
-        )
+    options = ListenOptions(
+        joins=plan_joins(targets, interfaces, sources, excluded),
+        unicast=unicast,
+        format=form,
+        count=count,
+        duration=duration,
+        ttl=ttl,
+        timestamps=timestamps,
+        traffic_class=traffic_class,
+        write=write,
     )
-    outcome = run_until_stopped(listening.run, endless=count is None)
+    view = open_view(sequence) if live else None
+    listening = Listening(options, view)
+    run = listening.run if view is None else partial(view.run, listening.run)
+    outcome = run_until_stopped(run, endless=count is None)
     if outcome.stop == "closed pipe":
         return outcome.status(endless=count is None)
+    if view is not None:
+        view.print_last()
     for line in describe_counts(listening.statistics):
         click.echo(line, err=True)
-    if outcome.stop is None and not listening.complete:
+    was_quit = view is not None and view.was_quit
+    if outcome.stop is None and not listening.complete and not was_quit:
         return FAILED
     return outcome.status(endless=count is None)
+
+
+def open_view(sequence: SequenceAt | None) -> LiveView:
+    """Return a live view.
+
+    Raises:
+        click.UsageError: Standard output is no terminal that it can be drawn on.
+    """
+    console = open_console()
+    if not can_redraw(console):
+        raise click.UsageError("--live needs a terminal; in a pipe, use --format json")
+    return LiveView(console, StreamTable(sequence or find_number))
