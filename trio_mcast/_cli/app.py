@@ -13,6 +13,7 @@ from .interfaces import interfaces
 from .listen import listen
 from .ping import ping
 from .plan import plan
+from .replay import replay
 from .respond import respond
 from .running import Commands, program_version
 from .send import send
@@ -48,3 +49,4 @@ cli.add_command(plan)
 cli.add_command(status)
 cli.add_command(listen)
 cli.add_command(send)
+cli.add_command(replay)
