@@ -42,6 +42,7 @@ HOUSE = [
 # Wings without I/O: everything they need is an argument. And modules like that elsewhere.
 PURE_WINGS = {"_plan", "_platform", "_values"}
 PURE_MODULES = {
+    "_cli/mesh_view",
     "_cli/ping_tally",
     "_diagnosis/plain",
     "_diagnosis/evidence",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_mcast._diagnosis.probe.beacon import MOST_ENTRIES, Beacon, Heard, parts_of
+from trio_mcast._diagnosis.probe.beacon import MOST_ENTRIES, Beacon, Heard, entries_in, parts_of
 from trio_mcast._diagnosis.probe.header import HEADER_SIZE, Header, Kind
 
 pytestmark = pytest.mark.once
@@ -23,7 +23,7 @@ PACKED = (
 
 def test_beacon_is_these_bytes() -> None:
     packed = BEACON.pack()
-    assert packed == HEADER.pack() + PACKED
+    assert packed == (HEADER.pack() + PACKED).ljust(256, b"\0")
     assert Beacon.unpack(packed) == BEACON
 
 
@@ -45,8 +45,9 @@ def test_beacon_fits_into_every_link_of_ipv6() -> None:
 @pytest.mark.parametrize(
     ("offset", "data", "reason"),
     [
-        pytest.param(0, b"\x65\x04\x05\x03", "another size", id="count"),
-        pytest.param(0, b"\x00\x05", "another size", id="name"),
+        pytest.param(0, b"\x65\x04\x05\x20", "shorter", id="count"),
+        pytest.param(0, b"\x00\xff", "shorter", id="name"),
+        pytest.param(0, b"\x00\x41", "out of range", id="long-name"),
         pytest.param(0, b"\x00\x04\x05\x02\x00\x01", "out of range", id="hears-fewer"),
         pytest.param(6, b"\0\0", "interval of 0", id="interval"),
         pytest.param(25, b"\0\0", "more losses", id="losses"),
@@ -63,13 +64,26 @@ def test_beacon_that_contradicts_itself_is_refused(offset: int, data: bytes, rea
 def test_other_kinds_and_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="no mesh beacon"):
         Beacon.unpack(HEADER._replace(kind=Kind.NUMBERED).pack() + PACKED)
-    with pytest.raises(ValueError, match="too short"):
-        Beacon.unpack(HEADER.pack())
+    with pytest.raises(ValueError, match="has 255 bytes, below 256"):
+        Beacon.unpack(HEADER.pack(255))
     with pytest.raises(ValueError, match="above 1200"):
         Beacon.unpack(HEADER.pack(1_201))
 
 
-@given(st.binary(max_size=100))
+def test_guest_says_so() -> None:
+    packed = attrs.evolve(BEACON, is_guest=True).pack()
+    assert packed[HEADER_SIZE] == 2
+    assert Beacon.unpack(packed).is_guest
+
+
+@pytest.mark.parametrize(("size", "count"), [(256, 7), (267, 8), (1_127, 79), (1_200, 80)])
+def test_entries_fit_with_the_longest_names(size: int, count: int) -> None:
+    assert entries_in(size) == count
+    heard = tuple(Heard(number, 1, 0) for number in range(count))
+    assert len(Beacon(HEADER, "n" * 64, "i" * 64, 1, count, heard).pack()) <= size
+
+
+@given(st.binary(min_size=224, max_size=300))
 def test_any_payload_is_a_beacon_or_a_value_error(payload: bytes) -> None:
     try:
         beacon = Beacon.unpack(HEADER.pack() + payload)

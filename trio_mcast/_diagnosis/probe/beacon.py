@@ -3,7 +3,8 @@
 In network byte order::
 
     offset  size  field
-    0       1     flags: 1 if the station leaves; other bits are 0, and ignored
+    0       1     flags: 1 if the station leaves, 2 if it is a guest, which beacons only after
+                  hearing one that is none; other bits are 0, and ignored
     1       1     length of the interface's name in bytes
     2       1     length of the machine's name in bytes
     3       1     number of entries that follow
@@ -14,8 +15,9 @@ In network byte order::
                   beacons were to come (2) and have not come (2)
 
 A station is one interface of one machine that takes part: it has a run of its own, and numbers its
-beacons. A beacon has at most 1,200 bytes, so that it fits into every link of IPv6. A station that
-hears more than fit into one beacon tells of the others in the next ones.
+beacons. A beacon is filled up with zeros to 256 bytes, so that the one of a guest need not be
+larger; it has at most 1,200 bytes, so that it fits into every link of IPv6. A station that hears
+more than fit into one beacon tells of the others in the next ones.
 """
 
 from __future__ import annotations
@@ -32,11 +34,13 @@ from .names import cut_name, shown_name
 _LAYOUT: Final = struct.Struct("!BBBBHH")
 _ENTRY: Final = struct.Struct("!QHH")
 _LEAVES: Final = 1
+_GUEST: Final = 2
+_LEAST_BYTES: Final = 256
 _MOST_BYTES: Final = 1_200
 _MOST_NAME: Final = 64
 
 MOST_ENTRIES: Final = 80
-"""The entries of one beacon: with names of 64 bytes, they fill 1,128 bytes."""
+"""The most entries of one beacon: with names of 64 bytes, they fill 1,128 bytes."""
 
 
 @attrs.frozen
@@ -69,6 +73,8 @@ class Beacon:
     """Some of these stations, or all, at most 80."""
     leaves: bool = False
     """Whether this is the last beacon."""
+    is_guest: bool = False
+    """Whether the station beacons only after it has heard one that is none."""
 
     def pack(self) -> bytes:
         """Return the whole datagram, at most 1,200 bytes.
@@ -79,7 +85,7 @@ class Beacon:
         if len(self.heard) > MOST_ENTRIES:
             raise ValueError(f"a beacon has at most {MOST_ENTRIES} entries, not {len(self.heard)}")
         interface, name = cut_name(self.interface, _MOST_NAME), cut_name(self.name, _MOST_NAME)
-        flags = _LEAVES if self.leaves else 0
+        flags = (_LEAVES if self.leaves else 0) | (_GUEST if self.is_guest else 0)
         try:
             numbers = _LAYOUT.pack(
                 flags, len(interface), len(name), len(self.heard), self.hears, self.interval_ms
@@ -87,7 +93,8 @@ class Beacon:
             entries = [_ENTRY.pack(one.run, one.expected, one.lost) for one in self.heard]
         except struct.error as error:
             raise ValueError(f"a number of {self} does not fit its field: {error}") from None
-        return b"".join((self.header.pack(), numbers, interface, name, *entries))
+        parts = (self.header.pack(), numbers, interface, name, *entries)
+        return b"".join(parts).ljust(_LEAST_BYTES, b"\0")
 
     @classmethod
     def unpack(cls, data: bytes) -> Beacon:
@@ -101,20 +108,21 @@ class Beacon:
             raise ValueError(f"the datagram is of kind {header.kind.name}, no mesh beacon")
         if len(data) > _MOST_BYTES:
             raise ValueError(f"the beacon has {len(data)} bytes, above {_MOST_BYTES}")
-        if len(data) < HEADER_SIZE + _LAYOUT.size:
-            raise ValueError(f"the beacon has {len(data)} bytes, which is too short")
+        if len(data) < _LEAST_BYTES:
+            raise ValueError(f"the beacon has {len(data)} bytes, below {_LEAST_BYTES}")
         flags, of_interface, of_name, count, hears, interval_ms = _LAYOUT.unpack_from(
             data, HEADER_SIZE
         )
         names = HEADER_SIZE + _LAYOUT.size
         entries = names + of_interface + of_name
-        if len(data) != entries + count * _ENTRY.size:
-            raise ValueError("the beacon has another size than its numbers say")
+        end = entries + count * _ENTRY.size
+        if len(data) < end:
+            raise ValueError("the beacon is shorter than its numbers say")
         if max(of_interface, of_name) > _MOST_NAME or count > MOST_ENTRIES or count > hears:
             raise ValueError("the beacon's numbers are out of range")
         if not interval_ms:
             raise ValueError("the beacon has an interval of 0")
-        heard = tuple(Heard(*entry) for entry in _ENTRY.iter_unpack(data[entries:]))
+        heard = tuple(Heard(*entry) for entry in _ENTRY.iter_unpack(data[entries:end]))
         if any(one.lost > one.expected for one in heard):
             raise ValueError("the beacon tells of more losses than beacons")
         return cls(
@@ -125,11 +133,24 @@ class Beacon:
             hears,
             heard,
             bool(flags & _LEAVES),
+            bool(flags & _GUEST),
         )
 
 
-def parts_of(heard: Sequence[Heard], turn: int) -> tuple[Heard, ...]:
-    """Return the entries of one beacon: all if they fit, else the next ones at each turn."""
-    parts = max(1, -(-len(heard) // MOST_ENTRIES))
-    start = turn % parts * MOST_ENTRIES
-    return tuple(heard[start : start + MOST_ENTRIES])
+def entries_in(size: int) -> int:
+    """Return how many entries fit into a beacon of a size, from 256 bytes up, with any names."""
+    room = size - HEADER_SIZE - _LAYOUT.size - 2 * _MOST_NAME
+    return min(MOST_ENTRIES, room // _ENTRY.size)
+
+
+def parts_of(heard: Sequence[Heard], turn: int, most: int = MOST_ENTRIES) -> tuple[Heard, ...]:
+    """Return the entries of one beacon: all if they fit, else the next ones at each turn.
+
+    Args:
+        heard: All entries.
+        turn: The number of the beacon.
+        most: The number of entries that fit into one.
+    """
+    parts = max(1, -(-len(heard) // most))
+    start = turn % parts * most
+    return tuple(heard[start : start + most])

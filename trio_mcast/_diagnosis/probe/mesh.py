@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 import attrs
 
-from .beacon import MOST_ENTRIES, Beacon, Heard
+from .beacon import Beacon, Heard
 
 MOST_STATIONS: Final = 256
 """The stations that are known at a time. Arbitrary; whoever forges beacons fills no memory."""
@@ -140,7 +140,9 @@ class _Known:
     state: Literal["here", "there", "left", "silent"]
     pairs: dict[int, _Pair] = attrs.field(factory=dict)
     receptions: dict[int, _Reception] = attrs.field(factory=dict)
+    # How many it hears, and of how many each of its beacons tells.
     hears: int = 0
+    tells: int = 1
 
 
 class Mesh:
@@ -289,7 +291,7 @@ class Mesh:
 
     def _note_told(self, known: _Known, beacon: Beacon, now: int) -> Iterator[Change]:
         """Note whom a station says that it hears."""
-        known.hears = beacon.hears
+        known.hears, known.tells = beacon.hears, max(1, len(beacon.heard))
         for heard in beacon.heard:
             if heard.run in known.pairs or len(known.pairs) < MOST_STATIONS:
                 yield from self._note_pair(known, heard, now)
@@ -321,7 +323,7 @@ class Mesh:
                 interval = self._known[run].interval_ns
             else:
                 # Whoever hears many tells of each only now and then.
-                interval = hearer.interval_ns * max(1, -(-hearer.hears // MOST_ENTRIES))
+                interval = hearer.interval_ns * max(1, -(-hearer.hears // hearer.tells))
             silence = now - pair.heard_at
             if silence > _SILENT_AFTER * interval:
                 yield from self._miss(hearer, run)

@@ -16,6 +16,7 @@ from .control import CONTROL_PORT, MESSAGES, Message
 from .control_socket import UNICAST_TTL, ControlSocket
 from .header import Header, Kind, starts_with_magic
 from .limits import Allowance
+from .mesh_node import MeshNode
 from .ping import PingAnswer
 from .sessions import Counts, Sessions, fits
 
@@ -28,7 +29,8 @@ Handler: TypeAlias = Callable[[McastChannel, Datagram, Header], Awaitable[None]]
 class Responder:
     """Answers who probes, and for its groups who pings.
 
-    It sends nothing unless asked, and never more bytes or datagrams than it was asked for.
+    It sends nothing unless asked, and never more bytes or datagrams than it was asked for. In a
+    mesh it takes part as a guest: a beacon for a beacon.
 
     Args:
         groups: The groups with their ports, for which pings are answered; a group may have a zone.
@@ -48,7 +50,11 @@ class Responder:
         self.run_number = random.getrandbits(64)
         self.name = platform.node()
         self.counts = Counts()
-        self.handlers: dict[Kind, Handler] = {Kind.PING_QUESTION: self._answer_ping}
+        self.handlers: dict[Kind, Handler] = {
+            Kind.PING_QUESTION: self._answer_ping,
+            Kind.MESH_BEACON: self._take_beacon,
+        }
+        self._mesh_nodes: dict[tuple[str, int], MeshNode] = {}
         self._by_port: dict[int, list[str]] = {}
         for group, port in groups:
             self._by_port.setdefault(port, []).append(group)
@@ -73,7 +79,10 @@ class Responder:
             await nursery.start(self._control.run)
             for port, groups in self._by_port.items():
                 spec = McastChannelSpec(groups, port, receive_ttl=True, unicast_ttl=UNICAST_TTL)
-                nursery.start_soon(self._serve_groups, await nursery.start(spec.serve))
+                channel = await nursery.start(spec.serve)
+                for group in groups:
+                    nursery.start_soon(self._join_mesh(channel, group, port).run)
+                nursery.start_soon(self._serve_groups, channel)
             task_status.started()
 
     async def _serve_groups(self, channel: McastChannel) -> None:
@@ -106,6 +115,26 @@ class Responder:
         elif self.may_answer():
             await channel.answer(question, answer)
             self.counts.pings += 1
+
+    def _join_mesh(self, channel: McastChannel, group: str, port: int) -> MeshNode:
+        """Take part in the mesh of a group, as long as somebody else is in it."""
+        place = group.partition("%")[0], port
+        node = self._mesh_nodes[place] = MeshNode(
+            channel,
+            place,
+            name=self.name,
+            interval=1,
+            ttl=1,
+            tell=lambda changes: None,
+            complain=lambda reason: None,
+            may_beacon=self.may_answer,
+        )
+        return node
+
+    async def _take_beacon(self, channel: McastChannel, beacon: Datagram, header: Header) -> None:
+        node = self._mesh_nodes.get((beacon.group or "", beacon.destination.port))
+        if node is not None:
+            node.take(beacon)
 
     async def _take_control(self, channel: McastChannel, datagram: Datagram) -> None:
         """Count a probe, or answer a request. Whatever else comes is refused, and not answered."""
