@@ -42,8 +42,10 @@ HOUSE = [
 # Wings without I/O: everything they need is an argument. And modules like that elsewhere.
 PURE_WINGS = {"_plan", "_platform", "_values"}
 PURE_MODULES = {
+    "_cli/measure_report",
     "_cli/mesh_view",
     "_cli/ping_tally",
+    "_cli/rate_search",
     "_diagnosis/plain",
     "_diagnosis/evidence",
     "_diagnosis/masking",
@@ -64,6 +66,7 @@ PURE_MODULES = {
     "_diagnosis/probe/ping",
     "_diagnosis/probe/plan",
     "_diagnosis/probe/tally",
+    "_diagnosis/probe/streams",
     "_diagnosis/probe/timing",
     "_send/target_table",
     "_send/destinations",

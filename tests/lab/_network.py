@@ -30,6 +30,7 @@ _PACKAGES = {
     "ptp4l": "linuxptp",
     "setpriv": "util-linux",
     "smcrouted": "smcroute",
+    "tc": "iproute2",
 }
 
 

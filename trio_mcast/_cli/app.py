@@ -11,6 +11,7 @@ from .demo import demo
 from .doctor import doctor
 from .interfaces import interfaces
 from .listen import listen
+from .measure import measure
 from .mesh import mesh
 from .ping import ping
 from .plan import plan
@@ -43,6 +44,7 @@ def cli(context: click.Context) -> None:
 
 cli.add_command(demo)
 cli.add_command(doctor)
+cli.add_command(measure)
 cli.add_command(mesh)
 cli.add_command(ping)
 cli.add_command(respond)

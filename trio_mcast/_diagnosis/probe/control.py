@@ -40,6 +40,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "result": "results",
     "send": "sending",
     "close": "closed",
+    "measure": "measured",
 }
 """The kinds of requests, each with the kind of its answer. To any request, the answer may be
 ``"refused"`` with the reason in ``why``; to ``open``, also ``"challenge"`` with a ``token``, with

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import platform
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
+import attrs
 import trio
 
 from ..._channel.channel import McastChannel
 from ..._specs.channel import McastChannelSpec
+from ..._specs.requests import keep
 from ..._values.datagram import Datagram
 from .control import CONTROL_PORT, MESSAGES, Message
 from .control_socket import UNICAST_TTL, ControlSocket
@@ -19,9 +21,14 @@ from .limits import Allowance
 from .mesh_node import MeshNode
 from .ping import PingAnswer
 from .sessions import Counts, Sessions, fits
+from .streams import Drops, Streams
 
 MOST_ANSWERS: Final = 100
 """The answers a second that a responder sends, to all who ask; arbitrary."""
+
+# The datagrams that may wait in the process, of each port. Arbitrary: of 40,000 a second, those of
+# a tenth of a second.
+_MOST_WAITING: Final = 4_096
 
 Handler: TypeAlias = Callable[[McastChannel, Datagram, Header], Awaitable[None]]
 
@@ -35,6 +42,7 @@ class Responder:
     Args:
         groups: The groups with their ports, for which pings are answered; a group may have a zone.
         control_port: The port at which a probe begins.
+        interfaces: The interfaces on which the groups are joined. Default: all that are fit.
 
     Attributes:
         run_number: A random number that tells this run from others, in answers to pings.
@@ -42,11 +50,17 @@ class Responder:
         counts: The counts until now.
         handlers: What is done with a numbered datagram of a group, by its kind. Those of other
             kinds are left.
+        streams: The measured streams of its groups.
     """
 
     def __init__(
-        self, groups: Iterable[tuple[str, int]] = (), control_port: int = CONTROL_PORT
+        self,
+        groups: Iterable[tuple[str, int]] = (),
+        control_port: int = CONTROL_PORT,
+        *,
+        interfaces: Sequence[str | int] | None = None,
     ) -> None:
+        self._interfaces = interfaces
         self.run_number = random.getrandbits(64)
         self.name = platform.node()
         self.counts = Counts()
@@ -59,7 +73,9 @@ class Responder:
         for group, port in groups:
             self._by_port.setdefault(port, []).append(group)
         self._control = ControlSocket(control_port, self._take_control)
-        self._sessions = Sessions(control_port, self._control.send, self.counts)
+        self._channels: list[McastChannel] = []
+        self.streams = Streams(self._drops)
+        self._sessions = Sessions(control_port, self._control.send, self.counts, self.streams)
         self._start = 0.0
         self._allowance = Allowance(MOST_ANSWERS, 0)
 
@@ -78,25 +94,58 @@ class Responder:
             await nursery.start(self._sessions.run)
             await nursery.start(self._control.run)
             for port, groups in self._by_port.items():
-                spec = McastChannelSpec(groups, port, receive_ttl=True, unicast_ttl=UNICAST_TTL)
-                channel = await nursery.start(spec.serve)
+                channel = await nursery.start(self._spec(groups, port).serve)
+                self._channels.append(channel)
                 for group in groups:
                     nursery.start_soon(self._join_mesh(channel, group, port).run)
                 nursery.start_soon(self._serve_groups, channel)
             task_status.started()
 
+    def _spec(self, groups: list[str], port: int) -> McastChannelSpec:
+        # Where this process cannot keep up with a measured stream, it drops datagrams itself, and
+        # counts them: the kernel is not to be blamed.
+        spec = McastChannelSpec(
+            groups,
+            port,
+            interfaces=self._interfaces,
+            receive_ttl=True,
+            receive_timestamp=True,
+            unicast_ttl=UNICAST_TTL,
+            overflow="drop_newest",
+            max_buffered=_MOST_WAITING,
+        )
+        # Of datagrams that came as one unit (UDP_GRO), the kernel counts one if it drops them all.
+        keep(spec, "_request", attrs.evolve(spec._request, receive_units=False))
+        return spec
+
+    def _drops(self) -> Drops:
+        """Return the datagrams of all groups that were dropped here."""
+        all_counts = [channel.statistics() for channel in self._channels]
+        return Drops(
+            sum(counts.dropped_by_kernel or 0 for counts in all_counts),
+            sum(counts.dropped_by_policy for counts in all_counts),
+        )
+
     async def _serve_groups(self, channel: McastChannel) -> None:
-        async for datagram in channel:
-            if not starts_with_magic(datagram.data):
-                continue
-            try:
-                header = Header.unpack(datagram.data)
-            except ValueError:
-                self.counts.refused += 1
-                continue
-            handler = self.handlers.get(header.kind)
-            if handler is not None:
-                await handler(channel, datagram, header)
+        async for datagrams in channel.batches():
+            for datagram in datagrams:
+                await self._take(channel, datagram)
+
+    async def _take(self, channel: McastChannel, datagram: Datagram) -> None:
+        if not starts_with_magic(datagram.data):
+            return
+        try:
+            header = Header.unpack(datagram.data)
+        except ValueError:
+            self.counts.refused += 1
+            return
+        # These come at high rates, and are not answered.
+        if header.kind is Kind.MEASURE:
+            self.streams.take(datagram, header)
+            return
+        handler = self.handlers.get(header.kind)
+        if handler is not None:
+            await handler(channel, datagram, header)
 
     def may_answer(self) -> bool:
         """Take one of the answers of this second; if there is none left, count that."""

@@ -19,6 +19,7 @@ from .ears import Ears, usable_interfaces
 from .marks import read_mark, rises_since
 from .measured import Destination
 from .shots import Sent, Shot, fire
+from .streams import Streams
 from .tally import MOST_CASES
 
 MOST_PROBES: Final = 200
@@ -277,13 +278,17 @@ class Sessions:
         port: The responder's control port.
         send_unicast: Sends by the control socket.
         counts: The counts of the responder.
+        streams: The measured streams of its groups.
     """
 
-    def __init__(self, port: int, send_unicast: SendUnicast, counts: Counts) -> None:
+    def __init__(
+        self, port: int, send_unicast: SendUnicast, counts: Counts, streams: Streams
+    ) -> None:
         self._secret = random.SystemRandom().randbytes(32)
         self._port = port
         self._send_unicast = send_unicast
         self._counts = counts
+        self._streams = streams
         self._by_peer: dict[Endpoint, Session] = {}
         self._nursery: trio.Nursery | None = None
 
@@ -305,10 +310,12 @@ class Sessions:
         """Return the answer to a request; `None` if there is to be none."""
         peer = datagram.source
         is_known = is_token_of(request.fields.get("token"), self._secret, peer)
-        if request.kind == "open" and not is_known:
+        if request.kind in ("open", "measure") and not is_known:
             return Message("challenge", request.id, {"token": token_for(self._secret, peer)})
         if not is_known:
             return None  # Nobody has proved to have this address.
+        if request.kind == "measure":
+            return self._streams.answer(request)
         session = self._by_peer.get(peer)
         if request.kind == "open":
             session = await self._session_for(request, peer, session)
