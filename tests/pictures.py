@@ -8,29 +8,39 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
+import struct
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import attrs
 import click
+import trio
 import trio.testing
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from trio_mcast import McastReceiverSpec, open_mcast_sender
 from trio_mcast._cli.diagnosis_text import print_diagnosis
 from trio_mcast._cli.interfaces import take_snapshot
 from trio_mcast._cli.interfaces_view import render
+from trio_mcast._cli.live import subscriptions_of
+from trio_mcast._cli.live_view import draw
+from trio_mcast._cli.streams import StreamTable
 from trio_mcast._diagnosis.evidence import Evidence
 from trio_mcast._diagnosis.judging import judge
 from trio_mcast._diagnosis.plain import from_plain
+from trio_mcast._diagnosis.probe.header import Header, Kind
 from trio_mcast.testing import VirtualNetwork
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 RECORDS = Path(__file__).parent / "data" / "diagnosis"
 _WIDTH = 80
+_PORT = 5000
 # The pages of the documentation fetch nothing from elsewhere, and neither do their pictures.
 _FORMAT = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
@@ -57,9 +67,73 @@ async def draw_doctor() -> RenderableType:
     return Text.from_ansi(out.getvalue())
 
 
+async def draw_listen() -> RenderableType:
+    """Return ``trio-mcast listen --live`` with four groups, after three quarters of a minute."""
+    groups = ("239.1.2.3", "239.1.2.4", "239.1.2.5", "ff15::1")
+    table = StreamTable()
+    async with VirtualNetwork(seed=1) as network, trio.open_nursery() as nursery:
+        lan = network.switch("lan", loss=0.01, jitter=0.002, reorder=0.01, snooping=True)
+        listener = network.host("a")
+        listener.plug("eth0", lan, "10.0.0.1/24", "fd00::1/64")
+        spec = McastReceiverSpec(
+            groups, _PORT, receive_ttl=True, receive_timestamp=True, receive_traffic_class=True
+        )
+        with listener:
+            receiver = await nursery.start(spec.serve)
+
+        async def take() -> None:
+            async for batch in receiver.batches():
+                table.add(batch, trio.current_time())
+
+        nursery.start_soon(take)
+        for number, stream in enumerate((_NUMBERED, _RTP, _SENSOR), start=2):
+            host = network.host(f"host{number}")
+            host.plug("eth0", lan, f"10.0.0.{number}/24")
+            with host:
+                nursery.start_soon(stream.send, groups[number - 2])
+        await trio.sleep(45.5)
+        table.subscribe(subscriptions_of({_PORT: receiver}))
+        rows = table.rows(trio.current_time())
+        nursery.cancel_scope.cancel()
+    return draw(rows, (_WIDTH, 24), order="group")
+
+
+@attrs.frozen
+class _Stream:
+    """Datagrams that are sent to a group: how often, for how long, and the payload of each."""
+
+    rate: float
+    seconds: float
+    payload: Callable[[int], bytes]
+
+    async def send(self, group: str) -> None:
+        """Send until it is over. The rate rises and falls, to be seen."""
+        number = 0
+        async with open_mcast_sender(group, _PORT, ttl=4) as sender:
+            while (now := trio.current_time()) < self.seconds:
+                await sender.send(self.payload(number))
+                number += 1
+                await trio.sleep(1 / (self.rate * (1 + 0.6 * math.sin(now / 4))))
+
+
+def _numbered(number: int) -> bytes:
+    return Header(Kind.NUMBERED, 1, number, int(trio.current_time() * 1e9)).pack(1_000)
+
+
+def _rtp(number: int) -> bytes:
+    """Return a packet with a header of RTP (RFC 3550), and the payload type of MPEG video."""
+    return struct.pack("!BBHII", 0x80, 33, number & 0xFFFF, number * 3_000, 7).ljust(1_328, b"\0")
+
+
+_NUMBERED = _Stream(15, math.inf, _numbered)
+_RTP = _Stream(25, math.inf, _rtp)
+_SENSOR = _Stream(2, 38, lambda number: b"21.5 degrees")
+
+
 # By name: the command line, and what draws it.
 PICTURES: Mapping[str, tuple[str, Callable[[], Awaitable[RenderableType]]]] = {
     "interfaces": ("trio-mcast interfaces", draw_interfaces),
+    "listen": ("trio-mcast listen --live 239.1.2.3:5000 239.1.2.4:5000 ...", draw_listen),
     "doctor": ("sudo trio-mcast doctor 239.1.2.3:5000", draw_doctor),
 }
 
