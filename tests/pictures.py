@@ -21,7 +21,7 @@ import click
 import trio
 import trio.testing
 from rich._export_format import CONSOLE_SVG_FORMAT
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from trio_mcast import McastReceiverSpec, open_mcast_sender
@@ -30,7 +30,10 @@ from trio_mcast._cli.interfaces import take_snapshot
 from trio_mcast._cli.interfaces_view import render
 from trio_mcast._cli.live import subscriptions_of
 from trio_mcast._cli.live_view import draw
+from trio_mcast._cli.mesh import MeshRun, MeshWish, title_of
+from trio_mcast._cli.mesh_view import matrix_lines
 from trio_mcast._cli.streams import StreamTable
+from trio_mcast._cli.targets import Target
 from trio_mcast._diagnosis.evidence import Evidence
 from trio_mcast._diagnosis.judging import judge
 from trio_mcast._diagnosis.plain import from_plain
@@ -98,6 +101,34 @@ async def draw_listen() -> RenderableType:
     return draw(rows, (_WIDTH, 24), order="group")
 
 
+async def draw_mesh() -> RenderableType:
+    """Return ``trio-mcast mesh`` with four robots, of which one hears little, and one has left."""
+    target = Target("239.1.2.3", _PORT)
+    async with VirtualNetwork(seed=1) as network, trio.open_nursery() as nursery:
+        lan = network.switch("lan", delay=0.001)
+        runs, scopes = [], []
+        for number in range(1, 5):
+            host = network.host(f"robot-{number}")
+            interface = host.plug("wlan0", lan, f"10.0.0.{number}/24")
+            interface.incoming.loss = 0.25 if number == 4 else 0.02
+            wish = MeshWish(target, (), f"robot-{number}", 1, 1)
+            runs.append(MeshRun(wish, lambda changes: None, lambda rows: None))
+            scopes.append(trio.CancelScope())
+            with host:
+                nursery.start_soon(_run_in, scopes[-1], runs[-1].run)
+        await trio.sleep(20.5)
+        scopes[2].cancel()
+        await trio.sleep(10)
+        rows = runs[0].rows()
+        nursery.cancel_scope.cancel()
+    return Group(title_of(target, rows), *matrix_lines(rows, _WIDTH))
+
+
+async def _run_in(scope: trio.CancelScope, run: Callable[[], Awaitable[None]]) -> None:
+    with scope:
+        await run()
+
+
 @attrs.frozen
 class _Stream:
     """Datagrams that are sent to a group: how often, for how long, and the payload of each."""
@@ -134,6 +165,7 @@ _SENSOR = _Stream(2, 38, lambda number: b"21.5 degrees")
 PICTURES: Mapping[str, tuple[str, Callable[[], Awaitable[RenderableType]]]] = {
     "interfaces": ("trio-mcast interfaces", draw_interfaces),
     "listen": ("trio-mcast listen --live 239.1.2.3:5000 239.1.2.4:5000 ...", draw_listen),
+    "mesh": ("trio-mcast mesh 239.1.2.3:5000", draw_mesh),
     "doctor": ("sudo trio-mcast doctor 239.1.2.3:5000", draw_doctor),
 }
 

@@ -210,7 +210,7 @@ class _LineView(_View):
 
     def end(self, rows: Sequence[Row]) -> None:
         self._console.print()
-        self._console.print(_title(self._target, rows))
+        self._console.print(title_of(self._target, rows))
         for line in matrix_lines(rows, self._console.width):
             self._console.print(line, soft_wrap=True)
 
@@ -237,7 +237,7 @@ class _LiveView(_View):
 
     def refresh(self, rows: Sequence[Row]) -> None:
         width, height = self._console.width, self._console.height
-        lines = [_title(self._target, rows), *matrix_lines(rows, width)]
+        lines = [title_of(self._target, rows), *matrix_lines(rows, width)]
         if len(lines) + 1 > height:
             # What has scrolled off cannot be redrawn: the first rows, and how many there are more.
             kept = max(2, height - 2)
@@ -249,12 +249,13 @@ class _LiveView(_View):
             self._live.update(Group(*lines, ""), refresh=True)
 
     def end(self, rows: Sequence[Row]) -> None:
-        lines = [_title(self._target, rows), *matrix_lines(rows, self._console.width)]
+        lines = [title_of(self._target, rows), *matrix_lines(rows, self._console.width)]
         if lines != self._drawn:
             for line in lines:
                 self._console.print(line, soft_wrap=True)
 
 
-def _title(target: Target, rows: Sequence[Row]) -> Text:
+def title_of(target: Target, rows: Sequence[Row]) -> Text:
+    """Return the line above a matrix."""
     there = sum(row.state in ("here", "there") for row in rows)
     return Text(f"Mesh of {target}: {there} station{'' if there == 1 else 's'}", "bold")
