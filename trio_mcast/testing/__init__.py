@@ -6,6 +6,7 @@ import inspect
 
 from .._capture.reading import CapturedFrame, read_capture
 from ._cable import Cable
+from ._clock import VirtualClock
 from ._drops import DatagramOnLink, DropRule
 from ._event_list import TraceTotals, VirtualTrace
 from ._host import VirtualHost
@@ -29,6 +30,7 @@ __all__ = [
     "Replay",
     "TraceEvent",
     "TraceTotals",
+    "VirtualClock",
     "VirtualHost",
     "VirtualInterface",
     "VirtualNetwork",

@@ -35,7 +35,7 @@ class VirtualHost(HostSystem):
         return f"<VirtualHost {self.name} ({self._platform.name})>"
 
     def __enter__(self) -> VirtualHost:
-        self._core.enter(self.name)
+        self._enter()
         _entered.set((*_entered.get(), host_variable.get()))
         host_variable.set(self)
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from .._host.carry_out import Step, carry_out
@@ -22,6 +22,7 @@ from .._platform.model import Platform
 from .._values.addresses import Family, IPAddress
 from .._values.interface import Interface
 from ._arguments import FixedAttributes
+from ._clock import VirtualClock
 from ._core import Core
 from ._frames import Frame, Packet, Query, SourceFilter, is_all_hosts
 from ._input import Input
@@ -47,12 +48,18 @@ class HostSystem(FixedAttributes):
     """The host's name."""
     routes: VirtualRoutes
     """Routes besides those to the host's own networks."""
+    clock: VirtualClock
+    """The host's clock, which a test can set, and make wrong."""
 
     def __init__(self, core: Core, name: str, platform: Platform) -> None:
         self.name = name
         self._core = core
         self._platform = platform
         self._rules = RULES[platform.name]
+        self.clock = VirtualClock(core, name)
+        # Whether the host has crashed; and what closes what its programs had open then.
+        self._has_crashed = False
+        self._remains: list[Callable[[], None]] = []
         self._sockets = SocketTable()
         self._reports = Reports(core, self._sockets)
         self._opened: dict[VirtualSocket, None] = {}
@@ -73,7 +80,7 @@ class HostSystem(FixedAttributes):
             is_linux=platform.name == "linux",
         )
         self._interfaces: dict[str, VirtualInterface] = {loopback.name: loopback}
-        self._input = Input(core, name, platform, self._sockets, self._interfaces)
+        self._input = Input(core, name, platform, self.clock, self._sockets, self._interfaces)
         loopback.set_addresses([parse_interface_address(address) for address in _LOOPBACK])
 
     def interface(self, name: str) -> VirtualInterface:
@@ -100,7 +107,7 @@ class HostSystem(FixedAttributes):
 
     def list_interfaces(self) -> list[Interface]:
         """Return the host's interfaces, by index."""
-        self._core.enter(self.name)
+        self._enter()
         interfaces = sorted(self._interfaces.values(), key=lambda interface: interface.index)
         return [interface.value for interface in interfaces]
 
@@ -110,7 +117,7 @@ class HostSystem(FixedAttributes):
 
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         """Return the way of datagrams to an address through one of some interfaces."""
-        self._core.enter(self.name)
+        self._enter()
         return self._output().find_route(self._platform.name, address, interfaces)
 
     def prefers_temporary(self, interface: Interface) -> bool:
@@ -126,14 +133,14 @@ class HostSystem(FixedAttributes):
 
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         """Return a new watcher of the host's interfaces and routes."""
-        self._core.enter(self.name)
+        self._enter()
         watcher = VirtualWatcher(self.name, lambda old: self._watchers.pop(old, None) and None)
         self._watchers[watcher] = None
         return watcher
 
     def open_poller(self, fail: OnFailure) -> Poller:
         """Return a new poller."""
-        self._core.enter(self.name)
+        self._enter()
         poller = VirtualPoller(
             self._core, self.name, lambda old: self._pollers.pop(old, None) and None, fail
         )
@@ -146,7 +153,7 @@ class HostSystem(FixedAttributes):
         Raises:
             SocketSetupError: A step was refused; nothing stays open.
         """
-        self._core.enter(self.name)
+        self._enter()
         self._numbers += 1
         state = SocketState(self._platform, spec.family, self._numbers)
         kernel = KernelSocket(self, state)
@@ -155,7 +162,14 @@ class HostSystem(FixedAttributes):
         try:
             applied = carry_out(kernel, spec, step)
             opened = VirtualSocket(
-                self._core, self.name, kernel, spec, applied, self._send, self._close_socket
+                self._core,
+                self.name,
+                self.clock,
+                kernel,
+                spec,
+                applied,
+                self._send,
+                self._close_socket,
             )
         except BaseException as error:
             self._remove(kernel)
@@ -166,6 +180,18 @@ class HostSystem(FixedAttributes):
         return opened
 
     # --- Called by the host's sockets
+
+    def _enter(self) -> None:
+        """Let happen what is due, before a program of this host acts.
+
+        Raises:
+            RuntimeError: The network has ended, or the host has crashed.
+        """
+        if self._has_crashed:
+            raise RuntimeError(
+                f"{self.name} has crashed, so none of its programs runs: call its restart() first"
+            )
+        self._core.enter(self.name)
 
     def _new_index(self) -> int:
         self._indexes += 1
@@ -287,13 +313,60 @@ class HostSystem(FixedAttributes):
         elif isinstance(frame, Packet):
             self._input.arrived(interface, frame)
 
+    # --- Crashing
+
+    def crash(self) -> None:
+        """Let the host go down at once, as without power: nothing is left, closed or said.
+
+        What its programs have open is dead from now on: receiving waits for ever, and what is sent
+        goes nowhere. Their tasks cannot be stopped from here. Cancel them after this call: what
+        they still do while they end reaches nobody. The interfaces have no link, so a switch that
+        snoops forgets their reports.
+
+        Raises:
+            RuntimeError: The network has ended, or the host has crashed already.
+        """
+        self._enter()
+        self._core.record(self.name, "crashed")
+        self._has_crashed = True
+        for opened in self._opened:
+            opened.die()
+        self._remains += [
+            *(watcher.close for watcher in self._watchers),
+            *(poller.close for poller in self._pollers),
+            *(opened.close for opened in self._opened),
+        ]
+        self._opened.clear()
+        self._watchers.clear()
+        self._pollers.clear()
+        self._sockets.clear()
+        for interface in self._interfaces.values():
+            interface.set_power(on=False)
+
+    def restart(self) -> None:
+        """Start the host after a `crash`: it has its interfaces and addresses, and nothing open.
+
+        Start its programs anew in a ``with host:`` block.
+
+        Raises:
+            RuntimeError: The network has ended, or the host has not crashed.
+        """
+        self._core.enter(self.name)
+        if not self._has_crashed:
+            raise RuntimeError(f"{self.name} has not crashed")
+        self._has_crashed = False
+        self._core.record(self.name, "restarted")
+        for interface in self._interfaces.values():
+            interface.set_power(on=True)
+
     # --- Closing
 
     def _close_socket(self, socket: VirtualSocket) -> None:
+        if self._opened.pop(socket, self) is self:
+            return  # The host has crashed since.
         if self._core.is_open:
             self._core.enter(self.name)
             socket.leave()
-        self._opened.pop(socket, None)
         self._remove(socket.kernel)
 
     def _remove(self, kernel: KernelSocket) -> None:
@@ -304,4 +377,5 @@ class HostSystem(FixedAttributes):
         """Close everything that is open on the host. For the network only."""
         watchers = [watcher.close for watcher in self._watchers]
         pollers = [poller.close for poller in self._pollers]
-        call_each([*watchers, *pollers, *(opened.close for opened in self._opened)])
+        sockets = [opened.close for opened in self._opened]
+        call_each([*watchers, *pollers, *sockets, *self._remains])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .._platform.model import Platform
+from ._clock import VirtualClock
 from ._core import Core
 from ._delivery import gets_group, gets_unicast
 from ._frames import NO_SOURCE, Packet, multicast_scope
@@ -23,6 +24,7 @@ class Input:
         core: Core,
         name: str,
         platform: Platform,
+        clock: VirtualClock,
         sockets: SocketTable,
         interfaces: Mapping[str, VirtualInterface],
     ) -> None:
@@ -32,12 +34,14 @@ class Input:
             core: The core of the network.
             name: The host's name.
             platform: The platform whose rules the host follows.
+            clock: The host's clock.
             sockets: The host's sockets, as sockets come and go.
             interfaces: The host's interfaces, as interfaces come and go.
         """
         self._core = core
         self._name = name
         self._platform = platform
+        self._clock = clock
         self._rules = RULES[platform.name]
         self._sockets = sockets
         self._interfaces = interfaces
@@ -128,5 +132,5 @@ class Input:
             interface.drop(packet, "the socket's receive buffer is full")
             return
         self._core.record(self._name, "delivered", interface=interface.name, subject=packet)
-        now = self._core.scheduler.now_ns()
+        now = self._clock.time_ns() if kernel.state.flags else 0  # Nobody asks for the time.
         kernel.buffer.take(Arrived(packet, interface.index, now, self._core.trace.order, charge))

@@ -192,6 +192,12 @@ class VirtualInterface(AddressedInterface):
         self._core.record(self.owner.name, "unplugged", interface=self.name)
         self.owner.interface_changed(self, removed=True)
 
+    def set_power(self, *, on: bool) -> None:
+        """Take part in a crash or restart of the host. For the host only."""
+        self._has_power = on
+        if not on and self._link is not None:
+            self._link.forget_port(self)
+
     def transmit(self, frame: Frame, next_hop: IPAddress | None = None) -> None:
         """Put a frame on the cable, if the interface is up and has a cable."""
         if self._link is None or not self.is_up:

@@ -80,6 +80,7 @@ class AddressedInterface(FixedAttributes):
             raise ValueError(f"{self}: only Linux tells masters and alternative names")
         self._is_up = True
         self._is_there = True
+        self._has_power = True
         self._details: list[InterfaceAddress] = []
         self._checks = AddressChecks(core, self.number, self._set_state)
         self._value: Interface | None = None
@@ -103,7 +104,7 @@ class AddressedInterface(FixedAttributes):
     @property
     def is_up(self) -> bool:
         """Whether the interface is plugged in and switched on."""
-        return self._is_there and self._is_up
+        return self._is_there and self._is_up and self._has_power
 
     @property
     def value(self) -> Interface:

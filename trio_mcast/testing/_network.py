@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import NoReturn
 
 import trio
 
 from .._capture.reading import CapturedFrame
 from .._host.current import host_variable
-from .._host.poller import OnFailure
-from .._host.protocols import InterfaceWatcher, KernelMemberships, McastSocket, Poller
 from .._live import call_each, check_trio, running
-from .._plan.route import RouteAnswer
-from .._plan.socket_spec import SocketSpec
 from .._platform.current import platform_named
-from .._platform.model import Platform, PlatformName
-from .._values.addresses import Family, IPAddress
-from .._values.interface import Interface
+from .._platform.model import PlatformName
 from ._arguments import FixedAttributes, check_name, check_platform, positive
 from ._core import Core
-from ._event_list import VirtualTrace
+from ._event_list import Choice, End, Place, VirtualTrace
+from ._expecting import expect
 from ._host import VirtualHost
+from ._no_host import NoHost
 from ._replay import Replay, replay
 from ._router import VirtualRouter
+from ._surrogates import put_in, take_out
 from ._switch import VirtualSwitch
+from ._trace import EventKind, TraceEvent
 
 # RFC 3376, 8.2 and 8.4, and RFC 3810, 9.2 and 9.4: how often a querier asks, and for how long a
 # report counts.
@@ -113,13 +110,15 @@ class VirtualNetwork(FixedAttributes):
             call_each(
                 [
                     partial(host_variable.set, before),
+                    take_out,
                     partial(trio.lowlevel.remove_instrument, core.tasks),
                     *(host.shut_down for host in hosts),
                     core.scheduler.end,
                 ]
             )
 
-        host_variable.set(_NoHost())
+        host_variable.set(NoHost(core))
+        put_in()
         trio.lowlevel.add_instrument(core.tasks)
         async with running(core.scheduler.run, end, name="virtual network"):
             yield
@@ -292,6 +291,46 @@ class VirtualNetwork(FixedAttributes):
             raise ValueError(f"on must be a switch of this network, not {on!r}")
         return await replay(core, on, capture)
 
+    async def expect(
+        self,
+        what: EventKind | None = None,
+        *,
+        at: Place | None = None,
+        to: End | None = None,
+        source: End | None = None,
+        data: bytes | None = None,
+        within: float = 10.0,
+        since: float | None = None,
+    ) -> TraceEvent:
+        """Wait until something happens, and return the event.
+
+        ``await network.expect("joined", at=b, to="239.1.2.3")`` waits until b has joined. Each
+        argument that is not `None` narrows what counts.
+
+        Args:
+            what: The kind of event; see `TraceEvent`.
+            at: The host, switch or router where it happens, or its name.
+            to: The group or address that it is about, or where a datagram goes: an address, or a
+                pair of address and port.
+            source: Where a datagram comes from, alike.
+            data: The payload.
+            within: How many seconds to wait at most.
+            since: Events that have happened since then count as well, in seconds since the network
+                was entered: 0 for all that the trace has. Default: only what happens from now on.
+
+        Raises:
+            AssertionError: It does not happen in time. The message says what did.
+            TypeError: A value is of the wrong type.
+            ValueError: A text is no address, or ``within`` is not more than 0.
+            RuntimeError: The network was not entered, or has ended.
+
+        Cancellation:
+            A checkpoint. Nothing is lost if the call is cancelled.
+        """
+        core = self._enter()
+        choice = Choice.parse(what, at=at, to=to, source=source, data=data)
+        return await expect(core.trace, choice, positive(within, "within"), since)
+
     @property
     def trace(self) -> VirtualTrace:
         r"""All events so far, by time; causes come before effects.
@@ -309,46 +348,3 @@ class VirtualNetwork(FixedAttributes):
         check_name(name)
         if name in self._parts:
             raise ValueError(f"this network has something called {name!r} already")
-
-
-class _NoHost:
-    """The stand-in for the machine while a virtual network runs: refuses every call."""
-
-    def __repr__(self) -> str:
-        return "<no host: outside of every 'with host:' block>"
-
-    def _refuse(self) -> NoReturn:
-        raise RuntimeError(
-            "a VirtualNetwork is running, and this was not called on one of its hosts: put it, or "
-            "the start of the task that does it, into a 'with host:' block"
-        )
-
-    @property
-    def platform(self) -> Platform:
-        self._refuse()
-
-    def list_interfaces(self) -> list[Interface]:
-        self._refuse()
-
-    def look(self) -> NoReturn:
-        self._refuse()
-
-    def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
-        self._refuse()
-
-    def prefers_temporary(self, interface: Interface) -> bool:
-        self._refuse()
-
-    def watch(self, *, routes: bool = False) -> InterfaceWatcher:
-        self._refuse()
-
-    def kernel_memberships(
-        self, family: Family, interfaces: Collection[Interface]
-    ) -> KernelMemberships | None:
-        self._refuse()
-
-    def open_socket(self, spec: SocketSpec) -> McastSocket:
-        self._refuse()
-
-    def open_poller(self, fail: OnFailure) -> Poller:
-        self._refuse()

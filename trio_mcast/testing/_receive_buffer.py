@@ -16,7 +16,7 @@ ReadingOrder: TypeAlias = tuple[tuple[int, int, int], tuple[str, int]]
 
 
 class Arrived(NamedTuple):
-    """A datagram in a receive buffer, with the time of arrival in nanoseconds since the start."""
+    """A datagram in a receive buffer, with the time of arrival on the host's clock."""
 
     packet: Packet
     interface_index: int

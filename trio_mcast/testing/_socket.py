@@ -6,7 +6,7 @@ import errno
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 import attrs
 import trio
@@ -21,13 +21,11 @@ from .._platform.options import SocketOption
 from .._values.addresses import Endpoint, IPAddress, host_with_zone, parse_address
 from .._values.datagram import Datagram
 from .._values.interface import zone_of
+from ._clock import VirtualClock
 from ._core import Core
 from ._kernel import KernelSocket
 from ._options import refuse
 from ._receive_buffer import Arrived
-
-# The timestamp of second 0: 2000-01-01, in seconds since 1970. The same in every run.
-_EPOCH_SECONDS: Final = 946_684_800
 
 
 class Watching(Protocol):
@@ -56,6 +54,7 @@ class VirtualSocket:
         self,
         core: Core,
         host: str,
+        clock: VirtualClock,
         kernel: KernelSocket,
         socket_spec: SocketSpec,
         applied: frozenset[str],
@@ -70,6 +69,8 @@ class VirtualSocket:
         self.watchers: dict[Watching, None] = {}
         self._core = core
         self._host = host
+        self._clock = clock
+        self._is_dead = False
         self._applied = applied
         self._send = send
         self._on_close = closed
@@ -106,6 +107,11 @@ class VirtualSocket:
     def is_readable(self) -> bool:
         """Whether there is something to read."""
         return bool(self.kernel.buffer.waiting)
+
+    def die(self) -> None:
+        """Let the socket go down with its host: it does nothing any more."""
+        self._is_dead = True
+        self.kernel.buffer.waiting.clear()
 
     def _arrived(self) -> None:
         for watching in self.watchers:
@@ -181,7 +187,7 @@ class VirtualSocket:
         stamps = platform.timestamps
         if stamps is not None and stamps.option in applied:
             seconds, ns = divmod(arrived.time_ns, 1_000_000_000)
-            value = struct.pack(stamps.layout, _EPOCH_SECONDS + seconds, ns // stamps.fraction_ns)
+            value = struct.pack(stamps.layout, seconds, ns // stamps.fraction_ns)
             yield numbers["SOL_SOCKET"], numbers[stamps.control], value
         destination = packet.destination.packed
         if family == "ipv6" and len(destination) == 4:  # IPv6 sockets see ::ffff:a.b.c.d.
@@ -204,6 +210,8 @@ class VirtualSocket:
     def revise(self, socket_spec: SocketSpec, options: Sequence[SocketOption]) -> None:
         """Carry out another plan from now on. SocketSetupError if an option is refused."""
         self._check_open()
+        if self._is_dead:
+            return
         change_options(self.kernel, socket_spec, options, self._platform.name)
         self.socket_spec = socket_spec
         self._endpoints = endpoint_cache(self._platform.sockaddr, socket_spec)
@@ -211,19 +219,20 @@ class VirtualSocket:
     def send(self, data: bytes, address: BindAddress) -> None:
         """Send one datagram. OSError if the system refuses."""
         self._check_open()
-        self._send(self, data, address)
+        if not self._is_dead:
+            self._send(self, data, address)
 
     def send_timed(self, data: bytes, address: BindAddress) -> VirtualDeparture:
         """Send one datagram, and return the time; EOPNOTSUPP where the system takes none."""
         if "SO_TIMESTAMPING" not in self._platform.constants:
             raise refuse(errno.EOPNOTSUPP)
         self.send(data, address)
-        return VirtualDeparture(_EPOCH_SECONDS * 1_000_000_000 + self._core.scheduler.now_ns())
+        return VirtualDeparture(self._clock.time_ns())
 
     def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
         """Send the datagrams from position ``start`` on, and return the number sent, at least 1."""
         self._check_open()
-        for sent, data in enumerate(datagrams[start:]):
+        for sent, data in enumerate(() if self._is_dead else datagrams[start:]):
             try:
                 self._send(self, data, address)
             except OSError:
@@ -248,10 +257,14 @@ class VirtualSocket:
     def _check_open(self) -> None:
         if self._closed:
             raise refuse(errno.EBADF)
+        if self._is_dead:
+            return
         self._core.enter(self._host)
 
     def leave(self) -> None:
         """End the membership; what has come can still be read."""
+        if self._is_dead:
+            return
         leave_group(self.kernel, self.socket_spec, self._platform)
 
     def close(self) -> None:

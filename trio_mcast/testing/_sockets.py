@@ -40,6 +40,11 @@ class SocketTable:
         """Take in a new socket."""
         self._sockets[kernel.state] = kernel
 
+    def clear(self) -> None:
+        """Forget all sockets, and what they have joined."""
+        for table in (self._sockets, self._by_port, self._filters, self._joined):
+            table.clear()
+
     def remove(self, kernel: KernelSocket) -> None:
         """Forget a socket that has left all groups."""
         state = kernel.state

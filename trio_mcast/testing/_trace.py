@@ -27,6 +27,9 @@ EventKind: TypeAlias = Literal[
     "learned",
     "forgot",
     "partitioned",
+    "crashed",
+    "restarted",
+    "stepped",
 ]
 
 
@@ -47,6 +50,7 @@ class TraceEvent:
     switch that snoops, or a router, asked for reports, learned from a report, or forgot one because
     of a newer one or because of age. ``"plugged"``, ``"unplugged"``, ``"up"``, ``"down"``,
     ``"addressed"``: an interface. ``"partitioned"``: a switch, also when the switch is whole again.
+    ``"crashed"``, ``"restarted"``, ``"stepped"``: a host, and its clock.
     """
     interface: str | None = None
     """The interface in question, or `None`. On a switch, the interface of a host or router, as

@@ -1,0 +1,94 @@
+"""`VirtualClock`: the clock of a virtual host, which can be wrong."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import trio
+
+from ._arguments import FixedAttributes
+from ._core import Core
+from ._scheduler import NS_PER_SECOND
+
+# What a right clock shows when a network begins: 2000-01-01, in seconds since 1970. It is the same
+# in every run, so that programs do the same.
+_EPOCH_SECONDS: Final = 946_684_800
+
+
+class VirtualClock(FixedAttributes):
+    """The clock of a virtual host: ``clock`` of `VirtualHost`.
+
+    The timestamps of datagrams are of this clock. In the tasks of a host, `time.time` and
+    `time.time_ns` give it too. All clocks begin at the same time, 2000-01-01, and are right until a
+    test says otherwise. What does not ask `time.time`, such as `datetime.datetime.now` and modules
+    that have said ``from time import time``, sees the real clock.
+    """
+
+    CHANGEABLE = frozenset({"drift"})
+
+    drift: float
+    """The seconds that the clock gains in each second: ``20e-6`` is 20 parts per million."""
+
+    def __init__(self, core: Core, name: str) -> None:
+        self._core = core
+        self._name = name
+        # The clock's time at a time of the network, in nanoseconds.
+        self._base_ns = 0
+        self._shown_ns = _EPOCH_SECONDS * NS_PER_SECOND
+        self.drift = 0.0
+
+    def __repr__(self) -> str:
+        return f"<VirtualClock of {self._name}: {self.time():.6f}, drift={self.drift}>"
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "drift":
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise TypeError(f"drift must be a number, not {type(value).__name__}: {value!r}")
+            if not -1 < value < math.inf:
+                raise ValueError(f"drift must be more than -1, not {value}")
+            if hasattr(self, "drift"):
+                self._rebase(0)
+        super().__setattr__(name, value)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the network of the clock exists."""
+        return self._core.is_open
+
+    def time_ns(self) -> int:
+        """Return what the clock shows, in nanoseconds since 1970."""
+        scheduler = self._core.scheduler
+        # A thread that Trio has started for the task cannot read Trio's clock.
+        in_trio = trio.lowlevel.in_trio_run()
+        now = scheduler.read_clock() if in_trio else scheduler.now_ns()
+        passed = now - self._base_ns
+        return self._shown_ns + passed + round(passed * self.drift)
+
+    def time(self) -> float:
+        """Return what the clock shows, in seconds since 1970."""
+        return self.time_ns() / NS_PER_SECOND
+
+    def step(self, seconds: float) -> None:
+        """Set the clock forward, or back if the number is negative.
+
+        Args:
+            seconds: The difference.
+
+        Raises:
+            TypeError: The difference is not a number.
+            ValueError: It is not finite.
+            RuntimeError: The network has ended.
+        """
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise TypeError(f"seconds must be a number, not {type(seconds).__name__}: {seconds!r}")
+        if not math.isfinite(seconds):
+            raise ValueError(f"seconds must be finite, not {seconds}")
+        self._core.enter(self._name)
+        self._rebase(round(seconds * NS_PER_SECOND))
+        self._core.record(self._name, "stepped", reason=f"its clock, by {seconds:+g} s")
+
+    def _rebase(self, difference_ns: int) -> None:
+        shown = self.time_ns()
+        self._base_ns = self._core.scheduler.now_ns()
+        self._shown_ns = shown + difference_ns

@@ -1,0 +1,78 @@
+"""The doubles of what programs would use to leave a virtual network: `time.time` and plain sockets.
+
+They stand in for the real ones while a network is entered, and in its tasks only: each asks whose
+task it is. Everybody else, such as other threads and pytest itself, gets the real ones.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any, Final
+
+from .._host.current import host_variable
+from ._clock import VirtualClock
+
+_REAL_TIME: Final = time.time
+_REAL_TIME_NS: Final = time.time_ns
+_REAL_INIT: Final = socket.socket.__init__
+_INTERNET: Final = (-1, socket.AF_INET, socket.AF_INET6)
+
+# How many networks are entered.
+_networks = 0
+
+
+def _clock() -> VirtualClock | None:
+    clock = getattr(host_variable.get(), "clock", None)
+    return clock if isinstance(clock, VirtualClock) and clock.is_running else None
+
+
+def _time() -> float:
+    clock = _clock()
+    return _REAL_TIME() if clock is None else clock.time()
+
+
+def _time_ns() -> int:
+    clock = _clock()
+    return _REAL_TIME_NS() if clock is None else clock.time_ns()
+
+
+def _init(
+    self: socket.socket,
+    family: int = -1,
+    type: int = -1,
+    proto: int = -1,
+    fileno: int | None = None,
+) -> None:
+    if fileno is None and family in _INTERNET and _clock() is not None:
+        raise RuntimeError(
+            "socket.socket() and trio.socket.socket() reach the real network, and this task is in "
+            "a VirtualNetwork: use open_mcast_receiver(), open_mcast_sender() or "
+            "open_mcast_channel(), or open the socket before the network is entered"
+        )
+    _REAL_INIT(self, family, type, proto, fileno)
+
+
+_DOUBLES: Final[tuple[tuple[Any, str, Any, Any], ...]] = (
+    (time, "time", _REAL_TIME, _time),
+    (time, "time_ns", _REAL_TIME_NS, _time_ns),
+    (socket.socket, "__init__", _REAL_INIT, _init),
+)
+
+
+def put_in() -> None:
+    """Put the doubles in their places."""
+    global _networks
+    _networks += 1
+    if _networks == 1:
+        for place, name, _, double in _DOUBLES:
+            setattr(place, name, double)
+
+
+def take_out() -> None:
+    """Take the doubles out, when the last network has ended."""
+    global _networks
+    _networks -= 1
+    if not _networks:
+        for place, name, real, _ in _DOUBLES:
+            setattr(place, name, real)
