@@ -75,6 +75,7 @@ PURE_MODULES = {
     "testing/_rules",
     "testing/_trace",
     "testing/_recorder",
+    "testing/_partition",
     "testing/_receive_buffer",
     "testing/_event_list",
     "testing/_options",

@@ -17,6 +17,7 @@ from ._replay import Replay
 from ._router import VirtualRouter
 from ._routes import VirtualRoutes
 from ._switch import VirtualSwitch
+from ._switch_capture import SwitchCapture
 from ._trace import EventKind, TraceEvent
 from ._trials import network_test
 
@@ -28,6 +29,7 @@ __all__ = [
     "DropRule",
     "EventKind",
     "Replay",
+    "SwitchCapture",
     "TraceEvent",
     "TraceTotals",
     "VirtualClock",

@@ -98,6 +98,7 @@ class VirtualHost(HostSystem):
             switch,
             mtu=mtu,
             is_linux=self._platform.name == "linux",
+            tells_carrier=self._platform.name == "windows",
             master=master,
             alternative_names=alternative_names,
         )

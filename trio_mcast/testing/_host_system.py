@@ -251,6 +251,13 @@ class HostSystem(FixedAttributes):
         interfaces = self._interfaces.values()
         return next((interface for interface in interfaces if interface.index == index), None)
 
+    def carrier_changed(self, interface: VirtualInterface) -> None:
+        """Notice that a cable was taken out or put in. For the network only."""
+        if interface.has_link:
+            only: Family | None = "ipv6" if self._platform.name == "linux" else None
+            self._reports.of_all(interface, only)
+        self._notice()
+
     def interface_changed(self, interface: VirtualInterface, *, removed: bool = False) -> None:
         """Notice that an interface came, went or changed. For the network only."""
         self._input.addresses_changed()

@@ -178,6 +178,48 @@ class VirtualInterface(AddressedInterface):
             self._checks.begin_again()
             self._changed("up")
 
+    def lose_carrier(self) -> None:
+        """Take the cable out at the other end: nothing goes in or out, and the addresses stay.
+
+        What programs send is lost without an error, as on a real system. On Windows the interface
+        is listed as down meanwhile.
+
+        Raises:
+            ValueError: This is a loopback interface.
+            RuntimeError: The network has ended, or the interface is unplugged.
+        """
+        self._change_carrier(has_carrier=False)
+
+    def restore_carrier(self) -> None:
+        """Put the cable in again, after `lose_carrier`.
+
+        A Linux host then reports its IPv6 groups anew, and its IPv4 groups when it is asked for
+        them (addrconf_notify in net/ipv6/addrconf.c, inetdev_event in net/ipv4/devinet.c).
+
+        Raises:
+            ValueError: This is a loopback interface.
+            RuntimeError: The network has ended, or the interface is unplugged.
+        """
+        self._change_carrier(has_carrier=True)
+
+    def _change_carrier(self, *, has_carrier: bool) -> None:
+        self._check_there()
+        if self._link is None:
+            raise ValueError(f"{self} is a loopback interface, which has no cable")
+        if has_carrier is self._has_carrier:
+            return
+        self._has_carrier = has_carrier
+        self._value = None
+        if not has_carrier:
+            self._link.forget_port(self)
+        self._core.record(
+            self.owner.name,
+            "addressed",
+            interface=self.name,
+            reason="has a link again" if has_carrier else "has no link",
+        )
+        self.owner.carrier_changed(self)
+
     def unplug(self) -> None:
         """Remove the interface from its host: sockets that have joined on it get nothing any more.
 
@@ -200,7 +242,7 @@ class VirtualInterface(AddressedInterface):
 
     def transmit(self, frame: Frame, next_hop: IPAddress | None = None) -> None:
         """Put a frame on the cable, if the interface is up and has a cable."""
-        if self._link is None or not self.is_up:
+        if self._link is None or not self.has_link:
             return
         link = self._link
         self.outgoing.pass_on(frame, lambda passed: link.carry(self, passed, next_hop))
@@ -213,7 +255,7 @@ class VirtualInterface(AddressedInterface):
             self.incoming.pass_on(frame, self._take_later)
 
     def _take_later(self, frame: Frame) -> None:
-        if self.is_up:
+        if self.has_link:
             self._take(frame)
         elif isinstance(frame, Packet):
             self.drop(frame, "the interface is down")

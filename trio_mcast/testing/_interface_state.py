@@ -57,6 +57,7 @@ class AddressedInterface(FixedAttributes):
         mtu: int = 1500,
         is_multicast: bool = True,
         is_linux: bool = False,
+        tells_carrier: bool = False,
         master: str | None = None,
         alternative_names: Iterable[str] = (),
     ) -> None:
@@ -74,6 +75,7 @@ class AddressedInterface(FixedAttributes):
         self._mtu = mtu
         self._is_multicast = is_multicast
         self._is_linux = is_linux
+        self._tells_carrier = tells_carrier
         self._master = master
         self._alternative_names = tuple(alternative_names)
         if not is_linux and (master or self._alternative_names):
@@ -81,6 +83,7 @@ class AddressedInterface(FixedAttributes):
         self._is_up = True
         self._is_there = True
         self._has_power = True
+        self._has_carrier = True
         self._details: list[InterfaceAddress] = []
         self._checks = AddressChecks(core, self.number, self._set_state)
         self._value: Interface | None = None
@@ -107,6 +110,11 @@ class AddressedInterface(FixedAttributes):
         return self._is_there and self._is_up and self._has_power
 
     @property
+    def has_link(self) -> bool:
+        """Whether the interface is up and its cable is plugged in at both ends."""
+        return self.is_up and self._has_carrier
+
+    @property
     def value(self) -> Interface:
         """The `trio_mcast.Interface` of the interface's present state."""
         if self._value is None:
@@ -119,7 +127,8 @@ class AddressedInterface(FixedAttributes):
                 ipv6_addresses=tuple(a for a in addresses if isinstance(a, IPv6Interface)),
                 link_address=None if self.is_loopback else link_address(self.number),
                 mtu=self._mtu,
-                is_up=self._is_up,
+                # Only Windows calls an interface without a link down: OperStatus, and not IFF_UP.
+                is_up=self._is_up and (self._has_carrier or not self._tells_carrier),
                 is_loopback=self.is_loopback,
                 is_multicast=self._is_multicast,
                 address_details=tuple(

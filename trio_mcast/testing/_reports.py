@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .._values.addresses import IPAddress
+from .._values.addresses import Family, IPAddress, family_of
 from ._core import Core
 from ._frames import Report, SourceFilter, is_all_hosts
 from ._interface import VirtualInterface
@@ -41,8 +41,8 @@ class Reports:
         """Report how a group is wanted on an interface."""
         interface.transmit(Report(group, self._sockets.wanted(group, interface.index)))
 
-    def of_all(self, interface: VirtualInterface) -> None:
-        """Report all groups that are wanted on an interface."""
+    def of_all(self, interface: VirtualInterface, only: Family | None = None) -> None:
+        """Report all groups that are wanted on an interface: of both families, or of one."""
         for group in self._sockets.groups_on(interface.index):
-            if not is_all_hosts(group):
+            if not is_all_hosts(group) and only in (None, family_of(group)):
                 self.of_group(interface, group)

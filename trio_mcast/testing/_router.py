@@ -115,6 +115,11 @@ class VirtualRouter(FixedAttributes):
         elif isinstance(frame, Packet):
             self._forward_unicast(interface, frame)
 
+    def carrier_changed(self, interface: VirtualInterface) -> None:
+        """Notice that a cable was taken out or put in. For the network only."""
+        if not interface.has_link:
+            self._table.forget_port(interface, interface.name)
+
     def interface_changed(self, interface: VirtualInterface, *, removed: bool = False) -> None:
         """Notice that an interface came, went or changed. For the network only."""
         if removed:

@@ -18,6 +18,9 @@ class Owner(Protocol[_Interface]):
     def receive(self, interface: _Interface, frame: Frame) -> None:
         """Take a frame that arrived at an interface."""
 
+    def carrier_changed(self, interface: _Interface) -> None:
+        """Notice that the cable of an interface was taken out or put in at the other end."""
+
     def interface_changed(self, interface: _Interface, *, removed: bool = False) -> None:
         """Notice that an interface came, went or changed."""
 

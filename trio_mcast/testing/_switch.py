@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable
 
 from .._values.addresses import AddressLike, IPAddress, parse_group
 from ._arguments import FixedAttributes
+from ._clock import VirtualClock
 from ._core import Core
 from ._drops import DatagramOnLink, DropRule
 from ._frames import Frame, Packet, Query, Report, is_flooded
 from ._impairment import IMPAIRMENTS, Path, check_impairment, show_impairments
 from ._interface import VirtualInterface
 from ._interface_address import bare_address
+from ._partition import describe_parts, parse_parts
 from ._snooping import MembershipTable
+from ._switch_capture import SwitchCapture
 from ._trace import EventKind
 
 
@@ -64,6 +68,7 @@ class VirtualSwitch(FixedAttributes):
         # By the numbers of the interfaces at both ends; 0 is the switch itself.
         self._paths: dict[tuple[int, int], Path] = {}
         self._parts: dict[str, int] | None = None
+        self._captures: dict[SwitchCapture, None] = {}
         self._drop_rules: dict[DropRule, None] = {}
         if snooping and querier:
             self._query()
@@ -96,22 +101,9 @@ class VirtualSwitch(FixedAttributes):
             RuntimeError: The network has ended.
         """
         self._core.enter(self.name)
-        parts: dict[str, int] = {}
-        known = {port.owner.name for port in self._ports}
-        for number, group in enumerate(groups, start=1):
-            for host in (
-                group if isinstance(group, Iterable) and not isinstance(group, str) else [group]
-            ):
-                name = host if isinstance(host, str) else getattr(host, "name", repr(host))
-                if name not in known:
-                    raise ValueError(f"nothing called {name!r} is plugged into {self.name}")
-                if parts.setdefault(name, number) != number:
-                    raise ValueError(f"{name!r} is in two groups")
+        parts = parse_parts(groups, {port.owner.name for port in self._ports}, self.name)
         self._parts = parts or None
-        described = " | ".join(
-            ", ".join(name for name in parts if parts[name] == number)
-            for number in sorted(set(parts.values()))
-        )
+        described = describe_parts(parts)
         self._core.record(self.name, "partitioned", reason=described or "whole")
 
     def heal(self) -> None:
@@ -145,6 +137,34 @@ class VirtualSwitch(FixedAttributes):
         rule = DropRule(predicate, lambda ended: self._drop_rules.pop(ended, None) and None)
         self._drop_rules[rule] = None
         return rule
+
+    def capture(self, path: str | os.PathLike[str]) -> SwitchCapture:
+        """Write the datagrams that hosts put on the switch to a pcapng file, for Wireshark.
+
+        ``with lan.capture("lan.pcapng"):`` captures inside the block. Each datagram is written
+        once, as a whole IP packet, also if it is lost or dropped on its way to others. The file has
+        an interface for each that has sent. `VirtualNetwork.replay` plays it.
+
+        Args:
+            path: The file, which is made anew.
+
+        Returns:
+            The capture, which can be closed and counts.
+
+        Raises:
+            OSError: The file cannot be written.
+            ImportError: python-pcapng is not installed; it is in the extra ``testing``.
+            RuntimeError: The network has ended.
+        """
+        self._core.enter(self.name)
+        clock = VirtualClock(self._core, self.name)
+
+        def end(capture: SwitchCapture) -> None:
+            self._captures.pop(capture, None)
+
+        capture = SwitchCapture(path, self.name, clock.time_ns, end)
+        self._captures[capture] = None
+        return capture
 
     def members(self, group: AddressLike) -> list[str]:
         """List the interfaces that want a group, as far as this switch knows.
@@ -222,6 +242,9 @@ class VirtualSwitch(FixedAttributes):
             if self.hears_reports:
                 self._send(interface, None, frame)
             return
+        if isinstance(frame, Packet):
+            for capture in self._captures:
+                capture.write(interface, frame)
         ports = [port for port in self._ports if port is not interface]
         if next_hop is not None:
             ports = [port for port in ports if port.has(next_hop)][:1]
@@ -237,6 +260,8 @@ class VirtualSwitch(FixedAttributes):
     def play(self, packet: Packet) -> None:
         """Pass on a datagram of a capture, which comes from none of the interfaces."""
         self._record("sent", self.name, packet, f"replayed, ttl {packet.ttl}")
+        for capture in self._captures:
+            capture.write(None, packet)
         ports = list(self._ports)
         if not packet.destination.is_multicast:
             ports = [port for port in ports if port.has(packet.destination)][:1]
@@ -308,8 +333,9 @@ class VirtualSwitch(FixedAttributes):
                 self._learn(source, frame)
         elif target not in self._ports:
             return
-        elif not target.is_up:
-            self._drop(target, frame, "the interface is down")
+        elif not target.has_link:
+            reason = "the interface has no link" if target.is_up else "the interface is down"
+            self._drop(target, frame, reason)
         elif source is not None and not self._connected(source, target):
             self._drop(target, frame, "the switch is partitioned")
         else:
