@@ -25,11 +25,6 @@ pytestmark = pytest.mark.once
 GROUP, PORT = "239.1.2.3", 5000
 TARGET = f"{GROUP}:{PORT}"
 PING = ("env", "--default-signal=INT", *COMMAND, "ping")
-RESPONDER = """
-import sys, trio
-from trio_mcast._diagnosis.probe.responder import Responder
-trio.run(Responder([(sys.argv[1], int(sys.argv[2]))]).run)
-"""
 
 
 @contextmanager
@@ -37,7 +32,8 @@ def responding(lan: Switch, *hosts: Host, group: str = GROUP) -> Iterator[None]:
     """Have hosts answer pings; when the block is entered, their switch knows of all of them."""
     with ExitStack() as stack:
         for host in hosts:
-            command = (*UNPRIVILEGED, sys.executable, "-c", RESPONDER, group, str(PORT))
+            target = f"[{group}]:{PORT}" if ":" in group else f"{group}:{PORT}"
+            command = (*UNPRIVILEGED, *COMMAND, "respond", target)
             stack.enter_context(host.popen(*command, env=environment()))
         names = {host.name for host in hosts}
         lan.wait_for(

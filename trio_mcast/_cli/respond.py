@@ -30,11 +30,12 @@ control_port_option = click.option(
 @click.argument("targets", metavar="[GROUP:PORT...]", nargs=-1, type=TARGET)
 @control_port_option
 def respond(targets: tuple[Target, ...], control_port: int) -> int:
-    """Answer the doctor's probes from another machine, and pings.
+    """Answer the doctor's probes from another machine, pings, meshes and measurements.
 
     Run it on one machine, and on another one: trio-mcast doctor GROUP:PORT --peer HOST. The groups
     are those of the doctor; none has to be given here. For the groups that are given, it answers
-    trio-mcast ping.
+    trio-mcast ping, takes part in trio-mcast mesh as long as somebody else does, and tells the
+    sender of trio-mcast measure what came.
 
     Needs no privilege, and sends nothing unless asked. A probe may have it join up to 8 groups on
     each interface, and send up to 200 datagrams to the prober, or to these groups; then they are

@@ -43,8 +43,9 @@ MESSAGES: Final[Mapping[str, str]] = {
     "measure": "measured",
 }
 """The kinds of requests, each with the kind of its answer. To any request, the answer may be
-``"refused"`` with the reason in ``why``; to ``open``, also ``"challenge"`` with a ``token``, with
-which the request is to be repeated: so nothing is done for an address that does not exist.
+``"refused"`` with the reason in ``why``; to ``open`` and ``measure``, also ``"challenge"`` with a
+``token``, with which the request is to be repeated: so nothing is done for an address that does not
+exist.
 """
 
 _KINDS: Final = frozenset((*MESSAGES, *MESSAGES.values(), "refused", "challenge"))
