@@ -344,3 +344,25 @@ def test_state_is_not_shown_in_a_pipe(two_hosts: TwoHosts) -> None:
     result = two_hosts.a.run(*arguments, check=False, env=environment(FORCE_COLOR="1"))
     assert result.stderr == ""
     assert "\r" not in result.stdout
+
+
+def test_peer_that_does_not_answer_ends_with_status_1(two_hosts: TwoHosts) -> None:
+    result = two_hosts.a.run(
+        *DOCTOR,
+        "239.1.2.3:5000",
+        "--duration",
+        "0.2",
+        "--peer",
+        "10.0.1.2",
+        check=False,
+        env=environment(),
+    )
+    assert (result.returncode, result.stderr) == (1, "")
+    assert "error (certain): no-unicast" in result.stdout
+
+
+@pytest.mark.parametrize("peer", ["239.1.2.3", "", "10.0.0.2:0"])
+def test_peer_that_is_no_machine_is_wrong_usage(peer: str) -> None:
+    result = run(*DOCTOR, "239.1.2.3:5000", "--peer", peer)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "peer" in result.stderr

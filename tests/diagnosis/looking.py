@@ -42,5 +42,12 @@ def look_as_user(host: Host, question: Mapping[str, Any]) -> Diagnosis:
 
 
 def codes_of(diagnosis: Diagnosis) -> set[str]:
-    """Return the codes of the errors and warnings of a diagnosis."""
-    return {finding.code for finding in diagnosis.findings if finding.severity != "note"}
+    """Return the codes of the errors and warnings of a diagnosis.
+
+    One that is at the other machine is followed by ``@peer``.
+    """
+    return {
+        finding.code if finding.place == "here" else f"{finding.code}@{finding.place}"
+        for finding in diagnosis.findings
+        if finding.severity != "note"
+    }

@@ -28,11 +28,16 @@ def table() -> str:
     faults = [(who.get("root", ()), name) for name, who in codes.items() if who.get("root")]
     for found, name in sorted(faults):
         user = codes[name].get("user", ())
-        told = "yes" if user == found else ", ".join(user) or "no"
-        lines += _row(f"``{', '.join(found)}``", hows[name], "yes", told)
+        told = "yes" if user == found else ", ".join(map(_shown, user)) or "no"
+        lines += _row(", ".join(map(_shown, found)), hows[name], "yes", told)
     healthy = sum(name.startswith(("healthy", "silent")) for name in codes)
     lines += ["", f"In {healthy} set-ups without a fault no error and no warning is told."]
     return "\n" + "\n".join(lines) + "\n\n"
+
+
+def _shown(code: str) -> str:
+    code, _, place = code.partition("@")
+    return f"``{code}`` at the {place}" if place else f"``{code}``"
 
 
 def _row(*cells: str) -> Iterator[str]:

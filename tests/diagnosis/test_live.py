@@ -18,6 +18,7 @@ from trio_mcast import diagnose
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
 
+from . import setups_of_probe  # noqa: F401 - adds to SETUPS
 from .looking import codes_of, look_as_root, look_as_user
 from .setups import PORT, SETUPS, made
 
@@ -27,7 +28,14 @@ pytestmark = pytest.mark.once
 GROUP_IN_PROC = "030201EF"
 
 # One for each gatherer; all of them take a quarter of an hour, as the listening takes its time.
-QUICK = ("healthy", "no_multicast_flag", "port_held", "no_route", "firewall_for_every_second")
+QUICK = (
+    "healthy",
+    "no_multicast_flag",
+    "port_held",
+    "no_route",
+    "firewall_for_every_second",
+    "peer_firewall",
+)
 NAMES = list(SETUPS) if os.environ.get("TRIO_MCAST_DOCTOR") else QUICK
 
 

@@ -13,7 +13,8 @@ import attrs
 import pytest
 
 from trio_mcast import Diagnosis
-from trio_mcast._diagnosis.evidence import Evidence, Link, Question, Tally
+from trio_mcast._diagnosis.evidence import Evidence, Link, Question
+from trio_mcast._diagnosis.frames import Tally
 from trio_mcast._diagnosis.judging import judge
 from trio_mcast._diagnosis.masking import mask
 from trio_mcast._diagnosis.plain import from_plain

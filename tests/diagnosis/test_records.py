@@ -14,6 +14,7 @@ from trio_mcast import Diagnosis
 from trio_mcast._diagnosis.evidence import PARTS, Evidence
 from trio_mcast._diagnosis.judging import RULES, judge, without
 from trio_mcast._diagnosis.plain import from_plain, to_plain
+from trio_mcast._diagnosis.probe_wording import PROBE_WORDINGS
 from trio_mcast._diagnosis.wording import WORDINGS
 
 pytestmark = pytest.mark.once
@@ -41,7 +42,11 @@ def test_there_are_records() -> None:
 @EVERY_RECORD
 def test_rules_find_what_was_made(path: Path) -> None:
     diagnosis = judge(evidence_of(path))
-    codes = {finding.code for finding in diagnosis.findings if finding.severity != "note"}
+    codes = {
+        finding.code if finding.place == "here" else f"{finding.code}@{finding.place}"
+        for finding in diagnosis.findings
+        if finding.severity != "note"
+    }
     assert sorted(codes) == read(path)["codes"]
 
 
@@ -107,6 +112,7 @@ def test_what_is_no_diagnosis_is_refused(text: str, message: str) -> None:
 
 def test_every_code_has_its_sentences_and_every_explained_code_exists() -> None:
     codes = {rule.code for rule in RULES}
-    assert codes == set(WORDINGS)
+    assert {rule.code for rule in RULES if not rule.is_of_probe} == set(WORDINGS)
+    assert {rule.code for rule in RULES if rule.is_of_probe} == set(PROBE_WORDINGS)
     assert {code for rule in RULES for code in rule.explains} <= codes
     assert all(set(rule.needs) <= set(PARTS) for rule in RULES)

@@ -13,6 +13,7 @@ import click
 from .._diagnosis.diagnose import examine, parse_question
 from .._diagnosis.diagnosis import Diagnosis
 from .._diagnosis.phases import Progress
+from .._diagnosis.rules.lanes import probes_came
 from .diagnosis_text import print_diagnosis
 from .output import can_redraw, open_console
 from .running import Command, fail, run_until_stopped, usage_errors
@@ -52,6 +53,11 @@ _STANDARD_INPUT = "-"
     metavar="SECONDS",
     help="How long to listen: at least three times the time between two datagrams.",
 )
+@click.option(
+    "--peer",
+    metavar="HOST",
+    help="Another machine, on which trio-mcast respond runs: probe the way there and back.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with all the evidence.")
 @click.option(
     "--report",
@@ -75,6 +81,7 @@ def doctor(
     send: int | None,
     routed: bool,
     duration: float,
+    peer: str | None,
     as_json: bool,
     report: str | None,
     mask: bool,
@@ -109,6 +116,7 @@ def doctor(
                 role="sender" if sender else "receiver",
                 routed=routed,
                 send=send,
+                peer=peer,
             )
         try:
             outcome = run_until_stopped(
@@ -209,11 +217,14 @@ def exit_status(diagnosis: Diagnosis) -> int:
     if diagnosis.errors:
         return ERRORS_FOUND
     is_receiver = diagnosis.evidence.question.subject == "receiver"
-    return NOTHING_FOUND if is_receiver and not diagnosis.received else WELL
+    came = diagnosis.received or probes_came(diagnosis.evidence.peer)
+    return NOTHING_FOUND if is_receiver and not came else WELL
 
 
 def progress_line(progress: Progress) -> str:
     """Return the state of the listening as a line."""
+    if progress.phase == "probing":
+        return progress.doing
     places = ", ".join(progress.interfaces) or "no interface"
     doing = {
         "before": "not joined yet",

@@ -7,7 +7,7 @@ from typing import Final
 
 from .._plan.selecting import parse_named
 from .._specs.receiver import McastReceiverSpec
-from .._values.addresses import AddressLike
+from .._values.addresses import AddressLike, Endpoint
 from .._values.interface import InterfaceSelector, InterfaceSelectors
 from .diagnosis import Diagnosis
 from .evidence import Question, Role
@@ -15,6 +15,7 @@ from .examination import Examination
 from .gather.links import selector_text
 from .judging import judge
 from .phases import Progress, ignore
+from .probe.peer_name import parse_peer
 
 # Arbitrary: a limit against typing errors, as it all goes to the network.
 _MOST_SENT: Final = 10_000
@@ -31,6 +32,7 @@ async def diagnose(
     role: Role = "receiver",
     routed: bool = False,
     send: int | None = None,
+    peer: str | Endpoint | None = None,
 ) -> Diagnosis:
     """Find out why nothing arrives, or where datagrams go, on this machine.
 
@@ -44,10 +46,11 @@ async def diagnose(
     each is fit or not, which groups are joined with which sources, who has which port, the packet
     filter, limits and buffers, and the queriers that are heard. Nothing is joined then.
 
-    Nothing is sent but the reports of these joins. The machine joins nothing else, and everything
-    is left again in the end. It takes no privilege; with root, or CAP_NET_RAW and CAP_NET_ADMIN on
-    Linux, it also sees the frames on the network and the rules of the packet filter, and so tells
-    more. What was not looked at is in ``not_checked`` of the result.
+    Nothing is sent but the reports of these joins, unless ``send`` or ``peer`` asks for more. The
+    machine joins nothing else, and everything is left again in the end. It takes no privilege; with
+    root, or CAP_NET_RAW and CAP_NET_ADMIN on Linux, it also sees the frames on the network and the
+    rules of the packet filter, and so tells more. What was not looked at is in ``not_checked`` of
+    the result.
 
     What is wrong with the machine is a finding, and never an exception: an interface that is not
     there, a port that another program has, a join that is refused.
@@ -70,6 +73,14 @@ async def diagnose(
             that is named, or on the one that the system chooses; 1 to 10,000. They go in the first
             part of ``listen_seconds``, with a ttl of 1, or of 32 if ``routed``. `None` to send
             nothing.
+        peer: Another machine, on which ``trio-mcast respond`` runs, by address or name:
+            ``"10.0.0.2"``, ``"10.0.0.2:27430"`` with its control port, or an `Endpoint`. After the
+            listening, both machines send each other numbered datagrams, by unicast, by broadcast
+            and to the groups on this port, and compare what comes with what their systems count:
+            so the result also tells of what only the network between them does. It takes some ten
+            seconds, and then ``listen_seconds`` more, in which memberships may be forgotten.
+            Neither end needs privilege. The other machine joins the groups on every interface,
+            and sends at most 200 of these datagrams.
 
     Returns:
         A `Diagnosis`: a verdict in a sentence, findings with evidence and cure, and all the
@@ -95,6 +106,7 @@ async def diagnose(
         role=role,
         routed=routed,
         send=send,
+        peer=peer,
     )
     return await examine(question, named)
 
@@ -109,6 +121,7 @@ def parse_question(
     role: Role,
     routed: bool,
     send: int | None,
+    peer: str | Endpoint | None,
 ) -> tuple[Question, tuple[InterfaceSelector, ...] | None]:
     """Check the arguments of `diagnose`, and return the question and the selectors in it."""
     # A machine without a group has no port; any will do to check the other arguments.
@@ -122,6 +135,8 @@ def parse_question(
         )
     if not spec.groups and (sources is not None or role != "receiver" or routed):
         raise ValueError("sources, role and routed are about groups: name at least one group")
+    if not spec.groups and peer is not None:
+        raise ValueError("a peer is probed with groups: name at least one group and the port")
     _check_send(send, role)
     if isinstance(listen_seconds, bool) or not isinstance(listen_seconds, (int, float)):
         raise TypeError(f"listen_seconds must be a number, not {type(listen_seconds).__name__}")
@@ -139,6 +154,7 @@ def parse_question(
         role,
         routed,
         send or 0,
+        None if peer is None else str(parse_peer(peer)),
     )
     return question, named
 

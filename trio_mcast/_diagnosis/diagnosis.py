@@ -13,6 +13,7 @@ from .plain import from_plain, to_plain
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 Certainty: TypeAlias = Literal["certain", "likely"]
+Place: TypeAlias = Literal["here", "peer"]
 
 # The types of fields are resolved here, as the public classes say later that they are elsewhere.
 
@@ -54,6 +55,8 @@ class Finding:
     """The values that it rests on, each with where it was read."""
     cure: str = attrs.field(kw_only=True)
     """What to do about it, with commands where there are any."""
+    place: Place = attrs.field(default="here", kw_only=True)
+    """``"here"``, or ``"peer"``: at the other machine of a two-ended probe, or on the way there."""
 
 
 @attrs.resolve_types

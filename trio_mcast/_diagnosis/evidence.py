@@ -12,13 +12,13 @@ from typing import Literal, TypeAlias
 
 import attrs
 
+from .frames import PhaseName, Queries, Tally
+from .probe.measured import Peer
+
 Role: TypeAlias = Literal["receiver", "sender"]
 
 # What a question is about: without a group, the machine itself.
 Subject: TypeAlias = Literal["receiver", "sender", "machine"]
-
-# The phases of listening. In "widened" the memberships are others than were asked for.
-PhaseName: TypeAlias = Literal["before", "joined", "widened", "left", "rejoined"]
 
 # What a membership that was not asked for differs in from what was.
 Widening: TypeAlias = Literal["source", "interface", "port"]
@@ -37,6 +37,7 @@ class Question:
         role: ``"receiver"`` or ``"sender"``.
         routed: Whether a router stands between the two.
         send: How many datagrams a sender sends to each group; 0 for none.
+        peer: The other machine of a two-ended probe, and its control port; `None` without one.
     """
 
     groups: tuple[str, ...]
@@ -47,6 +48,7 @@ class Question:
     role: Role = "receiver"
     routed: bool = False
     send: int = 0
+    peer: str | None = None
 
     @property
     def subject(self) -> Subject:
@@ -279,59 +281,6 @@ class Twice:
 
 
 @attrs.frozen
-class Tally:
-    """Frames that were seen on an interface and are alike.
-
-    Attributes:
-        phase: The phase.
-        interface: The interface.
-        is_outgoing: Whether this machine sent them.
-        link_source: The hardware address that they came from.
-        is_group_frame: Whether they were sent to a hardware address of groups.
-        source: The address that they came from.
-        destination: The address that they were sent to.
-        ttl: The time to live, or hop limit.
-        port: The port that they were sent to; 0 if unknown, as of later fragments.
-        kind: ``"udp"``, ``"first fragment"``, ``"later fragment"``, ``"query"`` or ``"report"``.
-        count: How many.
-    """
-
-    phase: PhaseName
-    interface: str
-    is_outgoing: bool
-    link_source: str
-    is_group_frame: bool
-    source: str
-    destination: str
-    ttl: int
-    port: int
-    kind: str
-    count: int
-
-
-@attrs.frozen
-class Queries:
-    """The queries of one querier that asked which groups are joined, while groups were joined.
-
-    Only queries of IGMPv3 and MLDv2, as the answer to an older one may be left to another machine,
-    and only those whose time to answer was over.
-
-    Attributes:
-        interface: The interface.
-        version: The IP version.
-        querier: The address of the querier.
-        count: How many.
-        answered: How many this machine answered in time.
-    """
-
-    interface: str
-    version: int
-    querier: str
-    count: int
-    answered: int
-
-
-@attrs.frozen
 class DroppingRule:
     """A rule or policy of a packet filter that drops.
 
@@ -370,6 +319,7 @@ class Evidence:
         captured: The frames seen on the interfaces.
         queries: The queries seen on the interfaces.
         filters: The rules of the packet filter that drop.
+        peer: What came of the probes between this machine and another one.
         not_gathered: For each part that is `None`, the reason.
     """
 
@@ -388,6 +338,7 @@ class Evidence:
     captured: tuple[Tally, ...] | None = None
     queries: tuple[Queries, ...] | None = None
     filters: tuple[DroppingRule, ...] | None = None
+    peer: Peer | None = None
     not_gathered: Mapping[str, str] = attrs.Factory(dict)
 
 

@@ -22,6 +22,7 @@ from .gather.ports import read_udp_sockets, with_programs, without_loopback
 from .gather.routes import gather_routes
 from .gather.settings import read_limits, read_settings
 from .phases import Listening, Progress, ignore
+from .probe.meeting import probe_peer
 
 # Routes are asked for so many sources (arbitrary).
 _MOST_SOURCES: Final = 16
@@ -30,6 +31,9 @@ _ALL_HOSTS: Final = "224.0.0.1"
 # Groups of no program, of which the routes are asked if none is in question.
 _ANY_GROUPS: Final = ("239.255.0.0", "ff0e::ffff")
 
+_NO_PEER: Final = (
+    "no other machine was named: run trio-mcast respond there, and name it as the peer (--peer)"
+)
 _NOT_THIS_MACHINE: Final = "the machine is a virtual one, or its system is not asked for that"
 _NOT_ASKED: Final = {
     "heard": {"sender": "a sender is not listened to", "machine": "no group was asked for"},
@@ -105,6 +109,7 @@ class Examination:
             if capture is not None:
                 capture.close()
         await self._gather_after(rules)
+        await self._gather_peer()
 
     # What stands -------------------------------------------------------------------------------
 
@@ -205,6 +210,20 @@ class Examination:
         return [
             attrs.evolve(one, drops_later=later.get(one.inode)) for one in self._parts["sockets"]
         ]
+
+    async def _gather_peer(self) -> None:
+        """Probe the other machine; its datagrams are not among those that were listened to."""
+        if self._question.peer is None:
+            self._not_gathered["peer"] = _NO_PEER
+            return
+
+        def on_step(doing: str) -> None:
+            self._on_progress(Progress("probing", (), 0, 0, 0, None, doing))
+
+        try:
+            self._parts["peer"] = await probe_peer(self._question, self._chosen, on_step)
+        except McastError as error:
+            self._not_gathered["peer"] = str(error)
 
     def _explain_missing(self) -> None:
         subject = self._question.subject

@@ -9,7 +9,20 @@ import attrs
 
 from .diagnosis import Diagnosis, Finding, NotChecked
 from .evidence import Evidence
-from .rules import asked, captured, elsewhere, filters, machine, network, opening, sender, sending
+from .probe_wording import PROBE_WORDINGS
+from .rules import (
+    asked,
+    captured,
+    elsewhere,
+    filters,
+    machine,
+    network,
+    opening,
+    probe,
+    sender,
+    sending,
+)
+from .rules.lanes import summary_of
 from .rules.rule import Match, Rule
 from .rules.view import View, is_joined_by_system, parse
 from .wording import WORDINGS, fill
@@ -23,6 +36,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *sending.RULES,
     *sender.RULES,
     *network.RULES,
+    *probe.RULES,
     *asked.RULES,
     *machine.RULES,
 )
@@ -44,6 +58,7 @@ _PART_NAMES: Final[Mapping[str, str]] = {
     "captured": "the frames on the network",
     "queries": "the queries on the network",
     "filters": "the rules of the packet filter",
+    "peer": "the way to another machine and back",
 }
 
 
@@ -63,7 +78,9 @@ def judge(evidence: Evidence) -> Diagnosis:
     ]
     explained = {code for each, _ in matches for code in each.explains if code != each.code}
     findings = [
-        _finding(each, match, evidence) for each, match in matches if each.code not in explained
+        _finding(each, match, evidence)
+        for each, match in matches
+        if each.is_of_probe or each.code not in explained
     ]
     findings = list({_key(finding): finding for finding in reversed(findings)}.values())
     findings.reverse()
@@ -74,11 +91,11 @@ def judge(evidence: Evidence) -> Diagnosis:
 
 
 def _key(finding: Finding) -> tuple[str | None, ...]:
-    return finding.code, finding.interface, finding.group
+    return finding.code, finding.interface, finding.group, finding.place
 
 
 def _finding(rule: Rule, match: Match, evidence: Evidence) -> Finding:
-    wording = WORDINGS[rule.code]
+    wording = (PROBE_WORDINGS if rule.is_of_probe else WORDINGS)[rule.code]
     values = {
         "port": evidence.question.port,
         "interface": match.interface or "the interface",
@@ -94,12 +111,15 @@ def _finding(rule: Rule, match: Match, evidence: Evidence) -> Finding:
         fill(wording.what, values),
         match.readings,
         cure=fill(wording.cure, values),
+        place=match.place,
     )
 
 
 def _verdict(view: View, findings: list[Finding]) -> str:
     errors = [finding for finding in findings if finding.severity == "error"]
     came = _came(view)
+    if view.evidence.peer is not None:
+        came += summary_of(view.evidence.peer)
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         return f"{came}. {errors[0].what}{more}"
@@ -145,6 +165,9 @@ def _not_checked(evidence: Evidence) -> Iterator[NotChecked]:
     for part, why in evidence.not_gathered.items():
         if getattr(evidence, part) is None and _ONLY_FOR.get(part, subject) == subject:
             yield NotChecked(_PART_NAMES[part], why)
+    for text in evidence.peer.skipped if evidence.peer is not None else ():
+        what, _, why = text.rpartition(": ")
+        yield NotChecked(f"probes {what}", why)
 
 
 def without(evidence: Evidence, *parts: str) -> Evidence:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Literal
 
 import attrs
 import trio
 
 from .._values.interface import Interface, InterfaceSelector
-from .evidence import Heard, Phase, PhaseName, Question, Sent, Twice
+from .evidence import Heard, Phase, Question, Sent, Twice
+from .frames import PhaseName
 from .gather.capture import Capture
 from .gather.counters import count_group_datagrams, read_counters, rises_between
 from .gather.listening import Ear, find_twice
@@ -40,20 +41,22 @@ class Progress:
     """The state of the listening, for a line that people read.
 
     Attributes:
-        phase: The phase.
+        phase: The phase; ``"probing"`` while another machine is probed.
         interfaces: The interfaces that are listened on in it.
         seconds: How long it has gone on.
         of_seconds: How long it takes at most.
         count: The datagrams of the groups in this phase.
         others: The datagrams of other groups in this phase; `None` if they cannot be counted.
+        doing: What is being done, while another machine is probed.
     """
 
-    phase: PhaseName
+    phase: PhaseName | Literal["probing"]
     interfaces: tuple[str, ...]
     seconds: float
     of_seconds: float
     count: int
     others: int | None
+    doing: str = ""
 
 
 def ignore(progress: Progress) -> None:
@@ -207,11 +210,13 @@ class Listening:
                 self._capture.phase = name
             begun = trio.current_time()
             told = -_PROGRESS_SECONDS
-            while (passed := trio.current_time() - begun) < seconds:
+            # Up to a time, not for one: what is left of it may be too little to add to a clock.
+            while (now := trio.current_time()) < begun + seconds:
+                passed = now - begun
                 if passed - told >= _PROGRESS_SECONDS:
                     told = passed
                     self._tell(name, passed, seconds, ears, counters)
-                await trio.sleep(min(_LOOK_SECONDS, seconds - passed))
+                await trio.sleep_until(min(now + _LOOK_SECONDS, begun + seconds))
                 if is_enough is not None and is_enough():
                     break
             if self._capture is not None:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import trio
 
 from ..._host.facts import open_group_frames
-from ..evidence import PhaseName, Queries, Tally
+from ..frames import PhaseName, Queries, Tally
 
 # Arbitrary bounds: frames that are read without a pause for other tasks, kinds of frames counted.
 _AT_ONCE: Final = 256

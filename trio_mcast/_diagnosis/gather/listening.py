@@ -12,7 +12,8 @@ from ..._specs.receiver import McastReceiverSpec
 from ..._values.datagram import Datagram
 from ..._values.errors import McastError, SocketSetupError, error_name
 from ..._values.interface import Interface
-from ..evidence import Heard, PhaseName, Refusal, Twice, Widening
+from ..evidence import Heard, Refusal, Twice, Widening
+from ..frames import PhaseName
 
 # The datagrams of a membership that are compared with another's, and the sources that are counted
 # apart. Both are arbitrary.

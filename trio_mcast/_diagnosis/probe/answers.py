@@ -13,8 +13,9 @@ _MISSING_AT_END: Final = 3
 
 
 def is_forgotten(case: ProbeCase) -> bool:
-    """Tell whether of a long sending some came at first, and none of the last."""
-    return case.last is not None and case.sent - 1 - case.last >= _MISSING_AT_END
+    """Tell whether none of the last of a long sending came, which began as all had come."""
+    last = -1 if case.last is None else case.last
+    return case.sent - 1 - last >= _MISSING_AT_END
 
 
 def whole(value: object) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, ip_address
 from typing import Final
 
 import trio
@@ -22,20 +22,35 @@ def can_broadcast() -> bool:
     return type(current_host()) is SystemHost
 
 
-def broadcast_address(interface: Interface) -> IPv4Interface | None:
-    """Return the first address of an interface whose network has a broadcast address."""
-    for address in interface.ipv4_addresses:
-        if not interface.is_loopback and address.network.prefixlen <= _LONGEST_PREFIX:
-            return address
-    return None
+def broadcast_addresses(interface: Interface) -> list[IPv4Interface]:
+    """Return the addresses of an interface whose networks have a broadcast address."""
+    return [
+        address
+        for address in interface.ipv4_addresses
+        if not interface.is_loopback and address.network.prefixlen <= _LONGEST_PREFIX
+    ]
+
+
+def broadcast_address(interface: Interface, near: str) -> IPv4Interface | None:
+    """Return the address of an interface to send broadcast from; `None` if there is none.
+
+    Args:
+        interface: The interface.
+        near: An address of the other machine: if it is in the network of one of the addresses,
+            then that one; else the first.
+    """
+    addresses = broadcast_addresses(interface)
+    other = ip_address(near.partition("%")[0])
+    in_network = [address for address in addresses if other in address.network]
+    return next(iter(in_network or addresses), None)
 
 
 def open_to_receive(interfaces: Iterable[Interface], port: int) -> list[trio.socket.SocketType]:
     """Return a socket for each broadcast address of the interfaces; those refused are left out."""
     addresses = {
         str(address.network.broadcast_address)
-        for address in map(broadcast_address, interfaces)
-        if address is not None
+        for interface in interfaces
+        for address in broadcast_addresses(interface)
     }
     sockets = []
     for address in sorted(addresses):

@@ -88,8 +88,9 @@ class Cases:
         self._on_step(f"to {self._to.host}: {target}")
         interface = self._interfaces.get(target.interface)
         port = self._port if target.to == "group" else self._to.port
+        near = self._to.host if target.to == "broadcast" else destination
         shot = Shot(
-            self._next_case(), target.to, destination, port, interface, target.ttl, target.size,
+            self._next_case(), target.to, near, port, interface, target.ttl, target.size,
             count, pause,
         )  # fmt: skip
         sent = Sent()
@@ -110,7 +111,7 @@ class Cases:
         if target.to == "local":
             return LOCAL_GROUPS[target.version], ""
         if target.to == "broadcast":
-            address = broadcast_address(self._interfaces[target.interface])
+            address = broadcast_address(self._interfaces[target.interface], self._to.host)
             if address is None:
                 return "", "the interface has no broadcast address"
             if not can_broadcast():

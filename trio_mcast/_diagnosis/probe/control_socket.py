@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Final
 
@@ -11,6 +12,7 @@ import trio
 from ..._channel.channel import McastChannel
 from ..._host.current import current_host
 from ..._specs.channel import McastChannelSpec
+from ..._specs.receiver import McastReceiverSpec
 from ..._values.addresses import Endpoint
 from ..._values.datagram import Datagram
 from ..._values.errors import McastError
@@ -20,6 +22,10 @@ from ..._values.interface import Interface
 # experiments (RFC 4727, 2.4.2), and switches flood 224.0.0.x (RFC 4541, 2.1.2); of ff02::, switches
 # that snoop flood ff02::1 only (measured: not ff02::114, which is for experiments).
 LOCAL_GROUPS: Final = {4: "224.0.0.254", 6: "ff02::1"}
+
+# What the sockets for unicast are opened with: their source addresses are fit for a router, unlike
+# those for ff02::1. Both are for experiments (RFC 4727).
+_GROUPS: Final = ("224.0.0.254", "ff05::114")
 
 UNICAST_TTL: Final = 64
 """The ttl of all unicast of both ends: what is missing of it on arrival are the routers."""
@@ -63,13 +69,14 @@ class ControlSocket:
             if channels:
                 for channel in channels:
                     nursery.start_soon(self._read, channel)
+                    nursery.start_soon(self._read_local, channel)
                 task_status.started()
         if refusal is not None:
             raise refusal
 
     def _spec(self, interfaces: list[Interface] | None) -> McastChannelSpec:
         return McastChannelSpec(
-            tuple(LOCAL_GROUPS.values()),
+            _GROUPS,
             self._port,
             interfaces=interfaces,
             accept_unicast=True,
@@ -80,6 +87,16 @@ class ControlSocket:
     async def _read(self, channel: McastChannel) -> None:
         async for datagram in channel:
             await self._take(channel, datagram)
+
+    async def _read_local(self, channel: McastChannel) -> None:
+        interfaces = None if channel is self._channel else list(channel.interfaces)
+        spec = McastReceiverSpec(
+            LOCAL_GROUPS[6], self._port, interfaces=interfaces, receive_ttl=True
+        )
+        with suppress(McastError):  # There is no IPv6 here.
+            async with spec.open() as receiver:
+                async for datagram in receiver:
+                    await self._take(channel, datagram)
 
     async def send(self, data: bytes, to: Endpoint) -> None:
         """Send a datagram to one address.
@@ -92,7 +109,26 @@ class ControlSocket:
         first, second = self._channel, self._on_loopback
         channel = (second or first) if is_loopback else (first or second)
         assert channel is not None, "the control port is not open"
-        await channel.send(data, to=to)
+        asked = self._asked_by(channel, to)
+        if asked is None:
+            await channel.send(data, to=to)
+        else:
+            await channel.answer(asked, data)
+
+    def _asked_by(self, channel: McastChannel, to: Endpoint) -> Datagram | None:
+        """Return a question to the address to send from; `None` if it is the channel's own choice.
+
+        The channel sends from the first address of an interface. The other machine may be in the
+        network of another one, and have no way back to the first.
+        """
+        other = ip_address(to.host.partition("%")[0])
+        for interface in channel.interfaces:
+            addresses = interface.ipv4_addresses if other.version == 4 else ()
+            for address in addresses[1:]:
+                if other in address.network and other not in addresses[0].network:
+                    own = Endpoint(str(address.ip), self._port)
+                    return Datagram(b"", to, None, interface, destination=own)
+        return None
 
 
 def _is_loopback(interface: Interface) -> bool:

@@ -45,6 +45,19 @@ def usable_interfaces() -> list[Interface]:
     return [one for one in current_host().list_interfaces() if one.is_up and one.master is None]
 
 
+def machine_addresses() -> set[str]:
+    """Return the addresses of this task's machine, without zones.
+
+    Raises:
+        SocketSetupError: The system refuses to list its interfaces.
+    """
+    addresses = set()
+    for interface in current_host().list_interfaces():
+        addresses |= {str(address.ip) for address in interface.ipv4_addresses}
+        addresses |= {str(address.ip) for address in interface.ipv6_addresses}
+    return addresses
+
+
 def explain(error: McastError) -> tuple[str, str]:
     """Return the name of an error's number, and the error as text."""
     if not isinstance(error, SocketSetupError):

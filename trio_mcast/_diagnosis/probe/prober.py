@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 import trio
 
 from ..._channel.channel import McastChannel
-from ..._host.current import current_host
 from ..._values.addresses import Endpoint
 from ..._values.datagram import Datagram
 from ..._values.interface import Interface
@@ -19,7 +18,7 @@ from .answers import is_forgotten, is_loopback, links_in, refusals_in, whole
 from .asking import Asking, UnansweredError
 from .cases import ON_THE_WAY, Cases
 from .control_socket import ControlSocket
-from .ears import Ears
+from .ears import Ears, machine_addresses
 from .header import starts_with_magic
 from .measured import Direction, JoinRefusal, Peer, ProbeCase, Purpose
 from .plan import (
@@ -147,8 +146,6 @@ class Prober:
         self._on_step(f"asking {self._to}")
         groups = [[group, self._port] for _, group in self._groups]
         answer = await self._asking.ask("open", run=self._run, groups=groups)
-        machine = current_host().list_interfaces()
-        own = {str(address.ip) for interface in machine for address in _all(interface)}
         seen_as = str(answer.fields.get("seen_as", "")).partition("%")[0]
         self._arrived = str(answer.fields.get("arrived", ""))
         if not self._peer.answered:
@@ -160,7 +157,7 @@ class Prober:
             round_trip=self._asking.last_round_trip,
             system=str(answer.fields.get("system", ""))[:20],
             seen_as=seen_as,
-            is_translated=bool(seen_as) and seen_as not in own,
+            is_translated=bool(seen_as) and seen_as not in machine_addresses(),
             links=self._cases.links,
             refusals=refusals_in(answer),
         )
@@ -214,7 +211,3 @@ class Prober:
             self._listening.cancel()
             await trio.sleep(ON_THE_WAY)
             await listening.start(self._listen)
-
-
-def _all(interface: Interface) -> tuple[Any, ...]:
-    return (*interface.ipv4_addresses, *interface.ipv6_addresses)

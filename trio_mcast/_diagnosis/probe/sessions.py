@@ -227,7 +227,8 @@ class Session:
             return Shot(case, to, host, port, None, ttl, size, count, pause)
         interface = _interface_named(request.text("interface"))
         if to == "broadcast":
-            return Shot(case, to, "", self.peer.port, interface, ttl, size, count, pause)
+            host, port = self.peer
+            return Shot(case, to, host, port, interface, ttl, size, count, pause)
         if to == "local":
             group = LOCAL_GROUPS.get(version, "")
             return Shot(case, to, group, self.peer.port, interface, ttl, size, count, pause)

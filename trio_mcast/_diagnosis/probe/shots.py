@@ -32,7 +32,8 @@ class Shot:
     Attributes:
         case: The number of the case.
         to: What they are sent to.
-        destination: The group, or the address for unicast; of no meaning for broadcast.
+        destination: The group, or the address for unicast; for broadcast, an address of the other
+            machine.
         port: The port.
         interface: The interface; `None` for unicast, where the route decides.
         ttl: The ttl.
@@ -121,7 +122,7 @@ async def _open(
         return
     assert shot.interface is not None, "only unicast goes by the route"
     if shot.to == "broadcast":
-        address = broadcast.broadcast_address(shot.interface)
+        address = broadcast.broadcast_address(shot.interface, shot.destination)
         if address is None:
             raise OSError(errno.EADDRNOTAVAIL, "the interface has no broadcast address")
         target = str(address.network.broadcast_address), shot.port

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from ..evidence import Heard, PhaseName, Queries, RouteFact, Tally
+from ..evidence import Heard, RouteFact
+from ..frames import PhaseName, Queries, Tally
 from .rule import Match, dropping, reading, rule
 from .view import FEWEST, View, is_never_reported, parse
 

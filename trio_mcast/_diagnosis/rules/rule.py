@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import attrs
 
-from ..diagnosis import Certainty, Reading, Severity
+from ..diagnosis import Certainty, Place, Reading, Severity
 from ..evidence import Evidence, Subject
 from .view import FEWEST, View
 
@@ -22,6 +22,7 @@ class Match:
         values: The values that the wording of the code mentions, by name.
         readings: The values that it rests on.
         certainty: How sure it is.
+        place: The machine at which it is.
     """
 
     interface: str | None = None
@@ -29,6 +30,7 @@ class Match:
     values: Mapping[str, object] = attrs.Factory(dict)
     readings: tuple[Reading, ...] = ()
     certainty: Certainty = "certain"
+    place: Place = attrs.field(default="here", kw_only=True)
 
 
 _Find: TypeAlias = Callable[[View], Iterable[Match]]
@@ -47,6 +49,7 @@ class Rule:
         role: The role of this machine that it is for, or ``"machine"`` if no group is in question;
             `None` for all.
         find: Yields the cases.
+        is_of_probe: Whether it judges the two-ended probe, whose sentences are others.
     """
 
     code: str
@@ -55,6 +58,7 @@ class Rule:
     explains: tuple[str, ...]
     role: Subject | None
     find: _Find
+    is_of_probe: bool = False
 
     def can_judge(self, evidence: Evidence) -> bool:
         """Tell whether everything is there that the rule needs."""

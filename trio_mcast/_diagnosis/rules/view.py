@@ -7,7 +7,8 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
 from ..._values.addresses import IPAddress
-from ..evidence import Evidence, Heard, Link, Phase, PhaseName
+from ..evidence import Evidence, Heard, Link, Phase
+from ..frames import PhaseName
 
 # Fewer than so many datagrams, or rises of a counter, prove nothing: something else may have come.
 FEWEST = 3

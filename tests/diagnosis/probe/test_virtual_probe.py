@@ -1,0 +1,113 @@
+"""`diagnose` with a peer on the virtual network: both ends are the library's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from tests.support.virtual_hosts import GROUP4, GROUP6, PORT, Lan, add_second_lan, two_on_lan
+from trio_mcast import Diagnosis, Endpoint, diagnose
+from trio_mcast._diagnosis.probe.measured import Peer
+from trio_mcast._diagnosis.probe.responder import Responder
+from trio_mcast._diagnosis.probe.sessions import MOST_PROBES
+
+pytestmark = pytest.mark.once
+
+
+@asynccontextmanager
+async def responding(lan: Lan) -> AsyncIterator[Responder]:
+    responder = Responder()
+    async with trio.open_nursery() as nursery:
+        with lan.b:
+            await nursery.start(responder.run)
+        yield responder
+        nursery.cancel_scope.cancel()
+
+
+async def probe(lan: Lan, *groups: str, peer: str | Endpoint = "10.0.0.2") -> Diagnosis:
+    with lan.a:
+        return await diagnose(groups, PORT, peer=peer, listen_seconds=1)
+
+
+def peer_of(diagnosis: Diagnosis) -> Peer:
+    assert diagnosis.evidence.peer is not None
+    return diagnosis.evidence.peer
+
+
+@pytest.mark.parametrize(
+    ("group", "peer"),
+    [(GROUP4, "10.0.0.2"), (GROUP6, "fd00::2"), (GROUP6, Endpoint("fe80::2%eth0", 27430))],
+)
+async def test_all_probes_come_there_and_back(
+    autojump_clock: trio.abc.Clock, group: str, peer: str | Endpoint
+) -> None:
+    async with two_on_lan() as lan, responding(lan) as responder:
+        diagnosis = await probe(lan, group, peer=peer)
+    evidence = peer_of(diagnosis)
+    assert diagnosis.errors == ()
+    assert evidence.answered
+    assert not evidence.is_translated
+    assert {case.direction for case in evidence.cases} == {"there", "back"}
+    assert all(case.got == case.sent > 0 for case in evidence.cases)
+    assert responder.counts.probes <= MOST_PROBES
+    assert Diagnosis.from_json(diagnosis.to_json()) == diagnosis
+
+
+async def test_each_interface_of_the_sender_is_tried_and_the_limit_is_told(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async with two_on_lan() as lan:
+        add_second_lan(lan)
+        async with responding(lan) as responder:
+            others = ("239.1.2.4", "239.1.2.5", "239.1.2.6", "239.1.2.7")
+            diagnosis = await probe(lan, GROUP4, GROUP6, *others)
+    evidence = peer_of(diagnosis)
+    tried = {(case.direction, case.interface) for case in evidence.cases if case.to == "group"}
+    assert tried >= {("there", "eth0"), ("there", "eth1"), ("back", "eth0"), ("back", "eth1")}
+    assert any("at most 200 probes" in text for text in evidence.skipped)
+    assert responder.counts.probes <= MOST_PROBES
+    assert diagnosis.errors == ()
+
+
+async def test_peer_that_does_not_answer_is_a_finding(autojump_clock: trio.abc.Clock) -> None:
+    async with two_on_lan() as lan:
+        diagnosis = await probe(lan, GROUP4)
+    (error,) = diagnosis.errors
+    assert (error.code, error.place) == ("no-unicast", "peer")
+    assert not peer_of(diagnosis).answered
+
+
+async def test_name_without_an_address_is_a_finding(autojump_clock: trio.abc.Clock) -> None:
+    async with two_on_lan() as lan:
+        diagnosis = await probe(lan, GROUP4, peer="pumpe.example")
+    assert [error.code for error in diagnosis.errors] == ["no-unicast"]
+    assert "pumpe.example has no address" in diagnosis.errors[0].what
+
+
+async def test_without_a_peer_it_is_told_what_it_takes(autojump_clock: trio.abc.Clock) -> None:
+    async with two_on_lan() as lan:
+        with lan.a:
+            diagnosis = await diagnose(GROUP4, PORT, listen_seconds=0.5)
+    assert diagnosis.evidence.peer is None
+    why = {one.what: one.why for one in diagnosis.not_checked}
+    assert "trio-mcast respond" in why["the way to another machine and back"]
+
+
+async def test_peer_needs_a_group() -> None:
+    with pytest.raises(ValueError, match="a peer is probed with groups"):
+        await diagnose((), None, peer="10.0.0.2")
+
+
+async def test_nothing_stays_open_after_a_probe_that_is_cancelled(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async with two_on_lan() as lan, responding(lan):
+        for seconds in (2.5, 6.5, 9.0):
+            with trio.move_on_after(seconds) as scope:
+                await probe(lan, GROUP4)
+            assert scope.cancelled_caught
+        # The control port is free again, and the responder serves the next one.
+        assert peer_of(await probe(lan, GROUP4)).answered
