@@ -11,6 +11,7 @@ import trio
 
 from .. import Datagram, McastReceiver, ReceiverStatistics, open_mcast_receiver
 from .._values.errors import printable
+from .rendering import counted
 from .targets import Joining
 
 
@@ -71,7 +72,7 @@ def describe_counts(all_counts: Mapping[int, ReceiverStatistics]) -> list[str]:
     known = [count for count in kernel if count is not None]
     by_kernel = f"{sum(known):,}" if len(known) == len(kernel) else "unknown"
     lines = [
-        f"{received:,} datagrams, {size:,} bytes; "
+        f"{counted(received)}, {size:,} bytes; "
         f"dropped by the kernel: {by_kernel}, by policy: {policy:,}"
     ]
     for port, counts in all_counts.items():
@@ -80,7 +81,7 @@ def describe_counts(all_counts: Mapping[int, ReceiverStatistics]) -> list[str]:
             place = "unicast" if membership.group is None else membership.group
             line = (
                 f"  {place} port {port} on {printable(membership.interface.name)}: "
-                f"{membership.received:,} datagrams, {membership.received_bytes:,} bytes; dropped "
+                f"{counted(membership.received)}, {membership.received_bytes:,} bytes; dropped "
                 f"by the kernel: {'unknown' if dropped is None else f'{dropped:,}'}, "
                 f"by policy: {membership.dropped_by_policy:,}"
             )

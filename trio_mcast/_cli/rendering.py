@@ -40,6 +40,11 @@ def heading(datagram: Datagram) -> str:
     return " ".join(parts)
 
 
+def counted(datagrams: int) -> str:
+    """Return a number of datagrams in words."""
+    return "1 datagram" if datagrams == 1 else f"{datagrams:,} datagrams"
+
+
 def destination_text(datagram: Datagram) -> str:
     """Return the address and port that a datagram was sent to, without a zone."""
     destination = datagram.destination

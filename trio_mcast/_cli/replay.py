@@ -17,6 +17,7 @@ from .._capture.playing import Played, Survey, multicast_of, survey
 from .._diagnosis.probe.timing import quantile
 from .._values.errors import printable
 from .progress import progress_bar
+from .rendering import counted
 from .running import (
     Command,
     Failure,
@@ -147,7 +148,7 @@ def describe_replay(replaying: Replaying, content: Survey) -> list[str]:
     """Return lines that tell what was sent, what failed, how exact it was, and what was left."""
     failed = f", {replaying.failed:,} failed" if replaying.failed else ""
     lines = [
-        f"{replaying.sent:,} datagrams, {replaying.size:,} bytes sent in "
+        f"{counted(replaying.sent)}, {replaying.size:,} bytes sent in "
         f"{replaying.seconds:.2f} s{failed}"
     ]
     places: Counter[str] = Counter()

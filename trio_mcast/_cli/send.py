@@ -18,6 +18,7 @@ from .._values.errors import printable
 from .pacing import Pacer, Rate, parse_rate
 from .payloads import Content, choose_content
 from .progress import progress_bar
+from .rendering import counted
 from .running import Command, Failure, leaves_of, one_line, run_until_stopped, usage_errors
 from .targets import SOURCE, TARGET, Parsed, Target, interface_option
 
@@ -99,7 +100,7 @@ def describe_sent(sending: Sending) -> list[str]:
     if sending.count > 1 and seconds > 0:
         bits = sending.size * 8 / seconds
         pace = f" in {seconds:.2f} s ({sending.count / seconds:,.1f}/s, {bits / 1e6:,.3f} Mbit/s)"
-    lines = [f"{sending.count:,} datagrams, {sending.size:,} bytes{pace}"]
+    lines = [f"{counted(sending.count)}, {sending.size:,} bytes{pace}"]
     for name, counts in statistics.interfaces.items():
         place = f"on {printable(name)}" if name else "without an interface"
         lines.append(f"  {place}: {counts.sent:,} sent, {counts.failed:,} failed")
