@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trio_mcast._diagnosis.plain import to_plain
 
-from . import setups_of_probe  # noqa: F401 - adds to SETUPS
+from . import more_setups, setups_of_probe  # noqa: F401 - they add to SETUPS
 from .looking import codes_of, look_as_root, look_as_user
 from .setups import SETUPS, made
 

@@ -7,10 +7,12 @@ otherwise, host ``b`` (10.0.0.2) sends, and host ``a`` (10.0.0.1) is the one tha
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -42,6 +44,10 @@ class Sending:
     size: int = 100
     pause: float = _PAUSE_SECONDS
     is_spoilt: bool = False
+    has_loop: bool = True
+    # The seconds after another host has joined something, and that host.
+    ends_after: float | None = None
+    watched: Host | None = None
 
 
 @attrs.define
@@ -122,19 +128,27 @@ def _open(sending: Sending) -> socket.socket:
     if is_ipv6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, sending.ttl)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, int(sending.has_loop))
     else:
         request = struct.pack("4s4si", bytes(4), bytes(4), index)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, sending.ttl)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, int(sending.has_loop))
     if sending.source is not None:
         sock.bind((sending.source, 0))
     return sock
 
 
 def _send(sock: socket.socket, sending: Sending, ended: threading.Event) -> None:
-    number = 0
+    number, begun = 0, math.inf
     with sock:
         while not ended.wait(sending.pause):
+            if sending.watched is not None and begun == math.inf:
+                # 239.1.2.3, as a machine with the low byte first writes it.
+                is_joined = "030201EF" in sending.watched.read("/proc/net/igmp")
+                begun = time.monotonic() if is_joined else begun
+            if sending.ends_after is not None and time.monotonic() - begun > sending.ends_after:
+                return
             number += 1
             data = b"%08d" % number + bytes(sending.size)
             if sending.is_spoilt:  # With a header of its own: ports, length, a wrong checksum.
@@ -237,7 +251,8 @@ def port_held_by_dual_stack(case: Case) -> None:
 # Filters on the host -----------------------------------------------------------------------------
 
 
-def _send_from_elsewhere(case: Case) -> None:
+def send_from_elsewhere(case: Case) -> None:
+    """Send from an address of another network."""
     case.b.address("eth0", add=["10.77.0.2/24"])
     send(case, source="10.77.0.2")
 
@@ -245,13 +260,13 @@ def _send_from_elsewhere(case: Case) -> None:
 @setup("all.rp_filter 1, and a source without a route", "reverse-path-filter")
 def rp_filter_strict(case: Case) -> None:
     sysctl(case.a, all__rp_filter=1)
-    _send_from_elsewhere(case)
+    send_from_elsewhere(case)
 
 
 @setup("eth0.rp_filter 2, and no route at all to the source", "reverse-path-filter")
 def rp_filter_loose_without_route(case: Case) -> None:
     sysctl(case.a, eth0__rp_filter=2)
-    _send_from_elsewhere(case)
+    send_from_elsewhere(case)
 
 
 @setup("all.rp_filter 1, and the default route on eth1", "reverse-path-filter")
@@ -259,13 +274,13 @@ def rp_filter_with_default_route_elsewhere(case: Case) -> None:
     second_lan(case, case.a)
     case.a.run("ip", "route", "add", "default", "via", "10.0.9.254", "dev", "eth1")
     sysctl(case.a, all__rp_filter=1)
-    _send_from_elsewhere(case)
+    send_from_elsewhere(case)
 
 
 @setup("all.rp_filter 1, and one of two sources without a route", "reverse-path-filter")
 def rp_filter_for_one_of_two_sources(case: Case) -> None:
     sysctl(case.a, all__rp_filter=1)
-    _send_from_elsewhere(case)
+    send_from_elsewhere(case)
     send(case)
 
 
@@ -687,7 +702,7 @@ def firewall_fib(case: Case) -> None:
         "table ip f { chain pre { type filter hook prerouting priority -300; "
         "fib saddr . iif oif missing counter drop; } }",
     )
-    _send_from_elsewhere(case)
+    send_from_elsewhere(case)
 
 
 @setup("4,000 bytes, eth0 and eth1 on one switch, both joined", "fragments-merged")
@@ -696,7 +711,7 @@ def fragments_merged(case: Case) -> None:
     send(case, size=4_000)
 
 
-def _querier(case: Case) -> None:
+def querier(case: Case) -> None:
     """Have the switch ask from an address."""
     case.lan.run("ip", "address", "add", "10.9.9.9/24", "dev", "br0")
     case.lan.run("ip", "link", "set", "br0", "type", "bridge", "mcast_query_use_ifaddr", "1")
@@ -711,7 +726,7 @@ def _querier(case: Case) -> None:
 )
 def queries_filtered(case: Case) -> None:
     sysctl(case.a, all__rp_filter=1)
-    _querier(case)
+    querier(case)
 
 
 @setup("nft: ip protocol igmp drop", "queries-unanswered", user="")
@@ -720,12 +735,12 @@ def queries_unanswered(case: Case) -> None:
         case.a,
         "table ip f { chain in { type filter hook input priority 0; ip protocol igmp drop; } }",
     )
-    _querier(case)
+    querier(case)
 
 
 @setup("healthy: queries from an address, answered")
 def healthy_queries(case: Case) -> None:
-    _querier(case)
+    querier(case)
 
 
 @setup("healthy: a sender that sends in bursts")

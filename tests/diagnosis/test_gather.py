@@ -221,6 +221,22 @@ def test_ruleset_tells_what_drops() -> None:
     assert [rule.before for rule in with_later(rules, later)] == [None, 5]
 
 
+@pytest.mark.parametrize(
+    ("expressions", "drops"),
+    [
+        ([{"drop": None}], True),
+        ([{"reject": {"type": "icmp"}}], True),
+        ([{"vmap": {"key": {}, "data": {"set": [["239.1.2.3", {"drop": None}]]}}}], True),
+        ([{"xt": {"type": "target", "name": "REJECT"}}], True),
+        ([{"xt": {"type": "match", "name": "comment"}}, {"accept": None}], False),
+        ([{"match": {"left": "drop", "right": "reject"}}], False),
+    ],
+)
+def test_rule_drops_wherever_its_verdict_stands(expressions: list[object], drops: bool) -> None:
+    rule = {"family": "ip", "table": "t", "chain": "c", "handle": 1, "expr": expressions}
+    assert bool(list(parse_ruleset({"nftables": [{"rule": rule}]}))) is drops
+
+
 def test_swapped_port_is_its_other_byte_order() -> None:
     assert swapped(5000) == 34_835
     assert swapped(34_835) == 5000

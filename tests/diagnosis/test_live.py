@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from trio_mcast import diagnose
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
 
-from . import setups_of_probe  # noqa: F401 - adds to SETUPS
+from . import more_setups, setups_of_probe  # noqa: F401 - they add to SETUPS
 from .looking import codes_of, look_as_root, look_as_user
 from .setups import PORT, SETUPS, made
 
@@ -67,13 +68,15 @@ def test_doctor_leaves_no_trace() -> None:
 
 
 def test_no_descriptor_left_is_a_finding_and_no_exception() -> None:
-    async def look_with(spare: int) -> set[str]:
+    async def look_with(spare: int, **question: Any) -> set[str]:
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         # The list itself is read through a descriptor of its own.
         used = len(os.listdir("/proc/self/fd")) - 1
         resource.setrlimit(resource.RLIMIT_NOFILE, (used + spare, limits[1]))
         try:
-            diagnosis = await diagnose("239.1.2.3", PORT, interfaces="lo", listen_seconds=0.02)
+            diagnosis = await diagnose(
+                "239.1.2.3", PORT, interfaces="lo", listen_seconds=0.02, **question
+            )
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         return codes_of(diagnosis)
@@ -81,8 +84,10 @@ def test_no_descriptor_left_is_a_finding_and_no_exception() -> None:
     require_lab()
     with Lab() as lab, lab.host("a").inside():
         # Each takes some 3 seconds.
-        codes = [trio.run(look_with, spare) for spare in (1, 4, 15)]
-    assert codes[0] == {"descriptor-limit"}
+        codes = [trio.run(look_with, spare) for spare in (0, 1, 4, 15)]
+        sender = partial(look_with, 0, role="sender", send=3)
+        assert trio.run(sender) == {"descriptor-limit"}
+    assert codes[:2] == [{"descriptor-limit"}] * 2
     assert codes[-1] == set()
 
 

@@ -36,7 +36,7 @@ def evidence_of(path: Path) -> Evidence:
 
 
 def test_there_are_records() -> None:
-    assert len(RECORDS) >= 80
+    assert len(RECORDS) >= 275
 
 
 @EVERY_RECORD
@@ -56,9 +56,10 @@ def test_silence_is_at_most_noted(path: Path) -> None:
         return
     diagnosis = judge(evidence_of(path))
     codes = {finding.code for finding in diagnosis.findings}
-    # In one of them another group comes to the port, as is worth a note.
+    # In one of them another group comes to the port, as is worth a note; in another a program has
+    # the loop off, which is a hint without root.
     noted = {"nothing-arrived"} if path.stem.startswith("silent") else set()
-    assert codes - {"other-group"} == noted
+    assert codes - {"other-group", "sender-loopback-off"} == noted
     assert diagnosis.errors == ()
 
 
@@ -67,7 +68,8 @@ def test_less_evidence_adds_no_error(path: Path) -> None:
     evidence = evidence_of(path)
     errors = {finding.code for finding in judge(evidence).errors}
     gathered = [part for part in PARTS if getattr(evidence, part) is not None]
-    for number in (1, 2):
+    # The record of a user is that of root with less.
+    for number in (1, 2) if path.stem.endswith("-root") else (1,):
         for parts in combinations(gathered, number):
             less = judge(without(evidence, *parts))
             added = [finding for finding in less.errors if finding.code not in errors]

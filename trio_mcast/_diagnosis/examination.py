@@ -15,7 +15,7 @@ from .._values.interface import Interface, InterfaceSelector
 from .evidence import PARTS, Evidence, Heard, JoinedGroup, Question, UdpSocket
 from .gather.capture import Capture
 from .gather.joined import read_joined, read_joined_of
-from .gather.links import choose, gather_links
+from .gather.links import Choice, choose, gather_links
 from .gather.listening import refusal_of
 from .gather.netfilter import list_dropping_rules, with_later
 from .gather.ports import read_udp_sockets, with_programs, without_loopback
@@ -70,7 +70,7 @@ class Examination:
         self._parts: dict[str, Any] = {}
         self._not_gathered: dict[str, str] = {}
         self._interfaces: list[Interface] = []
-        self._chosen: list[Interface] = []
+        self._choice = Choice({}, (), ())
 
     async def run(self) -> Evidence:
         """Gather all evidence there is."""
@@ -98,8 +98,8 @@ class Examination:
             )
 
     async def _gather_all(self) -> None:
-        self._chosen, unmatched = choose(self._named, self._interfaces)
-        self._parts["unmatched"] = tuple(unmatched)
+        self._choice = choose(self._question.groups, self._named, self._interfaces)
+        self._parts["unmatched"] = self._choice.unmatched
         self._gather_standing()
         rules = await self._list_rules()
         capture = self._open_capture() if self._is_linux else None
@@ -115,7 +115,9 @@ class Examination:
 
     def _gather_standing(self) -> None:
         def links() -> Any:
-            return gather_links(self._interfaces, self._chosen, ask_system=self._is_linux)
+            return gather_links(
+                self._interfaces, self._choice.interfaces, ask_system=self._is_linux
+            )
 
         self._gather("links", links, of_linux=False)
         self._gather("settings", lambda: read_settings(map(str, self._interfaces)) | read_limits())
@@ -159,7 +161,7 @@ class Examination:
 
     async def _gather_what_comes(self, capture: Capture | None) -> None:
         listening = Listening(
-            self._question, self._interfaces, self._chosen, self._named, capture, self._on_progress
+            self._question, self._interfaces, self._choice, self._named, capture, self._on_progress
         )
         await listening.run()
         if self._question.subject == "receiver":
@@ -184,7 +186,7 @@ class Examination:
         else:
             self._parts["filters"] = with_later(rules, later)
         self._gather("routes", self._routes)
-        if self._parts.get("sockets"):
+        if self._parts.get("sockets") is not None:
             self._parts["sockets"] = tuple(
                 await trio.to_thread.run_sync(
                     with_programs, self._sockets_later(), abandon_on_cancel=True
@@ -200,16 +202,20 @@ class Examination:
         ]
         kept = list(dict.fromkeys(source for source in sources if "%" not in source))
         groups = self._question.groups or _ANY_GROUPS
-        return gather_routes(groups, kept[:_MOST_SOURCES], self._interfaces, self._chosen)
+        return gather_routes(
+            groups, kept[:_MOST_SOURCES], self._interfaces, self._choice.interfaces
+        )
 
     def _sockets_later(self) -> list[UdpSocket]:
+        """Return the sockets with what they have lost by now, and those that came meanwhile."""
         try:
-            later = {one.inode: one.drops for one in read_udp_sockets()}
+            later = {one.inode: one for one in self._sockets()}
+            drops = {one.inode: one.drops for one in read_udp_sockets()}
         except (OSError, ValueError, IndexError):
-            later = {}
-        return [
-            attrs.evolve(one, drops_later=later.get(one.inode)) for one in self._parts["sockets"]
-        ]
+            later, drops = {}, {}
+        for one in self._parts["sockets"]:
+            later[one.inode] = attrs.evolve(one, drops_later=drops.get(one.inode))
+        return list(later.values())
 
     async def _gather_peer(self) -> None:
         """Probe the other machine; its datagrams are not among those that were listened to."""
@@ -221,7 +227,7 @@ class Examination:
             self._on_progress(Progress("probing", (), 0, 0, 0, None, doing))
 
         try:
-            self._parts["peer"] = await probe_peer(self._question, self._chosen, on_step)
+            self._parts["peer"] = await probe_peer(self._question, self._choice.interfaces, on_step)
         except McastError as error:
             self._not_gathered["peer"] = str(error)
 

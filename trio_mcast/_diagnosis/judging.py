@@ -84,6 +84,9 @@ def judge(evidence: Evidence) -> Diagnosis:
     ]
     findings = list({_key(finding): finding for finding in reversed(findings)}.values())
     findings.reverse()
+    # What counters tell of no interface is told of one already, if it was seen there.
+    placed = {_key(finding)[::2] for finding in findings if finding.interface is not None}
+    findings = [one for one in findings if one.interface or _key(one)[::2] not in placed]
     findings.sort(key=lambda finding: _SEVERITIES[finding.severity])
     return Diagnosis(
         _verdict(view, findings), tuple(findings), tuple(_not_checked(evidence)), evidence
@@ -98,6 +101,9 @@ def _finding(rule: Rule, match: Match, evidence: Evidence) -> Finding:
     wording = (PROBE_WORDINGS if rule.is_of_probe else WORDINGS)[rule.code]
     values = {
         "port": evidence.question.port,
+        "family": "ipv6" if ":" in (match.group or "") else "ipv4",
+        "ip": "ip6" if ":" in (match.group or "") else "ip",
+        "chain": _chain(evidence),
         "interface": match.interface or "the interface",
         "group": match.group or "the group",
         **match.values,
@@ -113,6 +119,12 @@ def _finding(rule: Rule, match: Match, evidence: Evidence) -> Finding:
         cure=fill(wording.cure, values),
         place=match.place,
     )
+
+
+def _chain(evidence: Evidence) -> str:
+    """Return the chain that drops, if there is but one that may; else what to put there."""
+    places = {one.place for one in evidence.filters or () if one.hook}
+    return places.pop() if len(places) == 1 else "TABLE CHAIN"
 
 
 def _verdict(view: View, findings: list[Finding]) -> str:
@@ -135,13 +147,12 @@ def _came(view: View) -> str:
         return _inventory(view)
     if view.question.subject == "sender":
         sent = sum(sent.count for sent in view.evidence.sent or ())
-        doing = f"{sent} datagrams sent" if view.question.send else "Sending"
+        doing = f"{_number(sent, 'datagram')} sent" if view.question.send else "Sending"
         return f"{doing} to {groups} port {view.port}"
     if view.evidence.heard is None:
         return f"{groups} port {view.port}: not listened to"
     places = ", ".join(dict.fromkeys(heard.interface for heard in view.opened))
-    datagrams = "1 datagram" if view.total == 1 else f"{view.total} datagrams"
-    came = f"{datagrams} of {groups} came to port {view.port}"
+    came = f"{_number(view.total, 'datagram')} of {groups} came to port {view.port}"
     return came + (f" on {places}" if places else ": no interface could be listened on")
 
 
@@ -154,10 +165,14 @@ def _inventory(view: View) -> str:
     joined = {group for group in joined if not is_joined_by_system(parse(group))}
     text = f"{len(fit)} of {len(view.links)} interfaces are fit for multicast{names}"
     if view.evidence.joined_before is not None:
-        text += f"; programs have joined {len(joined)} groups"
+        text += f"; programs have joined {_number(len(joined), 'group')}"
     if view.evidence.sockets is not None:
-        text += f"; {len(view.evidence.sockets)} UDP sockets are bound"
+        text += f"; {_number(len(view.evidence.sockets), 'UDP socket')}"
     return text
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _not_checked(evidence: Evidence) -> Iterator[NotChecked]:

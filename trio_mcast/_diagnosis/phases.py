@@ -14,6 +14,7 @@ from .evidence import Heard, Phase, Question, Sent, Twice
 from .frames import PhaseName
 from .gather.capture import Capture
 from .gather.counters import count_group_datagrams, read_counters, rises_between
+from .gather.links import Choice
 from .gather.listening import Ear, find_twice
 from .gather.ports import read_udp_sockets
 from .gather.sending import Mouth
@@ -69,7 +70,7 @@ class Listening:
     Args:
         question: The question.
         interfaces: The interfaces of the machine.
-        chosen: Those that the question is about.
+        choice: The interfaces that the question is about, by group.
         named: What was named in the question to choose them; `None` if nothing was.
         capture: The capture; `None` if the machine is not this one.
         on_progress: Called twice a second while it listens.
@@ -86,14 +87,14 @@ class Listening:
         self,
         question: Question,
         interfaces: Sequence[Interface],
-        chosen: Sequence[Interface],
+        choice: Choice,
         named: tuple[InterfaceSelector, ...] | None,
         capture: Capture | None,
         on_progress: Callable[[Progress], None] = ignore,
     ) -> None:
         self._question = question
         self._interfaces = interfaces
-        self._chosen = chosen
+        self._choice = choice
         self._named = named
         self._capture = capture
         self._on_progress = on_progress
@@ -120,9 +121,9 @@ class Listening:
     async def _send(self, count: int) -> None:
         seconds = self._question.listen_seconds
         mouths = [
-            Mouth(self._question, group, selector, count)
-            for group in self._question.groups
-            for selector in self._named or (None,)
+            Mouth(self._question, group, interface, count)
+            for group, interfaces in self._choice.by_group.items()
+            for interface in (interfaces if self._named or "%" in group else (None,))
         ]
         async with trio.open_nursery() as nursery:
             for mouth in mouths:
@@ -164,23 +165,24 @@ class Listening:
         return [
             Ear(phase, group, interface, question.port, sources=question.sources)
             for group in groups
-            for interface in self._chosen
+            for interface in self._choice.by_group[group]
         ]
 
     def _widened(self, groups: Sequence[str]) -> Iterator[Ear]:
         question = self._question
         port, sources = question.port, question.sources
         assert port is not None
-        others = [one for one in self._interfaces if one not in self._chosen and _can_listen(one)]
         for group in groups:
-            for interface in self._chosen:
-                if sources is not None:
-                    yield Ear("widened", group, interface, port, widening="source")
-            for interface in others:
+            asked = self._choice.by_group[group]
+            for interface in asked if sources is not None else ():
+                yield Ear("widened", group, interface, port, widening="source")
+            for interface in filter(_can_listen, self._interfaces):
+                if interface in asked:
+                    continue
                 yield Ear("widened", group, interface, port, sources=sources, widening="interface")
         for other_port in self._other_ports(port):
             for group in groups:
-                for interface in self._chosen:
+                for interface in self._choice.by_group[group]:
                     yield Ear(
                         "widened", group, interface, other_port, sources=sources, widening="port"
                     )

@@ -40,7 +40,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
         "ip link set {interface} multicast on, or name the interface in each program.",
     ),
     "descriptor-limit": Wording(
-        "No file descriptor was left for the membership of {group} on {interface}.",
+        "No file descriptor was left for a socket for {group} on {interface}.",
         "Close what is not needed, or raise the limit: ulimit -n 65536.",
     ),
     "source-or-membership-limit": Wording(
@@ -79,7 +79,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
         "{count} queries of {querier} came on {interface}, and this machine answered none of "
         "them. So the network forgets its memberships after some minutes. Most often a firewall "
         "drops IGMP or MLD.",
-        "nft insert rule TABLE CHAIN ip protocol igmp accept; firewall-cmd --add-protocol=igmp; "
+        "nft insert rule {chain} ip protocol igmp accept; firewall-cmd --add-protocol=igmp; "
         "ufw allow in proto igmp to 224.0.0.0/4. For IPv6 let ICMPv6 in.",
     ),
     "fragments-merged": Wording(
@@ -111,8 +111,8 @@ WORDINGS: Final[Mapping[str, Wording]] = {
         "Datagrams of {group} reach this machine and are dropped before any socket, by its packet "
         "filter ({hook}): {count} were missing.",
         "nft list ruleset, or iptables-save, shows the rules. Let the group in: "
-        "nft insert rule TABLE CHAIN ip daddr {group} udp dport {port} accept; "
-        "firewall-cmd --add-rich-rule='rule family=ipv4 destination address={group} "
+        "nft insert rule {chain} {ip} daddr {group} udp dport {port} accept; "
+        "firewall-cmd --add-rich-rule='rule family={family} destination address={group} "
         "port port={port} protocol=udp accept'; "
         "ufw allow in proto udp to {group} port {port}.",
     ),
@@ -217,15 +217,17 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "send-blocked": Wording(
         "{refused} of {tried} datagrams to {group} on {interface} did not leave this machine: "
         "{how}.",
-        "nft list ruleset, or iptables-save, shows the rules at the hooks output, postrouting and "
-        "egress. Let the group out: nft insert rule TABLE CHAIN ip daddr {group} udp dport {port} "
-        "accept (IPv6: ip6 daddr); ufw allow out proto udp to {group} port {port}.",
+        "See the reason. EPERM is from the packet filter, and nothing seen leaving is most often, "
+        "too: nft list ruleset, or iptables-save, shows the rules at the hooks output, postrouting "
+        "and egress. Let the group out: "
+        "nft insert rule {chain} {ip} daddr {group} udp dport {port} accept; "
+        "ufw allow out proto udp to {group} port {port}.",
     ),
     "replies-blocked": Wording(
         "{seen} answers to what was sent to {group} on {interface} reached this machine, and none "
         "the sender: dropped by {hook}. A firewall that lets in the answers to what was asked does "
         "not know these, as the question went to a group and the answer comes from a machine.",
-        "Let in what comes from the port: nft insert rule TABLE CHAIN udp sport {port} accept; "
+        "Let in what comes from the port: nft insert rule {chain} udp sport {port} accept; "
         "firewall-cmd --add-source-port={port}/udp; ufw allow in proto udp from any port {port}.",
     ),
     "sender-loopback-off": Wording(

@@ -2,28 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
 
 from ..._host.facts import link_facts
-from ..._plan.selecting import Selection, select_interfaces
+from ..._plan.pairs import pair_groups
+from ..._plan.selecting import Directory, select_interfaces
+from ..._values.addresses import parse_group
 from ..._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError
 from ..._values.interface import Interface, InterfaceSelector, show_selectors
+from ..._values.steps import at_once
 from ..evidence import Link
 from ..fitness import judge_interface
 
 
+@attrs.frozen
+class Choice:
+    """The interfaces that a question is about.
+
+    Attributes:
+        by_group: The interfaces on which each group is wanted, by the group's text.
+        interfaces: All of them, or those that were named, if there is no group.
+        unmatched: The names that are no interface of the machine.
+    """
+
+    by_group: Mapping[str, tuple[Interface, ...]]
+    interfaces: tuple[Interface, ...]
+    unmatched: tuple[str, ...]
+
+
 def choose(
-    selectors: Sequence[InterfaceSelector] | None, interfaces: Sequence[Interface]
-) -> tuple[list[Interface], list[str]]:
-    """Return the interfaces that the selectors mean, and the selectors that mean none, as text."""
-    chosen: list[Selection] = []
-    unmatched = []
-    for one in (None,) if selectors is None else [(selector,) for selector in selectors]:
-        try:
-            chosen += select_interfaces(one, interfaces)
-        except (InterfaceNotFoundError, AmbiguousInterfaceError):
-            unmatched.append("fit for multicast" if one is None else selector_text(one[0]))
-    return list(dict.fromkeys(selection.interface for selection in chosen)), unmatched
+    groups: Iterable[str],
+    selectors: Sequence[InterfaceSelector] | None,
+    interfaces: Sequence[Interface],
+) -> Choice:
+    """Return the interfaces that groups and selectors mean, as for a receiver.
+
+    Raises:
+        ValueError: A group and the selectors contradict each other.
+    """
+    directory = Directory.of(interfaces)
+    pairing = at_once(pair_groups((), selectors, directory))
+    by_group: dict[str, tuple[Interface, ...]] = {}
+    unmatched = [absent(selector, interfaces) for selector in selectors or ()]
+    for text in groups:
+        pairing = at_once(pair_groups([parse_group(text)], selectors, directory))
+        if isinstance(pairing.problem, ValueError):
+            raise pairing.problem
+        by_group[text] = tuple(selection.interface for _, selection in pairing.pairs)
+        unmatched += [interface.name for _, interface in pairing.missing]
+    chosen = [interface for each in by_group.values() for interface in each]
+    if not by_group:
+        chosen = [selection.interface for selection in pairing.selections]
+    if not chosen and selectors is None and not any(unmatched):
+        unmatched.append("fit for multicast")
+    return Choice(
+        by_group, tuple(dict.fromkeys(chosen)), tuple(dict.fromkeys(filter(None, unmatched)))
+    )
+
+
+def absent(selector: InterfaceSelector, interfaces: Sequence[Interface]) -> str:
+    """Return a selector that means no interface as text; empty for one that means one."""
+    try:
+        select_interfaces([selector], interfaces)
+    except (InterfaceNotFoundError, AmbiguousInterfaceError):
+        return selector_text(selector)
+    return ""
 
 
 def selector_text(selector: InterfaceSelector) -> str:

@@ -65,7 +65,7 @@ class Ear:
         has_started = False
         try:
             spec = McastReceiverSpec(
-                self.group,
+                self.group.partition("%")[0],
                 self.port,
                 interfaces=self.interface,
                 sources=self.sources,

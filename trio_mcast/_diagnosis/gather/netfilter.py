@@ -50,13 +50,23 @@ def parse_ruleset(ruleset: Mapping[str, Any]) -> Iterator[DroppingRule]:
         if rule := entry.get("rule"):
             place = f"{rule['family']} {rule['table']} {rule['chain']}"
             expressions = rule.get("expr", ())
-            if any("drop" in part or "reject" in part for part in expressions):
+            if _drops(expressions):
                 yield DroppingRule(
                     place,
                     hooks.get(place, ""),
                     f"rule with handle {rule['handle']}",
                     *[_packets(expressions)] * 2,
                 )
+
+
+def _drops(part: Any) -> bool:
+    """Tell whether there is a verdict to drop or reject in a part of a rule, as in a map."""
+    if isinstance(part, Mapping):
+        is_verdict = "drop" in part or "reject" in part
+        # iptables has targets of its own.
+        is_target = part.get("type") == "target" and part.get("name") == "REJECT"
+        return is_verdict or is_target or any(map(_drops, part.values()))
+    return isinstance(part, Sequence) and not isinstance(part, str) and any(map(_drops, part))
 
 
 def _packets(expressions: Sequence[Mapping[str, Any]]) -> int | None:

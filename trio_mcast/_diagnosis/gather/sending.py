@@ -11,7 +11,7 @@ import trio
 from ..._send.sender import McastSender
 from ..._specs.sender import McastSenderSpec
 from ..._values.errors import McastError
-from ..._values.interface import InterfaceSelector
+from ..._values.interface import Interface
 from ..evidence import Question, Refusal, Sent
 from ..probe.header import Header, Kind
 from .listening import refusal_of
@@ -30,18 +30,18 @@ class Mouth:
     Args:
         question: The question.
         group: The group.
-        selector: The interface that was named; `None` for the one that the system chooses.
+        interface: The interface that was named; `None` for the one that the system chooses.
         count: The number of datagrams to send.
     """
 
     def __init__(
-        self, question: Question, group: str, selector: InterfaceSelector | None, count: int
+        self, question: Question, group: str, interface: Interface | None, count: int
     ) -> None:
         self._question = question
         self._group = group
-        self._selector = selector
+        self._selector = interface
         self._count = count
-        self._interface = "" if selector is None else str(selector)
+        self._interface = "" if interface is None else str(interface)
         self._tried = self._sent = self._replied = 0
         self._refusal: Refusal | None = None
         self._replies = Replies()
@@ -54,7 +54,11 @@ class Mouth:
         has_started = False
         try:
             spec = McastSenderSpec(
-                self._group, port, interfaces=self._selector, ttl=ttl, receive_replies=True
+                self._group.partition("%")[0],
+                port,
+                interfaces=self._selector,
+                ttl=ttl,
+                receive_replies=True,
             )
             async with spec.open() as sender, trio.open_nursery() as nursery:
                 self._interface = ", ".join(map(str, sender.interfaces)) or self._interface

@@ -80,7 +80,9 @@ def firewall_after_routing(view: View) -> Iterator[Match]:
         return
     # What is delivered includes unicast: so this difference is never too large.
     count = view.rise(_GROUPS) - view.rise(_DELIVERED)
-    if count < FEWEST or view.excess(_GROUPS) < FEWEST:
+    # Another group may be dropped: the same then comes before, and while the groups are left.
+    is_ours = view.follows(_GROUPS) if view.is_toggled else view.exceeds(_GROUPS)
+    if count < FEWEST or not is_ours:
         is_taken = view.follows(_NOT_TAKEN) or view.follows(_DELIVERED)
         count = 0 if is_taken else view.follows(_GROUPS)
     if count:
@@ -158,7 +160,7 @@ def fragments_lost(view: View) -> Iterator[Match]:
         count = view.follows(begun)
         # A network that floods sends the fragments whether the group is joined or not; the system
         # begins to put together what it takes.
-        if count and view.excess(begun) >= FEWEST:
+        if count and view.exceeds(begun):
             headers = 28 if version == 4 else 48
             values = {"count": view.rise(begun), "headers": headers}
             yield Match(None, group, values, rises(view, begun, whole), certainty="likely")

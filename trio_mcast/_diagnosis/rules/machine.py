@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .network import old_igmp, old_mld
-from .opening import down, without_carrier
+from .opening import without_carrier
 from .rule import Match, rule
 from .sender import through_gateway, to_virtual_interface
 from .view import View
-
-
-@rule("interface-down", "note", needs=("links",), role="machine")
-def interface_down_of_machine(view: View) -> Iterator[Match]:
-    """Find interfaces that are switched off, other than ports and loopback."""
-    return down(
-        link for link in view.links.values() if not link.is_loopback and link.master is None
-    )
 
 
 @rule("no-carrier", needs=("links",), role="machine")
@@ -60,7 +52,6 @@ def mld_version_of_machine(view: View) -> Iterator[Match]:
 
 
 RULES = (
-    interface_down_of_machine,
     no_carrier_of_machine,
     multicast_route_via_gateway_of_machine,
     virtual_interface_by_default_of_machine,

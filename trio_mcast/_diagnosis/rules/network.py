@@ -121,8 +121,9 @@ def joined_before_no_new_report(view: View) -> Iterator[Match]:
     """Find silent groups that some program had joined already: joining again reported nothing."""
     for heard in view.opened:
         if heard.group in view.silent_groups:
+            bare_group = str(view.groups[heard.group])
             for one in view.evidence.joined_before or ():
-                if (one.interface, one.group) == (heard.interface, heard.group):
+                if (one.interface, one.group) == (heard.interface, bare_group):
                     where = f"the groups joined on {one.interface} before, memberships"
                     users = "unknown" if one.users is None else one.users
                     yield Match(
@@ -134,6 +135,7 @@ def joined_before_no_new_report(view: View) -> Iterator[Match]:
 def nothing_arrived(view: View) -> Iterator[Match]:
     """Find groups of which nothing came, if nothing else says why."""
     seconds = sum(phase.seconds for phase in view.phases("joined"))
+    seconds = seconds or view.question.listen_seconds
     for group in view.silent_groups:
         places = [heard.interface for heard in view.opened if heard.group == group]
         values = {"interfaces": ", ".join(places), "seconds": f"{seconds:.1f}"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ..evidence import Heard, Link, UdpSocket
 from .rule import Match, reading, rule
@@ -15,26 +15,23 @@ _LINK = "the system's list of interfaces, {}"
 def no_such_interface(view: View) -> Iterator[Match]:
     """Find names of interfaces that there are not."""
     names = ", ".join(view.links)
-    is_named = view.question.interfaces is not None
     for text in view.evidence.unmatched or ():
+        is_named = text in view.zones or view.question.interfaces is not None
         values = {"interface": text, "names": names or "unknown"}
         where = reading("the question" if is_named else "the system's list of interfaces", text)
         yield Match(text if is_named else None, values=values, readings=where)
 
 
 def _named(view: View) -> list[Link]:
-    return view.chosen if view.question.interfaces is not None else []
+    if view.question.interfaces is not None:
+        return view.chosen
+    return [link for link in view.chosen if {link.name, str(link.index)} & view.zones]
 
 
 @rule("interface-down", needs=("links",), explains=("cannot-join", "no-carrier"), role=None)
 def interface_down(view: View) -> Iterator[Match]:
     """Find interfaces that were named and are switched off."""
-    return down(_named(view))
-
-
-def down(links: Iterable[Link]) -> Iterator[Match]:
-    """Yield those of some interfaces that are switched off."""
-    for link in links:
+    for link in _named(view):
         if not link.is_up:
             yield Match(link.name, readings=reading(_LINK.format(link.name), "not UP"))
 

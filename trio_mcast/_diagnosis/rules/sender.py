@@ -28,13 +28,23 @@ def _candidates(view: View) -> list[Link]:
     return [link for link in view.chosen if not link.is_loopback]
 
 
-@rule("no-route-for-group", needs=("routes", "links"), role="sender")
+def _without_zone(view: View) -> list[str]:
+    """Return the groups that do not name an interface themselves."""
+    return [group for group in view.groups if "%" not in group]
+
+
+@rule(
+    "no-route-for-group",
+    needs=("routes", "links"),
+    explains=("send-blocked",),
+    role="sender",
+)
 def no_route_for_group(view: View) -> Iterator[Match]:
     """Find groups for which the system has no route, where several interfaces would do."""
     names = [link.name for link in _candidates(view)]
     if view.question.interfaces is not None or len(names) < 2:
         return
-    for group in view.groups:
+    for group in _without_zone(view):
         route = _route(view, group, "")
         if route is not None and route.errno:
             yield Match(
@@ -49,7 +59,7 @@ def no_route_for_group(view: View) -> Iterator[Match]:
 def virtual_interface_by_default(view: View) -> Iterator[Match]:
     """Find groups that go to a virtual interface, where there is another one."""
     if view.question.interfaces is None:
-        yield from to_virtual_interface(view, view.groups)
+        yield from to_virtual_interface(view, _without_zone(view))
 
 
 def to_virtual_interface(view: View, groups: Iterable[str]) -> Iterator[Match]:

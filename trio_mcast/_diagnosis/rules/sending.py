@@ -15,21 +15,37 @@ _REPLY_HOOKS: Final = frozenset({"", "ingress", "prerouting", "input"})
 _ON_PARENT: Final = frozenset({"macvlan", "macvtap", "ipvlan"})
 
 
-def _blocked(sent: Sent, how: str, where: str, value: object) -> Match:
-    values = {"refused": sent.tried - sent.count or sent.count, "tried": sent.tried, "how": how}
-    return Match(sent.interface, sent.group, values, reading(where, value))
+_NO_DESCRIPTOR: Final = frozenset({"EMFILE", "ENFILE"})
+
+
+def _blocked(sent: Sent, tried: int, how: str, where: str, value: object) -> Match:
+    values = {"refused": tried - sent.count or sent.count, "tried": tried, "how": how}
+    return Match(sent.interface or None, sent.group, values, reading(where, value))
 
 
 @rule("send-blocked", needs=("sent",), role="sender")
 def send_blocked(view: View) -> Iterator[Match]:
     """Find groups to which the system refuses to send."""
     for sent in view.evidence.sent or ():
-        if sent.refusal is not None and sent.count < sent.tried:
+        # Where there could be no socket, nothing was tried.
+        tried = sent.tried or view.question.send
+        if sent.refusal is None or sent.refusal.name in _NO_DESCRIPTOR:
+            continue
+        if sent.count < tried:
             hooks = dropping(view, _OUTBOUND_HOOKS)
             how = f"{sent.refusal.text} ({hooks})" if hooks else sent.refusal.text
             error = sent.refusal.name or sent.refusal.text
-            where = f"sending, {sent.tried - sent.count} of {sent.tried} refused"
-            yield _blocked(sent, how, where, error)
+            where = f"sending, {tried - sent.count} of {tried} refused"
+            yield _blocked(sent, tried, how, where, error)
+
+
+@rule("descriptor-limit", needs=("sent",), role="sender")
+def descriptor_limit_of_sender(view: View) -> Iterator[Match]:
+    """Find groups to which nothing could be sent, as no file descriptor was left."""
+    for sent in view.evidence.sent or ():
+        if sent.refusal is not None and sent.refusal.name in _NO_DESCRIPTOR:
+            where = reading("opening a socket to send", sent.refusal.name)
+            yield Match(sent.interface or None, sent.group, readings=where)
 
 
 @rule("send-blocked", needs=("sent", "captured", "links"), role="sender")
@@ -49,7 +65,7 @@ def send_blocked_without_error(view: View) -> Iterator[Match]:
         if not left:
             how = dropping(view, _OUTBOUND_HOOKS) or "the rules of the packet filter tell nothing"
             where = f"frames seen on {sent.interface}, sent, of {sent.count} datagrams"
-            yield _blocked(sent, how, where, 0)
+            yield _blocked(sent, sent.tried, how, where, 0)
 
 
 @rule("replies-blocked", needs=("sent",), role="sender")
@@ -181,6 +197,7 @@ def macvlan_may_have_its_parent_elsewhere(view: View) -> Iterator[Match]:
 
 RULES = (
     send_blocked,
+    descriptor_limit_of_sender,
     send_blocked_without_error,
     replies_blocked,
     sender_loopback_off,

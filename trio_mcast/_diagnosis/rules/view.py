@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
+from math import sqrt
 
 from ..._values.addresses import IPAddress
 from ..evidence import Evidence, Heard, Link, Phase
@@ -42,6 +43,12 @@ class View:
     def bare_groups(self) -> set[str]:
         """The groups as text without zones, as addresses on the network are written."""
         return {str(group) for group in self.groups.values()}
+
+    @cached_property
+    def zones(self) -> set[str]:
+        """The interfaces that groups name themselves, by name or index."""
+        zones = {group.partition("%")[2] for group in self.question.groups}
+        return zones - {""}
 
     @property
     def port(self) -> int:
@@ -138,13 +145,13 @@ class View:
         """Return what a counter rose by in all phases of a name."""
         return sum(phase.rise(counter) for phase in self.phases(name))
 
-    def excess(self, counter: str) -> int:
-        """Return what a counter rose by while joined, more than it would have as before."""
+    def exceeds(self, counter: str) -> bool:
+        """Tell whether a counter rose more while joined than before, and not by chance."""
         before, joined = self.phases("before"), self.phases("joined")
         if not before or not joined or not before[0].seconds:
-            return 0
+            return False
         expected = before[0].rise(counter) * joined[0].seconds / before[0].seconds
-        return round(joined[0].rise(counter) - expected)
+        return joined[0].rise(counter) - expected >= max(FEWEST, _by_chance(expected))
 
     @property
     def is_toggled(self) -> bool:
@@ -172,8 +179,12 @@ class View:
 
         most_left = max(value(phase) for phase in self.phases("left"))
         more = min(value(phase) for phase in self.phases("rejoined")) - most_left
-        chance = max(_CHANCE_PART * most_left, _CHANCE_DEVIATIONS * max(0, most_left) ** 0.5)
-        return round(more) if more >= max(FEWEST, chance) else 0
+        return round(more) if more >= max(FEWEST, _by_chance(most_left)) else 0
+
+
+def _by_chance(count: float) -> float:
+    """Return by how much a flow of so many datagrams may differ the next time."""
+    return max(_CHANCE_PART * count, _CHANCE_DEVIATIONS * sqrt(max(0.0, count)))
 
 
 def is_never_reported(group: IPAddress) -> bool:
