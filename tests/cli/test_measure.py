@@ -26,7 +26,7 @@ pytestmark = pytest.mark.once
 
 GROUP, PORT = "239.1.2.3", 5000
 TARGET = f"{GROUP}:{PORT}"
-PATIENCE_SECONDS = 40
+PATIENCE_SECONDS = 60
 RUN = (
     *("timeout", "--foreground", str(PATIENCE_SECONDS)),
     *("env", "--default-signal=INT", *UNPRIVILEGED, *COMMAND),

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.once
 
 GROUP, PORT = "239.1.2.3", 5000
 TARGET = f"{GROUP}:{PORT}"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 # Whatever a test waits for in vain ends with the command.
 MESH = (
     *("timeout", "--foreground", str(PATIENCE_SECONDS)),
