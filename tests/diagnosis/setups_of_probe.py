@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
 from tests.lab import Host
+
+if sys.platform != "linux":
+    pytest.skip("the lab is for Linux only", allow_module_level=True)
 
 from .setups import GROUP, GROUP6, PORT, Case, ask, nft, plain_socket, send, setup, sysctl
 

@@ -94,7 +94,8 @@ def doctor(
     group, it looks at the machine itself: interfaces, joined groups, ports, filters, queriers.
 
     Needs no privilege; as root, on Linux, it also sees the network and the rules of the firewall.
-    Sends nothing but the reports of its joins, unless --send says so, and leaves the groups again.
+    Sends nothing but the reports of its joins, unless --send or --peer says so, and leaves the
+    groups again.
 
     The exit status is 0 if datagrams came and no error was found, 1 if errors were found, 2 for
     wrong usage, and 3 if nothing came and no cause was found on this machine.

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 import trio
 
+from tests.lab.fixtures import TwoHosts
+from tests.lab.machine import on
 from tests.support.virtual_hosts import GROUP4, GROUP6, PLATFORMS, PORT, two_on_lan
 from trio_mcast import Datagram, open_mcast_sender
 from trio_mcast._diagnosis.probe.header import Header, Kind
 from trio_mcast._diagnosis.probe.ping import PingAnswer
 from trio_mcast._diagnosis.probe.responder import MOST_ANSWERS, Responder
-
-if sys.platform == "linux":
-    from tests.lab.fixtures import TwoHosts
-    from tests.lab.machine import on
 
 pytestmark = pytest.mark.once
 
@@ -107,7 +104,6 @@ async def test_responder_that_ends_has_left_all(autojump_clock: trio.abc.Clock) 
         assert await ask(lan.a, GROUP4, [QUESTION]) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the lab is for Linux only")
 @pytest.mark.parametrize("group", [GROUP4, GROUP6])
 async def test_ping_is_answered_between_real_kernels(two_hosts: TwoHosts, group: str) -> None:
     responder = Responder([(group, PORT)])
