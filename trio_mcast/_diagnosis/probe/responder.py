@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from ..._channel.channel import McastChannel
+from ..._host.current import current_host
 from ..._specs.channel import McastChannelSpec
 from ..._specs.requests import keep
 from ..._values.datagram import Datagram
@@ -109,7 +110,8 @@ class Responder:
             port,
             interfaces=self._interfaces,
             receive_ttl=True,
-            receive_timestamp=True,
+            # Windows has no such times.
+            receive_timestamp=current_host().platform.timestamps is not None,
             unicast_ttl=UNICAST_TTL,
             overflow="drop_newest",
             max_buffered=_MOST_WAITING,
