@@ -20,8 +20,8 @@ from ._platform.model import PlatformName
 from ._platform.options import SocketOption
 from ._receive.datagram_receiver import DatagramReceiver
 from ._receive.membership import Membership
-from ._receive.queue import Overflow
 from ._receive.receiver import McastReceiver
+from ._receive.store import Overflow
 from ._receive.watching import MembershipChange
 from ._send.destinations import Buffer, Destination
 from ._send.sender import McastSender

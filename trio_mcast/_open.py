@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 
 from ._channel.channel import McastChannel
-from ._receive.queue import Overflow
 from ._receive.receiver import McastReceiver
+from ._receive.store import Overflow
 from ._send.sender import McastSender
 from ._send.transmitter import SenderOverflow
 from ._specs.channel import McastChannelSpec

@@ -130,6 +130,9 @@ async def test_who_waits_gets_the_latest_of_what_was_put(
 class ReadyReader:
     """A reader that has something to read at once."""
 
+    def read_now(self) -> list[Datagram]:
+        return []
+
     async def read(self) -> list[Datagram]:
         await trio.lowlevel.checkpoint()
         return loud(range(10))

@@ -13,7 +13,7 @@ from trio_mcast import (
 )
 from trio_mcast._host.protocols import Rejection
 from trio_mcast._receive.ledger import ENDED_KEPT
-from trio_mcast._receive.queue import Overflow
+from trio_mcast._receive.store import Overflow
 
 # What is counted -------------------------------------------------------------------------------
 

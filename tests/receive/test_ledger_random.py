@@ -18,7 +18,7 @@ from trio_mcast import (
     DatagramCounts,
 )
 from trio_mcast._host.protocols import Rejection
-from trio_mcast._receive.queue import Overflow
+from trio_mcast._receive.store import Overflow
 
 pytestmark = pytest.mark.once
 

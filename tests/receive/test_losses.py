@@ -35,7 +35,7 @@ from trio_mcast import (
     open_mcast_sender,
 )
 from trio_mcast._host.portable_socket import PosixSocket
-from trio_mcast._receive.queue import OVERFLOWS, Overflow
+from trio_mcast._receive.store import OVERFLOWS, Overflow
 
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)

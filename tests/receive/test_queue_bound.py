@@ -22,7 +22,8 @@ from tests.support.queues import (
     tasks,
 )
 from trio_mcast import Datagram
-from trio_mcast._receive.queue import DatagramQueue, Overflow
+from trio_mcast._receive.queue import DatagramQueue
+from trio_mcast._receive.store import Overflow
 
 # The bound -------------------------------------------------------------------------------------
 

@@ -3,78 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.support.queues import EITHER_WAY, Take, numbered, numbers_of, take_batch, take_one
-from trio_mcast import Datagram
+from tests.support.queues import (
+    EITHER_WAY,
+    Sockets,
+    Take,
+    numbered,
+    numbers_of,
+    take_batch,
+    take_one,
+)
 from trio_mcast._receive.queue import DatagramQueue
-
-
-class Sockets:
-    """Stands for the sockets of an interface, with a task that reads them as a reader does."""
-
-    def __init__(self, queue: DatagramQueue) -> None:
-        self._queue = queue
-        self._arrived: list[Datagram] = []
-        self._wake = trio.Event()
-        self._interrupted = False
-        self._closed = False
-        # Whether all that has arrived is one unit, which is read as a whole.
-        self.units = False
-        # Whether the task reads now, and who has read how many.
-        self.task_reads = False
-        self.read_by_task = 0
-        self.read_by_consumer = 0
-
-    def arrive(self, numbers: Iterable[int]) -> None:
-        self._arrived += numbered(numbers)
-        self._wake.set()
-
-    def close(self) -> None:
-        self._closed = True
-        self._wake.set()
-
-    def interrupt(self) -> None:
-        self._interrupted = True
-        self._wake.set()
-
-    async def _read(self) -> list[Datagram]:
-        self._interrupted = False
-        await trio.lowlevel.checkpoint()
-        while not (self._arrived or self._closed or self._interrupted):
-            self._wake = trio.Event()
-            await self._wake.wait()
-        if self._closed:
-            raise trio.ClosedResourceError
-        count = len(self._arrived) if self.units else self._queue.room
-        batch, self._arrived = self._arrived[:count], self._arrived[count:]
-        return batch
-
-    async def read(self) -> list[Datagram]:
-        assert not self.task_reads, "one at a time"
-        batch = await self._read()
-        self.read_by_consumer += len(batch)
-        return batch
-
-    async def run(self) -> None:
-        try:
-            while True:
-                await self._queue.wait_for_room()
-                await self._queue.lend(self)
-                self.task_reads = True
-                batch = await self._read()
-                self.task_reads = False
-                self.read_by_task += len(batch)
-                if batch:
-                    self._queue.put(batch)
-        except trio.ClosedResourceError:
-            return
-
 
 WARMING_UP = -100
 
@@ -255,13 +200,19 @@ async def test_borrower_takes_before_the_policy_drops(autojump_clock: MockClock)
         assert not queue.dropped
 
 
+@pytest.mark.parametrize("looks", [False, True])
 @pytest.mark.parametrize("consumers", [1, 3])
 @pytest.mark.parametrize("interfaces", [1, 2])
 async def test_cancelling_at_random_points_loses_nothing(
-    consumers: int, interfaces: int, autojump_clock: MockClock
+    consumers: int, interfaces: int, looks: bool, autojump_clock: MockClock
 ) -> None:
     assert autojump_clock.autojump_threshold == 0
-    sockets = [item for seed in range(5) for item in await cancel(seed, consumers, interfaces)]
+    sockets = [
+        item for seed in range(5) for item in await cancel(seed, consumers, interfaces, looks)
+    ]
+    if looks:
+        assert sum(item.read_by_look for item in sockets) >= 5
+        return
     # Both ways to read were gone, else this test has tested nothing. Where several consumers wait
     # most of the time, or several interfaces deliver, one that reads for itself can be rare; and as
     # Trio itself shuffles the tasks, a single scenario can do without.
@@ -270,7 +221,7 @@ async def test_cancelling_at_random_points_loses_nothing(
         assert sum(item.read_by_consumer for item in sockets) >= 5
 
 
-async def cancel(seed: int, consumers: int, interfaces: int) -> list[Sockets]:
+async def cancel(seed: int, consumers: int, interfaces: int, looks: bool) -> list[Sockets]:
     """Take what arrives while being cancelled at random points; nothing may be lost.
 
     Returns:
@@ -278,6 +229,8 @@ async def cancel(seed: int, consumers: int, interfaces: int) -> list[Sockets]:
     """
     total, chance, queue = 2_000, random.Random(seed), DatagramQueue(50)
     sockets = [Sockets(queue) for _ in range(interfaces)]
+    for item in sockets:
+        item.looks = looks
     taken: list[list[int]] = [[] for _ in range(consumers)]
     scopes: dict[int, trio.CancelScope] = {}
 

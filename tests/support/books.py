@@ -20,7 +20,7 @@ from trio_mcast import (
 from trio_mcast._host.protocols import McastSocket, Rejection
 from trio_mcast._receive.latest import queue_for
 from trio_mcast._receive.ledger import Ledger
-from trio_mcast._receive.queue import Overflow
+from trio_mcast._receive.store import Overflow
 from trio_mcast._values.statistics import add_up
 
 SOURCE = Endpoint("10.0.0.9", 5000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
 import pytest
@@ -13,7 +13,8 @@ from trio.testing import MockClock
 from tests.support.interfaces import ETH0
 from trio_mcast import Datagram, Endpoint
 from trio_mcast._receive.latest import queue_for
-from trio_mcast._receive.queue import DatagramQueue, Overflow
+from trio_mcast._receive.queue import DatagramQueue
+from trio_mcast._receive.store import Overflow
 
 SOURCE = Endpoint("10.0.0.9", 5000)
 
@@ -69,3 +70,77 @@ def numbers_in(queue: DatagramQueue) -> list[int]:
 
 
 EITHER_WAY = pytest.mark.parametrize("take", [take_one, take_batch])
+
+
+class Sockets:
+    """Stands for the sockets of an interface, with a task that reads them as a reader does."""
+
+    def __init__(self, queue: DatagramQueue) -> None:
+        self._queue = queue
+        self._arrived: list[Datagram] = []
+        self._wake = trio.Event()
+        self._interrupted = False
+        self._closed = False
+        # Whether all that has arrived is one unit, which is read as a whole.
+        self.units = False
+        # Whether a look finds what has arrived; else only a wait does.
+        self.looks = False
+        # Whether the task reads now, and who has read how many.
+        self.task_reads = False
+        self.read_by_task = 0
+        self.read_by_consumer = 0
+        self.read_by_look = 0
+
+    def arrive(self, numbers: Iterable[int]) -> None:
+        self._arrived += numbered(numbers)
+        self._wake.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake.set()
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        self._wake.set()
+
+    async def _wait(self) -> None:
+        self._interrupted = False
+        await trio.lowlevel.checkpoint()
+        while not (self._arrived or self._closed or self._interrupted):
+            self._wake = trio.Event()
+            await self._wake.wait()
+        if self._closed:
+            raise trio.ClosedResourceError
+
+    def _take(self) -> list[Datagram]:
+        count = len(self._arrived) if self.units else self._queue.room
+        batch, self._arrived = self._arrived[:count], self._arrived[count:]
+        return batch
+
+    def read_now(self) -> list[Datagram]:
+        if self._closed or not self.looks:
+            return []
+        batch = self._take()
+        self.read_by_look += len(batch)
+        return batch
+
+    async def read(self) -> list[Datagram]:
+        assert not self.task_reads, "one at a time"
+        await self._wait()
+        batch = self._take()
+        self.read_by_consumer += len(batch)
+        return batch
+
+    async def run(self) -> None:
+        with self._queue.read_by(self), suppress(trio.ClosedResourceError):
+            while True:
+                await self._queue.wait_for_room()
+                await self._queue.lend(self)
+                self.task_reads = True
+                await self._wait()
+                await self._queue.let_return()
+                batch = self._take()
+                self.task_reads = False
+                self.read_by_task += len(batch)
+                if batch:
+                    self._queue.put(batch)

@@ -15,7 +15,7 @@ from .._plan.wanted import ReceiveRequest, SendRequest
 from .._receive.intake import Intake
 from .._receive.memberships import Memberships
 from .._receive.opening import opened
-from .._receive.queue import Overflow
+from .._receive.store import Overflow
 from .._send.outlets import Outlets
 from .._send.replies import Replies
 from .._send.sender import McastSender

@@ -114,6 +114,7 @@ class PassPoller:
     def remove(self, socket: McastSocket) -> None:
         if socket in self._watched:
             self._watched.remove(socket)
+            self._awaited = ()  # It may be among them, and closed by the time of the read.
             self._unwatch(socket)
 
     async def wait(self) -> None:

@@ -27,7 +27,8 @@ from typing import Final, TypeAlias
 from trio.lowlevel import enable_ki_protection
 
 from .._values.datagram import Datagram
-from .queue import DatagramQueue, Overflow
+from .queue import DatagramQueue
+from .store import Overflow
 
 _Key: TypeAlias = "tuple[object, ...]"
 

@@ -17,9 +17,9 @@ from .intake import Intake
 from .joining import Joining
 from .latest import queue_for
 from .memberships import Memberships
-from .queue import Overflow
 from .reader import Sift
 from .receiver import McastReceiver
+from .store import Overflow
 
 _Receiver = TypeVar("_Receiver", bound=McastReceiver)
 

@@ -31,6 +31,10 @@ _MANY = 64
 # at some thousands a second.
 _LOOK_SECONDS = 0.05
 
+# A consumer that comes back sooner than this after the last pass, when no more is expected, does
+# not look before it waits: there has been no time for anything to come.
+_BACK_AT_ONCE_SECONDS = 10e-6
+
 logger = logging.getLogger("trio_mcast")
 
 
@@ -93,13 +97,15 @@ class InterfaceReader:
     async def run(self) -> None:
         """Read what arrives, in batches, and feed the queue, until stopped or closed."""
         queue = self._queue
-        with self._running, suppress(trio.ClosedResourceError):
+        with self._running, queue.read_by(self), suppress(trio.ClosedResourceError):
             while True:
                 # Backpressure: while the queue is full nothing is read, and the kernel's buffers
                 # fill; or, if the queue is to drop, who takes from it has a turn first.
                 await queue.wait_for_room()
                 await queue.lend(self)
-                batch = await self.read()
+                await self._wait_or_look()
+                await queue.let_return()
+                batch = self._read_pass()
                 if batch:
                     queue.put(batch)
 
@@ -116,12 +122,35 @@ class InterfaceReader:
         Returns:
             The datagrams; none if there was nothing after all.
         """
+        await self._wait_or_look()
+        return self._read_pass()
+
+    async def _wait_or_look(self) -> None:
+        """Wait until something can be read, or only do a checkpoint if that is likely already."""
         was_away = time.perf_counter() - self._pass_ended >= _AT_ONCE_SECONDS
         if was_away or self._expects_more:
             await trio.lowlevel.checkpoint()
         else:
             await self._wait()
+
+    @enable_ki_protection
+    def read_now(self) -> list[Datagram]:
+        """Read what is there, without waiting.
+
+        Returns:
+            The datagrams; none also if the last pass was just now, and more is not expected.
+        """
+        if self._stopped or (
+            not self._expects_more
+            and (time.perf_counter() - self._pass_ended < _BACK_AT_ONCE_SECONDS)
+        ):
+            return []
+        return self._read_pass()
+
+    def _read_pass(self) -> list[Datagram]:
         room = self._queue.room
+        if not room:  # A consumer has filled the queue since the task has waited for room.
+            return []
         batch = self._poller.read(room)
         self._expects_more = len(batch) >= _MANY
         if self._sift is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from .._receive.queue import OVERFLOWS, Overflow
+from .._receive.store import OVERFLOWS, Overflow
 from .._send.transmitter import SENDER_OVERFLOWS, SenderOverflow
 from .._values.addresses import (
     AddressLike,

@@ -17,8 +17,8 @@ from .._plan.wanted import ReceiveRequest, check_sources
 from .._platform.current import platform_named
 from .._platform.model import PlatformName
 from .._receive.opening import open_receiver
-from .._receive.queue import Overflow
 from .._receive.receiver import McastReceiver
+from .._receive.store import Overflow
 from .._values.addresses import Group, IPAddress, parse_ports
 from .._values.interface import ALL_INTERFACES, Interface, ParsedSelectors, show_selectors
 from . import fields

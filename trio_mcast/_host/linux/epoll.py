@@ -7,14 +7,14 @@ import select
 import sys
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast, overload
 
 from ..._live import call_each
 from ..._platform.advice import explain_refusal
 from ..._values.datagram import Datagram
-from ..poller import OnFailure, PassPoller, Wait
+from ..poller import READ_AT_ONCE, OnFailure, PassPoller, Wait
 from ..protocols import McastSocket
 
 if not TYPE_CHECKING or sys.platform == "linux":
@@ -34,6 +34,10 @@ _CHUNK: Final = SOCKETS_AT_ONCE
 # the next so many reads has only one round, and then all are tried again. Both are arbitrary.
 _ROUNDS: Final = 16
 _ONCE_FOR: Final = 16
+
+
+# After a pass with fewer datagrams, the next one begins with a simple read.
+_FEW: Final = 8
 
 
 class _Selection(Sequence[LinuxSocket]):
@@ -205,7 +209,11 @@ class EpollPoller(PassPoller):
         self._chunks: dict[int, _Chunk] = {}
         self._chunk_of: dict[int, _Chunk] = {}
         # All sockets, if there is no more than one.
-        self._alone: list[McastSocket] | None = []
+        self._alone: list[LinuxSocket] | None = []
+        # The look of the epoll of the only socket.
+        self._look_alone: Callable[[float, int], object] = self._outer.poll
+        # How many datagrams the last pass has read.
+        self._read_last = 0
         # The chunk of the last look.
         self._current: _Chunk | None = None
         self._reader = EachReader()
@@ -254,8 +262,10 @@ class EpollPoller(PassPoller):
 
     def _look_if_alone(self) -> None:
         self._alone = self._find_alone()
+        if self._alone:
+            self._look_alone = next(iter(self._chunks.values())).epoll.poll
 
-    def _find_alone(self) -> list[McastSocket] | None:
+    def _find_alone(self) -> list[LinuxSocket] | None:
         if len(self._chunk_of) > 1:
             return None
         return [socket for chunk in self._chunks.values() for socket in chunk.sockets.values()]
@@ -287,13 +297,34 @@ class EpollPoller(PassPoller):
     def _begin_pass(self, ready: Sequence[McastSocket], *, waited: bool) -> None:
         now = time.perf_counter()
         if now - self._pass_ended >= QUIET_SECONDS:
-            # Quiet sockets are read the short way. A socket that is alone, and was not waited for,
-            # has been filled in the meantime, if it has anything at all.
-            self._busy_since = now if waited or len(ready) > 1 else -math.inf
+            self._busy_since = now  # Quiet sockets are read the short way.
 
     def read(self, room: int) -> list[Datagram]:
-        batch = super().read(room)
-        self._pass_ended = time.perf_counter()
+        if self._alone and not self._unread:
+            batch = self._read_alone(self._alone[0], min(room, READ_AT_ONCE))
+        else:
+            batch = super().read(room)
+            self._pass_ended = time.perf_counter()
+        self._read_last = len(batch)
+        return batch
+
+    def _read_alone(self, socket: LinuxSocket, room: int) -> list[Datagram]:
+        """Read the only socket: one datagram or unit the short way, then a batch if there is more.
+
+        To look costs a fifth of a read that finds nothing. Who found something the last time is
+        likely to find something again, and does not look.
+        """
+        waited, self._awaited = self._awaited, ()
+        batch: list[Datagram] = []
+        if waited or self._read_last or self._look_alone(0, 1):
+            try:
+                if self._read_last >= _FEW:
+                    return socket.receive(room, -math.inf)
+                batch = socket.receive_first(room)
+                if batch and len(batch) < room and self._look_alone(0, 1):
+                    batch += socket.receive(room - len(batch), -math.inf)
+            except OSError as error:
+                self._fail(socket, error)
         return batch
 
     def _read_together(

@@ -190,6 +190,12 @@ class LinuxSocket(SendingSocket):
             self.together.part()  # Read with others, this socket would not raise its error.
         return batch
 
+    def receive_first(self, max_datagrams: int) -> list[Datagram]:
+        """Read one datagram or unit the short way; or more, if more is known to be there."""
+        if self._last_read < math.inf and self._reads_batches and self._pending_error is None:
+            return self._receive_one()
+        return self.receive(max_datagrams, -math.inf)
+
     def _receive_one(self) -> list[Datagram]:
         """Read one datagram or unit the short way, in which every call counts."""
         try:
