@@ -7,6 +7,7 @@ import errno
 import socket
 import sys
 import time
+import tracemalloc
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -364,3 +365,30 @@ def test_each_thread_has_buffers_of_its_own() -> None:
         return await trio.to_thread.run_sync(buffers.thread_buffers)
 
     assert trio.run(other) is not buffers.thread_buffers()
+
+
+def test_sockets_of_one_interface_share_what_is_alike(host: Host) -> None:
+    """Thousands are opened at a time; measured by what Python allocates for each."""
+    with ExitStack() as stack:
+        open_sockets(stack, host, [f"239.7.0.{number}" for number in range(1, 11)])
+        tracemalloc.start()
+        stack.callback(tracemalloc.stop)
+        groups = [f"239.7.1.{number}" for number in range(1, 201)]
+        before = tracemalloc.get_traced_memory()[0]
+        sockets = open_sockets(stack, host, groups)
+        grown = tracemalloc.get_traced_memory()[0] - before
+        assert grown / len(sockets) < 2_700
+        assert len({id(sock._control) for sock in sockets}) == 1
+        asking = open_sockets(stack, host, groups[:2], receive_ttl=True)
+        assert len({id(sock._control) for sock in (*asking, sockets[0])}) == 2
+
+
+def test_granted_buffer_and_endpoint_are_told_when_asked_for(host: Host) -> None:
+    with ExitStack() as stack:
+        (sock,) = open_sockets(stack, host, "239.7.0.1", receive_buffer_size=65_536)
+        sock._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 40_000)
+        assert sock.receive_buffer_granted == 40_000
+        assert sock.local_endpoint == Endpoint("239.7.0.1", PORT)
+        sock._sock.close()
+        assert sock.local_endpoint == Endpoint("239.7.0.1", PORT)
+        assert sock.receive_buffer_granted == sock.send_buffer_granted == 0

@@ -36,12 +36,21 @@ def apply_option(sock: TakesOptions, option: SocketOption) -> None:
     try:
         sock.setsockopt(option.level, option.number, option.value)
     except OSError as error:
-        if option.symbol.startswith("MCAST_JOIN_") and error.errno in _PASSING_ERRORS:
-            sock.setsockopt(option.level, option.number, option.value)
-        elif option.symbol in _BUFFERS and error.errno == errno.ENOBUFS:
-            _set_smaller_buffer(sock, option, error)
-        else:
-            raise
+        apply_after(sock, option, error)
+
+
+def apply_after(sock: TakesOptions, option: SocketOption, refusal: OSError) -> None:
+    """Set an option that was refused, as `apply_option` does.
+
+    Raises:
+        OSError: The option was refused once more, or the first refusal is final.
+    """
+    if option.symbol.startswith("MCAST_JOIN_") and refusal.errno in _PASSING_ERRORS:
+        sock.setsockopt(option.level, option.number, option.value)
+    elif option.symbol in _BUFFERS and refusal.errno == errno.ENOBUFS:
+        _set_smaller_buffer(sock, option, refusal)
+    else:
+        raise refusal
 
 
 def _set_smaller_buffer(sock: TakesOptions, option: SocketOption, refusal: OSError) -> None:

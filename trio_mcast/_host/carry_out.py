@@ -16,7 +16,7 @@ from .._platform.advice import explain_refusal
 from .._platform.model import Platform, PlatformName
 from .._platform.options import SocketOption
 from .._values.errors import SocketSetupError
-from .apply_option import TakesOptions, apply_option
+from .apply_option import TakesOptions, apply_after, apply_option
 
 
 class Settable(TakesOptions, Protocol):
@@ -31,19 +31,29 @@ class Settable(TakesOptions, Protocol):
 
 @attrs.define
 class Step:
-    """The step that is being carried out, for the error if the step is refused."""
+    """The step that is being carried out, for the error if the step is refused.
+
+    Attributes:
+        option: The option that is being set; `None` for another step.
+        name: The name of another step.
+        detail: More about that step.
+    """
 
     name: str = "socket"
     detail: str = ""
+    option: SocketOption | None = None
 
     def explain(
         self, error: OSError, socket_spec: SocketSpec, platform: PlatformName
     ) -> SocketSetupError:
         """Return the error for a refusal at this step, on a platform."""
+        name, detail = self.name, self.detail
+        if self.option is not None:
+            name, detail = self.option.symbol, f"({self.option.purpose})"
         return explain_refusal(
             error,
-            step=self.name,
-            detail=self.detail,
+            step=name,
+            detail=detail,
             group=socket_spec.group,
             interface=socket_spec.interface.name,
             platform=platform,
@@ -62,24 +72,38 @@ def carry_out(sock: Settable, socket_spec: SocketSpec, step: Step) -> frozenset[
         OSError: A step was refused.
     """
     applied: set[str] = set()
-    shared: set[str] = set()
-    for after_bind in (False, True):
-        for option in socket_spec.options:
-            if option.after_bind is after_bind and not option.if_taken:
-                if option.symbol in shared:
-                    continue  # How the bind was possible decides about the option.
-                step.name, step.detail = option.symbol, f"({option.purpose})"
-                symbol = _set_option(sock, option)
-                if symbol is not None:
-                    applied.add(symbol)
-        if not after_bind:
-            step.name, step.detail = "bind", f"to {socket_spec.bind[0]} port {socket_spec.bind[1]}"
-            shared = _bind(sock, socket_spec)
-            applied |= shared
+    later: list[SocketOption] = []
+    for option in socket_spec.options:
+        if option.after_bind:
+            later.append(option)
+        elif not option.if_taken:
+            _set_step(sock, option, step, applied)
+    step.option = None
+    step.name, step.detail = "bind", f"to {socket_spec.bind[0]} port {socket_spec.bind[1]}"
+    shared = _bind(sock, socket_spec)
+    applied |= shared
+    for option in later:
+        if not option.if_taken and option.symbol not in shared:
+            # Of the others, how the bind was possible has decided.
+            _set_step(sock, option, step, applied)
+    step.option = None
     if socket_spec.peer is not None:
         step.name, step.detail = "connect", f"to {socket_spec.peer[0]} port {socket_spec.peer[1]}"
         sock.connect(socket_spec.peer)
     return frozenset(applied)
+
+
+def _set_step(sock: TakesOptions, option: SocketOption, step: Step, applied: set[str]) -> None:
+    """Set one option of a plan. This runs for thousands of sockets, so there are few calls."""
+    step.option = option
+    try:
+        sock.setsockopt(option.level, option.number, option.value)
+    except OSError as error:
+        symbol = _set_after(sock, option, error)
+        if symbol is not None:
+            applied.add(symbol)
+    else:
+        applied.add(option.symbol)
 
 
 def change_options(
@@ -98,8 +122,7 @@ def change_options(
             apply_option(sock, option)
         except OSError as error:
             if option.required:
-                step = Step(option.symbol, f"({option.purpose})")
-                raise step.explain(error, socket_spec, platform) from error
+                raise Step(option=option).explain(error, socket_spec, platform) from error
 
 
 def leave_group(sock: TakesOptions, socket_spec: SocketSpec, platform: Platform) -> None:
@@ -140,7 +163,16 @@ def _set_option(sock: TakesOptions, option: SocketOption) -> str | None:
     `None` if all were refused and none is required.
     """
     try:
-        apply_option(sock, option)
+        sock.setsockopt(option.level, option.number, option.value)
+    except OSError as error:
+        return _set_after(sock, option, error)
+    return option.symbol
+
+
+def _set_after(sock: TakesOptions, option: SocketOption, refusal: OSError) -> str | None:
+    """Do as `_set_option` for an option that was refused a moment ago."""
+    try:
+        apply_after(sock, option, refusal)
     except OSError:
         if option.fallback is not None:
             return _set_option(sock, option.fallback)

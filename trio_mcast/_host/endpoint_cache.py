@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
+from operator import is_
 from typing import Final
 
 from .._plan.socket_spec import SocketSpec
@@ -97,8 +99,29 @@ _shared: weakref.WeakValueDictionary[
 ] = weakref.WeakValueDictionary()
 
 
+class _Last:
+    """The cache that was asked for last, with what it was asked for: thousands may ask alike."""
+
+    facts: tuple[object, ...] = ()
+    cache: Callable[[], EndpointCache | None] = staticmethod(lambda: None)
+
+
 def endpoint_cache(layout: SockaddrFormat, socket_spec: SocketSpec) -> EndpointCache:
     """Return the cache for a socket."""
+    if socket_spec.accepts_unicast:
+        return _find(layout, socket_spec)
+    interface = socket_spec.interface
+    facts = layout, interface, socket_spec.rejected_sources, socket_spec.own_addresses
+    if all(map(is_, facts, _Last.facts)):
+        last = _Last.cache()
+        if last is not None:
+            return last
+    cache = _find(layout, socket_spec)
+    _Last.facts, _Last.cache = facts, weakref.ref(cache)
+    return cache
+
+
+def _find(layout: SockaddrFormat, socket_spec: SocketSpec) -> EndpointCache:
     interface = socket_spec.interface
     zone = (zone_of(interface), interface.index)
     # For a group the system lets only the chosen sources through, for unicast it does not.

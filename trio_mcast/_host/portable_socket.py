@@ -16,7 +16,7 @@ import trio
 
 from .._live import call_each
 from .._plan.socket_spec import BindAddress, SocketSpec, group_destination
-from .._platform.control import NOTHING, Arrival, ControlDecoder
+from .._platform.control import NOTHING, Arrival, shared_decoder
 from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import Endpoint, host_with_zone, parse_address, without_zone
@@ -48,13 +48,11 @@ class PosixSocket:
         "_local_endpoint",
         "_pending_error",
         "_platform",
+        "_rejected",
         "_sock",
         "endpoints",
-        "receive_buffer_granted",
         "received",
         "received_bytes",
-        "rejected",
-        "send_buffer_granted",
         "socket_spec",
     )
 
@@ -76,18 +74,16 @@ class PosixSocket:
         self.socket_spec = socket_spec
         self.received = 0
         self.received_bytes = 0
-        self.rejected: Counter[Rejection] = Counter()
+        self._rejected: Counter[Rejection] | None = None
         self._sock = sock
         self._platform = platform
         self.endpoints = endpoint_cache(platform.sockaddr, socket_spec)
-        self._control = ControlDecoder(platform, socket_spec.family, applied)
+        self._control = shared_decoder(platform, socket_spec.family, applied)
         self._pending_error: OSError | None = None
-        self._local_endpoint = self._ask_local_endpoint()
+        # Asked for when it is wanted: a receiver may have thousands of sockets.
+        self._local_endpoint: Endpoint | None = None
         # Of what is sent to the socket's group or, without a group, to its address.
-        self._destination = group_destination(socket_spec) or self._local_endpoint
-        divisor = 2 if platform.doubles_buffers else 1
-        self.receive_buffer_granted = self._option("SO_RCVBUF") // divisor
-        self.send_buffer_granted = self._option("SO_SNDBUF") // divisor
+        self._destination = group_destination(socket_spec) or self.local_endpoint
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -99,6 +95,9 @@ class PosixSocket:
         if self._sock.fileno() >= 0:
             with suppress(OSError):  # Then the one that was known last.
                 self._local_endpoint = self._ask_local_endpoint()
+        if self._local_endpoint is None:
+            host, port = self.socket_spec.bind[:2]  # Nobody has asked while there was one.
+            return Endpoint(self._with_zone(host), port)
         return self._local_endpoint
 
     def _ask_local_endpoint(self) -> Endpoint:
@@ -109,9 +108,28 @@ class PosixSocket:
         address = without_zone(parse_address(host, "address"))
         return host_with_zone(address, 1, lambda index: zone_of(self.socket_spec.interface))
 
-    def _option(self, symbol: str) -> int:
+    @property
+    def rejected(self) -> Counter[Rejection]:
+        # Made when first asked for: most sockets reject nothing.
+        if self._rejected is None:
+            self._rejected = Counter()
+        return self._rejected
+
+    @property
+    def receive_buffer_granted(self) -> int:
+        return self._granted("SO_RCVBUF")
+
+    @property
+    def send_buffer_granted(self) -> int:
+        return self._granted("SO_SNDBUF")
+
+    def _granted(self, symbol: str) -> int:
+        """Return the size of a buffer; 0 once closed."""
+        if self._sock.fileno() < 0:
+            return 0
         numbers = self._platform.constants
-        return self._sock.getsockopt(numbers["SOL_SOCKET"], numbers[symbol])
+        size = self._sock.getsockopt(numbers["SOL_SOCKET"], numbers[symbol])
+        return size // 2 if self._platform.doubles_buffers else size
 
     def revise(self, socket_spec: SocketSpec, options: Sequence[SocketOption]) -> None:
         change_options(self._sock, socket_spec, options, self._platform.name)

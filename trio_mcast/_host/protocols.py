@@ -54,13 +54,21 @@ class McastSocket(Protocol):
     """An open socket that carries out a `SocketSpec`. Only `wait_writable` waits."""
 
     socket_spec: SocketSpec
-    receive_buffer_granted: int
-    send_buffer_granted: int
-    # The datagrams and bytes of payload that `receive` has returned so far, and the datagrams that
-    # were held back.
+    # The datagrams and bytes of payload that `receive` has returned so far.
     received: int
     received_bytes: int
-    rejected: Counter[Rejection]
+
+    @property
+    def rejected(self) -> Counter[Rejection]:
+        """The datagrams that were held back after reading, by reason."""
+
+    @property
+    def receive_buffer_granted(self) -> int:
+        """The size that the system has granted to the receive buffer."""
+
+    @property
+    def send_buffer_granted(self) -> int:
+        """The size that the system has granted to the send buffer."""
 
     @property
     def local_endpoint(self) -> Endpoint:

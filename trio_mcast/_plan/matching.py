@@ -51,7 +51,7 @@ def keys_of_groups(
             interfaces.setdefault(plan.group, []).append(plan.interface)
     keys: dict[Group, list[MembershipKey]] = {}
     for group in groups:
-        text = str(group.address)
+        text = group.text
         joined = interfaces.get(text, [])
         if group.zone is not None:
             joined = in_zone(group.zone, joined)

@@ -89,7 +89,7 @@ def pair_groups(
     pairs: dict[MembershipKey, tuple[Group, Selection]] = {}
     missing: dict[MembershipKey, tuple[Group, Interface]] = {}
     for group in groups:
-        text = str(group.address)
+        text = group.text
         bare = group if group.zone is None else Group(group.address)
         try:
             selections = _selections_for(group, selected, selectors is not None, interfaces)
@@ -215,7 +215,7 @@ def check_served(
     called = {name for _, name in keys}
     names = printable(", ".join(map(text_of, selectors)))
     for group in groups:
-        if str(group.address) not in served:
+        if group.text not in served:
             raise ValueError(
                 f"group {printable(str(group))} cannot be {done} on what interfaces names ({names})"
             )

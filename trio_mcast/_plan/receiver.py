@@ -89,11 +89,15 @@ class _OnInterface:
         before_joins: The options before the joins.
         after_joins: The options after them.
         own_addresses: The addresses that mean this machine on the interface's link, as text.
+        address: The first address of the interface.
+        sources: The only sources that the request wants; none for any.
     """
 
     before_joins: tuple[SocketOption, ...]
     after_joins: tuple[SocketOption, ...]
     own_addresses: frozenset[str]
+    address: IPAddress | None
+    sources: Sequence[IPAddress]
 
 
 def _plan_membership(
@@ -115,10 +119,10 @@ def _plan_membership(
         platform: The platform to plan for.
     """
     interface, family = selection.interface, group.family
-    sources = request.sources_of(family)
+    text, sources = group.text, shared.sources
     excluded = [source for source in excluded_sources if family_of(source) == family]
     limit = platform.source_limit.get(family) or max(len(sources), len(excluded), 1)
-    local = selection.address or first_address(interface, family)
+    local = selection.address or shared.address
     # A socket that is bound to an address instead of the group is given unicast to that address,
     # which the system does not filter.
     unicast = request.accept_unicast and not platform.binds_to_group and local is not None
@@ -132,15 +136,15 @@ def _plan_membership(
     sockets = []
     # Sources beyond what one socket takes go to further sockets, exclusions do not: see above.
     for chunk in [sources[i : i + limit] for i in range(0, len(sources), limit)] or [[]]:
-        joins = _joins(group.address, interface, local, (chunk, blocked), platform)
+        joins = _joins(group, interface, local, (chunk, blocked), platform)
         options = (*shared.before_joins, *joins, *shared.after_joins)
         sockets += [
             SocketSpec(
                 family,
                 interface,
-                str(group.address),
+                text,
                 tuple(map(str, chunk)),
-                _receiver_bind(group.address, interface, local, port, platform),
+                _receiver_bind(group, interface, local, port, platform),
                 options,
                 rejected,
                 own_addresses,
@@ -149,7 +153,7 @@ def _plan_membership(
             for port in request.ports
         ]
     return MembershipPlan(
-        str(group.address),
+        text,
         interface,
         tuple(map(str, sources)),
         tuple(map(str, excluded)),
@@ -158,7 +162,7 @@ def _plan_membership(
 
 
 def _joins(
-    group: IPAddress,
+    group: Group,
     interface: Interface,
     local: IPAddress | None,
     filters: tuple[Sequence[IPAddress], Sequence[IPAddress]],
@@ -166,26 +170,26 @@ def _joins(
 ) -> Iterator[SocketOption]:
     included, excluded = filters
     for source in included:
-        yield layout.join_source(platform, interface.index, group, source, local)
+        yield layout.join_source(platform, interface.index, group.address, source, local)
     if not included:
-        yield layout.join_group(platform, interface.index, group, local)
+        yield layout.join_group(platform, interface.index, group.address, local, group.text)
     for source in excluded:
-        block = layout.block_source(platform, interface.index, group, source, local)
+        block = layout.block_source(platform, interface.index, group.address, source, local)
         # Where it filters nothing, the socket is right without it.
         yield attrs.evolve(block, required=platform.filters_blocked)
 
 
 def _receiver_bind(
-    group: IPAddress,
+    group: Group,
     interface: Interface,
     local: IPAddress | None,
     port: int,
     platform: Platform,
 ) -> BindAddress:
     if platform.binds_to_group:
-        return bind_address(group, port, interface.index)
+        return bind_address(group.address, port, interface.index, group.text)
     if local is None:
-        return bind_wildcard(family_of(group), port)
+        return bind_wildcard(group.family, port)
     return bind_address(local, port, interface.index if local.is_link_local else 0)
 
 
@@ -296,7 +300,7 @@ def _plan_all(
     on_any_link, _, platform = machine
     parts: dict[tuple[str, Family], _OnInterface] = {}
     for group, selection in pairing.pairs:
-        text, interface = str(group.address), selection.interface
+        text, interface = group.text, selection.interface
         plan = known.get((text, interface.name))
         if plan is None:
             excluded = excluded_for(request, rules, text, interface)
@@ -309,11 +313,13 @@ def _plan_all(
                     tuple(_receiver_options(interface, group.family, request, platform)),
                     tuple(exact_port_options(platform)),
                     own_addresses_on(interface, on_any_link),
+                    first_address(interface, group.family),
+                    request.sources_of(group.family),
                 )
             plan = _plan_membership(group, selection, request, excluded, part, platform)
         yield plan
     for group, interface in pairing.missing:
-        excluded = excluded_for(request, rules, str(group.address), interface)
+        excluded = excluded_for(request, rules, group.text, interface)
         yield _plan_without_sockets(group, interface, request, excluded)
     if request.accepts_unicast:
         for excluded, pairs in _by_exclusion(request, rules, pairing).items():
@@ -328,7 +334,7 @@ def _plan_without_sockets(
 ) -> MembershipPlan:
     """Return the plan of a membership that can only wait for its interface."""
     return MembershipPlan(
-        str(group.address),
+        group.text,
         interface,
         _texts(request.sources, group.family),
         _texts(excluded_sources, group.family),

@@ -8,7 +8,7 @@ import attrs
 
 from .._platform.model import Platform
 from .._platform.options import SocketOption, leave_group
-from .._values.addresses import LINK_LOCAL_SCOPE, Endpoint, Family, IPAddress, family_of
+from .._values.addresses import LINK_LOCAL_SCOPE, Endpoint, Family, IPAddress
 from .._values.interface import Interface, zone_of
 
 BindAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
@@ -99,11 +99,18 @@ def leaving_option(socket_spec: SocketSpec, platform: Platform) -> SocketOption 
     return None
 
 
-def bind_address(address: IPAddress, port: int, scope_id: int) -> BindAddress:
-    """Return the tuple to bind or send to; for IPv6, with flow information and a scope as well."""
-    if family_of(address) == "ipv4":
-        return (str(address), port)
-    return (str(address), port, 0, scope_id)
+def bind_address(address: IPAddress, port: int, scope_id: int, text: str = "") -> BindAddress:
+    """Return the tuple to bind or send to; for IPv6, with flow information and a scope as well.
+
+    Args:
+        address: The address.
+        port: The port.
+        scope_id: The scope of an IPv6 address.
+        text: The address as text, if that is known.
+    """
+    if address.version == 4:
+        return (text or str(address), port)
+    return (text or str(address), port, 0, scope_id)
 
 
 def bind_wildcard(family: Family, port: int) -> BindAddress:

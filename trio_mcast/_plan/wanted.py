@@ -112,7 +112,7 @@ class ReceiveRequest:
         return not self.accepts_unicast and all(map(self._is_over_for, self.groups))
 
     def _is_over_for(self, group: Group) -> bool:
-        text = str(group.address)
+        text = group.text
         if text in self.left_groups:
             return True
         if group.zone is not None:
@@ -128,7 +128,7 @@ class ReceiveRequest:
     def is_unnamed(self, plan: MembershipPlan) -> bool:
         """Tell whether the user left the interface of a membership open, in selectors and zones."""
         return self.selectors is None and not any(
-            group.zone is not None and str(group.address) == plan.group for group in self.groups
+            group.zone is not None and group.text == plan.group for group in self.groups
         )
 
     def has_left(self, plan: MembershipPlan) -> bool:
@@ -153,7 +153,7 @@ class ReceiveRequest:
         """Return the groups that are wanted on each interface that is fit, as text."""
         if self.selectors is not None:
             return frozenset()
-        wanted = frozenset(str(group.address) for group in self.groups if group.zone is None)
+        wanted = frozenset(group.text for group in self.groups if group.zone is None)
         return wanted - self.left_groups
 
     def leaving(self, plans: Iterable[MembershipPlan]) -> ReceiveRequest:
@@ -183,7 +183,7 @@ class ReceiveRequest:
 
     def _zones(self, plan: MembershipPlan) -> list[str]:
         """Return the zones of a membership's group that mean its interface."""
-        zones = (group.zone for group in self._zoned if str(group.address) == plan.group)
+        zones = (group.zone for group in self._zoned if group.text == plan.group)
         names = (plan.interface.name, str(plan.interface.index or ""))
         return [zone for zone in zones if zone is not None and zone in names]
 
@@ -194,7 +194,7 @@ class ReceiveRequest:
         ]
 
     def _texts(self) -> frozenset[str]:
-        return frozenset(str(group.address) for group in self.groups)
+        return frozenset(group.text for group in self.groups)
 
 
 def check_sources(

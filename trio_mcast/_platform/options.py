@@ -82,10 +82,8 @@ def later_sharing(platform: Platform, symbol: str, purpose: str) -> SocketOption
 def group_req(platform: Platform, index: int, group: IPAddress) -> bytes:
     """Encode a ``struct group_req``: an interface's index and a group."""
     layout = platform.group_request
-    raw = bytearray(layout.group_req_size)
-    struct.pack_into("=I", raw, 0, index)
-    _put_sockaddr(platform, raw, layout.group_offset, group)
-    return bytes(raw)
+    head = struct.pack("=I", index).ljust(layout.group_offset, b"\0")
+    return (head + encode_sockaddr(platform.sockaddr, group)).ljust(layout.group_req_size, b"\0")
 
 
 def group_source_req(platform: Platform, index: int, group: IPAddress, source: IPAddress) -> bytes:
@@ -104,9 +102,9 @@ def _put_sockaddr(platform: Platform, raw: bytearray, offset: int, address: IPAd
 
 
 def join_group(
-    platform: Platform, index: int, group: IPAddress, address: IPAddress | None
+    platform: Platform, index: int, group: IPAddress, address: IPAddress | None, text: str = ""
 ) -> SocketOption:
-    """Join a group on an interface, from any source.
+    """Join a group on an interface, from any source. Made for each socket, so without a detour.
 
     Args:
         platform: The platform of the option.
@@ -114,19 +112,14 @@ def join_group(
         group: The group.
         address: An address of the interface, for the older option that goes by address; `None` if
             the interface has none.
+        text: The group as text, if that is known.
     """
-    fallback = None
-    if platform.join_fallback:
-        fallback = _older_join(platform, index, group, address)
-    return option(
-        platform,
-        "MCAST_JOIN_GROUP",
-        group_req(platform, index, group),
-        f"join {group} from any source",
-        family=family_of(group),
-        after_bind=not platform.joins_before_bind,
-        fallback=fallback,
-    )
+    symbol, numbers = "MCAST_JOIN_GROUP", platform.constants
+    older = _older_join(platform, index, group, address) if platform.join_fallback else None
+    level = numbers["IPPROTO_IP" if group.version == 4 else "IPPROTO_IPV6"]
+    purpose = f"join {text or group} from any source"
+    value, after_bind = group_req(platform, index, group), not platform.joins_before_bind
+    return SocketOption(symbol, level, numbers[symbol], value, after_bind, purpose, older)
 
 
 def _older_join(

@@ -74,13 +74,13 @@ class Blocking:
             yield rule(None, names)
             return
         keys = keys_of_groups(groups, names, plans)
-        wide = frozenset(str(group.address) for group in groups if group.zone is None)
+        wide = frozenset(group.text for group in groups if group.zone is None)
         if wide:
             yield rule(wide, names)
         for group in groups:
             if group.zone is not None:
                 zone_names = frozenset(name for _, name in keys[group])
-                yield rule(frozenset([str(group.address)]), zone_names)
+                yield rule(frozenset([group.text]), zone_names)
 
     async def _apply(self, rules: Sequence[SourceRule]) -> None:
         """Add rules, all about one source, and carry them out; or change nothing."""

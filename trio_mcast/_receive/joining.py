@@ -117,7 +117,7 @@ class Joining:
         if request.selectors is not None:
             return
         memberships = self._memberships
-        groups = frozenset(str(group.address) for group in request.groups if group.zone is None)
+        groups = frozenset(group.text for group in request.groups if group.zone is None)
         self._keep_requests(
             earlier.leaving_groups(groups) if earlier.selectors is None else earlier
             for earlier in memberships.requests
@@ -151,7 +151,7 @@ class Joining:
             groups = [group for group in groups if str(group) not in everywhere]
             for group, keys_of_group in keys_of_groups(groups, names, plans).items():
                 if names is None and group.zone is None:
-                    everywhere.add(str(group.address))
+                    everywhere.add(group.text)
                 else:
                     keys += keys_of_group
             await self._leave(frozenset(everywhere), keys)

@@ -219,7 +219,7 @@ class KeepingUp:
         lacks = len(membership.sockets) < len(plan.sockets)
         if changed or (lacks and (membership.state != "failed" or membership.retry_at <= now)):
             if changed:
-                membership.backoff.reset()
+                membership.begin_anew()
             await self._memberships.set_up(membership)
         elif not lacks:
             membership.settle()

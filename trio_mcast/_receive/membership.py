@@ -145,7 +145,6 @@ class LiveMembership:
         state: One of the states above.
         error: The refusal, if it has failed.
         sockets: The sockets that there are.
-        backoff: The pauses between attempts.
         retry_at: The time of the next attempt, by Trio's clock.
     """
 
@@ -155,12 +154,11 @@ class LiveMembership:
     state: State = "waiting"
     error: SocketSetupError | None = None
     sockets: list[McastSocket] = attrs.field(factory=list)
-    backoff: Backoff = attrs.field(
-        factory=lambda: Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
-    )
     retry_at: float = math.inf
     # The state and the error that were logged last.
     _logged: tuple[State | None, str] = (None, "")
+    # Made when first wanted: mostly nothing is refused.
+    _backoff: Backoff | None = None
 
     @classmethod
     def from_plan(cls, plan: MembershipPlan, request: ReceiveRequest) -> LiveMembership:
@@ -188,8 +186,19 @@ class LiveMembership:
             self.retry_at = trio.current_time() + self.backoff.next_pause()
         else:
             self.retry_at = math.inf
-            self.backoff.reset()
+            self.begin_anew()
         return transition
+
+    @property
+    def backoff(self) -> Backoff:
+        """The pauses between attempts."""
+        if self._backoff is None:
+            self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        return self._backoff
+
+    def begin_anew(self) -> None:
+        """Have the next refusal begin with the first pause."""
+        self._backoff = None
 
     def settle(self) -> None:
         """Take the state of a membership whose plan is carried out."""

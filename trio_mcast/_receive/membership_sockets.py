@@ -63,6 +63,8 @@ class MembershipSockets:
 
     async def _keep_what_serves(self, membership: LiveMembership) -> list[SocketSpec]:
         """Close the sockets that the plan has no use for, and return what is still missing."""
+        if not membership.sockets:
+            return list(membership.plan.sockets)
         missing = {}
         for spec in membership.plan.sockets:  # For unicast there may be thousands.
             missing[fixed_part(spec)] = spec

@@ -7,6 +7,7 @@ interfaces of the last look are the same for all three, and stand here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import trio
@@ -189,7 +190,8 @@ class Memberships:
     async def set_up(self, membership: LiveMembership) -> None:
         """Carry out the plan of a membership; after a refusal, have the next attempt in time."""
         await self.sockets.set_up(membership)
-        self.follower.hurry(membership.retry_at)
+        if membership.retry_at < math.inf:
+            self.follower.hurry(membership.retry_at)
 
     async def remove(self, keys: Iterable[MembershipKey]) -> None:
         """Leave memberships. Cannot be cancelled."""
@@ -203,7 +205,7 @@ class Memberships:
         order: dict[tuple[int, str | None], int] = {}
         for request in self.requests:
             for group in request.groups:
-                order[request.number, str(group.address)] = len(order)
+                order[request.number, group.text] = len(order)
 
         def place(pair: tuple[MembershipKey, LiveMembership]) -> int:
             (group, _), membership = pair

@@ -147,7 +147,7 @@ def _all_joined(memberships: Memberships) -> bool:
             joined.setdefault(text, []).append(membership.plan.interface)
     for request in memberships.requests:
         for group in request.groups_left_over():
-            interfaces = joined.get(str(group.address), [])
+            interfaces = joined.get(group.text, [])
             if not (interfaces if group.zone is None else in_zone(group.zone, interfaces)):
                 return False
     return True

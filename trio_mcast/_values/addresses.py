@@ -60,13 +60,18 @@ class Group:
 
     address: IPAddress
     zone: str | None = None
+    # The address as text, made once: it stands in every plan for the group, and takes long to make.
+    text: str = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "text", str(self.address))
 
     @property
     def family(self) -> Family:
         return family_of(self.address)
 
     def __str__(self) -> str:
-        return str(self.address) if self.zone is None else f"{self.address}%{self.zone}"
+        return self.text if self.zone is None else f"{self.text}%{self.zone}"
 
 
 def family_of(address: IPAddress) -> Family:
@@ -277,6 +282,7 @@ class SockaddrFormat:
 
 SOCKADDR_IN_BYTES = 16
 SOCKADDR_IN6_BYTES = 28
+_SOCKADDR_IN = struct.Struct("!HI8x")  # Without the family.
 
 
 def encode_sockaddr(
@@ -285,7 +291,7 @@ def encode_sockaddr(
     """Return a ``sockaddr_in`` (16 bytes) or ``sockaddr_in6`` (28 bytes)."""
     if isinstance(address, IPv4Address):
         head = _encode_family(layout, layout.af_inet, SOCKADDR_IN_BYTES)
-        return head + struct.pack("!H4s8x", port, address.packed)
+        return head + _SOCKADDR_IN.pack(port, int(address))
     head = _encode_family(layout, layout.af_inet6, SOCKADDR_IN6_BYTES)
     return head + struct.pack("!HI16s", port, 0, address.packed) + struct.pack("=I", scope_id)
 

@@ -214,6 +214,8 @@ class EpollPoller(PassPoller):
         self._look_alone: Callable[[float, int], object] = self._outer.poll
         # How many datagrams the last pass has read.
         self._read_last = 0
+        # The chunk that the last socket was put into.
+        self._filling: _Chunk | None = None
         # The chunk of the last look.
         self._current: _Chunk | None = None
         self._reader = EachReader()
@@ -241,14 +243,16 @@ class EpollPoller(PassPoller):
             ) from error
         self._wait.choose_again()
         chunk.part()
-        self._chunks[chunk.epoll.fileno()] = chunk
+        self._chunks[chunk.epoll.fileno()] = self._filling = chunk
         chunk.sockets[number] = socket
         self._chunk_of[number] = chunk
         self._look_if_alone()
 
     def _with_room(self) -> _Chunk | None:
-        chunks = reversed(self._chunks.values())
-        return next((chunk for chunk in chunks if len(chunk.sockets) < _CHUNK), None)
+        if self._filling is None or len(self._filling.sockets) >= _CHUNK:
+            chunks = self._chunks.values()
+            self._filling = next((each for each in chunks if len(each.sockets) < _CHUNK), None)
+        return self._filling
 
     def _unwatch(self, socket: McastSocket) -> None:
         assert isinstance(socket, LinuxSocket)
@@ -275,6 +279,8 @@ class EpollPoller(PassPoller):
         del self._chunks[number]
         if self._current is chunk:
             self._current = None
+        if self._filling is chunk:
+            self._filling = None
         call_each((partial(self._outer.unregister, number), chunk.epoll.close))
 
     def interrupt(self) -> None:
@@ -358,5 +364,6 @@ class EpollPoller(PassPoller):
         call_each([self._wait.choose_again, self._outer.close, *steps, self._reader.close])
         self._chunks.clear()
         self._chunk_of.clear()
+        self._filling = None
         self._alone = []
         super().close()

@@ -217,7 +217,8 @@ class LinuxSocket(SendingSocket):
     @property
     def _taken(self) -> int:
         """The count of datagrams taken from the system, rejected ones included."""
-        return self.received + self.rejected.total()
+        rejected = 0 if self._rejected is None else self._rejected.total()
+        return self.received + rejected
 
     def has_more(self) -> None:
         """Note that there is more to read: the socket is not quiet, however long that lasts."""

@@ -147,6 +147,8 @@ class WindowsSocket(PosixSocket):
             WSARECVMSG_GUID,
             struct.calcsize("P"),
         )
+        # Of unicast that comes to this socket.
+        self._own_destination = self.local_endpoint
         self._receive_message = ReceiveMessage(struct.unpack("P", pointer)[0])
         for code in (SIO_UDP_CONNRESET, SIO_UDP_NETRESET):
             with suppress(OSError):  # The errors to be switched off are passed over in any case.
@@ -190,7 +192,7 @@ class WindowsSocket(PosixSocket):
         self.received += 1
         self.received_bytes += len(data)
         group = self._groups.get(arrival.destination, self.socket_spec.group)
-        destination = self._destination if group is not None else self._local_endpoint
+        destination = self._destination if group is not None else self._own_destination
         of_arrival = (arrival.ttl, arrival.timestamp_ns, destination, arrival.traffic_class)
         batch.append(Datagram(data, source, group, interface, *of_arrival))
 
