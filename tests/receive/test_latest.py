@@ -130,7 +130,7 @@ async def test_who_waits_gets_the_latest_of_what_was_put(
 class ReadyReader:
     """A reader that has something to read at once."""
 
-    def read_now(self) -> list[Datagram]:
+    def read_now(self, room: int) -> list[Datagram]:
         return []
 
     async def read(self) -> list[Datagram]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 import trio
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
+from tests.lab import Host
+from tests.lab.machine import on
 from tests.support.queues import (
     EITHER_WAY,
     Sockets,
@@ -20,6 +22,7 @@ from tests.support.queues import (
     take_batch,
     take_one,
 )
+from tests.support.traffic import plain_sender
 from trio_mcast import open_mcast_receiver
 from trio_mcast._receive.latest import queue_for
 from trio_mcast._receive.queue import DatagramQueue
@@ -164,6 +167,31 @@ async def test_many_interfaces_are_not_looked_at_one_by_one(autojump_clock: Mock
         assert sockets[0].read_by_look == 0
 
 
+async def test_many_interfaces_that_one_look_tells_of_are_read_in_one_pass(
+    autojump_clock: MockClock,
+) -> None:
+    async with reading(queue := DatagramQueue(10), interfaces=5) as sockets:
+        queue.look = lambda: sockets
+        for number, each in enumerate(sockets):
+            each.arrive([number])
+        assert await take_batch(queue) == [0, 1, 2, 3, 4]
+        assert sum(each.read_by_look for each in sockets) == 5
+
+
+@pytest.mark.parametrize("interfaces", [2, 3])
+async def test_interface_for_which_there_was_no_room_comes_first_the_next_time(
+    interfaces: int, autojump_clock: MockClock
+) -> None:
+    async with reading(queue := DatagramQueue(10), interfaces) as sockets:
+        sockets.sort(key=queue._readers.index)  # Tasks start in random order.
+        queue.look = lambda: sockets
+        sockets[0].arrive(range(100))
+        sockets[1].arrive([100])
+        taken = await take_batch(queue)
+        assert taken == list(range(10))
+        assert await take_batch(queue) == [100]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a look needs several sockets")
 async def test_bound_holds_for_what_the_consumer_and_the_task_read(sender: socket.socket) -> None:
     async with open_mcast_receiver(
@@ -206,6 +234,34 @@ async def test_receiving_what_has_come_wakes_no_other_task(sender: socket.socket
             assert (await receiver.receive()).data == b"%d" % number
         assert steps.count == 0
         trio.lowlevel.remove_instrument(steps)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no such look")
+async def test_datagrams_on_several_interfaces_are_one_batch_and_wake_no_other_task(
+    host: Host,
+) -> None:
+    names = [f"veth{number}" for number in range(4)]
+    for number, name in enumerate(names):
+        host.run("ip", *f"link add {name} type veth peer name peer{number}".split())
+        host.run("ip", *f"address add 10.9.{number}.1/24 dev {name}".split())
+        host.run("ip", *f"link set peer{number} up".split())
+        host.run("ip", *f"link set {name} up".split())
+    steps = Steps()
+    with on(host), ExitStack() as stack:
+        senders = [stack.enter_context(plain_sender(host, GROUP, name)) for name in names]
+        async with open_mcast_receiver(GROUP, PORT, interfaces=names) as receiver:
+            await wait_all_tasks_blocked()
+            trio.lowlevel.add_instrument(steps)
+            for each in senders:
+                each.sendto(b"1", (GROUP, PORT))
+            batch = await receiver.receive_batch()
+            trio.lowlevel.remove_instrument(steps)
+            assert sorted(datagram.interface.name for datagram in batch) == names
+            assert steps.count == 0
+            await receiver.leave(GROUP, interfaces=names[0])
+            for each in senders[1:]:
+                each.sendto(b"2", (GROUP, PORT))
+            assert len(await receiver.receive_batch()) == 3
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 100, 300])

@@ -112,22 +112,22 @@ class Sockets:
         if self._closed:
             raise trio.ClosedResourceError
 
-    def _take(self) -> list[Datagram]:
-        count = len(self._arrived) if self.units else self._queue.room
+    def _take(self, room: int) -> list[Datagram]:
+        count = len(self._arrived) if self.units else room
         batch, self._arrived = self._arrived[:count], self._arrived[count:]
         return batch
 
-    def read_now(self) -> list[Datagram]:
+    def read_now(self, room: int) -> list[Datagram]:
         if self._closed or not self.looks:
             return []
-        batch = self._take()
+        batch = self._take(room)
         self.read_by_look += len(batch)
         return batch
 
     async def read(self) -> list[Datagram]:
         assert not self.task_reads, "one at a time"
         await self._wait()
-        batch = self._take()
+        batch = self._take(self._queue.room)
         self.read_by_consumer += len(batch)
         return batch
 
@@ -139,7 +139,7 @@ class Sockets:
                 self.task_reads = True
                 await self._wait()
                 await self._queue.let_return()
-                batch = self._take()
+                batch = self._take(self._queue.room)
                 self.task_reads = False
                 self.read_by_task += len(batch)
                 if batch:

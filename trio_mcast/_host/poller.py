@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import trio
 
 from .._values.datagram import Datagram
-from .protocols import McastSocket
+from .protocols import Lookout, McastSocket
 
 # How many datagrams are read, from all sockets of an interface together, before other tasks have
 # their turn. A pass through selector, channel and scheduler costs 15 us or, as reading has taken
@@ -104,6 +104,10 @@ class PassPoller:
     def _receive_from(self, socket: McastSocket, max_datagrams: int) -> list[Datagram]:
         """Read one socket. OSError if the system refuses."""
         return socket.receive(max_datagrams)
+
+    def open_lookout(self) -> Lookout | None:
+        """Return a lookout for pollers like this one, where the system has one."""
+        return None
 
     # The pass
 

@@ -142,8 +142,30 @@ class Poller(Protocol):
     def interrupt(self) -> None:
         """End a wait that is going on, or just ending, without a further checkpoint."""
 
+    def open_lookout(self) -> Lookout | None:
+        """Return a lookout for pollers like this one; `None` if there is no such thing.
+
+        OSError if the system refuses.
+        """
+
     def close(self) -> None:
         """Close the poller and wake the waiting task. Idempotent."""
+
+
+class Lookout(Protocol):
+    """Tells which of several pollers have something to read, by one look at all."""
+
+    def add(self, poller: Poller) -> None:
+        """Look at a poller, too. OSError if the system refuses."""
+
+    def remove(self, poller: Poller) -> None:
+        """Look at a poller no longer. To call before the poller is closed."""
+
+    def ready(self) -> Sequence[Poller]:
+        """Return some pollers that have something to read; others come first the next time."""
+
+    def close(self) -> None:
+        """Look at nothing any more. Idempotent."""
 
 
 class Shell(Protocol):

@@ -19,6 +19,7 @@ from .._values.errors import SocketSetupError
 from .._values.interface import Interface
 from .._values.statistics import ReceiverStatistics, add_up, fields_of
 from .ledger import Ledger
+from .outlook import Outlook
 from .queue import DatagramQueue
 from .reader import InterfaceReader, Sift
 
@@ -75,6 +76,8 @@ class Intake:
         self._look_from = -math.inf
         self._look_at = 0
         queue.on_full = self.look_for_drops
+        self._outlook = Outlook()
+        queue.look = self._outlook.ready
         self._last_statistics: ReceiverStatistics | None = None
 
     @property
@@ -166,6 +169,7 @@ class Intake:
                 reader.stop()
                 raise
             self._readers[key] = reader
+            self._outlook.add(reader)
             self._start(reader)
         else:
             reader.add(socket)
@@ -193,6 +197,7 @@ class Intake:
             ]
             if len(reader.sockets) == 1:
                 self._unclosed.append(self._readers.pop(key))
+                steps.append(partial(self._outlook.remove, reader))
                 steps.append(partial(self._close_unclosed, reader))
             call_each(steps)
 
@@ -278,7 +283,8 @@ class Intake:
         self._stopped = True
         stops = [reader.stop for reader in self._readers.values()]
         # What ends the tasks comes first, and the counts before the pollers have gone.
-        call_each([self._tasks.cancel, self._keep_statistics, *stops, self.queue.close])
+        counts, look = self._keep_statistics, self._outlook.close
+        call_each([self._tasks.cancel, counts, look, *stops, self.queue.close])
 
     def _keep_statistics(self) -> None:
         self._last_statistics = self.statistics()

@@ -52,7 +52,7 @@ own channels, nothing that changes the state is interrupted: Ctrl-C comes at the
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
@@ -62,16 +62,20 @@ from trio.lowlevel import enable_ki_protection
 from .._values.datagram import Datagram
 from .store import Overflow, Store
 
-# A consumer looks at so many interfaces before waiting. Of more, a look at each costs more than it
-# saves.
-_MOST_LOOKED_AT: Final = 2
+# A consumer looks at so many interfaces one by one before waiting. With more, that costs more than
+# it saves: then one look has to tell which have something.
+MOST_LOOKED_AT: Final = 2
 
 
 class Lendable(Protocol):
     """A reader that a consumer can borrow, to read for itself."""
 
-    def read_now(self) -> list[Datagram]:
-        """Read what is there, without waiting; none where a look is not worth it."""
+    def read_now(self, room: int) -> list[Datagram]:
+        """Read what is there, without waiting; none where a look is not worth it.
+
+        Args:
+            room: How many datagrams there is room for. A unit may exceed the room.
+        """
 
     async def read(self) -> list[Datagram]:
         """Wait until something can be read, and read.
@@ -106,6 +110,10 @@ class DatagramQueue(Store):
         # that is returned.
         self._readers: list[Lendable] = []
         self._looked_at: tuple[Lendable, ...] = ()
+        # Those for which there was no room in the last pass.
+        self._left_over: Sequence[Lendable] = ()
+        # Tells which of many readers have something to read, where there is a way to know at once.
+        self.look: Callable[[], Sequence[Lendable]] = lambda: ()
         self._lent: dict[Lendable, None] = {}
         self._borrowed: Lendable | None = None
         self._lender: trio.lowlevel.Task | None = None
@@ -180,7 +188,7 @@ class DatagramQueue(Store):
             self._choose_looked_at()
 
     def _choose_looked_at(self) -> None:
-        self._looked_at = tuple(self._readers) if len(self._readers) <= _MOST_LOOKED_AT else ()
+        self._looked_at = tuple(self._readers) if len(self._readers) <= MOST_LOOKED_AT else ()
 
     @enable_ki_protection
     async def lend(self, reader: Lendable) -> None:
@@ -263,15 +271,29 @@ class DatagramQueue(Store):
         """Return the next datagrams of an empty queue: read at once, read later, or handed over."""
         if self._consumers or self._borrowed is not None or self._closed:
             return await self._wait(most)
-        if self._looked_at:
+        if self._readers:
             await trio.lowlevel.checkpoint_if_cancelled()
-            for reader in self._looked_at:
-                batch = reader.read_now()
-                if batch:
-                    taken = self._take_of(batch, most)
-                    await self._return()
-                    return taken
+            batch = self._read_now()
+            if batch:
+                taken = self._take_of(batch, most)
+                await self._return()
+                return taken
         return await (self._read_later(most) if self._lent else self._wait(most))
+
+    def _read_now(self) -> list[Datagram]:
+        """Read what is there, of all interfaces in one pass."""
+        room, batch = self.room, list[Datagram]()
+        readers, self._left_over = self._left_over or self._looked_at or self.look(), ()
+        for position, reader in enumerate(readers, 1):
+            datagrams = reader.read_now(room - len(batch))
+            if batch:
+                batch += datagrams
+            else:
+                batch = datagrams
+            if len(batch) >= room:
+                self._left_over = readers[position:]  # They come first the next time.
+                break
+        return batch
 
     async def _return(self) -> None:
         """Do a checkpoint after reading: nothing can go back, so none to be cancelled at."""

@@ -105,7 +105,7 @@ class InterfaceReader:
                 await queue.lend(self)
                 await self._wait_or_look()
                 await queue.let_return()
-                batch = self._read_pass()
+                batch = self._read_pass(queue.room)
                 if batch:
                     queue.put(batch)
 
@@ -123,7 +123,7 @@ class InterfaceReader:
             The datagrams; none if there was nothing after all.
         """
         await self._wait_or_look()
-        return self._read_pass()
+        return self._read_pass(self._queue.room)
 
     async def _wait_or_look(self) -> None:
         """Wait until something can be read, or only do a checkpoint if that is likely already."""
@@ -134,8 +134,11 @@ class InterfaceReader:
             await self._wait()
 
     @enable_ki_protection
-    def read_now(self) -> list[Datagram]:
+    def read_now(self, room: int) -> list[Datagram]:
         """Read what is there, without waiting.
+
+        Args:
+            room: How many datagrams there is room for. A unit may exceed the room.
 
         Returns:
             The datagrams; none also if the last pass was just now, and more is not expected.
@@ -145,10 +148,9 @@ class InterfaceReader:
             and (time.perf_counter() - self._pass_ended < _BACK_AT_ONCE_SECONDS)
         ):
             return []
-        return self._read_pass()
+        return self._read_pass(room)
 
-    def _read_pass(self) -> list[Datagram]:
-        room = self._queue.room
+    def _read_pass(self, room: int) -> list[Datagram]:
         if not room:  # A consumer has filled the queue since the task has waited for room.
             return []
         batch = self._poller.read(room)
@@ -177,6 +179,11 @@ class InterfaceReader:
                     _LOOK_SECONDS,
                 )
             await trio.sleep(_LOOK_SECONDS)
+
+    @property
+    def poller(self) -> Poller:
+        """The poller of the sockets."""
+        return self._poller
 
     @enable_ki_protection
     def stop(self) -> None:

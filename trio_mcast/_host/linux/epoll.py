@@ -15,11 +15,12 @@ from ..._live import call_each
 from ..._platform.advice import explain_refusal
 from ..._values.datagram import Datagram
 from ..poller import READ_AT_ONCE, OnFailure, PassPoller, Wait
-from ..protocols import McastSocket
+from ..protocols import Lookout, McastSocket
 
 if not TYPE_CHECKING or sys.platform == "linux":
     from .fast_path import QUIET_SECONDS, LinuxSocket
     from .io_uring import SOCKETS_AT_ONCE
+    from .lookout import EpollLookout
     from .read_many import FEWEST, EachReader, Together
 
 assert not TYPE_CHECKING or sys.platform == "linux"
@@ -285,6 +286,13 @@ class EpollPoller(PassPoller):
 
     def interrupt(self) -> None:
         self._wait.interrupt()
+
+    def fileno(self) -> int:
+        """Return the file descriptor that can be read when any socket can."""
+        return self._outer.fileno()
+
+    def open_lookout(self) -> Lookout | None:
+        return EpollLookout()
 
     def likely_ready(self) -> Sequence[McastSocket]:
         if self._alone is not None:
