@@ -413,3 +413,27 @@ async def cancel_after(scope: trio.CancelScope, passes: int) -> None:
     for _ in range(passes):
         await trio.lowlevel.checkpoint()
     scope.cancel()
+
+
+class OwnSteps(trio.abc.Instrument):
+    """Counts the steps of one task."""
+
+    def __init__(self, task: trio.lowlevel.Task) -> None:
+        self._task = task
+        self.count = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.count += task is self._task
+
+
+@pytest.mark.parametrize(("size", "most"), [(64, 1_024), (1_200, 256)])
+async def test_other_tasks_have_turns_the_more_often_the_more_a_datagram_takes(
+    host: Host, size: int, most: int
+) -> None:
+    async with sender_on(host, group_of("ipv4"), interfaces="lo") as sender:
+        steps = OwnSteps(trio.lowlevel.current_task())
+        trio.lowlevel.add_instrument(steps)
+        await sender.send_batch([b"x" * size] * 4_096)
+        trio.lowlevel.remove_instrument(steps)
+        turns = 4_096 // most
+        assert turns * 0.7 <= steps.count <= turns + 2
