@@ -6,6 +6,7 @@ import io
 import os
 import re
 import select
+import sys
 import time
 
 import pytest
@@ -109,6 +110,7 @@ def read_until(terminal: int, pattern: str, seconds: float = 20) -> str:
 def test_view_on_a_terminal_obeys_keys_and_leaves_the_terminal_in_order(
     two_hosts: TwoHosts,
 ) -> None:
+    assert sys.platform != "win32"
     terminal, its_side = os.openpty()
     before = termios.tcgetattr(its_side)
     env = environment(TERM="xterm-256color", COLUMNS="80", LINES="20")

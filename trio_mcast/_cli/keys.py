@@ -6,16 +6,12 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
 import trio
 
-termios: ModuleType | None
-try:
+if sys.platform != "win32":
     import termios
     import tty
-except ImportError:  # Windows.
-    termios = None
 
 
 @contextmanager
@@ -25,7 +21,7 @@ def single_keys() -> Iterator[bool]:
     Yields:
         Whether there are keys to read: standard input is a terminal that can do this.
     """
-    if termios is None or not sys.stdin.isatty():
+    if sys.platform == "win32" or not sys.stdin.isatty():
         yield False
         return
     terminal = sys.stdin.fileno()

@@ -62,8 +62,9 @@ class Output:
         self._file = sys.stdout.fileno()
         # A file takes everything at once; and where there is no poll, nobody knows.
         self._is_file = stat.S_ISREG(os.fstat(self._file).st_mode)
-        self._poll = select.poll() if hasattr(select, "poll") else None
-        if self._poll is not None:
+        self._poll = None
+        if sys.platform != "win32":
+            self._poll = select.poll()
             self._poll.register(self._file, select.POLLOUT)
 
     async def write(self, data: bytes) -> None:
@@ -83,7 +84,7 @@ class Output:
 
     def _takes(self, size: int) -> bool:
         """Tell whether so many bytes are taken without waiting."""
-        if self._is_file or self._poll is None:
+        if sys.platform == "win32" or self._is_file or self._poll is None:
             return True
         # So much room has a pipe that can be written to at all.
         return size <= select.PIPE_BUF and bool(self._poll.poll(0))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-try:
+if sys.platform != "win32":
     import resource
-except ImportError:  # Windows.
-    resource = None  # type: ignore[assignment]
 
 _SYSCTLS: Final = Path("/proc/sys")
 _OF_INTERFACES: Final = (
@@ -56,7 +55,7 @@ def read_settings(interfaces: Iterable[str]) -> dict[str, str]:
 
 def read_limits() -> dict[str, str]:
     """Return how many file descriptors this program may have, by the name in getrlimit(2)."""
-    if resource is None:
+    if sys.platform == "win32":
         return {}
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return {"RLIMIT_NOFILE": "unlimited" if limit == resource.RLIM_INFINITY else str(limit)}
