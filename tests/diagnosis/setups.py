@@ -25,7 +25,9 @@ from tests.lab import Host, Lab, Switch
 if sys.platform != "linux":
     pytest.skip("the lab is for Linux only", allow_module_level=True)
 
-GROUP, GROUP6, PORT = "239.1.2.3", "ff15::1:2:3", 5000
+GROUP: str = "239.1.2.3"
+GROUP6: str = "ff15::1:2:3"
+PORT: int = 5000
 SWAPPED = 34_835  # 5000 with its bytes in the other order
 LISTEN_SECONDS = 2.0
 _PAUSE_SECONDS = 0.02
