@@ -6,12 +6,17 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 import trio
 
-if sys.platform != "win32":
+termios: ModuleType | None
+tty: ModuleType
+try:
     import termios
     import tty
+except ImportError:  # Windows.
+    termios = None
 
 
 @contextmanager
@@ -21,7 +26,7 @@ def single_keys() -> Iterator[bool]:
     Yields:
         Whether there are keys to read: standard input is a terminal that can do this.
     """
-    if sys.platform == "win32" or not sys.stdin.isatty():
+    if termios is None or not sys.stdin.isatty():
         yield False
         return
     terminal = sys.stdin.fileno()

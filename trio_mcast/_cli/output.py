@@ -15,6 +15,9 @@ from rich.console import Console
 # The width of tables where there is no terminal, unless COLUMNS says otherwise.
 WIDTH = 80
 
+# Windows has only some of its names.
+_select: Any = select
+
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
@@ -62,10 +65,9 @@ class Output:
         self._file = sys.stdout.fileno()
         # A file takes everything at once; and where there is no poll, nobody knows.
         self._is_file = stat.S_ISREG(os.fstat(self._file).st_mode)
-        self._poll = None
-        if sys.platform != "win32":
-            self._poll = select.poll()
-            self._poll.register(self._file, select.POLLOUT)
+        self._poll = _select.poll() if hasattr(_select, "poll") else None
+        if self._poll is not None:
+            self._poll.register(self._file, _select.POLLOUT)
 
     async def write(self, data: bytes) -> None:
         """Write all of the data; whoever reads has it when this returns.
@@ -84,10 +86,10 @@ class Output:
 
     def _takes(self, size: int) -> bool:
         """Tell whether so many bytes are taken without waiting."""
-        if sys.platform == "win32" or self._is_file or self._poll is None:
+        if self._is_file or self._poll is None:
             return True
         # So much room has a pipe that can be written to at all.
-        return size <= select.PIPE_BUF and bool(self._poll.poll(0))
+        return size <= _select.PIPE_BUF and bool(self._poll.poll(0))
 
     def _write(self, data: bytes) -> None:
         remaining = memoryview(data)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
-if sys.platform != "win32":
+resource: ModuleType | None
+try:
     import resource
+except ImportError:  # Windows.
+    resource = None
 
 _SYSCTLS: Final = Path("/proc/sys")
 _OF_INTERFACES: Final = (
@@ -55,7 +58,7 @@ def read_settings(interfaces: Iterable[str]) -> dict[str, str]:
 
 def read_limits() -> dict[str, str]:
     """Return how many file descriptors this program may have, by the name in getrlimit(2)."""
-    if sys.platform == "win32":
+    if resource is None:
         return {}
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return {"RLIMIT_NOFILE": "unlimited" if limit == resource.RLIM_INFINITY else str(limit)}
