@@ -54,6 +54,9 @@ BARS = (
         0.85,
     ),
     Bar("quiet receive / trio.socket, p50", ("quiet-receive", "p50"), ("quiet-trio", "p50"), 1.5),
+    Bar("sent by itself / trio.socket", ("near-receive", "own"), ("near-trio", "own"), 1.4),
+    Bar("after a pause / trio.socket", ("near-receive", "pause"), ("near-trio", "pause"), 1.5),
+    Bar("request and reply / trio.socket", ("near-receive", "rpc"), ("near-trio", "rpc"), 1.3),
     Bar("send / trio.socket.sendto", ("send-send", "ns"), ("send-trio", "ns"), 0.6),
     Bar(
         "multicast_expert sendto / send_batch",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ._drain import FEW
 
-Kind = Literal["drain", "send", "quiet", "groups"]
+Kind = Literal["drain", "send", "quiet", "near", "groups"]
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,11 @@ _QUIET = (
     ("uvloop", "event_loops.quiet_uvloop", "uvloop DatagramProtocol"),
 )
 
+_NEAR = (
+    ("trio", "trio_sockets.near", "trio.socket.recvfrom"),
+    ("receive", "library.near", "trio_mcast receive"),
+)
+
 GROUP_COUNTS = (1, 20, 200, 2_000)
 
 
@@ -150,6 +155,17 @@ COMPARISONS = (
         "One quiet datagram, from sending process to receiving program",
         _MICROSECONDS,
         tuple(Subject(f"quiet-{name}", label, "quiet", call) for name, call, label in _QUIET),
+    ),
+    Comparison(
+        "near",
+        "Sent by itself; come during a pause of 1 ms; each of 5; reply of another process",
+        (
+            Column("own", "own us", 1_000, 1, ratio=True),
+            Column("pause", "pause us", 1_000, 1, ratio=True),
+            Column("burst", "of 5 us", 1_000, 1, ratio=True),
+            Column("rpc", "reply us", 1_000, 1, ratio=True),
+        ),
+        tuple(Subject(f"near-{name}", label, "near", call) for name, call, label in _NEAR),
     ),
     Comparison(
         "groups",

@@ -12,6 +12,7 @@ from typing import Any
 from ._drain import Drain
 from ._groups import Spread
 from ._latency import Quiet
+from ._near import Near
 from ._network import INTERFACES, Network, network, plain_sender
 from ._send import Burst
 from ._subjects import Subject, find_subject
@@ -42,6 +43,8 @@ def _task(subject: Subject, net: Network) -> Any:
             return Burst(net.receiver, payloads)
         if subject.kind == "quiet":
             return Quiet(senders[0])
+        if subject.kind == "near":
+            return Near(plain_sender())
         return Spread(senders, subject.groups)
 
 

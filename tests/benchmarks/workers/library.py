@@ -11,6 +11,7 @@ from trio_mcast import McastReceiver, open_mcast_receiver, open_mcast_sender
 
 from .._drain import Drain
 from .._latency import Quiet
+from .._near import Near
 from .._network import GROUP, PORT, RECEIVE_BUFFER_BYTES
 from .._send import Burst
 
@@ -63,6 +64,23 @@ def quiet(task: Quiet) -> None:
                 for _ in range(task.count):
                     datagram = await receiver.receive()
                     task.arrived(datagram.data)
+
+    trio.run(main)
+
+
+def near(task: Near) -> None:
+    async def main() -> None:
+        async with open_mcast_receiver(GROUP, PORT, interfaces="eth0") as receiver:
+            await trio.testing.wait_all_tasks_blocked()
+
+            async def one() -> int:
+                await receiver.receive()
+                return 1
+
+            async def several() -> int:
+                return len(await receiver.receive_batch())
+
+            await task.run(one, several)
 
     trio.run(main)
 

@@ -6,6 +6,7 @@ import trio
 
 from .._drain import Drain
 from .._latency import Quiet
+from .._near import Near
 from .._network import GROUP, PORT, plain_receiver, plain_sender
 from .._send import Burst
 
@@ -33,6 +34,19 @@ def quiet(task: Quiet) -> None:
                 for _ in range(task.count):
                     data, _source = await sock.recvfrom(_READ_BYTES)
                     task.arrived(data)
+
+    trio.run(main)
+
+
+def near(task: Near) -> None:
+    async def main() -> None:
+        with trio.socket.from_stdlib_socket(plain_receiver()) as sock:
+
+            async def one() -> int:
+                await sock.recvfrom(_READ_BYTES)
+                return 1
+
+            await task.run(one, one)
 
     trio.run(main)
 
