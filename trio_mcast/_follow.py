@@ -34,6 +34,7 @@ from contextlib import closing, suppress
 from weakref import WeakValueDictionary
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from ._host.current import current_network
 from ._host.protocols import Ended, Host, InterfaceWatcher
@@ -146,6 +147,7 @@ class SharedLooks:
                     continue
             return await self._look(network)
 
+    @enable_ki_protection  # Else Ctrl-C could leave a look without an end, for which others wait.
     async def _look(self, network: int | None) -> tuple[int, list[Interface]]:
         self.begun += 1
         look = self._last = _Look(self.begun, network)
@@ -202,6 +204,7 @@ class Follower:
         # The look of another follower that has taken what this wait would have ended for.
         self._answered_by: int | None = None
 
+    @enable_ki_protection  # Else Ctrl-C could come after the wait, and before the end of its scope.
     async def wait(self, due: float = math.inf) -> None:
         """Wait until something may have changed since the last look, or until a time has come.
 

@@ -1,4 +1,7 @@
-"""Ctrl-C at any line of queue, reader and channel gives KeyboardInterrupt, and nothing else."""
+"""Ctrl-C at any line of queue, reader and channel gives KeyboardInterrupt, and nothing else.
+
+So it does at any line of what waits for interfaces, addresses, or the end of a join.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, TypeAlias
 
 import pytest
@@ -14,32 +17,44 @@ import trio
 import trio.testing
 
 from tests.support.blocks import GROUP, INTERFACE, leaves, new_host
-from trio_mcast import open_mcast_receiver, open_mcast_sender
+from trio_mcast import open_mcast_receiver, open_mcast_sender, watch_interfaces
+from trio_mcast._follow import Follower, SharedLooks
 from trio_mcast._receive import datagram_receiver, intake, queue, reader, store
+from trio_mcast._receive.joining import Joining
 from trio_mcast._receive.store import Overflow
+from trio_mcast._send.opening import settle
 from trio_mcast.testing import VirtualNetwork
 
 FILES = {module.__file__ for module in (queue, store, reader, datagram_receiver, intake)}
-
+WAITS = {function.__code__ for function in (Follower.wait, SharedLooks._look, Joining.undo, settle)}
 
 Receive: TypeAlias = "Callable[[Overflow, Interrupting], Awaitable[None]]"
 
 
+def is_of_queue(code: CodeType) -> bool:
+    return code.co_filename in FILES
+
+
+def is_of_wait(code: CodeType) -> bool:
+    return code in WAITS
+
+
 class Interrupting:
-    """Interrupts like a signal, at one line of the files, or as soon after it as Trio lets it.
+    """Interrupts like a signal, at one line of some code, or as soon after it as Trio lets it.
 
     Attributes:
         lines: The lines that have been run, each with its file.
         interrupted: Whether the interrupt has come.
     """
 
-    def __init__(self, at_line: int) -> None:
+    def __init__(self, at_line: int, is_traced: Callable[[CodeType], bool] = is_of_queue) -> None:
         self.lines: list[tuple[str, int]] = []
         self.interrupted = False
         self._at_line = at_line
+        self._is_traced = is_traced
 
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
-        if frame.f_code.co_filename not in FILES:
+        if not self._is_traced(frame.f_code):
             return None
         if event == "line":
             self.lines.append((frame.f_code.co_filename, frame.f_lineno))
@@ -151,3 +166,39 @@ def test_ctrl_c_at_each_line_gives_keyboard_interrupt_only(
 async def with_timeout(receive: Receive, overflow: Overflow, interrupting: Interrupting) -> None:
     with trio.fail_after(2):
         await receive(overflow, interrupting)
+
+
+async def wait_in_every_way(interrupting: Interrupting) -> None:
+    """Wait for interfaces, for looks at them, and for an address; take back a join."""
+    async with VirtualNetwork() as network:
+        host = new_host(network)
+        lan = network.switch("other lan")
+        with host, interrupting.tracing(), trio.fail_after(5):
+            async with open_mcast_sender(GROUP, 5000, interfaces=INTERFACE):
+                pass
+            async with (
+                open_mcast_receiver(GROUP, 5000) as receiver,
+                receiver.joined("239.1.2.9"),
+            ):
+                pass
+            async with watch_interfaces() as changes:
+                host.plug("virtual1", lan, "10.0.1.1/24")
+                await changes.receive()
+
+
+def test_ctrl_c_at_each_line_of_what_waits_gives_keyboard_interrupt_only(
+    python_handles_ctrl_c: None,
+) -> None:
+    counting = Interrupting(0, is_of_wait)
+    trio.run(wait_in_every_way, counting)
+    last = {where: number for number, where in enumerate(counting.lines, 1)}
+    assert len(last) > 30
+    for line in sorted(last.values()):
+        interrupting = Interrupting(line, is_of_wait)
+        error = None
+        try:
+            trio.run(wait_in_every_way, interrupting)
+        except BaseException as raised:
+            error = raised
+        assert interrupting.interrupted == (error is not None), f"line event {line}"
+        assert {type(leaf) for leaf in leaves(error)} <= {KeyboardInterrupt}, f"line event {line}"

@@ -205,7 +205,7 @@ async def test_mtu_that_is_lowered_while_open_is_coped_with(
 # What the kernel refuses -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT, errno.ENOSYS])
 async def test_interface_without_units_is_remembered(
     host: Host, kernel: Kernel, number: int
 ) -> None:

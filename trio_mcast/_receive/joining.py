@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from .._host.descriptors import raise_with_needed
 from .._plan.matching import keys_of_groups, names_of_selected
@@ -176,6 +177,7 @@ class Joining:
         keys = [*map(key_of, plans), *(key for key in memberships.live if key[0] in everywhere)]
         await memberships.remove(keys)
 
+    @enable_ki_protection  # Else Ctrl-C could come between the last step and the scope's end.
     async def undo(self, number: int) -> None:
         """Leave the remaining memberships of the request with a number. Cannot be cancelled."""
         memberships = self._memberships

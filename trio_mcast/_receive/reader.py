@@ -157,7 +157,9 @@ class InterfaceReader:
         self._expects_more = len(batch) >= _MANY
         if self._sift is not None:
             batch = self._sift(batch, self.interface.name, len(batch) < min(room, _MANY), None)
-        self._pass_ended = time.perf_counter()
+        # After a pass that has read nothing, the next one waits, however long that takes to begin:
+        # on a slow machine, readers that look by turns would never come to rest.
+        self._pass_ended = time.perf_counter() if batch else math.inf
         return batch
 
     async def _wait(self) -> None:

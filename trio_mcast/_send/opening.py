@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from .._host.current import current_host
 from .._live import at_end, running
@@ -38,6 +39,7 @@ async def open_sender(
             yield sender
 
 
+@enable_ki_protection  # Else Ctrl-C could come between the end of the wait and that of its scope.
 async def settle(outlets: Outlets) -> None:
     """Wait for an address that is being checked, if nothing can be sent without it.
 

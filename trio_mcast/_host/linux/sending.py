@@ -37,8 +37,9 @@ _SENT_TOGETHER: Final = 64
 _MAX_SEGMENTS: Final = 128
 
 # The errors of UDP_SEGMENT where the interface, the route or the kernel cannot do it. EMSGSIZE and
-# EINVAL concern the one call only, such as after a change of MTU.
-_SEGMENT_REFUSED: Final = frozenset({errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT})
+# EINVAL concern the one call only, such as after a change of MTU. ENOSYS is a sandbox's: sendmsg
+# itself is refused.
+_SEGMENT_REFUSED: Final = frozenset({errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT, errno.ENOSYS})
 _SEGMENT_UNFIT: Final = frozenset({errno.EMSGSIZE, errno.EINVAL})
 
 # The errors with which sendmmsg itself is refused.
