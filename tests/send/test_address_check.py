@@ -127,10 +127,10 @@ async def test_address_that_goes_between_listing_and_binding_is_as_good_as_none(
         before, list_now = [host.list_interfaces()], host.list_interfaces
         eth0.remove_address("10.0.0.1/24")
 
-        def list_interfaces() -> list[Interface]:
+        def list_interfaces(_: VirtualHost) -> list[Interface]:
             return before.pop() if before else list_now()
 
-        monkeypatch.setattr(host, "list_interfaces", list_interfaces)
+        monkeypatch.setattr(VirtualHost, "list_interfaces", list_interfaces)
         async with sending(host, GROUP4, interfaces=["eth0", *others]) as sender:
             assert len(sender.local_endpoints) == len(others)
             if others:
