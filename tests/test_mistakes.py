@@ -286,7 +286,7 @@ async def test_running_out_of_descriptors_is_told_in_numbers(
             left.pop()
             return real(socket_spec)
 
-        monkeypatch.setattr(host, "open_socket", open_socket)
+        monkeypatch.setitem(vars(host), "open_socket", open_socket)
         said = r"^too many: raise it \(needed here: 3 for the sockets, .* may have [\d,]+ in all"
         with host, pytest.raises(SocketSetupError, match=said) as caught:
             async with opener(GROUP, PORT, interfaces=names):

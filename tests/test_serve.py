@@ -80,7 +80,7 @@ async def test_refusal_comes_out_of_start_as_itself(
     async with on_host() as host, trio.open_nursery() as nursery:
         with pytest.raises(InterfaceNotFoundError):
             await nursery.start(type(spec)(GROUP, PORT, interfaces="eth9").serve)
-        monkeypatch.setattr(host, "open_socket", refuse)
+        monkeypatch.setitem(vars(host), "open_socket", refuse)
         with pytest.raises(SocketSetupError) as caught:
             await nursery.start(spec.serve)
         assert caught.value is error
@@ -156,7 +156,7 @@ async def test_class_whose_second_is_refused_leaves_nothing_open(
             opened.append(real(socket_spec))
             return opened[-1]
 
-        monkeypatch.setattr(host, "open_socket", open_socket)
+        monkeypatch.setitem(vars(host), "open_socket", open_socket)
         with trio.fail_after(5):
             async with trio.open_nursery() as nursery:
                 with pytest.raises(SocketSetupError, match="refused"):

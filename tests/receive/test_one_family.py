@@ -157,7 +157,7 @@ def refuse_ipv6(
             )
         return real(socket_spec)
 
-    monkeypatch.setattr(host, "open_socket", open_socket)
+    monkeypatch.setitem(vars(host), "open_socket", open_socket)
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ async def test_attempts_that_are_refused_alike_are_no_changes(
                 raise SocketSetupError(105, "no room", step="MCAST_JOIN_GROUP")
             return real(socket_spec)
 
-        monkeypatch.setattr(host, "open_socket", open_socket)
+        monkeypatch.setitem(vars(host), "open_socket", open_socket)
         async with (
             open_mcast_receiver(GROUP, PORT) as receiver,
             receiver.watch_memberships() as changes,
