@@ -314,12 +314,12 @@ async def test_linux_tells_the_details_of_addresses() -> None:
             for detail in eth0.value.address_details
         ]
     assert details == [
-        ("10.0.0.2/24", "global", "preferred", False),
-        ("169.254.1.1/16", "link", "preferred", False),
         ("10.9.9.9/32", "host", "deprecated", False),
+        ("169.254.1.1/16", "link", "preferred", False),
+        ("10.0.0.2/24", "global", "preferred", False),
+        ("2001:db8::1/64", "global", "tentative", True),
         ("fd00::2/64", "global", "preferred", False),
         ("fe80::2/64", "link", "preferred", False),
-        ("2001:db8::1/64", "global", "tentative", True),
     ]
 
 
@@ -433,9 +433,9 @@ async def test_check_of_an_address_that_has_changed_or_gone_changes_nothing(
         eth0.add_address("fd00::3/64", check_seconds=2)
         await trio.sleep(1.5)
         states = [detail.state for detail in eth0.value.address_details]
-        assert states == ["deprecated", "tentative"]
+        assert states == ["tentative", "deprecated"]  # The newest comes first.
         await trio.sleep(1)
-        assert eth0.value.address_details[1].state == "preferred"
+        assert eth0.value.address_details[0].state == "preferred"
         eth0.add_address("fd00::4/64", check_seconds=1)
         eth0.unplug()
         await trio.sleep(2)

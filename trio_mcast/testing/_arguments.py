@@ -72,6 +72,24 @@ def check_platform(platform: str) -> None:
         raise ValueError(f"platform {platform!r} is called {name!r} here")
 
 
+def check_linux_options(platform: str, rmem_max: int | None, rp_filter: int) -> None:
+    """Check the options of a host that are Linux's.
+
+    Raises:
+        TypeError: ``rmem_max`` is not an int.
+        ValueError: A number is out of range, or an option is given for another system.
+    """
+    if rmem_max is not None:
+        if isinstance(rmem_max, bool) or not isinstance(rmem_max, int):
+            raise TypeError(f"rmem_max must be an int, not {type(rmem_max).__name__}: {rmem_max!r}")
+        if rmem_max < 1:
+            raise ValueError(f"rmem_max must be at least 1 byte, not {rmem_max}")
+    if rp_filter not in (0, 1, 2):
+        raise ValueError(f"rp_filter must be 0, 1 or 2, not {rp_filter!r}")
+    if platform != "linux" and (rmem_max is not None or rp_filter):
+        raise ValueError(f"{platform} has neither rmem_max nor rp_filter: only Linux has")
+
+
 def positive(value: float, what: str) -> float:
     """Return a number of seconds.
 

@@ -9,7 +9,7 @@ import attrs
 
 from ._arguments import FixedAttributes
 from ._core import Core
-from ._frames import Frame, Packet, wire_bytes
+from ._frames import Frame, Packet, fragments, wire_bytes
 from ._impairment import IMPAIRMENTS, Path, check_impairment, show_impairments
 from ._scheduler import NS_PER_SECOND
 from ._trace import EventKind
@@ -111,7 +111,7 @@ class Cable(FixedAttributes):
         if left_ns is None:
             self._record("dropped", frame, "the queue of the cable is full")
             return
-        dues = self._path.fate(self, left_ns)
+        dues = self._path.fate(self, left_ns, fragments(frame))
         if not dues:
             self._record("lost", frame, f"{self._direction} cable")
         for due in dues:

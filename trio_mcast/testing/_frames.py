@@ -79,6 +79,14 @@ class Packet:
         return is_all_hosts(self.destination)
 
     @cached_property
+    def has_reserved_scope(self) -> bool:
+        """Whether the destination is in ff00::/16: whoever gets such a packet drops it.
+
+        RFC 4291, 2.7; ip6_rcv_core in net/ipv6/ip6_input.c, ip6_input of XNU and FreeBSD.
+        """
+        return self.family == "ipv6" and self.is_to_group and not multicast_scope(self.destination)
+
+    @cached_property
     def packed_source(self) -> bytes:
         """The bytes of the source's address."""
         return self.source.packed
@@ -129,7 +137,15 @@ Frame: TypeAlias = Packet | Report | Query
 _AROUND_PACKET: Final = 8 + 14 + 4 + 12
 _LEAST_ON_WIRE: Final = 8 + 64 + 12
 _FRAGMENT_BYTES: Final[dict[Family, int]] = {"ipv4": 1_480, "ipv6": 1_448}
+_UNFRAGMENTED_BYTES: Final[dict[Family, int]] = {"ipv4": 1_472, "ipv6": 1_452}
 _HEADER_BYTES: Final[dict[Family, int]] = {"ipv4": 20, "ipv6": 40}
+
+
+def fragments(frame: Frame) -> int:
+    """Return the number of frames that a frame takes at an mtu of 1,500."""
+    if not isinstance(frame, Packet) or len(frame.data) <= _UNFRAGMENTED_BYTES[frame.family]:
+        return 1
+    return -(-(8 + len(frame.data)) // _FRAGMENT_BYTES[frame.family])
 
 
 def wire_bytes(frame: Frame) -> int:

@@ -69,8 +69,8 @@ class VirtualHost(HostSystem):
             switch: A switch of the same network.
             addresses: The interface's addresses with prefix lengths, such as ``"10.0.0.1/24"`` or
                 ``"fe80::1/64"``. No address is added automatically.
-            mtu: The largest packet, in bytes. The value is shown only: larger datagrams go out
-                whole.
+            mtu: The largest packet, in bytes. Larger datagrams go out whole. On Linux an mtu below
+                1,280 takes IPv6 off the interface.
             gateway: The address of a router through which the host reaches all other networks.
                 Linux and the BSDs then send groups that way, too, where no interface is named.
             master: As for `VirtualInterface.set_master`.
@@ -108,3 +108,47 @@ class VirtualHost(HostSystem):
             self._gateways[name] = router
         self.interface_changed(interface)
         return interface
+
+    def crash(self) -> None:
+        """Let the host go down at once, as without power: nothing is left, closed or said.
+
+        What its programs have open is dead from now on: receiving waits for ever, and what is sent
+        goes nowhere. Their tasks cannot be stopped from here. Cancel them after this call: what
+        they still do while they end reaches nobody. The interfaces have no link, so a switch that
+        snoops forgets their reports.
+
+        Raises:
+            RuntimeError: The network has ended, or the host has crashed already.
+        """
+        self._enter()
+        self._core.record(self.name, "crashed")
+        self._has_crashed = True
+        for opened in self._opened:
+            opened.die()
+        self._remains += [
+            *(watcher.close for watcher in self._watchers),
+            *(poller.close for poller in self._pollers),
+            *(opened.close for opened in self._opened),
+        ]
+        self._opened.clear()
+        self._watchers.clear()
+        self._pollers.clear()
+        self._sockets.clear()
+        for interface in self._interfaces.values():
+            interface.set_power(on=False)
+
+    def restart(self) -> None:
+        """Start the host after a `crash`: it has its interfaces and addresses, and nothing open.
+
+        Start its programs anew in a ``with host:`` block.
+
+        Raises:
+            RuntimeError: The network has ended, or the host has not crashed.
+        """
+        self._core.enter(self.name)
+        if not self._has_crashed:
+            raise RuntimeError(f"{self.name} has not crashed")
+        self._has_crashed = False
+        self._core.record(self.name, "restarted")
+        for interface in self._interfaces.values():
+            interface.set_power(on=True)

@@ -51,8 +51,12 @@ class HostSystem(FixedAttributes):
     clock: VirtualClock
     """The host's clock, which a test can set, and make wrong."""
 
-    def __init__(self, core: Core, name: str, platform: Platform) -> None:
+    def __init__(
+        self, core: Core, name: str, platform: Platform, *, rmem_max: int | None, rp_filter: int
+    ) -> None:
         self.name = name
+        self._rmem_max = rmem_max
+        self._rp_filter = rp_filter
         self._core = core
         self._platform = platform
         self._rules = RULES[platform.name]
@@ -155,7 +159,7 @@ class HostSystem(FixedAttributes):
         """
         self._enter()
         self._numbers += 1
-        state = SocketState(self._platform, spec.family, self._numbers)
+        state = SocketState(self._platform, spec.family, self._numbers, self._rmem_max)
         kernel = KernelSocket(self, state)
         step = Step()
         self._sockets.add(kernel)
@@ -305,7 +309,7 @@ class HostSystem(FixedAttributes):
                 interface.transmit(packet, next_hop)
             return
         loops = state.multicast_loop or self._platform.receiver_decides_loopback
-        joined = self._input.takes_in(interface, packet)
+        joined = self._input.takes_in(interface, packet) and not packet.has_reserved_scope
         if (loops or interface.is_loopback) and joined:
             self._input.receive_group(interface, packet, looped=not interface.is_loopback)
         if leaves_host(packet, self._platform.name, loops=loops, joined=joined):
@@ -318,53 +322,18 @@ class HostSystem(FixedAttributes):
         if isinstance(frame, Query):
             self._reports.of_all(interface)
         elif isinstance(frame, Packet):
-            self._input.arrived(interface, frame)
+            if self._rp_filter and frame.family == "ipv4" and not self._is_behind(interface, frame):
+                interface.drop(frame, "rp_filter: its source is not behind this interface")
+            else:
+                self._input.arrived(interface, frame)
 
-    # --- Crashing
+    def _is_behind(self, interface: VirtualInterface, packet: Packet) -> bool:
+        """Tell whether the host would send to a packet's source through its interface of arrival.
 
-    def crash(self) -> None:
-        """Let the host go down at once, as without power: nothing is left, closed or said.
-
-        What its programs have open is dead from now on: receiving waits for ever, and what is sent
-        goes nowhere. Their tasks cannot be stopped from here. Cancel them after this call: what
-        they still do while they end reaches nobody. The interfaces have no link, so a switch that
-        snoops forgets their reports.
-
-        Raises:
-            RuntimeError: The network has ended, or the host has crashed already.
+        __fib_validate_source in net/ipv4/fib_frontend.c; with 2, any interface will do.
         """
-        self._enter()
-        self._core.record(self.name, "crashed")
-        self._has_crashed = True
-        for opened in self._opened:
-            opened.die()
-        self._remains += [
-            *(watcher.close for watcher in self._watchers),
-            *(poller.close for poller in self._pollers),
-            *(opened.close for opened in self._opened),
-        ]
-        self._opened.clear()
-        self._watchers.clear()
-        self._pollers.clear()
-        self._sockets.clear()
-        for interface in self._interfaces.values():
-            interface.set_power(on=False)
-
-    def restart(self) -> None:
-        """Start the host after a `crash`: it has its interfaces and addresses, and nothing open.
-
-        Start its programs anew in a ``with host:`` block.
-
-        Raises:
-            RuntimeError: The network has ended, or the host has not crashed.
-        """
-        self._core.enter(self.name)
-        if not self._has_crashed:
-            raise RuntimeError(f"{self.name} has not crashed")
-        self._has_crashed = False
-        self._core.record(self.name, "restarted")
-        for interface in self._interfaces.values():
-            interface.set_power(on=True)
+        way = self._output().way_back(self._platform.name, packet.source)
+        return way is not None and (self._rp_filter == 2 or way is interface)
 
     # --- Closing
 

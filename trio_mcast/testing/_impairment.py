@@ -66,12 +66,13 @@ class Path:
         self._random: Random | None = None
         self._last_due = 0
 
-    def fate(self, impairment: Impairment, now_ns: int) -> list[int]:
+    def fate(self, impairment: Impairment, now_ns: int, fragments: int = 1) -> list[int]:
         """Return when a frame that is sent now arrives, in nanoseconds: once, twice, or never.
 
         Args:
             impairment: The measures of the switch.
             now_ns: The time now.
+            fragments: The number of frames that it takes: if one is lost, all is.
         """
         if not (impairment.loss or impairment.duplicate or impairment.jitter or impairment.reorder):
             self._last_due = max(now_ns + _ns(impairment.delay), self._last_due)
@@ -79,7 +80,8 @@ class Path:
         if self._random is None:
             self._random = Random(self._seed)
         loss, duplicate, jitter, reorder = (self._random.random() for _ in range(4))
-        if loss < impairment.loss:
+        of_any = 1 - (1 - impairment.loss) ** fragments if fragments > 1 else impairment.loss
+        if loss < of_any:
             return []
         due = now_ns + _ns(impairment.delay + impairment.jitter * jitter)
         # A frame does not overtake the one before it by jitter alone, as in a queue.

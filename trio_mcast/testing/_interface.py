@@ -35,8 +35,10 @@ class VirtualInterface(AddressedInterface):
         temporary: bool = False,
         check_seconds: float | None = None,
     ) -> None:
-        """Give the interface one address more, after all others.
+        """Give the interface one address more.
 
+        Linux lists new IPv6 addresses before others of their scope, and new IPv4 addresses of a
+        network that the interface is in after all others.
         On other systems than Linux an address has its own scope, no state, and is not temporary.
 
         Args:
@@ -119,10 +121,8 @@ class VirtualInterface(AddressedInterface):
         """
         self._check_there()
         bare = bare_address(ip_interface(address))
-        remaining = [detail for detail in self._details if bare_address(detail.address) != bare]
-        if len(remaining) == len(self._details):
+        if not self._remove(bare):
             raise ValueError(f"{self} does not have the address {bare}")
-        self._details = remaining
         self._checks.forget(bare)
         self._changed("addressed", f"no longer has {bare}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Any, Literal
 
@@ -24,6 +24,10 @@ from ._core import Core
 from ._interface_address import (
     bare_address,
     link_address,
+    place_of_ipv4,
+    place_of_ipv6,
+    promote,
+    without_family,
 )
 from ._surroundings import Link, Owner
 
@@ -132,7 +136,7 @@ class AddressedInterface(FixedAttributes):
                 is_loopback=self.is_loopback,
                 is_multicast=self._is_multicast,
                 address_details=tuple(
-                    sorted(self._details, key=lambda detail: detail.address.version)
+                    sorted(self._shown_details, key=lambda detail: detail.address.version)
                 ),
                 master=self._master,
                 alternative_names=self._alternative_names,
@@ -161,13 +165,23 @@ class AddressedInterface(FixedAttributes):
 
     @property
     def networks(self) -> tuple[IPv4Interface | IPv6Interface, ...]:
-        """The interface's addresses with prefix lengths, in the order in which they were added."""
-        return tuple(detail.address for detail in self._details)
+        """The interface's addresses with prefix lengths, in the order of its system."""
+        return tuple(detail.address for detail in self._shown_details)
+
+    @property
+    def _shown_details(self) -> Sequence[InterfaceAddress]:
+        """The addresses, without those of a family for which the mtu is too small."""
+        absent = self.families_without_room
+        if not absent:
+            return self._details
+        return [detail for detail in self._details if family_of(detail.address) not in absent]
 
     def set_addresses(self, addresses: Iterable[IPv4Interface | IPv6Interface]) -> None:
         """Give the interface the first addresses. For the network only."""
         for address in addresses:
             self._append(InterfaceAddress(address, assumed_scope(address), self._usual_state))
+        for family in self.families_without_room:
+            self._details = without_family(self._details, family)
         self._value = None
 
     @property
@@ -180,7 +194,23 @@ class AddressedInterface(FixedAttributes):
             raise ValueError(f"{self} has the address {bare} already")
         if self._link is not None:
             self._link.check_address(bare, str(self))
-        self._details.append(detail)
+        self._details.insert(self._place_of(detail), detail)
+
+    def _place_of(self, detail: InterfaceAddress) -> int:
+        """Return where a new address stands among the others."""
+        if not self._is_linux:
+            return len(self._details)
+        if detail.address.version == 6:
+            return place_of_ipv6(self._details, detail)
+        return place_of_ipv4(self._details, detail)
+
+    def _remove(self, address: IPAddress) -> bool:
+        """Take an address off; return whether it was there."""
+        removed = [each for each in self._details if bare_address(each.address) == address]
+        self._details = [each for each in self._details if each not in removed]
+        if removed and self._is_linux and address.version == 4:
+            self._details = promote(self._details, removed[0])
+        return bool(removed)
 
     def detail_of(self, address: IPAddress) -> InterfaceAddress:
         """Return the standing of one of the interface's addresses."""

@@ -84,10 +84,13 @@ class KernelSocket:
         rules, wanted = self.state.rules, decode.as_int(value)
         if self.state.platform.doubles_buffers:
             wanted *= 2
-        if rules.largest_buffer is not None and wanted > rules.largest_buffer:
+        largest = rules.largest_buffer
+        if which == 0 and self.state.rmem_max is not None:
+            largest = 2 * self.state.rmem_max
+        if largest is not None and wanted > largest:
             if rules.refuses_large_buffers:
                 raise refuse(errno.ENOBUFS)
-            wanted = rules.largest_buffer
+            wanted = largest
         self.state.buffers[which] = max(wanted, rules.smallest_buffers[which])
 
     def _force_buffer(self, value: int | bytes) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from types import TracebackType
+from typing import Literal
 
 import trio
 
@@ -15,7 +16,7 @@ from .._host.current import host_variable
 from .._live import call_each, check_trio, running
 from .._platform.current import platform_named
 from .._platform.model import PlatformName
-from ._arguments import FixedAttributes, check_name, check_platform, positive
+from ._arguments import FixedAttributes, check_linux_options, check_name, check_platform, positive
 from ._core import Core
 from ._event_list import Choice, End, Place, VirtualTrace
 from ._expecting import expect
@@ -192,26 +193,42 @@ class VirtualNetwork(FixedAttributes):
         self._parts[name] = switch
         return switch
 
-    def host(self, name: str, *, platform: PlatformName = "linux") -> VirtualHost:
+    def host(
+        self,
+        name: str,
+        *,
+        platform: PlatformName = "linux",
+        rmem_max: int | None = None,
+        rp_filter: Literal[0, 1, 2] = 0,
+    ) -> VirtualHost:
         """Make a host, with a loopback interface.
 
         Args:
             name: The host's name, which nothing else in the network has.
             platform: ``"linux"``, ``"darwin"`` (macOS), ``"freebsd"`` or ``"windows"``: the system
                 whose rules the host's sockets follow, whatever this process runs on.
+            rmem_max: The largest receive buffer that a program can ask for, in bytes, like Linux's
+                net.core.rmem_max. Default: the system's, 212,992 on Linux. Linux only.
+            rp_filter: Like Linux's net.ipv4.conf.all.rp_filter: 1 drops what arrives on another
+                interface than the one that leads to its source, and 2 what has a source to which
+                nothing leads. Linux only.
 
         Returns:
             The host.
 
         Raises:
-            TypeError: The name is not a `str`.
-            ValueError: The name is taken, or there is no such platform.
+            TypeError: The name is not a `str`, or ``rmem_max`` not an int.
+            ValueError: The name is taken, there is no such platform, a number is out of range, or
+                an option of Linux is given for another.
             RuntimeError: The network was not entered, or has ended.
         """
         core = self._enter()
         self._check_name(name)
         check_platform(platform)
-        host = self._parts[name] = VirtualHost(core, name, platform_named(platform))
+        check_linux_options(platform, rmem_max, rp_filter)
+        host = self._parts[name] = VirtualHost(
+            core, name, platform_named(platform), rmem_max=rmem_max, rp_filter=rp_filter
+        )
         return host
 
     def router(

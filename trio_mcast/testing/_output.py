@@ -197,6 +197,13 @@ class Output:
         index = outgoing.index
         return Route(next((each for each in interfaces if each.index == index), None), source)
 
+    def way_back(self, platform: PlatformName, source: IPAddress) -> VirtualInterface | None:
+        """Return the interface through which the host would send to an address; `None` for none."""
+        try:
+            return self._unicast_way(platform, source, 0)[0]
+        except OSError:
+            return None
+
     def _source(
         self,
         platform: PlatformName,

@@ -18,6 +18,8 @@ class SocketState:
         platform: The socket's platform.
         family: The socket's family.
         number: The socket's place in the order in which the sockets of a host were made.
+        rmem_max: The largest receive buffer that can be asked for, if it is not the system's
+            default (Linux).
         address: The address of the bind; `None` for the wildcard.
         scope: The index of the interface whose link a link-local address of the bind is on; 0 if
             that was not said.
@@ -44,6 +46,7 @@ class SocketState:
     platform: Platform
     family: Family
     number: int
+    rmem_max: int | None = None
     address: IPAddress | None = None
     scope: int = 0
     port: int = 0

@@ -10,7 +10,7 @@ from ._arguments import FixedAttributes
 from ._clock import VirtualClock
 from ._core import Core
 from ._drops import DatagramOnLink, DropRule
-from ._frames import Frame, Packet, Query, Report, is_flooded
+from ._frames import Frame, Packet, Query, Report, fragments, is_flooded
 from ._impairment import IMPAIRMENTS, Path, check_impairment, show_impairments
 from ._interface import VirtualInterface
 from ._interface_address import bare_address
@@ -309,7 +309,7 @@ class VirtualSwitch(FixedAttributes):
         if path is None:
             seed = f"{self._core.seed}/{self.name}/{source or self.name}/{target or self.name}"
             path = self._paths[order] = Path(seed)
-        dues = path.fate(self, now)
+        dues = path.fate(self, now, fragments(frame))
         if not dues and isinstance(frame, Packet) and target is not None:
             self._record("lost", target, frame, "")
         elif not dues and isinstance(frame, Report):
