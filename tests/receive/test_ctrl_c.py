@@ -138,7 +138,10 @@ def python_handles_ctrl_c() -> Iterator[None]:
         pytest.param(
             receive_what_is_there,
             "wait",
-            marks=pytest.mark.skipif(sys.platform != "linux", reason="reads first on Linux"),
+            marks=[
+                pytest.mark.once,
+                pytest.mark.skipif(sys.platform != "linux", reason="reads first on Linux"),
+            ],
         ),
     ],
 )
