@@ -98,6 +98,24 @@ def holds(plain: Any, record: Any) -> bool:
 
 
 @pytest.mark.parametrize(
+    ("who", "places"),
+    [
+        ("root", {"eth0": "certain"}),
+        # The counter is one for all interfaces.
+        ("user", {"eth0": "likely", "eth1": "likely"}),
+    ],
+)
+def test_reverse_path_filter_is_certain_only_where_it_was_seen(
+    who: str, places: dict[str, str]
+) -> None:
+    name = f"rp_filter_with_default_route_elsewhere-{who}"
+    path = next(one for one in RECORDS if one.stem == name)
+    findings = judge(evidence_of(path)).findings
+    told = {one.interface: one.certainty for one in findings if one.code == "reverse-path-filter"}
+    assert told == places
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "it is no JSON \\(Expecting value"),

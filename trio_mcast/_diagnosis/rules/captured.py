@@ -27,7 +27,7 @@ def _inbound(view: View) -> Iterator[Tally]:
             yield tally
 
 
-def _arrived(view: View) -> Iterator[tuple[Heard, str, int, int]]:
+def arrived(view: View) -> Iterator[tuple[Heard, str, int, int]]:
     """Yield a membership and a source of which datagrams came, how many, and how many arrived.
 
     Only sources that are wanted, and only those of which some were lost on this machine.
@@ -80,7 +80,7 @@ def _link_sources(view: View, heard: Heard, source: str) -> set[str]:
 
 def _from_own_address(view: View, *, own_link: bool) -> Iterator[Match]:
     own_links = {link.link_address for link in view.links.values()}
-    for heard, source, count, delivered in _arrived(view):
+    for heard, source, count, delivered in arrived(view):
         accepts, name = view.larger_setting("ipv4", heard.interface, "accept_local")
         if source not in view.own_addresses or accepts or ":" in source:
             continue
@@ -124,7 +124,7 @@ def _fails_filter(view: View, heard: Heard, source: str) -> RouteFact | None:
 @rule("reverse-path-filter", needs=_NEEDS, explains=_EXPLAINS)
 def reverse_path_filter_of_source(view: View) -> Iterator[Match]:
     """Find sources that the reverse path filter drops, by their routes."""
-    for heard, source, count, delivered in _arrived(view):
+    for heard, source, count, delivered in arrived(view):
         route = _fails_filter(view, heard, source)
         if route is not None:
             value, name = view.larger_setting("ipv4", heard.interface, "rp_filter")
@@ -146,7 +146,7 @@ _INBOUND_HOOKS: Final = frozenset({"", "ingress", "prerouting", "input"})
 @rule("firewall", needs=_NEEDS, explains=("nothing-arrived", "other-port", "fragments-lost"))
 def firewall_by_frames(view: View) -> Iterator[Match]:
     """Find sources of which frames come, and less is delivered, if nothing else says why."""
-    for heard, source, count, delivered in _arrived(view):
+    for heard, source, count, delivered in arrived(view):
         is_own = source in view.own_addresses and ":" not in source
         if is_own or _fails_filter(view, heard, source) is not None:
             continue

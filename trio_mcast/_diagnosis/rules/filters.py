@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..evidence import Phase
+from .captured import arrived
 from .rule import Match, reading, rises, rule
 from .view import FEWEST, View
 
@@ -38,16 +39,24 @@ def reverse_path_filter(view: View) -> Iterator[Match]:
     group = view.silent_group(4) or next(iter(view.opened_groups(4)), None)
     if group is None or not view.follows(_FILTERED):
         return
+    filtering: dict[str, tuple[int, str]] = {}
     for heard in view.opened:
-        value, name = view.larger_setting("ipv4", heard.interface, "rp_filter")
-        if heard.group == group and value:
-            mode = "strict" if value == 1 else "loose"
-            yield Match(
-                heard.interface,
-                group,
-                {"dropped": view.rise(_FILTERED), "mode": mode, "setting": name, "value": value},
-                (*rises(view, _FILTERED), *reading(name, value)),
-            )
+        setting = view.larger_setting("ipv4", heard.interface, "rp_filter")
+        if heard.group == group and setting[0]:
+            filtering[heard.interface] = setting
+    # The counter is one for all interfaces: where frames were seen, they tell which it is.
+    losing = {heard.interface for heard, *_ in arrived(view) if heard.group == group}
+    suspects = [interface for interface in filtering if interface in losing] or list(filtering)
+    for interface in suspects:
+        value, name = filtering[interface]
+        mode = "strict" if value == 1 else "loose"
+        yield Match(
+            interface,
+            group,
+            {"dropped": view.rise(_FILTERED), "mode": mode, "setting": name, "value": value},
+            (*rises(view, _FILTERED), *reading(name, value)),
+            certainty="certain" if len(suspects) == 1 else "likely",
+        )
 
 
 def loses_some(phases: Sequence[Phase]) -> bool:
