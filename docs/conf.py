@@ -65,6 +65,7 @@ autodoc_type_aliases = {
         "InterfaceSelector",
         "InterfaceSelectors",
         "Overflow",
+        "Place",
         "PlatformName",
         "SenderOverflow",
         "Severity",

@@ -20,6 +20,8 @@ from urllib.parse import unquote, urldefrag, urlsplit
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 WIDTHS = (390, 1440)
+# Of a page on the wide screen: more than some 13 screens are not read to their end.
+MAX_HEIGHT = 12_000
 
 # What the browser shows of an element ends where its box ends: the rest has to be scrolled to.
 CUT_OFF = """() => {
@@ -37,10 +39,13 @@ CUT_OFF = """() => {
 WITHOUT_TEXT = """() => [...document.querySelectorAll("article img, svg.drawing")]
     .filter(element => !(element.getAttribute("alt") || element.querySelector("title")))
     .map(element => element.getAttribute("src") || "a drawing")"""
+HEIGHT = "() => document.documentElement.scrollHeight"
 LINKS = '() => [...document.querySelectorAll("a[href]")].map(link => link.href)'
 ANCHORS = '() => [...document.querySelectorAll("[id]")].map(element => element.id)'
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# It is the page of the manual, too, which has everything in one.
+LONG = ("command.html",)
 # Pages that are made for machines, or hold the text of other pages.
 UNREAD = ("genindex.html", "search.html", "py-modindex.html")
 
@@ -73,6 +78,10 @@ def find_faults(folder: Path, site: str, browser: Browser) -> Iterator[str]:
                 continue
             yield from (f"{name}: cut off: {text}" for text in page.evaluate(CUT_OFF))
             yield from (f"{name}: no text: {image}" for image in page.evaluate(WITHOUT_TEXT))
+            if path.name in LONG or width != max(WIDTHS):
+                continue
+            if (height := page.evaluate(HEIGHT)) > MAX_HEIGHT:
+                yield f"{name}: {height} px long, more than {MAX_HEIGHT}"
         page.close()
     yield from _find_dead_links(folder, site, links, anchors)
 

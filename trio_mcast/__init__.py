@@ -6,7 +6,15 @@ import inspect
 
 from ._channel.channel import McastChannel
 from ._diagnosis.diagnose import diagnose
-from ._diagnosis.diagnosis import Certainty, Diagnosis, Finding, NotChecked, Reading, Severity
+from ._diagnosis.diagnosis import (
+    Certainty,
+    Diagnosis,
+    Finding,
+    NotChecked,
+    Place,
+    Reading,
+    Severity,
+)
 from ._interfaces import (
     InterfaceChange,
     default_interface,
@@ -91,6 +99,7 @@ __all__ = [
     "MembershipStatistics",
     "NotChecked",
     "Overflow",
+    "Place",
     "PlatformName",
     "Reading",
     "ReceiverStatistics",
