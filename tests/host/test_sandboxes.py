@@ -104,6 +104,37 @@ def test_interfaces_are_listed_and_followed_in_a_sandbox(name: str, host: Host) 
     assert all(line.startswith("trio_mcast ") for line in warnings)
 
 
+LIST_MASTERS = """
+import json
+import sys
+from tests.support import sandboxed
+from trio_mcast import list_interfaces
+
+sandboxed.refuse(json.loads(sys.argv[1]))
+print(json.dumps({each.name: each.master for each in list_interfaces()}))
+"""
+
+
+@pytest.mark.parametrize("shows", [True, False], ids=["own /sys", "another network's /sys"])
+def test_ports_are_told_in_a_sandbox_by_the_sys_of_their_network(shows: bool, host: Host) -> None:
+    ip(
+        host,
+        "link add port0 type veth peer name free0",
+        "link set port0 master x0",
+    )
+    rules = json.dumps([(*NETLINK, errno.EAFNOSUPPORT)])
+    command = [sys.executable, "-c", LIST_MASTERS, rules]
+    if shows:
+        mount = 'mount -t sysfs none /sys && exec "$@"'
+        command = ["unshare", "--mount", "sh", "-c", mount, "sh", *command]
+    with host.popen(*command) as program:
+        output, _ = program.communicate(timeout=30)
+    masters = json.loads(output)
+    assert masters.pop("port0") == ("x0" if shows else None)
+    assert {"x0", "free0"} <= set(masters)
+    assert set(masters.values()) == {None}
+
+
 @pytest.fixture
 def not_warned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(without_netlink, "_warned", [])

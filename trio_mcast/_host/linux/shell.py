@@ -58,7 +58,7 @@ class LinuxShell:
         """Look without netlink if that is what the system refuses; else raise the error."""
         if error.errno not in REFUSALS:
             raise error
-        warn_once(error, "interfaces are listed by ioctl, without masters and other names")
+        warn_once(error, "interfaces are listed by ioctl, without other names")
         return self._other_interfaces.look()
 
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:

@@ -8,7 +8,11 @@ fails as well, and if_nameindex(3), since both ask netlink (measured with glibc 
 * SIOCGIFCONF has the IPv4 addresses, each with its label, which may be "eth0:1"; where that is
   another word, ``/proc/net/route`` has the interface of the address's network;
 * ``/proc/net/if_inet6`` has the IPv6 addresses, with scope and state;
-* ioctls have the rest. Masters and other names are not told.
+* ioctls have the rest of what an interface is;
+* ``/sys/class/net`` has the masters, if it is of the same network: it shows that of whoever has
+  mounted it.
+
+Other names are not told, nor the ports of a team, which look as the members of a VRF do.
 """
 
 from __future__ import annotations
@@ -77,6 +81,11 @@ _MASK_FIELD: Final = 7
 # The errors for an interface or address that has gone.
 _GONE: Final = frozenset({errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL})
 
+_SYSFS: Final = b"/sys/class/net"
+# What a port of a bridge has there, and one of a bond; all ports of Open vSwitch have one master.
+_MARKS_OF_PORTS: Final = (b"brport", b"bonding_slave")
+_OPEN_VSWITCH: Final = b"ovs-system"
+
 # The scopes in /proc/net/if_inet6; others, such as that of site-local addresses, are routed.
 _SCOPES: Final[dict[int, AddressScope]] = {0x10: "host", 0x20: "link"}
 
@@ -88,8 +97,8 @@ _AT_ONCE: Final = 32
 _Entry: TypeAlias = tuple[bytes, bytes, int, int, int]
 # A network: the name of its interface, an address in it, the length of its prefix.
 _Network: TypeAlias = tuple[bytes, bytes, int]
-# What is read of an interface: index, flags, mtu, hardware address.
-_Facts: TypeAlias = tuple[int, int, int, str | None]
+# What is read of an interface: index, flags, mtu, hardware address, master.
+_Facts: TypeAlias = tuple[int, int, int, str | None, str | None]
 _Details: TypeAlias = tuple[list[InterfaceAddress], list[InterfaceAddress]]
 
 _warned: list[str] = []
@@ -265,12 +274,36 @@ def _read_facts(query: socket.socket, name: bytes) -> _Facts | None:
         if error.errno in _GONE:
             return None
         raise
+    master = _read_master(query, name, index)
     try:
         answer = ask(_SIOCGIFHWADDR)
     except OSError:  # Refused by itself by some sandboxes, and of no use for multicast.
-        return index, flags, mtu, None
+        return index, flags, mtu, None, master
     has_address = _SHORT.unpack_from(answer)[0] == ARPHRD_ETHER
-    return index, flags, mtu, answer[2:8].hex(":") if has_address else None
+    return index, flags, mtu, answer[2:8].hex(":") if has_address else None, master
+
+
+def _read_master(query: socket.socket, name: bytes, index: int) -> str | None:
+    """Return the master that takes what arrives on an interface; `None` if none is known."""
+    directory = os.path.join(_SYSFS, name)
+    try:
+        master = os.path.basename(os.readlink(os.path.join(directory, b"master")))
+        marks = (os.path.join(directory, mark) for mark in _MARKS_OF_PORTS)
+        if master != _OPEN_VSWITCH and not any(map(os.path.exists, marks)):
+            return None
+        # Of another network, both are hardly there with the same names and indexes.
+        answer = ioctl(query, _SIOCGIFINDEX, master.ljust(_REQUEST_BYTES, b"\0"))
+        (master_index,) = _INT.unpack_from(answer, _NAME_BYTES)
+        if (_index_in_sysfs(name), _index_in_sysfs(master)) != (index, master_index):
+            return None
+    except (OSError, ValueError):  # No port, or /sys is not to be read here.
+        return None
+    return os.fsdecode(master)
+
+
+def _index_in_sysfs(name: bytes) -> int:
+    with open(os.path.join(_SYSFS, name, b"ifindex"), "rb") as file:
+        return int(file.read())
 
 
 def _make_address(entry: _Entry) -> InterfaceAddress:
@@ -287,7 +320,7 @@ def _make_address(entry: _Entry) -> InterfaceAddress:
 
 
 def _make_interface(name: bytes, facts: _Facts, details: _Details) -> Interface:
-    index, flags, mtu, link_address = facts
+    index, flags, mtu, link_address, master = facts
     text = os.fsdecode(name)
     ipv4: list[Any] = [detail.address for detail in details[0]]
     ipv6: list[Any] = [detail.address for detail in details[1]]
@@ -303,4 +336,5 @@ def _make_interface(name: bytes, facts: _Facts, details: _Details) -> Interface:
         is_loopback=bool(flags & IFF_LOOPBACK),
         is_multicast=bool(flags & IFF_MULTICAST),
         address_details=(*details[0], *details[1]),
+        master=master,
     )
