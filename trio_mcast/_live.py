@@ -142,6 +142,7 @@ class Opening(AbstractAsyncContextManager[_Co]):
         self._usage: str = usage
         self._entered: bool = False
 
+    @enable_ki_protection  # Else Ctrl-C before or behind the body could leave the tasks.
     async def __aenter__(self) -> _Co:
         check_trio()
         if self._entered:
@@ -149,6 +150,7 @@ class Opening(AbstractAsyncContextManager[_Co]):
         self._entered = True
         return await self._block.__aenter__()
 
+    @enable_ki_protection
     async def __aexit__(
         self,
         kind: type[BaseException] | None,

@@ -5,6 +5,7 @@ So it does at any line of what waits for interfaces, addresses, or the end of a 
 
 from __future__ import annotations
 
+import inspect
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,6 +20,7 @@ import trio.testing
 from tests.support.blocks import GROUP, INTERFACE, leaves, new_host
 from trio_mcast import open_mcast_receiver, open_mcast_sender, watch_interfaces
 from trio_mcast._follow import Follower, SharedLooks
+from trio_mcast._live import Opening
 from trio_mcast._receive import datagram_receiver, intake, queue, reader, store
 from trio_mcast._receive.joining import Joining
 from trio_mcast._receive.store import Overflow
@@ -26,7 +28,11 @@ from trio_mcast._send.opening import settle
 from trio_mcast.testing import VirtualNetwork
 
 FILES = {module.__file__ for module in (queue, store, reader, datagram_receiver, intake)}
-WAITS = {function.__code__ for function in (Follower.wait, SharedLooks._look, Joining.undo, settle)}
+ENDS = (Opening.__aenter__, Opening.__aexit__)
+WAITS = {
+    inspect.unwrap(function).__code__
+    for function in (Follower.wait, SharedLooks._look, Joining.undo, settle, *ENDS)
+}
 
 Receive: TypeAlias = "Callable[[Overflow, Interrupting], Awaitable[None]]"
 
@@ -194,9 +200,10 @@ def test_ctrl_c_at_each_line_of_what_waits_gives_keyboard_interrupt_only(
 ) -> None:
     counting = Interrupting(0, is_of_wait)
     trio.run(wait_in_every_way, counting)
-    last = {where: number for number, where in enumerate(counting.lines, 1)}
+    numbered = [*enumerate(counting.lines, 1)]
+    first, last = ({where: n for n, where in some} for some in (reversed(numbered), numbered))
     assert len(last) > 30
-    for line in sorted(last.values()):
+    for line in sorted({*first.values(), *last.values()}):
         interrupting = Interrupting(line, is_of_wait)
         error = None
         try:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Literal
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from .._capture.reading import CapturedFrame
 from .._host.current import host_variable
@@ -83,6 +84,7 @@ class VirtualNetwork(FixedAttributes):
     def __repr__(self) -> str:
         return f"<VirtualNetwork seed={self._seed} ({', '.join(self._parts) or 'empty'})>"
 
+    @enable_ki_protection  # As for `trio_mcast._live.Opening`.
     async def __aenter__(self) -> VirtualNetwork:
         if self._block is not None:
             raise RuntimeError("a virtual network is entered once: make another one")
@@ -92,6 +94,7 @@ class VirtualNetwork(FixedAttributes):
         await self._block.__aenter__()
         return self
 
+    @enable_ki_protection
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
