@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import click
 import pytest
 import trio
 
+from tests.lab.fixtures import TwoHosts
 from trio_mcast import McastError, SocketSetupError
 from trio_mcast._cli import running
 from trio_mcast._cli.running import Command, Commands, one_line, run_until_stopped
@@ -233,3 +235,34 @@ def test_wrong_usage_names_the_command_and_its_help() -> None:
     assert result.stderr.startswith("trio-mcast demo: No such option")
     assert result.stderr.endswith(" (see trio-mcast demo --help)\n")
     assert result.stderr.count("\n") == 1
+
+
+def catches_sigterm(process: subprocess.Popen[str]) -> bool:
+    status = dict(
+        line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    )
+    return bool(int(status["SigCgt"], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [(("send", "239.1.2.3:5000", "--file"), 143), (("listen", "239.1.2.3:5000", "--write"), 0)],
+    ids=["send", "listen"],
+)
+def test_signal_ends_a_command_that_waits_for_the_other_end_of_a_named_pipe(
+    two_hosts: TwoHosts, tmp_path: Path, command: tuple[str, ...], status: int
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    popen = two_hosts.a.popen(
+        *COMMAND, *command, str(pipe), stderr=subprocess.PIPE, env=environment()
+    )
+    with popen as process:
+        try:
+            while not catches_sigterm(process):
+                time.sleep(0.01)
+            process.terminate()
+            process.communicate(timeout=10)
+        finally:
+            process.kill()
+    assert process.returncode == status

@@ -55,7 +55,7 @@ async def test_line_that_no_datagram_can_hold_is_refused() -> None:
 
 async def test_line_is_there_as_soon_as_it_came() -> None:
     reading, writing = os.pipe()
-    with os.fdopen(reading, "rb") as file:
+    with os.fdopen(reading, "rb", buffering=0) as file:
         first = lines(file)
         os.write(writing, b"one\ntw")
         assert await anext(first) == [b"one"]
@@ -144,6 +144,32 @@ def test_numbered_ones_end_on_ctrl_c_with_the_summary_and_status_0(two_hosts: Tw
             assert process.wait() == 0
     assert re.match(r"[\d,]+ datagrams?, ", summary[0])
     assert summary[1].endswith(" sent, 0 failed")
+
+
+def test_ctrl_c_ends_it_while_it_waits_for_a_line(two_hosts: TwoHosts) -> None:
+    command = ("env", "--default-signal=INT", *SEND, "-")
+
+    async def first() -> None:
+        async with open_mcast_receiver("239.1.2.3", 5000) as receiver:
+            while process.stdin is not None:
+                process.stdin.write("line\n")
+                process.stdin.flush()
+                with trio.move_on_after(0.1):
+                    await receiver.receive()
+                    return
+
+    with two_hosts.a.inside():
+        popen = two_hosts.b.popen(
+            *command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        )
+        with popen as process:
+            trio.run(first)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            summary = process.stderr.read().splitlines()
+            assert process.wait() == 130
+    assert re.match(r"[\d,]+ datagrams?, ", summary[0])
+    assert len(summary) == 2
 
 
 @pytest.mark.parametrize(

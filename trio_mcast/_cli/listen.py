@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -98,23 +100,25 @@ class Listening:
         options = self._options
         # Both have a place for every fact of a datagram.
         everything = options.format == "json" or options.write is not None or self._view is not None
-        with _open_capture(options.write) as capture:
-            async with open_receivers(
+        async with (
+            _open_capture(options.write) as capture,
+            open_receivers(
                 options.joins,
                 accept_unicast=options.unicast,
                 receive_ttl=options.ttl or everything,
                 receive_timestamp=options.timestamps or everything,
                 receive_traffic_class=options.traffic_class or everything,
-            ) as receivers:
-                if self._view is not None:
-                    self._view.receivers = receivers
-                try:
-                    async with open_batches(receivers) as batches:
-                        await self._take(batches, capture)
-                finally:
-                    self.statistics = {
-                        port: receiver.statistics() for port, receiver in receivers.items()
-                    }
+            ) as receivers,
+        ):
+            if self._view is not None:
+                self._view.receivers = receivers
+            try:
+                async with open_batches(receivers) as batches:
+                    await self._take(batches, capture)
+            finally:
+                self.statistics = {
+                    port: receiver.statistics() for port, receiver in receivers.items()
+                }
 
     async def _take(
         self,
@@ -135,7 +139,7 @@ class Listening:
                 batch = batch[: options.count - self.taken]
             self.taken += len(batch)
             if capture is not None:
-                capture.write(batch)
+                await capture.write(batch)
             await show(batch)
             if options.count is not None and self.complete:
                 return
@@ -147,7 +151,8 @@ class Printing:
     def __init__(self, options: ListenOptions) -> None:
         self._options = options
         self._render = _RENDERERS[options.format]
-        self._output = Output()
+        sys.stdout.flush()
+        self._output = Output(sys.stdout.fileno())
 
     async def take(self, batch: list[Datagram]) -> None:
         """Print datagrams."""
@@ -168,40 +173,35 @@ class Printing:
 class _CaptureFile:
     """The capture that is written; its errors name the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, file: int) -> None:
         self._path = path
-        self._file = path.open("wb")
-        with self._naming_the_file():
-            self._writer = CaptureWriter(self._file, f"trio-mcast {program_version()}")
-            self._writer.flush()
+        self._output = Output(file)
+        self._buffer = BytesIO()
+        self._writer = CaptureWriter(self._buffer, f"trio-mcast {program_version()}")
 
-    def write(self, batch: list[Datagram]) -> None:
+    async def write(self, batch: Sequence[Datagram]) -> None:
         """Write datagrams, so that others can read them from now on."""
-        with self._naming_the_file():
-            for datagram in batch:
-                self._writer.write(datagram)
-            self._writer.flush()
-
-    def close(self) -> None:
-        # What could not be written was told before.
-        with suppress(OSError):
-            self._file.close()
-
-    @contextmanager
-    def _naming_the_file(self) -> Iterator[None]:
+        for datagram in batch:
+            self._writer.write(datagram)
+        data = self._buffer.getvalue()
+        self._buffer.seek(0)
+        self._buffer.truncate()
         try:
-            yield
+            await self._output.write(data)
         except OSError as error:
             error.filename = str(self._path)
             raise
 
 
-@contextmanager
-def _open_capture(path: Path | None) -> Iterator[_CaptureFile | None]:
+@asynccontextmanager
+async def _open_capture(path: Path | None) -> AsyncIterator[_CaptureFile | None]:
     if path is None:
         yield None
         return
-    with closing(_CaptureFile(path)) as capture:
+    # A named pipe opens once somebody reads from it.
+    with await trio.to_thread.run_sync(FileIO, path, "wb", abandon_on_cancel=True) as file:
+        capture = _CaptureFile(path, file.fileno())
+        await capture.write(())
         yield capture
 
 

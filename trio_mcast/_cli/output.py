@@ -58,11 +58,15 @@ def print_json(value: Any) -> None:
 
 
 class Output:
-    """Standard output as bytes, for a program that has more to do than to wait for its reader."""
+    """Bytes to a file or pipe, for a program that has more to do than to wait for its reader."""
 
-    def __init__(self) -> None:
-        sys.stdout.flush()
-        self._file = sys.stdout.fileno()
+    def __init__(self, file: int) -> None:
+        """Write to a file without a buffer.
+
+        Args:
+            file: The file descriptor.
+        """
+        self._file = file
         # A file takes everything at once; and where there is no poll, nobody knows.
         self._is_file = stat.S_ISREG(os.fstat(self._file).st_mode)
         self._poll = _select.poll() if hasattr(_select, "poll") else None

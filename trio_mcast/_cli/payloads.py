@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,16 +30,16 @@ _REPEATED_AT_ONCE = 64
 
 
 async def _read(file: BinaryIO) -> bytes:
-    """Return what can be read from a file, at once as it comes; nothing at its end.
+    """Return what can be read from a file without a buffer, at once; nothing at its end.
 
-    If it is cancelled, a thread is left that waits for more, and ends with the program.
+    If it is cancelled, a thread is left that waits for more, and ends with the program. That thread
+    must not hold the lock of a buffer, which Python takes at its end.
     """
-    read: Callable[[int], bytes] = getattr(file, "read1", file.read)
-    return await trio.to_thread.run_sync(read, _CHUNK_BYTES, abandon_on_cancel=True)
+    return await trio.to_thread.run_sync(file.read, _CHUNK_BYTES, abandon_on_cancel=True)
 
 
 async def lines(file: BinaryIO) -> AsyncGenerator[list[bytes], None]:
-    """Yield the lines of a file, as many as have come, without their ends.
+    """Yield the lines of a file without a buffer, as many as have come, without their ends.
 
     Raises:
         ValueError: A line is larger than a datagram can be.
@@ -66,7 +67,8 @@ async def pieces(path: Path, size: int) -> AsyncGenerator[list[bytes], None]:
     """
     remaining = b""
     try:
-        with path.open("rb") as file:
+        # A named pipe opens once somebody writes to it.
+        with await trio.to_thread.run_sync(FileIO, path, abandon_on_cancel=True) as file:
             while chunk := await _read(file):
                 remaining += chunk
                 whole = len(remaining) - len(remaining) % size
@@ -133,7 +135,7 @@ def choose_content(
     if message == "-":
         if size is not None:
             raise click.UsageError("--size does not go with the lines of standard input")
-        payloads = partial(lines, sys.stdin.buffer)
+        payloads = partial(lines, FileIO(sys.stdin.fileno(), closefd=False))
         return Content(payloads=payloads, rate=rate, count=count, total=count, endless=False)
     if message is None and not numbered:
         raise click.UsageError("say what to send: a message, - for lines, --file, or --numbered")
