@@ -45,23 +45,29 @@ def apply_after(sock: TakesOptions, option: SocketOption, refusal: OSError) -> N
     Raises:
         OSError: The option was refused once more, or the first refusal is final.
     """
-    if option.symbol.startswith("MCAST_JOIN_") and refusal.errno in _PASSING_ERRORS:
-        sock.setsockopt(option.level, option.number, option.value)
-    elif option.symbol in _BUFFERS and refusal.errno == errno.ENOBUFS:
-        _set_smaller_buffer(sock, option, refusal)
-    else:
-        raise refusal
+    try:
+        if option.symbol.startswith("MCAST_JOIN_") and refusal.errno in _PASSING_ERRORS:
+            sock.setsockopt(option.level, option.number, option.value)
+        elif option.symbol in _BUFFERS and refusal.errno == errno.ENOBUFS:
+            _set_smaller_buffer(sock, option, refusal)
+        else:
+            raise refusal
+    finally:
+        del refusal  # Its traceback refers to this frame, and its context may be the user's error.
 
 
 def _set_smaller_buffer(sock: TakesOptions, option: SocketOption, refusal: OSError) -> None:
     assert isinstance(option.value, int)
     size = option.value
-    while size > _LEAST_BUFFER_BYTES:
-        size = max(size // 2, _LEAST_BUFFER_BYTES)
-        try:
-            sock.setsockopt(option.level, option.number, size)
-            return
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-    raise refusal
+    try:
+        while size > _LEAST_BUFFER_BYTES:
+            size = max(size // 2, _LEAST_BUFFER_BYTES)
+            try:
+                sock.setsockopt(option.level, option.number, size)
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+        raise refusal
+    finally:
+        del refusal

@@ -179,4 +179,6 @@ def _set_after(sock: TakesOptions, option: SocketOption, refusal: OSError) -> st
         if option.required:
             raise
         return None
+    finally:
+        del refusal  # Its traceback refers to this frame.
     return option.symbol
