@@ -19,7 +19,7 @@ from trio_mcast import Diagnosis, Finding, NotChecked, Reading
 from trio_mcast._cli.diagnosis_text import print_diagnosis
 from trio_mcast._cli.doctor import exit_status, one_question, progress_line
 from trio_mcast._cli.targets import parse_target
-from trio_mcast._diagnosis.evidence import Evidence, Heard, Question, Role
+from trio_mcast._diagnosis.evidence import Evidence, Heard, JoinedGroup, Question, Role
 from trio_mcast._diagnosis.phases import Progress
 
 from .test_demo import COMMAND, environment, run
@@ -240,6 +240,27 @@ def test_report_that_is_none_is_refused_in_a_sentence(
     assert (result.returncode, result.stdout) == (1, "")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_report_of_a_stranger_cannot_move_the_cursor(tmp_path: Path) -> None:
+    evil = "\x1b[2J\x07\u202e\rx\ny"
+    finding = attrs.evolve(
+        FINDING, code=evil, what=evil, cure=evil, evidence=(Reading(evil, evil),)
+    )
+    diagnosis = attrs.evolve(diagnosis_with(finding), verdict=evil, not_checked=())
+    result = run(*DOCTOR, "--read", saved(tmp_path / "report.json", diagnosis))
+    assert (result.returncode, result.stderr) == (1, "")
+    assert all(line.isprintable() for line in result.stdout.split("\n"))
+
+
+def test_report_with_an_address_that_is_none_is_refused(tmp_path: Path) -> None:
+    evidence = Evidence(
+        question=Question((), None), joined_before=(JoinedGroup("eth0", "nonsense", 1),)
+    )
+    path = saved(tmp_path / "report.json", Diagnosis("The verdict.", (), (), evidence))
+    result = run(*DOCTOR, "--read", path)
+    assert result.returncode == 1
+    assert "report.json: this is no diagnosis: 'nonsense' does not appear to be" in result.stderr
 
 
 def test_every_broken_field_of_a_report_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from trio_mcast._diagnosis.frames import Tally
 from trio_mcast._diagnosis.judging import judge
 from trio_mcast._diagnosis.masking import mask
 from trio_mcast._diagnosis.plain import from_plain
+from trio_mcast._diagnosis.probe.measured import Peer
 
 pytestmark = pytest.mark.once
 
@@ -167,3 +168,16 @@ def test_interfaces_named_after_a_hardware_address_keep_one_name() -> None:
     assert name == masked.links[0].name == masked.captured[0].interface
     assert "525400" not in name
     assert masked.captured[0].link_source == masked.links[0].link_address
+
+
+@pytest.mark.parametrize("name", ["peer", "a", "error", "receiver", "pumpe.example"])
+def test_peer_with_any_name_is_masked(name: str) -> None:
+    question = Question(("239.1.2.3",), 5000, peer=f"{name}:27430")
+    peer = Peer(f"{name}:27430", problem=f"{name} has no address: it is unknown")
+    masked = judge(Evidence(question=question, peer=peer)).masked()
+    (finding,) = masked.findings
+    assert (finding.code, finding.place) == ("no-unicast", "peer")
+    assert finding.what.startswith("The other machine, peer.example:27430, has not answered")
+    text = masked.to_json().replace("peer.example", "MASKED")
+    assert f"{name}:2" not in text
+    assert f"{name} has no" not in text

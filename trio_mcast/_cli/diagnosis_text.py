@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import click
 
 from .._diagnosis.diagnosis import Diagnosis, Finding
+from .._values.errors import printable
 from .machine_text import describe_machine
+from .rendering import payload_text
 
 _WIDTH = 80
 _COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
@@ -51,16 +53,21 @@ def _joined(diagnosis: Diagnosis) -> str:
 def _describe(finding: Finding) -> Iterator[str]:
     place = "".join(f", {part}" for part in (finding.interface, finding.group) if part)
     title = f"{finding.severity} ({finding.certainty}): {finding.code}{place}"
-    yield click.style(title, fg=_COLOURS[finding.severity])
+    yield click.style(_shown(title), fg=_COLOURS[finding.severity])
     yield _fill(finding.what, "  ")
     for one in finding.evidence:
         yield _fill(f"{one.where}: {one.value}", "  - ", "    ")
     yield _fill(f"What to do: {finding.cure}", "  ")
 
 
+def _shown(text: str) -> str:
+    """Return a text in one line, without what moves a cursor: a report may be anybody's."""
+    return payload_text(printable(" ".join(text.split())).encode())
+
+
 def _fill(text: str, first: str = "", others: str | None = None) -> str:
     return textwrap.fill(
-        text,
+        _shown(text),
         _WIDTH,
         initial_indent=first,
         subsequent_indent=first if others is None else others,

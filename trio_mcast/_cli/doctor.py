@@ -16,7 +16,7 @@ from .._diagnosis.phases import Progress
 from .._diagnosis.rules.lanes import probes_came
 from .diagnosis_text import print_diagnosis
 from .output import can_redraw, open_console
-from .running import Command, fail, run_until_stopped, usage_errors
+from .running import Command, fail, one_line, run_until_stopped, usage_errors
 from .targets import TARGET, Target, interface_option, source_option
 
 # The exit statuses; wrong usage is 2, as click has it.
@@ -128,7 +128,13 @@ def doctor(
         if outcome.result is None:
             return outcome.status(endless=False)
         diagnosis = outcome.result
-    return _tell(diagnosis.masked() if mask else diagnosis, report, as_json=as_json)
+    try:
+        return _tell(diagnosis.masked() if mask else diagnosis, report, as_json=as_json)
+    except ValueError as error:
+        if read is None:
+            raise
+        # It has what no report has, such as an address that is none.
+        fail(f"{read}: this is no diagnosis: {one_line(str(error))}")
 
 
 def _tell(diagnosis: Diagnosis, report: str | None, *, as_json: bool) -> int:

@@ -101,7 +101,7 @@ class _Masks:
         self._numbers: dict[tuple[object, int], int] = {}
         self._next_hosts: dict[object, int] = {}
         self._stand_ins: dict[object, str] = {}
-        self._name = ""
+        self._name: re.Pattern[str] | None = None
 
     def learn(self, text: str) -> None:
         """Take the networks that a text tells of."""
@@ -112,13 +112,19 @@ class _Masks:
                 continue
 
     def name(self, name: str) -> None:
-        """Take the name of a host."""
-        self._name = name
+        """Take the name of a host.
+
+        It may be a word of the language, or of the report itself: it is masked where it stands as
+        the name, before its control port or where it is told that it has no address.
+        """
+        if name:
+            place = rf"(?<![\w.-]){re.escape(name)}(?=:[0-9]| has no address)"
+            self._name = re.compile(place, re.IGNORECASE)
 
     def text(self, text: str) -> str:
         """Return a text with all addresses in it masked."""
-        if self._name:
-            text = text.replace(self._name, "peer.example")
+        if self._name is not None:
+            text = self._name.sub("peer.example", text)
         return _ANY.sub(lambda match: self._replace(match[0]), text)
 
     def _replace(self, token: str) -> str:
