@@ -9,15 +9,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from .probe.measured import Failed
 from .wording import Wording
 
-PROBE_WORDINGS: Final[Mapping[str, Wording]] = {
-    "no-unicast": Wording(
-        "The other machine, {asked}, has not answered by unicast ({problem}). So this is no fault "
-        "of multicast, or the responder does not run.",
-        "On the other machine: trio-mcast respond. Let its control port pass the firewalls: "
-        "nft insert rule inet filter input udp dport 27430 accept. See whether ping reaches it.",
+# What follows where nothing was answered, by what failed, and what to do about it.
+NOTHING_ANSWERED: Final[Mapping[Failed, tuple[str, str]]] = {
+    "name": (
+        "So nothing was sent to it.",
+        "Name it by its address, or see why its name is not known here: getent ahosts NAME.",
     ),
+    "send": (
+        "So this machine cannot reach it, and this is no fault of multicast.",
+        "ip route get ADDRESS shows the way there. A link-local address needs the interface as its "
+        "zone: fe80::2%eth0.",
+    ),
+    "answer": (
+        "So this is no fault of multicast, or the responder does not run.",
+        "On the other machine: {respond}. Let its control port pass the firewalls: "
+        "nft insert rule inet filter input udp dport {control_port} accept. "
+        "See whether ping reaches it.",
+    ),
+    "refused": (
+        "So nothing was probed.",
+        "Wait until those end who probe it now, or start it anew: {respond}.",
+    ),
+}
+
+PROBE_WORDINGS: Final[Mapping[str, Wording]] = {
+    "no-unicast": Wording("The other machine, {asked}, {did} ({problem}). {so}", "{advice}"),
     "send-blocked": Wording(
         "The system of {sender} refuses to send to {group}: {error}. Its packet filter drops what "
         "goes out.",

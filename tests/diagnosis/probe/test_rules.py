@@ -164,6 +164,29 @@ def test_nothing_answers() -> None:
     assert (finding.code, finding.place) == ("no-unicast", "peer")
 
 
+def test_cure_of_silence_names_the_control_port_that_was_asked() -> None:
+    question = Question((GROUP,), 5000, peer="10.0.0.2:999", role="sender")
+    finding = only(judge(Evidence(question=question, peer=Peer("10.0.0.2:999", problem="none"))))
+    assert "trio-mcast respond --control-port 999." in finding.cure
+    assert "udp dport 999 accept" in finding.cure
+
+
+@pytest.mark.parametrize(
+    ("failed", "what", "cure"),
+    [
+        ("name", "So nothing was sent to it.", "Name it by its address"),
+        ("send", "So this machine cannot reach it", "ip route get"),
+        ("refused", "has refused (because). So nothing was probed.", "Wait until those end"),
+    ],
+)
+def test_machine_that_was_not_silent_needs_no_open_port(failed: Any, what: str, cure: str) -> None:
+    finding = only(judged((), answered=False, problem="because", failed=failed))
+    assert (finding.code, finding.place) == ("no-unicast", "peer")
+    assert what in finding.what
+    assert cure in finding.cure
+    assert "firewalls" not in finding.cure
+
+
 @pytest.mark.parametrize(("name", "code"), [("EADDRINUSE", "port-held"), ("EACCES", "cannot-join")])
 def test_join_that_the_peer_refused_is_told(name: str, code: str) -> None:
     refusal = JoinRefusal("there", GROUP, "eth0", name, "it was refused")

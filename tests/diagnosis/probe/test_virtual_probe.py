@@ -85,6 +85,7 @@ async def test_name_without_an_address_is_a_finding(autojump_clock: trio.abc.Clo
         diagnosis = await probe(lan, GROUP4, peer="pumpe.example")
     assert [error.code for error in diagnosis.errors] == ["no-unicast"]
     assert "pumpe.example has no address" in diagnosis.errors[0].what
+    assert "Name it by its address" in diagnosis.errors[0].cure
 
 
 async def test_without_a_peer_it_is_told_what_it_takes(autojump_clock: trio.abc.Clock) -> None:

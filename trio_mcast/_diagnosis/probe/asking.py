@@ -11,13 +11,18 @@ from ..._values.addresses import Endpoint
 from ..._values.datagram import Datagram
 from ..._values.errors import McastError
 from .control import ATTEMPTS, MESSAGES, MOST_BYTES, Message
+from .measured import Failed
 
 # How long the first answer is waited for; then twice as long each time.
 _FIRST_WAIT: Final = 0.25
 
 
 class UnansweredError(Exception):
-    """A request has no answer, or was refused; the text says why."""
+    """A request has no answer, or was refused; the text says why, and ``failed`` what failed."""
+
+    def __init__(self, why: str, failed: Failed) -> None:
+        super().__init__(why)
+        self.failed: Failed = failed
 
 
 class Asking:
@@ -66,7 +71,8 @@ class Asking:
                 self._token = token if isinstance(token, str) else ""
                 answer = await self._ask(kind, fields)
         if answer.kind != MESSAGES[kind]:
-            raise UnansweredError(str(answer.fields.get("why", "it asks for a token again"))[:200])
+            why = str(answer.fields.get("why", "it asks for a token again"))[:200]
+            raise UnansweredError(why, "refused")
         return answer
 
     async def _ask(self, kind: str, fields: dict[str, Any]) -> Message:
@@ -88,4 +94,6 @@ class Asking:
                     self.last_round_trip = trio.current_time() - start
                 assert self._answer is not None, "the event is set with the answer"
                 return self._answer
-        raise UnansweredError(problem or f"none of {ATTEMPTS} requests was answered")
+        if problem:
+            raise UnansweredError(problem, "send")
+        raise UnansweredError(f"none of {ATTEMPTS} requests was answered", "answer")

@@ -108,6 +108,9 @@ class ProbeCase:
         return (self.rises or {}).get(counter, 0)
 
 
+Failed: TypeAlias = Literal["name", "send", "answer", "refused"]
+
+
 @attrs.frozen
 class Peer:
     """The other machine, and what came of the probes between it and this one.
@@ -117,6 +120,8 @@ class Peer:
         address: Its address and control port; empty if its name has none.
         answered: Whether it answered.
         problem: The reason why it did not, as far as there is one.
+        failed: What failed then: to find its address, to send to it, to hear an answer, or to have
+            it do what it was asked for.
         round_trip: The seconds until the first answer; `None` without one.
         system: Its platform, such as ``"linux"``.
         seen_as: The address from which this machine's datagrams came there.
@@ -131,6 +136,7 @@ class Peer:
     address: str = ""
     answered: bool = False
     problem: str = ""
+    failed: Failed = "answer"
     round_trip: float | None = None
     system: str = ""
     seen_as: str = ""

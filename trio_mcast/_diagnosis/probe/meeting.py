@@ -44,7 +44,8 @@ async def probe_peer(
     try:
         to = await _resolve(named, question)
     except OSError as error:
-        return Peer(question.peer, problem=f"{named.host} has no address: {error}")
+        problem = f"{named.host} has no address: {error}"
+        return Peer(question.peer, problem=problem, failed="name")
     groups = [group.partition("%")[0] for group in question.groups]
     prober = Prober(
         question.peer,

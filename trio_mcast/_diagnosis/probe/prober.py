@@ -110,7 +110,7 @@ class Prober:
             try:
                 await self._open()
             except UnansweredError as error:
-                self._peer = attrs.evolve(self._peer, problem=str(error))
+                self._peer = attrs.evolve(self._peer, problem=str(error), failed=error.failed)
             else:
                 await self._probe(nursery)
             nursery.cancel_scope.cancel()

@@ -11,7 +11,11 @@ import attrs
 
 from ..diagnosis import Certainty, Place, Reading
 from ..probe.answers import is_forgotten
+from ..probe.control import CONTROL_PORT
 from ..probe.measured import ProbeCase
+from ..probe.peer_name import parse_peer
+from ..probe_wording import NOTHING_ANSWERED
+from ..wording import fill
 from .lanes import Lane, find_lanes
 from .rule import Match, rule
 from .view import View
@@ -120,7 +124,17 @@ def no_unicast(view: View) -> Iterator[Match]:
     peer = view.evidence.peer
     assert peer is not None, "the rule needs it"
     if not peer.answered:
-        values = {"asked": peer.asked, "problem": peer.problem}
+        port = parse_peer(peer.asked).port
+        option = "" if port == CONTROL_PORT else f" --control-port {port}"
+        words = {"control_port": port, "respond": f"trio-mcast respond{option}"}
+        so, advice = NOTHING_ANSWERED[peer.failed]
+        values = {
+            "asked": peer.asked,
+            "problem": peer.problem,
+            "did": "has refused" if peer.failed == "refused" else "has not answered by unicast",
+            "so": so,
+            "advice": fill(advice, words),
+        }
         readings = (Reading(f"requests to {peer.address or peer.asked}", peer.problem),)
         yield Match(None, None, values, readings, place="peer")
 
