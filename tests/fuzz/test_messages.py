@@ -96,7 +96,7 @@ def fast_sockets() -> Iterator[list[Any]]:
         sock.bind((address, 0))
         plain.append(sock)
         platform = PLATFORMS["linux"]
-        applied = APPLIED & platform.constants.keys()
+        applied = frozenset(APPLIED & platform.constants.keys())
         sockets.append(LinuxSocket(sock, socket_spec, platform, applied))
     yield sockets
     for sock in plain:

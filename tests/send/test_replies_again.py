@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -86,6 +87,12 @@ async def test_sender_tells_the_port_that_its_datagrams_come_from(
                 assert sender.local_endpoints[0].port == address[1]
 
 
+def readings_of(sock: McastSocket) -> dict[str, Callable[..., list[Datagram]]]:
+    """The methods by which a socket is read, by name."""
+    names = ("receive", "receive_first")
+    return {name: getattr(type(sock), name) for name in names if hasattr(type(sock), name)}
+
+
 async def test_socket_whose_reading_fails_each_time_is_replaced_after_longer_and_longer_pauses(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,16 +101,21 @@ async def test_socket_whose_reading_fails_each_time_is_replaced_after_longer_and
         async with open_mcast_sender(GROUP, PORT, interfaces="lo", receive_replies=True) as asker:
             endpoint: Endpoint = asker.local_endpoints[0]
             (first,) = asker._outlets.open_sockets
-            receive = type(first).receive
 
-            def refuse(self: McastSocket, *arguments: Any) -> list[Datagram]:
-                # A socket is read once more when it is closed, and fails again.
-                if len(failures) < 3 or self in failures:
-                    failures.setdefault(self, trio.current_time())
-                    raise OSError(errno.ENETDOWN, "Network is down")
-                return receive(self, *arguments)
+            def refusing(
+                read: Callable[..., list[Datagram]],
+            ) -> Callable[..., list[Datagram]]:
+                def refuse(self: McastSocket, *arguments: Any) -> list[Datagram]:
+                    # A socket is read once more when it is closed, and fails again.
+                    if len(failures) < 3 or self in failures:
+                        failures.setdefault(self, trio.current_time())
+                        raise OSError(errno.ENETDOWN, "Network is down")
+                    return read(self, *arguments)
 
-            monkeypatch.setattr(type(first), "receive", refuse)
+                return refuse
+
+            for name, read in readings_of(first).items():
+                monkeypatch.setattr(type(first), name, refusing(read))
             with trio.fail_after(TIMEOUT_SECONDS):
                 while counted(asker).received < 1:
                     answer_all(host, asker, [b"!"])
@@ -126,6 +138,8 @@ async def test_closing_does_not_wait_for_a_socket_to_be_replaced(
 
     with on(host), trio.fail_after(TIMEOUT_SECONDS):
         async with open_mcast_sender(GROUP, PORT, interfaces="lo", receive_replies=True) as asker:
-            monkeypatch.setattr(type(asker._outlets.open_sockets[0]), "receive", refuse)
+            (sock,) = asker._outlets.open_sockets
+            for name in readings_of(sock):
+                monkeypatch.setattr(type(sock), name, refuse)
             answer_all(host, asker, [b"!"])
             await wait_until_counted(asker, lambda seen: seen.sockets_failed == 1)

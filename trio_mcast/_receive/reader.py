@@ -70,6 +70,7 @@ class InterfaceReader:
         self._running = trio.CancelScope()
         self._expects_more = False
         self._pass_ended = -math.inf
+        self._found_nothing = False
         # Whether waiting was refused once, which was logged.
         self._looks_instead = False
 
@@ -128,7 +129,9 @@ class InterfaceReader:
     async def _wait_or_look(self) -> None:
         """Wait until something can be read, or only do a checkpoint if that is likely already."""
         was_away = time.perf_counter() - self._pass_ended >= _AT_ONCE_SECONDS
-        if was_away or self._expects_more:
+        # After a pass that has read nothing it waits, however long that takes to begin: on a slow
+        # machine, readers that look by turns would never come to rest.
+        if (was_away and not self._found_nothing) or self._expects_more:
             await trio.lowlevel.checkpoint()
         else:
             await self._wait()
@@ -157,9 +160,8 @@ class InterfaceReader:
         self._expects_more = len(batch) >= _MANY
         if self._sift is not None:
             batch = self._sift(batch, self.interface.name, len(batch) < min(room, _MANY), None)
-        # After a pass that has read nothing, the next one waits, however long that takes to begin:
-        # on a slow machine, readers that look by turns would never come to rest.
-        self._pass_ended = time.perf_counter() if batch else math.inf
+        self._found_nothing = not batch
+        self._pass_ended = time.perf_counter()
         return batch
 
     async def _wait(self) -> None:

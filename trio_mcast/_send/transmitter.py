@@ -289,9 +289,14 @@ class Transmitter:
 
         Without ``wait``, what finds no room stays for later.
         """
+        work = 0
         for batch in lane:
-            if not batch.is_over and not await self._send_batch(batch, wait=wait):
+            if batch.is_over:
+                continue
+            batch.work = max(batch.work, work)
+            if not await self._send_batch(batch, wait=wait):
                 return False
+            work = batch.work
         return True
 
     async def _send_batch(self, batch: _Batch, *, wait: bool) -> bool:
@@ -302,6 +307,11 @@ class Transmitter:
         """
         payloads = batch.payloads
         while batch.sent < len(payloads):
+            # Other tasks have their turn whenever so many have been sent, and more are to be: a
+            # call that is cancelled there has not sent everything.
+            if batch.work >= _SENT_AT_ONCE:
+                batch.work = 0
+                await trio.lowlevel.checkpoint()
             outlet, address, tally = batch.target
             if outlet in self.full.errors:
                 return False
@@ -317,10 +327,6 @@ class Transmitter:
                 batch.work += count if count <= _LARGE_UNIT else count // _ONE_OF
                 tally.sent += count
                 batch.pauses = 0  # The queue is being emptied, however slowly.
-                # Other tasks have their turn whenever another so many have been sent.
-                if batch.work >= _SENT_AT_ONCE:
-                    batch.work = 0
-                    await trio.lowlevel.checkpoint()
             except OSError as error:
                 await self._outlets.settled()
                 self._check_open()
