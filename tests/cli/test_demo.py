@@ -90,6 +90,7 @@ def test_help_names_the_commands(arguments: Sequence[str]) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("Usage: python -m trio_mcast ")
     assert re.search(r"^ +demo +Send and receive real multicast", result.stdout, re.MULTILINE)
+    assert "..." not in result.stdout.partition("\nCommands:")[2]
 
 
 def test_help_of_the_demo_tells_its_exit_status() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trio_mcast import Datagram, Endpoint, Interface
 from trio_mcast._cli.output import json_line
-from trio_mcast._cli.rendering import as_hex, as_record, as_text, payload_text
+from trio_mcast._cli.rendering import as_hex, as_record, as_text, counted, payload_text
 
 pytestmark = pytest.mark.once
 
@@ -96,3 +96,10 @@ def test_every_payload_survives_json(data: bytes) -> None:
     record = json.loads(line)
     assert base64.b64decode(record["data"]) == data
     assert record["text"] in (None, data.decode(errors="replace"))
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 bytes"), (1, "1 byte"), (2, "2 bytes"), (1400, "1,400 bytes")]
+)
+def test_one_is_not_plural(count: int, words: str) -> None:
+    assert counted(count, "byte") == words

@@ -126,6 +126,15 @@ def test_capture_is_sent_elsewhere_faster_and_again(two_hosts: TwoHosts, capture
     assert "late" not in end.stderr
 
 
+def test_capture_is_sent_from_the_source_written_with_the_group(
+    two_hosts: TwoHosts, capture: Path
+) -> None:
+    two_hosts.b.run("ip", "address", "add", "10.0.1.77/24", "dev", "eth0")
+    options = ("--to", "10.0.1.77@239.9.9.9:6000", "--speed", "max")
+    datagrams, _ = replayed(two_hosts, capture, *options, count=4, groups="239.9.9.9", port=6000)
+    assert {one.source.host for one in datagrams} == {"10.0.1.77"}
+
+
 async def test_loops_follow_after_the_usual_interval(
     capture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

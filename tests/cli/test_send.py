@@ -192,6 +192,12 @@ def test_error_is_one_sentence(
     assert result.stderr.count("\n") == 1
 
 
+def test_source_written_with_the_group_counts(two_hosts: TwoHosts) -> None:
+    target = "10.0.1.2@239.1.2.3:5000"
+    result = two_hosts.b.run(*SEND[:-1], target, "x", "--from", "10.9.9.9", env=environment())
+    assert result.stderr == "1 datagram, 1 byte\n  on eth0: 1 sent, 0 failed\n"
+
+
 @needs_program("nft")
 def test_refused_datagrams_are_counted_and_told(two_hosts: TwoHosts) -> None:
     rules = (

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_mcast._cli.targets import Joining, Target, parse_interface, parse_target, plan_joins
+from trio_mcast._cli.targets import (
+    Joining,
+    Seconds,
+    Target,
+    parse_interface,
+    parse_target,
+    plan_joins,
+)
 
 pytestmark = pytest.mark.once
 
@@ -118,3 +126,10 @@ def test_target_goes_before_the_options() -> None:
     assert joins("239.1.1.1:5000", excluded=("10.0.0.1",)) == {
         5000: (Joining(("239.1.1.1",), None, None, ("10.0.0.1",)),)
     }
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e999"])
+def test_seconds_are_a_number_that_ends(text: str) -> None:
+    with pytest.raises(click.BadParameter, match=f"'{text}' is no number of seconds"):
+        Seconds(min=0.01)(text)
+    assert Seconds(min=0.01)("2.5") == 2.5

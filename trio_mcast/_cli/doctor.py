@@ -16,8 +16,9 @@ from .._diagnosis.phases import Progress
 from .._diagnosis.rules.lanes import probes_came
 from .diagnosis_text import print_diagnosis
 from .output import can_redraw, open_console
+from .rendering import counted
 from .running import Command, fail, one_line, run_until_stopped, usage_errors
-from .targets import TARGET, Target, interface_option, source_option
+from .targets import TARGET, Seconds, Target, interface_option, source_option
 
 # The exit statuses; wrong usage is 2, as click has it.
 WELL, ERRORS_FOUND, NOTHING_FOUND = 0, 1, 3
@@ -47,7 +48,7 @@ _STANDARD_INPUT = "-"
 @click.option("--routed", is_flag=True, help="A router stands between sender and receiver.")
 @click.option(
     "--duration",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     default=6,
     show_default=True,
     metavar="SECONDS",
@@ -242,7 +243,7 @@ def progress_line(progress: Progress) -> str:
     }[progress.phase]
     line = f"{doing}, {progress.seconds:.0f} of {progress.of_seconds:.0f} s"
     if progress.phase not in ("before", "left"):
-        line += f", {progress.count} datagrams of the group"
+        line += f", {counted(progress.count)} of the group"
     return line if progress.others is None else f"{line}, {progress.others} of others"
 
 

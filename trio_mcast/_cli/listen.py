@@ -26,6 +26,7 @@ from .streams import StreamTable
 from .targets import (
     Joining,
     Parsed,
+    Seconds,
     Target,
     exclude_option,
     interface_option,
@@ -233,7 +234,7 @@ async def _open_capture(path: Path | None) -> AsyncIterator[_CaptureFile | None]
 )
 @click.option(
     "--duration",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     metavar="SECONDS",
     help="End after so many seconds.",
 )

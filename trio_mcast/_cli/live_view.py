@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from .._values.errors import printable
+from .rendering import counted
 from .streams import HISTORY, Order, Row, State, Subscription
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -66,9 +67,9 @@ def draw(
     lines = _wide_lines(rows[:room], width) if wide else _narrow_lines(rows[:room], width)
     notes = []
     if len(rows) > room:
-        notes.append(f"{len(rows) - room} more streams")
+        notes.append(counted(len(rows) - room, "more stream"))
     if not_shown:
-        notes.append(f"{not_shown:,} datagrams of streams beyond the first 1,000")
+        notes.append(f"{counted(not_shown)} of streams beyond the first 1,000")
     if keys:
         pause = "p goes on" if paused else "p pauses"
         notes.append(f"{pause}, s sorts (now by {order}), q quits")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from .._diagnosis.evidence import Evidence, JoinedGroup, Link, UdpSocket
 from .._diagnosis.rules.view import View, is_joined_by_system, parse
+from .rendering import counted
 
 _FILTER_MODES = {0: "", 1: "strict reverse path filter", 2: "loose reverse path filter"}
 _WILDCARDS = frozenset({"0.0.0.0", "::"})
@@ -68,7 +69,7 @@ def _joined(evidence: Evidence) -> Iterator[str]:
 def _describe_joined(joined: JoinedGroup) -> str:
     text = f"{joined.interface}: {joined.group}"
     if joined.users is not None and joined.users != 1:
-        text += f", {joined.users} memberships"
+        text += f", {counted(joined.users, 'membership')}"
     if joined.included:
         text += f", from {', '.join(joined.included)}"
     if joined.excluded:
@@ -90,7 +91,7 @@ def _describe_program(sock: UdpSocket) -> str:
 
 def _describe_socket(sock: UdpSocket) -> str:
     drops = sock.drops if sock.drops_later is None else sock.drops_later
-    lost = f", has lost {drops} datagrams" if drops else ""
+    lost = f", has lost {counted(drops)}" if drops else ""
     silent = ", sends no copy to this machine" if sock.loops is False else ""
     return f"{sock.port} on {sock.address}: {_describe_program(sock)}{lost}{silent}"
 
@@ -98,7 +99,7 @@ def _describe_socket(sock: UdpSocket) -> str:
 def _filters(evidence: Evidence) -> Iterator[str]:
     for rule in evidence.filters or ():
         hook = f" (hook {rule.hook})" if rule.hook else ""
-        count = "" if rule.after is None else f", {rule.after} packets"
+        count = "" if rule.after is None else f", {counted(rule.after, 'packet')}"
         yield f"{rule.place}{hook}: {rule.text}{count}"
     if evidence.filters == ():
         yield "nothing"
@@ -111,7 +112,8 @@ def _queriers(view: View) -> Iterator[str]:
             protocol = "MLD" if ":" in tally.source else "IGMP"
             counts[tally.interface, protocol, tally.source] += tally.count
     for (interface, protocol, querier), count in sorted(counts.items()):
-        yield f"{interface}: {protocol}, {querier}, {count} queries"
+        queries = "1 query" if count == 1 else f"{count:,} queries"
+        yield f"{interface}: {protocol}, {querier}, {queries}"
     if view.evidence.captured is not None and not counts:
         seconds = sum(phase.seconds for phase in view.phases("before"))
         yield f"none in {seconds:.0f} s; a querier asks every 125 s, as a rule"

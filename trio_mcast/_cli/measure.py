@@ -26,7 +26,7 @@ from .measure_send import MeasureWish, Measuring
 from .output import print_json
 from .pacing import Rate, parse_rate
 from .running import Command, run_until_stopped
-from .targets import TARGET, Parsed, Target, interface_option
+from .targets import TARGET, Parsed, Seconds, Target, interface_option_else
 
 _RATE = Parsed("rate", parse_rate)
 
@@ -42,7 +42,9 @@ _RATE = Parsed("rate", parse_rate)
 @click.argument("target", metavar="GROUP:PORT", type=TARGET)
 @click.option("--receiver", is_flag=True, help="Receive, and tell the sender what came.")
 @click.option("--sender", is_flag=True, help="Send, and ask the receivers what came.")
-@interface_option
+@interface_option_else(
+    "a receiver has those fit for multicast, a sender the one to which the system routes the group"
+)
 @click.option(
     "--rate",
     type=_RATE,
@@ -52,7 +54,7 @@ _RATE = Parsed("rate", parse_rate)
 )
 @click.option(
     "--duration",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     default=10,
     show_default=True,
     metavar="SECONDS",
@@ -60,7 +62,7 @@ _RATE = Parsed("rate", parse_rate)
 )
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1),
+    type=Seconds(min=0.1),
     default=1,
     show_default=True,
     metavar="SECONDS",

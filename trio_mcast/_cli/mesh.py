@@ -22,7 +22,7 @@ from .._diagnosis.probe.mesh_node import MeshNode
 from .mesh_view import describe_change, json_change, json_matrix, matrix_lines
 from .output import can_redraw, open_console, print_json
 from .running import Command, complain, run_until_stopped
-from .targets import TARGET, Target, interface_option
+from .targets import TARGET, Seconds, Target, interface_option
 
 # The time between two looks whether the matrix is to be redrawn. Arbitrary.
 _REDRAW_SECONDS = 0.25
@@ -56,7 +56,7 @@ class MeshWish:
 @click.option("--name", help="The name of this machine. Else the one that the system has.")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.05, 60),
+    type=Seconds(0.05, 60),
     default=1,
     show_default=True,
     metavar="SECONDS",

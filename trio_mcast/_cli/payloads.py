@@ -16,6 +16,7 @@ import trio
 from .._diagnosis.probe.header import HEADER_SIZE
 from .._values.addresses import MAX_DATAGRAM_BYTES
 from .pacing import Rate
+from .rendering import counted
 
 _CHUNK_BYTES = 65_536
 # The size of the pieces of a file: with the headers of IPv6 and UDP and of a tunnel it fits into
@@ -153,7 +154,7 @@ def _payload(message: str | None, size: int | None, header: int) -> bytes:
     payload = message.encode(errors="surrogateescape")
     whole = len(payload) + header
     if size is not None and whole > size:
-        raise click.UsageError(f"the message has {whole} bytes, not {size}")
+        raise click.UsageError(f"the message has {counted(whole, 'byte')}, not {size}")
     if whole > MAX_DATAGRAM_BYTES:
         raise click.UsageError(f"a datagram has at most {MAX_DATAGRAM_BYTES:,} bytes")
     return payload.ljust((size or 0) - header, b"\0")

@@ -15,7 +15,7 @@ from .output import open_console, print_json
 from .ping_run import Pinging, PingWish
 from .ping_tally import Answer, Line
 from .running import FAILED, Command, complain, run_until_stopped
-from .targets import Target, interface_option, targets_argument
+from .targets import Seconds, Target, sending_interface_option, targets_argument
 
 
 @click.command(
@@ -26,7 +26,7 @@ from .targets import Target, interface_option, targets_argument
     ),
 )
 @targets_argument
-@interface_option
+@sending_interface_option
 @click.option(
     "--count",
     type=click.IntRange(min=1),
@@ -35,7 +35,7 @@ from .targets import Target, interface_option, targets_argument
 )
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.01),
+    type=Seconds(min=0.01),
     default=1,
     show_default=True,
     metavar="SECONDS",
@@ -46,6 +46,7 @@ from .targets import Target, interface_option, targets_argument
     type=click.IntRange(1, 255),
     default=1,
     show_default=True,
+    metavar="N",
     help="How far the questions go: 1 not beyond the local network, more through routers.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")

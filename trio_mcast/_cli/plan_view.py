@@ -11,6 +11,7 @@ from .._plan.socket_spec import BindAddress, SocketSpec
 from .._platform.options import SocketOption
 from .._values.addresses import FAMILY_LABEL
 from .._values.errors import printable
+from .rendering import counted
 
 _WIDTH = 80
 # Structures with a sockaddr_storage are mostly zeros. A run of more bytes than this is shortened.
@@ -98,7 +99,7 @@ def _describe_option(option: SocketOption, lead: str) -> Iterator[str]:
     note = " (goes without it where refused)" if goes_without else ""
     yield from _fill(f"{option.purpose}{note}", indent, indent)
     raw = value_bytes(option)
-    numbers = f"level {option.level}, option {option.number}, {len(raw)} bytes: "
+    numbers = f"level {option.level}, option {option.number}, {counted(len(raw), 'byte')}: "
     yield from _fill(numbers + bytes_text(raw), indent, indent)
     if option.fallback is not None:
         yield from _describe_option(option.fallback, f"{indent}if refused, set")

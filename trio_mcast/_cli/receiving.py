@@ -72,7 +72,7 @@ def describe_counts(all_counts: Mapping[int, ReceiverStatistics]) -> list[str]:
     known = [count for count in kernel if count is not None]
     by_kernel = f"{sum(known):,}" if len(known) == len(kernel) else "unknown"
     lines = [
-        f"{counted(received)}, {size:,} bytes; "
+        f"{counted(received)}, {counted(size, 'byte')}; "
         f"dropped by the kernel: {by_kernel}, by policy: {policy:,}"
     ]
     for port, counts in all_counts.items():
@@ -81,8 +81,9 @@ def describe_counts(all_counts: Mapping[int, ReceiverStatistics]) -> list[str]:
             place = "unicast" if membership.group is None else membership.group
             line = (
                 f"  {place} port {port} on {printable(membership.interface.name)}: "
-                f"{counted(membership.received)}, {membership.received_bytes:,} bytes; dropped "
-                f"by the kernel: {'unknown' if dropped is None else f'{dropped:,}'}, "
+                f"{counted(membership.received)}, "
+                f"{counted(membership.received_bytes, 'byte')}; dropped by the "
+                f"kernel: {'unknown' if dropped is None else f'{dropped:,}'}, "
                 f"by policy: {membership.dropped_by_policy:,}"
             )
             if membership.rejected:

@@ -36,13 +36,13 @@ def heading(datagram: Datagram) -> str:
         parts.append(f"ttl {datagram.ttl}")
     if datagram.traffic_class is not None:
         parts.append(f"class 0x{datagram.traffic_class:02x}")
-    parts.append("1 byte" if size == 1 else f"{size} bytes")
+    parts.append(counted(size, "byte"))
     return " ".join(parts)
 
 
-def counted(datagrams: int) -> str:
-    """Return a number of datagrams in words."""
-    return "1 datagram" if datagrams == 1 else f"{datagrams:,} datagrams"
+def counted(count: int, thing: str = "datagram") -> str:
+    """Return a number of things in words, of which there may be one."""
+    return f"1 {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def destination_text(datagram: Datagram) -> str:

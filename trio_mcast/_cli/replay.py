@@ -26,7 +26,7 @@ from .running import (
     one_line,
     run_until_stopped,
 )
-from .targets import TARGET, Parsed, Target, interface_option
+from .targets import TARGET, Parsed, Target, sending_interface_option
 
 _NS_PER_SECOND = 1_000_000_000
 # Trio wakes up to a millisecond late, as epoll counts in these. So much earlier it is asked to, and
@@ -88,7 +88,12 @@ class Replaying:
             to = self._to
             groups = self._content.groups if to is None else {to.group: to.port}
             for group, port in groups.items():
-                opening = open_mcast_sender(group, port, interfaces=self._interfaces)
+                opening = open_mcast_sender(
+                    group,
+                    port,
+                    interfaces=self._interfaces,
+                    source_address=None if to is None else to.source,
+                )
                 senders[group] = await stack.enter_async_context(opening)
             start = trio.current_time()
             try:
@@ -148,7 +153,7 @@ def describe_replay(replaying: Replaying, content: Survey) -> list[str]:
     """Return lines that tell what was sent, what failed, how exact it was, and what was left."""
     failed = f", {replaying.failed:,} failed" if replaying.failed else ""
     lines = [
-        f"{counted(replaying.sent)}, {replaying.size:,} bytes sent in "
+        f"{counted(replaying.sent)}, {counted(replaying.size, 'byte')} sent in "
         f"{replaying.seconds:.2f} s{failed}"
     ]
     places: Counter[str] = Counter()
@@ -196,9 +201,12 @@ def _reasons(content: Survey) -> str:
     "--loop", "loops", type=click.IntRange(min=1), default=1, metavar="N", help="Send it N times."
 )
 @click.option(
-    "--to", type=TARGET, metavar="GROUP:PORT", help="Send everything there. Else where it went."
+    "--to",
+    type=TARGET,
+    metavar="GROUP:PORT",
+    help="Send everything there. Else where it went. SOURCE@GROUP:PORT sends from that address.",
 )
-@interface_option
+@sending_interface_option
 def replay(
     path: Path,
     speed: float,

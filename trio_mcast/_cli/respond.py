@@ -9,6 +9,7 @@ import trio
 
 from .._diagnosis.probe.control import CONTROL_PORT
 from .._diagnosis.probe.responder import Responder
+from .rendering import counted
 from .running import Command, run_until_stopped
 from .targets import TARGET, Target
 
@@ -51,8 +52,8 @@ def respond(targets: tuple[Target, ...], control_port: int) -> int:
     counts = responder.counts
     if outcome.stop != "closed pipe":
         click.echo(
-            f"answered {_many(counts.requests, 'request')} and {_many(counts.pings, 'ping')}; "
-            f"sent {_many(counts.probes, 'probe')}; {counts.held_back} left unanswered, as too "
+            f"answered {counted(counts.requests, 'request')} and {counted(counts.pings, 'ping')}; "
+            f"sent {counted(counts.probes, 'probe')}; {counts.held_back} left unanswered, as too "
             f"many came at once; {counts.refused} refused"
         )
     return outcome.status(endless=True)
@@ -69,7 +70,3 @@ async def _run(responder: Responder, targets: tuple[Target, ...], control_port: 
 def _group_of(target: Target) -> tuple[str, int]:
     zone = "" if target.interface is None else f"%{target.interface}"
     return f"{target.group}{zone}", target.port
-
-
-def _many(count: int, thing: str) -> str:
-    return f"1 {thing}" if count == 1 else f"{count} {thing}s"

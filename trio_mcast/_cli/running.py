@@ -200,6 +200,14 @@ class Commands(click.Group):
         prepare_streams()
         sys.exit(_status(run))
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, each with the whole first sentence of its help."""
+        names = self.list_commands(ctx)
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, self.commands[name].get_short_help_str(limit=1_000)) for name in names]
+            )
+
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Parse the arguments; the help may be all that is wanted, and is printed here."""
         with _errors_in_a_sentence():

@@ -20,7 +20,7 @@ from .payloads import Content, choose_content
 from .progress import progress_bar
 from .rendering import counted
 from .running import Command, Failure, leaves_of, one_line, run_until_stopped, usage_errors
-from .targets import SOURCE, TARGET, Parsed, Target, interface_option
+from .targets import SOURCE, TARGET, Parsed, Target, sending_interface_option
 
 # The datagrams that are handed to the system in one go, if so many are due.
 _MOST_AT_ONCE = 64
@@ -100,7 +100,7 @@ def describe_sent(sending: Sending) -> list[str]:
     if sending.count > 1 and seconds > 0:
         bits = sending.size * 8 / seconds
         pace = f" in {seconds:.2f} s ({sending.count / seconds:,.1f}/s, {bits / 1e6:,.3f} Mbit/s)"
-    lines = [f"{counted(sending.count)}, {sending.size:,} bytes{pace}"]
+    lines = [f"{counted(sending.count)}, {counted(sending.size, 'byte')}{pace}"]
     for name, counts in statistics.interfaces.items():
         place = f"on {printable(name)}" if name else "without an interface"
         lines.append(f"  {place}: {counts.sent:,} sent, {counts.failed:,} failed")
@@ -156,7 +156,7 @@ def describe_sent(sending: Sending) -> list[str]:
 )
 @click.option("--no-loopback", is_flag=True, help="Do not deliver to programs of this machine.")
 @click.option("--from", "source", type=SOURCE, metavar="ADDRESS", help="The address to send from.")
-@interface_option
+@sending_interface_option
 @click.option(
     "--numbered",
     is_flag=True,
@@ -193,7 +193,7 @@ def send(
             interfaces=interfaces or None,
             ttl=ttl,
             loopback=not no_loopback,
-            source_address=source or target.source,
+            source_address=target.source or source,
         )
     sending = Sending(spec, content, numbered=numbered)
     label = f"sending to {target}"

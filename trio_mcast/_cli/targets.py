@@ -1,15 +1,18 @@
-"""Groups, interfaces and sources as they are written on the command line, for all commands."""
+"""Groups, interfaces, sources and times as they are written on the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import attrs
 import click
 
 from .._values.addresses import parse_group, parse_port, parse_sources
 from .._values.mistakes import check_selector_text
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _FORM = "GROUP:PORT, such as 239.1.2.3:5000 or [ff15::1234]:5000"
 _URL = "udp://"
@@ -120,6 +123,16 @@ class Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             self.fail(str(error), param, ctx)
 
 
+class Seconds(click.FloatRange):
+    """A number of seconds: not infinite, and not NaN, which lies in every range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        seconds = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return seconds
+
+
 # The types of click parameters.
 TARGET = Parsed("target", parse_target)
 INTERFACE = Parsed("interface", parse_interface)
@@ -130,15 +143,23 @@ SOURCE = Parsed("source", parse_source)
 targets_argument = click.argument(
     "targets", metavar="GROUP:PORT...", nargs=-1, required=True, type=TARGET
 )
-interface_option = click.option(
-    "--interface",
-    "interfaces",
-    multiple=True,
-    metavar="NAME",
-    type=INTERFACE,
-    help="The interface, by name, index or address; may be given more than once. Else those fit "
-    "for multicast.",
-)
+
+
+def interface_option_else(otherwise: str) -> Callable[[_Function], _Function]:
+    """Return the option ``--interface`` as a decorator, with the default in words."""
+    return click.option(
+        "--interface",
+        "interfaces",
+        multiple=True,
+        metavar="NAME",
+        type=INTERFACE,
+        help="The interface, by name, index or address; may be given more than once. "
+        f"Else {otherwise}.",
+    )
+
+
+interface_option = interface_option_else("those fit for multicast")
+sending_interface_option = interface_option_else("the one to which the system routes the group")
 source_option = click.option(
     "--source",
     "sources",
