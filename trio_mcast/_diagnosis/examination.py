@@ -12,7 +12,7 @@ from .._host.current import current_host
 from .._host.system import SystemHost
 from .._values.errors import McastError
 from .._values.interface import Interface, InterfaceSelector
-from .evidence import PARTS, Evidence, Heard, JoinedGroup, Question, UdpSocket
+from .evidence import PARTS, Evidence, Heard, JoinedGroup, Question, Sent, UdpSocket
 from .gather.capture import Capture
 from .gather.joined import read_joined, read_joined_of
 from .gather.links import Choice, choose, gather_links
@@ -89,12 +89,17 @@ class Examination:
         )
 
     def _refuse_all(self, error: McastError) -> None:
-        """Take the refusal to list interfaces for one of each membership."""
-        refusal, port = refusal_of(error), self._question.port
+        """Take the refusal to list interfaces for one of each membership, or of each sender."""
+        refusal, question = refusal_of(error), self._question
         self._not_gathered = dict.fromkeys(PARTS, str(error))
-        if port is not None:
+        if question.role == "sender":
+            self._parts["sent"] = tuple(
+                Sent(group, "", 0, 0, refusal, replies=0) for group in question.groups
+            )
+        elif question.port is not None:
             self._parts["heard"] = tuple(
-                Heard("joined", group, "", port, refusal=refusal) for group in self._question.groups
+                Heard("joined", group, "", question.port, refusal=refusal)
+                for group in question.groups
             )
 
     async def _gather_all(self) -> None:

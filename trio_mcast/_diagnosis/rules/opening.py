@@ -78,8 +78,9 @@ def _refused(view: View, *names: str) -> Iterator[Heard]:
 def _refusal(heard: Heard, **values: object) -> Match:
     assert heard.refusal is not None
     refusal = heard.refusal
+    # Where the interfaces could not be listed, it is one of none.
     return Match(
-        heard.interface,
+        heard.interface or None,
         heard.group,
         {"step": refusal.step, "error": refusal.text, "port": heard.port, **values},
         reading(f"opening a socket, at {refusal.step}", refusal.name or refusal.text),
