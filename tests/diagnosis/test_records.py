@@ -136,3 +136,10 @@ def test_every_code_has_its_sentences_and_every_explained_code_exists() -> None:
     assert {rule.code for rule in RULES if rule.is_of_probe} == set(PROBE_WORDINGS)
     assert {code for rule in RULES for code in rule.explains} <= codes
     assert all(set(rule.needs) <= set(PARTS) for rule in RULES)
+
+
+@pytest.mark.parametrize("who", ["root", "user"])
+def test_group_that_came_whole_is_not_blamed_for_a_silent_one(who: str) -> None:
+    path = next(one for one in RECORDS if one.stem == f"firewall_for_one_of_two_groups-{who}")
+    findings = judge(evidence_of(path)).findings
+    assert {one.group for one in findings if one.code == "firewall"} == {"239.1.2.3"}

@@ -101,10 +101,13 @@ def firewall_after_routing(view: View) -> Iterator[Match]:
 
 @rule("firewall", needs=_FIREWALL_NEEDS)
 def firewall_in_part(view: View) -> Iterator[Match]:
-    """Find IPv4 groups of which some comes, and some is dropped behind the routing."""
-    if not view.total or _passes_fragments(view, _FRAGMENTS) or _is_router(view):
+    """Find IPv4 groups of which some comes, and some is dropped behind the routing.
+
+    The counters are those of all groups: while one is silent, what is missing may be all of it.
+    """
+    if view.silent_group(4) is not None or _passes_fragments(view, _FRAGMENTS) or _is_router(view):
         return
-    groups = [group for group in view.opened_groups(4) if group not in view.silent_groups]
+    groups = view.opened_groups(4)
     missing = view.rise(_GROUPS) - view.rise(_DELIVERED)
     if groups and missing >= FEWEST and view.follows(_GROUPS, less=(_DELIVERED,)):
         values = {"count": missing, "hook": "at the hook input"}
