@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from .._diagnosis.diagnose import examine, parse_question
+from .._diagnosis.diagnose import MOST_SENT, examine, parse_question
 from .._diagnosis.diagnosis import Diagnosis
 from .._diagnosis.phases import Progress
 from .._diagnosis.rules.lanes import probes_came
@@ -41,7 +41,7 @@ _STANDARD_INPUT = "-"
 @click.option("--sender", is_flag=True, help="This machine is the one that sends.")
 @click.option(
     "--send",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_SENT),
     metavar="N",
     help="With --sender: send N datagrams, and tell what becomes of them. Else it sends nothing.",
 )
@@ -108,6 +108,7 @@ def doctor(
         if report is not None:
             check_report(report)
         groups, port, wanted = one_question(targets, sources)
+        _check_options(context, has_group=bool(groups))
         with usage_errors():
             question, named = parse_question(
                 groups,
@@ -164,6 +165,27 @@ def _refuse_others(context: click.Context, *allowed: str) -> None:
         if is_given and parameter.name not in allowed:
             name = parameter.opts[-1] if parameter.opts[-1].startswith("-") else "a group"
             raise click.UsageError(f"--read prints a saved report: {name} is for looking")
+
+
+def _check_options(context: click.Context, *, has_group: bool) -> None:
+    """Refuse options that do not go together, by the names that they have on the shell.
+
+    Raises:
+        click.UsageError: There are some.
+    """
+    given = context.params
+    about_groups = {
+        "--source": given["sources"],
+        "--sender": given["sender"],
+        "--routed": given["routed"],
+        "--peer": given["peer"] is not None,
+    }
+    options = [name for name, is_given in about_groups.items() if is_given]
+    if given["send"] is not None and not given["sender"]:
+        raise click.UsageError("--send is for a machine that sends: add --sender")
+    if options and not has_group:
+        listed = ", ".join(options)
+        raise click.UsageError(f"{listed}: name at least one group as well, as 239.1.2.3:5000")
 
 
 def read_report(name: str) -> Diagnosis:

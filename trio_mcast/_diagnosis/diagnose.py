@@ -18,7 +18,7 @@ from .phases import Progress, ignore
 from .probe.peer_name import parse_peer
 
 # Arbitrary: a limit against typing errors, as it all goes to the network.
-_MOST_SENT: Final = 10_000
+MOST_SENT: Final = 10_000
 _ANY_PORT: Final = 9
 
 
@@ -164,8 +164,8 @@ def _check_send(send: int | None, role: Role) -> None:
         return
     if isinstance(send, bool) or not isinstance(send, int):
         raise TypeError(f"send must be a number of datagrams or None, not {type(send).__name__}")
-    if not 1 <= send <= _MOST_SENT:
-        raise ValueError(f"send must be from 1 to {_MOST_SENT}, not {send}")
+    if not 1 <= send <= MOST_SENT:
+        raise ValueError(f"send must be from 1 to {MOST_SENT}, not {send}")
     if role != "sender":
         raise ValueError('send is for senders: it needs role="sender"')
 

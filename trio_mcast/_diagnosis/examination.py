@@ -34,6 +34,10 @@ _ANY_GROUPS: Final = ("239.255.0.0", "ff0e::ffff")
 _NO_PEER: Final = (
     "no other machine was named: run trio-mcast respond there, and name it as the peer (--peer)"
 )
+_NO_PEER_OF_MACHINE: Final = (
+    "another machine is probed with a group: run trio-mcast respond there, and name a group and "
+    "the peer, as in trio-mcast doctor 239.1.2.3:5000 --peer HOST"
+)
 _NOT_THIS_MACHINE: Final = "the machine is a virtual one, or its system is not asked for that"
 _NOT_ASKED: Final = {
     "heard": {"sender": "a sender is not listened to", "machine": "no group was asked for"},
@@ -225,7 +229,8 @@ class Examination:
     async def _gather_peer(self) -> None:
         """Probe the other machine; its datagrams are not among those that were listened to."""
         if self._question.peer is None:
-            self._not_gathered["peer"] = _NO_PEER
+            is_machine = self._question.subject == "machine"
+            self._not_gathered["peer"] = _NO_PEER_OF_MACHINE if is_machine else _NO_PEER
             return
 
         def on_step(doing: str) -> None:

@@ -112,3 +112,13 @@ async def test_nothing_stays_open_after_a_probe_that_is_cancelled(
             assert scope.cancelled_caught
         # The control port is free again, and the responder serves the next one.
         assert peer_of(await probe(lan, GROUP4)).answered
+
+
+async def test_machine_without_a_group_is_told_what_can_be_typed(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async with two_on_lan() as lan:
+        with lan.a:
+            diagnosis = await diagnose((), None)
+    (told,) = [one for one in diagnosis.not_checked if "another machine" in one.what]
+    assert "trio-mcast doctor 239.1.2.3:5000 --peer HOST" in told.why
