@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import attrs
 import pytest
 import trio
 
 from tests.support.virtual_hosts import GROUP4, GROUP6, PORT, Lan, add_second_lan, two_on_lan
 from trio_mcast import Diagnosis, Endpoint, diagnose
+from trio_mcast._diagnosis.probe import sessions
 from trio_mcast._diagnosis.probe.measured import Peer
 from trio_mcast._diagnosis.probe.responder import Responder
 from trio_mcast._diagnosis.probe.sessions import MOST_PROBES
+from trio_mcast._diagnosis.probe.shots import Shot, fire
 
 pytestmark = pytest.mark.once
 
@@ -122,3 +126,18 @@ async def test_machine_without_a_group_is_told_what_can_be_typed(
             diagnosis = await diagnose((), None)
     (told,) = [one for one in diagnosis.not_checked if "another machine" in one.what]
     assert "trio-mcast doctor 239.1.2.3:5000 --peer HOST" in told.why
+
+
+async def test_late_responder_is_waited_for(
+    autojump_clock: trio.abc.Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fire_late(shot: Shot, *arguments: Any) -> None:
+        await fire(attrs.evolve(shot, pause=shot.pause + 0.05), *arguments)
+
+    monkeypatch.setattr(sessions, "fire", fire_late)
+    async with two_on_lan() as lan, responding(lan):
+        diagnosis = await probe(lan, GROUP4)
+    back = [case for case in peer_of(diagnosis).cases if case.direction == "back"]
+    assert {case.to for case in back} == {"unicast", "local", "group"}
+    assert all(case.got == case.sent == (case.last or 0) + 1 for case in back)
+    assert not any("probes are being sent" in text for text in peer_of(diagnosis).skipped)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_interface
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -24,6 +24,8 @@ from .tally import MOST_CASES, Tally
 
 # The time that the last probes of a case may take, besides a round trip.
 ON_THE_WAY: Final = 0.05
+# How often it is asked at most whether a late machine has sent all: for two seconds or so.
+_LOOKS: Final = 40
 # A request at least so often keeps the session, which ends after a minute without.
 _KEEP_SECONDS: Final = 15
 
@@ -158,9 +160,9 @@ class Cases:
             return None
         self.left_back -= count
         await self._sleep_and_keep(count * pause)
+        fields = await self._wait_until_sent(case, count)
         await self._wait_for_last()
         rises, _ = rises_since(mark)
-        fields = (await self._asking.ask("result", case=case)).fields
         sent = Sent(
             min(whole(fields.get("sent")), count),
             name=str(fields.get("name", ""))[:20],
@@ -172,6 +174,18 @@ class Cases:
             destination = target.to
         tally = self._ears.tallies.of_case(case)
         return self._keep_case("back", target, destination, purpose, sent, tally, rises)
+
+    async def _wait_until_sent(self, case: int, count: int) -> Mapping[str, Any]:
+        """Return what the other machine has sent of a case, all of it if it is but late.
+
+        A busy machine takes longer than the pauses; until then it would send no other case.
+        """
+        for _ in range(_LOOKS):
+            fields = (await self._asking.ask("result", case=case)).fields
+            if whole(fields.get("sent")) >= count or fields.get("name"):
+                break
+            await trio.sleep(ON_THE_WAY)
+        return fields
 
     async def _sleep_and_keep(self, seconds: float) -> None:
         end = trio.current_time() + seconds
