@@ -60,8 +60,12 @@ class VirtualClock(FixedAttributes):
         """Return what the clock shows, in nanoseconds since 1970."""
         scheduler = self._core.scheduler
         # A thread that Trio has started for the task cannot read Trio's clock.
-        in_trio = trio.lowlevel.in_trio_run()
-        now = scheduler.read_clock() if in_trio else scheduler.now_ns()
+        try:
+            trio.lowlevel.current_trio_token()
+        except RuntimeError:
+            now = scheduler.now_ns()
+        else:
+            now = scheduler.read_clock()
         passed = now - self._base_ns
         return self._shown_ns + passed + round(passed * self.drift)
 
