@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from tests.cli.test_demo import COMMAND, environment
 from tests.lab.fixtures import TwoHosts
-from tests.support.needs import needs_program
+from tests.support.needs import needs_module, needs_program
 from trio_mcast._cli.numbers import find_number
 
 pytestmark = pytest.mark.once
+
+MCAST_TOOLS_SEND = (sys.executable, "-m", "mcast_tools.sender")
+MCAST_TOOLS_RECEIVE = (sys.executable, "-m", "mcast_tools.receiver")
+MCAST_TOOLS_PORT = 19779
 
 LISTEN = (*COMMAND, "listen", "--format", "json")
 
@@ -35,6 +40,24 @@ def test_listen_hears_iperf(two_hosts: TwoHosts) -> None:
     numbers = [int.from_bytes(base64.b64decode(one["data"])[:4], "big") for one in records]
     assert numbers == list(range(numbers[0], numbers[0] + 10))
     assert {(one["source"], one["size"], one["ttl"]) for one in records} == {("10.0.1.2", 500, 4)}
+
+
+@needs_module("mcast_tools")
+def test_listen_hears_mcast_send(two_hosts: TwoHosts) -> None:
+    sender = (*MCAST_TOOLS_SEND, "239.1.2.3", "60", "7", "-r", "50pps", "-s", "300", "-i", "eth0")
+    records = heard(two_hosts, f"239.1.2.3:{MCAST_TOOLS_PORT}", 10, *sender)
+    assert {(one["source"], one["size"], one["ttl"]) for one in records} == {("10.0.1.2", 300, 7)}
+
+
+@needs_module("mcast_tools")
+def test_mcast_receive_hears_what_send_sends(two_hosts: TwoHosts) -> None:
+    target = f"239.1.2.3:{MCAST_TOOLS_PORT}"
+    send = (*COMMAND, "send", target, "--interface", "eth0", "--numbered", "--rate", "50")
+    receive = ("239.1.2.3", "--interface", "eth0", "--duration", "2", "--quiet", "--json")
+    with two_hosts.b.popen(*send, env=environment(), stderr=subprocess.DEVNULL):
+        result = two_hosts.a.run(*MCAST_TOOLS_RECEIVE, *receive)
+    # They are not of its own format, so it counts them and no more.
+    assert json.loads(result.stdout.splitlines()[-1])["foreign_packets"] > 20
 
 
 @needs_program("ffmpeg")
