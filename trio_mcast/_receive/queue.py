@@ -96,6 +96,10 @@ class Lendable(Protocol):
 class DatagramQueue(Store):
     """A bounded queue of datagrams, filled with lists and emptied in lists or one by one."""
 
+    # Said again since this class counts, too: else checkers of types would infer them anew.
+    received: int
+    delivered: int
+
     def __init__(
         self, max_buffered: int, owner: str = "this receiver", overflow: Overflow = "wait"
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias, overload
+from typing import ClassVar, TypeAlias, overload
 
 import attrs
 
@@ -77,7 +77,7 @@ class VirtualTrace(Sequence[TraceEvent]):
             return len(self) == len(other) and all(map(TraceEvent.__eq__, self, other))
         return NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def select(
         self,
