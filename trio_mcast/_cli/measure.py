@@ -26,7 +26,7 @@ from .measure_send import MeasureWish, Measuring
 from .output import print_json
 from .pacing import Rate, parse_rate
 from .running import Command, run_until_stopped
-from .targets import TARGET, Parsed, Seconds, Target, interface_option_else
+from .targets import TARGET, Parsed, Seconds, Target, interface_option_else, ttl_option
 
 _RATE = Parsed("rate", parse_rate)
 
@@ -76,14 +76,7 @@ _RATE = Parsed("rate", parse_rate)
     metavar="BYTES",
     help="The payload of each datagram.",
 )
-@click.option(
-    "--ttl",
-    type=click.IntRange(1, 255),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="How far the datagrams go: 1 not beyond the local network, more through routers.",
-)
+@ttl_option("datagrams")
 @click.option(
     "--control-port",
     type=click.IntRange(1, 65_535),

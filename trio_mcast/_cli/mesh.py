@@ -22,7 +22,7 @@ from .._diagnosis.probe.mesh_node import MeshNode
 from .mesh_view import describe_change, json_change, json_matrix, matrix_lines
 from .output import can_redraw, open_console, print_json
 from .running import Command, complain, run_until_stopped
-from .targets import TARGET, Seconds, Target, interface_option
+from .targets import TARGET, Seconds, Target, interface_option, ttl_option
 
 # The time between two looks whether the matrix is to be redrawn. Arbitrary.
 _REDRAW_SECONDS = 0.25
@@ -62,14 +62,7 @@ class MeshWish:
     metavar="SECONDS",
     help="The time between two beacons.",
 )
-@click.option(
-    "--ttl",
-    type=click.IntRange(1, 255),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="How far the beacons go: 1 not beyond the local network, more through routers.",
-)
+@ttl_option("beacons")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 def mesh(
     target: Target,

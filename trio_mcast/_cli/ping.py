@@ -15,7 +15,7 @@ from .output import open_console, print_json
 from .ping_run import Pinging, PingWish
 from .ping_tally import Answer, Line
 from .running import FAILED, Command, complain, run_until_stopped
-from .targets import Seconds, Target, sending_interface_option, targets_argument
+from .targets import Seconds, Target, sending_interface_option, targets_argument, ttl_option
 
 
 @click.command(
@@ -41,14 +41,7 @@ from .targets import Seconds, Target, sending_interface_option, targets_argument
     metavar="SECONDS",
     help="The time between two questions; a responder answers at most 100 in a second.",
 )
-@click.option(
-    "--ttl",
-    type=click.IntRange(1, 255),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="How far the questions go: 1 not beyond the local network, more through routers.",
-)
+@ttl_option("questions")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 def ping(
     targets: tuple[Target, ...],

@@ -222,3 +222,15 @@ def plan_joins(
         joining = Joining(tuple(joined), places or None, only or None, tuple(excluded) or None)
         joins[port] = (*joins.get(port, ()), joining)
     return joins
+
+
+def ttl_option(what: str) -> Callable[[_Function], _Function]:
+    """Return the option for how far the datagrams of a command go, which are named."""
+    return click.option(
+        "--ttl",
+        type=click.IntRange(1, 255),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help=f"How far the {what} go: 1 not beyond the local network, more through routers.",
+    )
