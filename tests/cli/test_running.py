@@ -19,7 +19,8 @@ import trio
 from tests.lab.fixtures import TwoHosts
 from trio_mcast import McastError, SocketSetupError
 from trio_mcast._cli import running
-from trio_mcast._cli.running import Command, Commands, one_line, run_until_stopped
+from trio_mcast._cli.running import Command, Commands, run_until_stopped
+from trio_mcast._cli.sentences import one_line
 from trio_mcast._values.errors import all_failed, none_sent
 
 from .test_demo import COMMAND, environment, run
@@ -150,6 +151,25 @@ def test_reader_that_has_gone_stops_what_writes_in_a_task() -> None:
             nursery.start_soon(write)
 
     assert run_until_stopped(write_in_a_task, endless=False).stop == "closed pipe"
+
+
+def test_reader_that_has_gone_while_a_command_is_stopped_does_not_change_its_status() -> None:
+    async def write_at_the_end() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    async def work() -> None:
+        # A group of the broken pipe and of a cancellation comes out.
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(write_at_the_end)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    outcome = run_until_stopped(work, endless=True)
+    assert outcome.stop == "terminated"
+    assert (outcome.status(endless=False), outcome.status(endless=True)) == (143, 0)
 
 
 def test_reader_that_goes_stops_an_endless_command_that_writes_nothing() -> None:

@@ -17,7 +17,8 @@ from .._diagnosis.rules.lanes import probes_came
 from .diagnosis_text import print_diagnosis
 from .output import can_redraw, open_console
 from .rendering import counted
-from .running import Command, fail, one_line, run_until_stopped, usage_errors
+from .running import Command, fail, run_until_stopped, usage_errors
+from .sentences import one_line
 from .targets import TARGET, Seconds, Target, interface_option, source_option
 
 # The exit statuses; wrong usage is 2, as click has it.

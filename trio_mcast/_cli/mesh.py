@@ -21,7 +21,8 @@ from .._diagnosis.probe.mesh import Change, Row
 from .._diagnosis.probe.mesh_node import MeshNode
 from .mesh_view import describe_change, json_change, json_matrix, matrix_lines
 from .output import can_redraw, open_console, print_json
-from .running import Command, complain, run_until_stopped
+from .running import Command, run_until_stopped
+from .sentences import complain
 from .targets import TARGET, Seconds, Target, interface_option, ttl_option
 
 # The time between two looks whether the matrix is to be redrawn. Arbitrary.

@@ -14,7 +14,8 @@ from rich.text import Text
 from .output import open_console, print_json
 from .ping_run import Pinging, PingWish
 from .ping_tally import Answer, Line
-from .running import FAILED, Command, complain, run_until_stopped
+from .running import FAILED, Command, run_until_stopped
+from .sentences import complain
 from .targets import Seconds, Target, sending_interface_option, targets_argument, ttl_option
 
 

@@ -18,14 +18,8 @@ from .._diagnosis.probe.timing import quantile
 from .._values.errors import printable
 from .progress import progress_bar
 from .rendering import counted
-from .running import (
-    Command,
-    Failure,
-    describe_os_error,
-    leaves_of,
-    one_line,
-    run_until_stopped,
-)
+from .running import Command, Failure, run_until_stopped
+from .sentences import describe_os_error, leaves_of, one_line
 from .targets import TARGET, Parsed, Target, sending_interface_option
 
 _NS_PER_SECOND = 1_000_000_000

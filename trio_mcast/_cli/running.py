@@ -8,7 +8,6 @@ these signals. A command whose output nobody reads any more ends quietly, likewi
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import select
@@ -25,7 +24,8 @@ import attrs
 import click
 import trio
 
-from .._values.errors import McastError, printable
+from .._values.errors import McastError
+from .sentences import complain, describe, describe_os_error, leaves_of, one_line
 
 if sys.version_info < (3, 11):
     # Trio depends on it there. Not every Python that types are checked on has it.
@@ -85,30 +85,34 @@ async def _run(function: Callable[[], Awaitable[T]], endless: bool) -> Outcome[T
     failure: BaseException | None = None
     stops: list[Stop] = []
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with trio.open_nursery() as nursery:
+        # What the function raises is carried around the nursery, which would wrap it in a group.
+        # Only a group that holds a cancellation goes through it, and comes out without that.
+        try:
+            async with trio.open_nursery() as nursery:
 
-            def stop(reason: Stop) -> None:
-                stops.append(reason)
+                def stop(reason: Stop) -> None:
+                    stops.append(reason)
+                    nursery.cancel_scope.cancel()
+
+                async def stop_at_signal() -> None:
+                    async for number in signals:
+                        stop("interrupted" if number == signal.SIGINT else "terminated")
+
+                async def stop_without_reader() -> None:
+                    await _wait_for_no_reader()
+                    stop("closed pipe")
+
+                nursery.start_soon(stop_at_signal)
+                if endless:
+                    nursery.start_soon(stop_without_reader)
+                # A KeyboardInterrupt can be here if Ctrl-C was pressed while Trio started.
+                try:
+                    outcome = Outcome(await function())
+                except (Exception, KeyboardInterrupt) as error:
+                    failure = error
                 nursery.cancel_scope.cancel()
-
-            async def stop_at_signal() -> None:
-                async for number in signals:
-                    stop("interrupted" if number == signal.SIGINT else "terminated")
-
-            async def stop_without_reader() -> None:
-                await _wait_for_no_reader()
-                stop("closed pipe")
-
-            nursery.start_soon(stop_at_signal)
-            if endless:
-                nursery.start_soon(stop_without_reader)
-            # Carried around the nursery, which would wrap an error in a group. A KeyboardInterrupt
-            # can be here if Ctrl-C was pressed while Trio started.
-            try:
-                outcome = Outcome(await function())
-            except (Exception, KeyboardInterrupt) as error:
-                failure = error
-            nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as error:
+            failure = error
     if failure is not None:
         if not all(isinstance(leaf, BrokenPipeError) for leaf in leaves_of(failure)):
             raise failure
@@ -264,7 +268,7 @@ def _errors_in_a_sentence() -> Iterator[None]:
         if all(isinstance(leaf, BrokenPipeError) for leaf in leaves):
             raise _ClosedPipe from error
         if all(isinstance(leaf, (McastError, OSError)) for leaf in leaves):
-            sentences = dict.fromkeys(map(_describe, leaves))
+            sentences = dict.fromkeys(map(describe, leaves))
             raise _set_context(Failure("; ".join(sentences))) from error
         if all(isinstance(leaf, ValueError) for leaf in leaves):
             sentences = dict.fromkeys(one_line(str(leaf)) for leaf in leaves)
@@ -276,56 +280,6 @@ def _set_context(error: click.ClickException) -> click.ClickException:
     if getattr(error, "ctx", None) is None:
         error.ctx = click.get_current_context(silent=True)  # type: ignore[attr-defined]
     return error
-
-
-def leaves_of(error: BaseException) -> Iterator[BaseException]:
-    """Yield the errors of a group of errors, or the error itself."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from leaves_of(inner)
-    else:
-        yield error
-
-
-def _describe(error: BaseException) -> str:
-    if isinstance(error, OSError) and not isinstance(error, McastError):
-        return describe_os_error(error)
-    return one_line(str(error))
-
-
-def describe_os_error(error: OSError) -> str:
-    """Return one sentence about an error of a file, or of standard output if it names no file."""
-    reason = error.strerror or str(error) or errno.errorcode.get(error.errno or 0, "unknown error")
-    place = "standard output" if error.filename is None else printable(str(error.filename))
-    return f"{place}: {reason}"
-
-
-# How the library names an argument, and what that is on the command line.
-_OPTIONS = {
-    "in interfaces=": "with --interface",
-    "interfaces=": "--interface ",
-    "leave interfaces out": "leave --interface out",
-}
-
-
-def one_line(text: str) -> str:
-    """Return a text of the library, such as an error with its causes, as one line for the command.
-
-    Arguments of Python are written as on the command line.
-    """
-    for argument, option in _OPTIONS.items():
-        text = text.replace(argument, option)
-    first, *others = (line.strip().removeprefix("* ") for line in text.strip().splitlines() or [""])
-    if not others:
-        return first
-    return f"{first} {'; '.join(others)}" if first.endswith(":") else "; ".join((first, *others))
-
-
-def complain(command: str, sentence: str) -> None:
-    """Write one line on standard error, even if nobody can read it."""
-    with suppress(OSError, ValueError):
-        sys.stderr.write(f"{command}: {printable(sentence)}\n")
-        sys.stderr.flush()
 
 
 def _name(context: click.Context | None) -> str:

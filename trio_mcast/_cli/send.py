@@ -19,7 +19,8 @@ from .pacing import Pacer, Rate, parse_rate
 from .payloads import Content, choose_content
 from .progress import progress_bar
 from .rendering import counted
-from .running import Command, Failure, leaves_of, one_line, run_until_stopped, usage_errors
+from .running import Command, Failure, run_until_stopped, usage_errors
+from .sentences import leaves_of, one_line
 from .targets import SOURCE, TARGET, Parsed, Target, sending_interface_option
 
 # The datagrams that are handed to the system in one go, if so many are due.
