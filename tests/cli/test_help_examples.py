@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.lab.fixtures import TwoHosts
@@ -22,9 +23,11 @@ from .test_listen import sending
 
 pytestmark = pytest.mark.once
 
+CONTEXT = click.Context(cli)
+COMMANDS = {name: cli.get_command(CONTEXT, name) for name in cli.list_commands(CONTEXT)}
 EXAMPLES = [
     example
-    for command in cli.commands.values()
+    for command in COMMANDS.values()
     if isinstance(command, Command)
     for example in command.examples
 ]
@@ -35,7 +38,7 @@ PATIENCE = 60
 
 
 def test_every_command_has_an_example_in_its_help() -> None:
-    for name, command in cli.commands.items():
+    for name, command in COMMANDS.items():
         assert isinstance(command, Command)
         assert command.examples, name
         assert all(f"trio-mcast {name}" in example for example in command.examples)

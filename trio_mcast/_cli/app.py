@@ -3,27 +3,52 @@
 from __future__ import annotations
 
 import platform
+from importlib import import_module
 
 import click
 import trio
 
-from .demo import demo
-from .doctor import doctor
-from .interfaces import interfaces
-from .listen import listen
-from .measure import measure
-from .mesh import mesh
-from .ping import ping
-from .plan import plan
-from .replay import replay
-from .respond import respond
 from .running import Commands, program_version
-from .send import send
-from .status import status
+
+# Each is a module of this package, and in it the function of the same name.
+NAMES = (
+    "demo",
+    "doctor",
+    "interfaces",
+    "listen",
+    "measure",
+    "mesh",
+    "ping",
+    "plan",
+    "replay",
+    "respond",
+    "send",
+    "status",
+)
+
+
+class _CommandsByName(Commands):
+    """The commands, each imported when it is wanted.
+
+    A shell that completes starts the program at each press of the key, and all commands together
+    take as long to import as the library does.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return list(NAMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a name, if there is one."""
+        if cmd_name not in NAMES:
+            return None
+        command = getattr(import_module(f".{cmd_name}", __package__), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
 
 
 @click.group(
-    cls=Commands,
+    cls=_CommandsByName,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -40,17 +65,3 @@ def cli(context: click.Context) -> None:
     # click's own way of showing the help here ends with status 0 or 2, depending on its version.
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-cli.add_command(demo)
-cli.add_command(doctor)
-cli.add_command(measure)
-cli.add_command(mesh)
-cli.add_command(ping)
-cli.add_command(respond)
-cli.add_command(interfaces)
-cli.add_command(plan)
-cli.add_command(status)
-cli.add_command(listen)
-cli.add_command(send)
-cli.add_command(replay)
