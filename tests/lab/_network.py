@@ -28,9 +28,11 @@ _PACKAGES = {
     "nft": "nftables",
     "ping": "iputils-ping",
     "ptp4l": "linuxptp",
+    "/usr/lib/frr/pimd": "frr",
     "setpriv": "util-linux",
     "smcrouted": "smcroute",
     "tc": "iproute2",
+    "vtysh": "frr",
 }
 
 
