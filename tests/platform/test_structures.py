@@ -15,9 +15,9 @@ from tests.support.platforms import EVERY_PLATFORM
 from trio_mcast._host.windows import api as _windows_api
 from trio_mcast._platform import bsd
 from trio_mcast._platform import options as layout
-from trio_mcast._platform.current import PLATFORMS, current_platform
+from trio_mcast._platform.current import PLATFORMS
 from trio_mcast._platform.linux import LINUX, LINUX_32
-from trio_mcast._platform.model import PlatformName
+from trio_mcast._platform.model import PlatformName, Timestamps
 from trio_mcast._values.addresses import (
     SOCKADDR_IN6_BYTES,
     SOCKADDR_IN_BYTES,
@@ -208,24 +208,26 @@ def test_announcement_has_its_members_where_the_header_has_them() -> None:
     assert bsd.removed_interfaces(bytes(raw), announces=True) == frozenset({0x1122})
 
 
-@EVERY_PLATFORM
-def test_timestamps_have_the_layout_of_the_header(name: PlatformName) -> None:
-    stamps = PLATFORMS[name].timestamps
-    if stamps is None:
-        assert name == "windows"
-        return
+STAMPS = [(target, stamp) for target, table in TABLES.items() for stamp in table.timestamps]
+
+
+@pytest.mark.parametrize(
+    ("target", "stamp"), STAMPS, ids=[f"{target}-{stamp.option}" for target, stamp in STAMPS]
+)
+def test_timestamps_have_the_layout_of_the_header(target: str, stamp: Timestamps) -> None:
     # A timespec is laid out as a timeval is, with nanoseconds instead of microseconds.
-    structure = {"SO_TIMESTAMP": "timeval", "SO_TIMESTAMPNS": "timespec"}[stamps.option]
-    assert stamps.fraction_ns == {"timeval": 1_000, "timespec": 1}[structure]
-    sizes, offsets = HEADERS[name]["sizeof"], HEADERS[name]["offsets"]
-    padded_to = sizes.get("timespec", sizes["timeval"])
-    if "@" not in stamps.layout or current_platform().name == name == "linux":
-        # The last member may be shorter than the padded structure (macOS: a 32-bit tv_usec).
-        assert offsets["timeval.tv_usec"] < struct.calcsize(stamps.layout) <= padded_to
-        assert struct.calcsize(f"{stamps.layout[:2]}") == offsets["timeval.tv_usec"]
+    assert stamp.fraction_ns == (1 if "NS" in stamp.option else 1_000)
+    if stamp.option.endswith("_NEW"):
+        assert stamp.layout == "=qq"  # struct __kernel_timespec, on every architecture.
+        return
+    sizes, offsets = HEADERS[target]["sizeof"], HEADERS[target]["offsets"]
+    # The last member may be shorter than the padded structure (macOS: a 32-bit tv_usec).
+    assert offsets["timeval.tv_usec"] < struct.calcsize(stamp.layout) <= sizes["timeval"]
+    assert struct.calcsize(stamp.layout[:2]) == offsets["timeval.tv_usec"]
 
 
 @pytest.mark.parametrize("target", LINUX_32_TARGETS)
 def test_linux_32_differs_in_the_layout_only(target: str) -> None:
-    assert attrs.evolve(LINUX_32, group_request=LINUX.group_request) == LINUX
+    as_64 = attrs.evolve(LINUX_32, group_request=LINUX.group_request, timestamps=LINUX.timestamps)
+    assert as_64 == LINUX
     assert HEADERS[target]["sizeof"]["group_req"] == LINUX_32.group_request.group_req_size == 132

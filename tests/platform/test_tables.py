@@ -7,6 +7,7 @@ import errno
 import json
 import re
 import socket
+import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +15,14 @@ from pathlib import Path
 import pytest
 
 import trio_mcast
-from tests.support.headers import DATA, EVERY_TABLE, HEADERS, TABLES
+from tests.support.headers import DATA, EVERY_TABLE, HEADERS, LINUX_32_TARGETS, TABLES
 from tests.support.platforms import EVERY_PLATFORM, NAMES
 from trio_mcast import McastError
+from trio_mcast._host import system
+from trio_mcast._host.linux.messages import MESSAGES
 from trio_mcast._platform import options as layout
 from trio_mcast._platform.current import PLATFORMS, current_platform, platform_named
-from trio_mcast._platform.linux import LINUX
+from trio_mcast._platform.linux import LINUX, linux_on
 from trio_mcast._platform.model import PlatformName
 from trio_mcast._values.addresses import Family
 
@@ -131,8 +134,7 @@ def test_every_symbol_a_table_refers_to_is_in_it(target: str) -> None:
         *(symbol for symbols in table.packet_info.values() for symbol in symbols),
         *table.ttl_control.values(),
     }
-    if table.timestamps is not None:
-        symbols |= {table.timestamps.option, table.timestamps.control}
+    symbols |= {symbol for stamp in table.timestamps for symbol in (stamp.option, stamp.kind)}
     assert symbols <= set(table.constants)
 
 
@@ -218,31 +220,117 @@ SETTABLE: list[tuple[Family, str, int]] = [
     ("ipv6", "IPV6_RECVTCLASS", 1),
 ]
 
+
+@pytest.mark.parametrize(
+    ("target", "pointer_bytes"), [("linux", 8), *((target, 4) for target in LINUX_32_TARGETS)]
+)
+def test_messages_have_the_layout_of_the_header(target: str, pointer_bytes: int) -> None:
+    layouts, sizes = MESSAGES[pointer_bytes], HEADERS[target]["sizeof"]
+    offsets = HEADERS[target]["offsets"]
+    members = ["name", "namelen", "iov", "iovlen", "control", "controllen", "flags"]
+    places = [offsets[f"msghdr.msg_{member}"] for member in members]
+    # Every member in turn, and nothing else, is what changes in the bytes.
+    headers = [[int(n == slot) for n in range(8)] for slot in range(8)]
+    packed = [layouts.mmsghdr.pack(*header) for header in headers]
+    if sys.byteorder == "little":
+        assert [raw.index(1) for raw in packed] == [*places, offsets["mmsghdr.msg_len"]]
+    assert layouts.mmsghdr.size == sizes["mmsghdr"]
+    assert layouts.iovec.size == sizes["iovec"]
+    assert struct.calcsize(f"={layouts.word}") == pointer_bytes == offsets["iovec.iov_len"]
+    # The kernel writes these three; they are read and compared in words.
+    assert memoryview(packed[1] * 2).cast("I")[layouts.name_length].tolist() == [1, 1]
+    assert memoryview(packed[5] * 2).cast(layouts.word)[layouts.control_length].tolist() == [1, 1]
+    assert memoryview(packed[7] * 2).cast("I")[layouts.length].tolist() == [1, 1]
+
+
+# Architectures of Linux ------------------------------------------------------------------------
+
+ARCHITECTURE_HEADERS: dict[str, dict[str, int]] = json.loads(
+    (DATA / "linux-architectures.json").read_text()
+)["constants"]
+MACHINES = {
+    "mips": ("mips", 4),
+    "mipsel": ("mips", 4),
+    "mips64el": ("mips64", 8),
+    "sparc64": ("sparc64", 8),
+    "hppa": ("parisc64", 4),
+    "alpha": ("alpha", 8),
+}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURE_HEADERS)
+def test_numbers_of_sockets_are_those_of_the_architecture(architecture: str) -> None:
+    header = ARCHITECTURE_HEADERS[architecture]
+    table = linux_on(*MACHINES[architecture])
+    socket_level = {
+        symbol: number
+        for symbol, number in table.constants.items()
+        if symbol.startswith(("SO_", "SOL_"))
+    }
+    assert socket_level == {symbol: header[symbol] for symbol in socket_level}
+    # Everything else is the same everywhere, but for the alignment.
+    others = dict.fromkeys(set(LINUX.constants) - set(socket_level))
+    assert {symbol: table.constants[symbol] for symbol in others} == {
+        symbol: LINUX.constants[symbol] for symbol in others
+    }
+    assert table.group_request.group_offset == MACHINES[architecture][1]
+
+
+def test_option_of_mips_has_the_level_and_number_of_mips() -> None:
+    share = layout.option(linux_on("mips", 4), "SO_REUSEADDR", 1, "test")
+    assert (share.level, share.number) == (0xFFFF, 4)
+    room = layout.receive_buffer(linux_on("mips64", 8), 65_536)
+    assert (room.level, room.number) == (0xFFFF, 33)
+    assert room.fallback is not None
+    assert (room.fallback.level, room.fallback.number) == (0xFFFF, 0x1002)
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64", "armv7l", "s390x", "riscv64", "ppc64le"])
+def test_other_architectures_have_the_numbers_of_all(machine: str) -> None:
+    assert linux_on(machine, 8) == LINUX
+
+
+def test_unknown_architecture_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "machine", lambda: "vax")
+    monkeypatch.setattr(socket, "SO_RCVBUF", 0x4242)
+    with pytest.raises(McastError, match=r"no tables for .* on vax, where SO_RCVBUF is 16962"):
+        system.SystemHost().list_interfaces()
+
+
+def test_architecture_of_this_process_is_known() -> None:
+    assert system.SystemHost().platform == current_platform()
+
+
 if sys.platform == "linux":
+
+    @pytest.mark.parametrize(
+        ("machine", "pointer_bytes", "expected"),
+        [
+            ("x86_64", 8, 425),
+            ("armv7l", 4, 425),
+            ("sparc64", 8, 425),
+            ("alpha", 8, 535),
+            ("mips", 4, 4425),
+            ("mips64", 4, 4425),
+            ("mips64", 8, 5425),
+        ],
+    )
+    def test_system_call_has_the_number_of_the_architecture(
+        machine: str, pointer_bytes: int, expected: int
+    ) -> None:
+        from trio_mcast._host.linux import libc
+
+        assert libc.system_call(425, machine, pointer_bytes) == expected
 
     def test_structures_of_the_fast_path_and_of_netlink_are_those_of_the_header() -> None:
         from trio_mcast._host.linux import buffers, netlink
         from trio_mcast._platform import control
 
-        sizes, offsets = HEADERS["linux"]["sizeof"], HEADERS["linux"]["offsets"]
-        members = ["name", "namelen", "iov", "iovlen", "control", "controllen", "flags"]
-        places = [offsets[f"msghdr.msg_{member}"] for member in members]
-        # Every member in turn, and nothing else, is what changes in the bytes.
-        headers = [[int(n == slot) for n in range(8)] for slot in range(8)]
-        packed = [buffers.MMSGHDR.pack(*header) for header in headers]
-        assert [raw.index(1) for raw in packed] == [*places, offsets["mmsghdr.msg_len"]]
-        assert buffers.MMSGHDR.size == sizes["mmsghdr"]
-        assert buffers.IOVEC.size == sizes["iovec"]
-        # The kernel writes these three; they are read and compared in words.
-        for place, raw in (
-            (buffers.NAME_LENGTH, packed[1]),
-            (buffers.LENGTH, packed[7]),
-        ):
-            assert memoryview(raw + raw).cast("I")[place].tolist() == [1, 1]
-        lengths = memoryview(packed[5] * 2).cast("Q")[buffers.CONTROL_LENGTH]
-        assert lengths.tolist() == [1, 1]
+        sizes = HEADERS["linux"]["sizeof"]
         assert sizes["sockaddr_in6"] == buffers.NAME_BYTES
-        assert control._CMSGHDR.size == sizes["cmsghdr"]
+        assert buffers.MMSGHDR is MESSAGES[struct.calcsize("P")].mmsghdr
+        here = HEADERS["linux" if struct.calcsize("P") == 8 else LINUX_32_TARGETS[0]]
+        assert control._CMSGHDR.size == here["sizeof"]["cmsghdr"]
         layouts = [netlink.HEADER, netlink.ROUTE, netlink.ATTRIBUTE, netlink.LINK, netlink.ADDRESS]
         names = ["nlmsghdr", "rtmsg", "rtattr", "ifinfomsg", "ifaddrmsg"]
         assert [item.size for item in layouts] == [sizes[name] for name in names]

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from platform import machine
+from typing import TYPE_CHECKING, Final
 
 from .._plan.route import RouteAnswer
 from .._plan.socket_spec import SocketSpec
@@ -20,7 +21,7 @@ from .._platform.advice import explain_refusal
 from .._platform.current import current_platform
 from .._platform.model import Platform
 from .._values.addresses import Family, IPAddress
-from .._values.errors import SocketSetupError
+from .._values.errors import McastError, SocketSetupError
 from .._values.interface import Interface
 from .carry_out import Step, carry_out
 from .poller import OnFailure
@@ -34,6 +35,26 @@ elif sys.platform == "win32":
     from .windows.shell import WindowsShell as SystemShell
 elif not TYPE_CHECKING:
     SystemShell = None  # `current_platform` says so where anything is to be opened.
+
+
+# Numbers that every Python knows, and in which architectures differ.
+_TELLING: Final = ("SOL_SOCKET", "SO_REUSEADDR", "SO_SNDBUF", "SO_RCVBUF")
+
+
+def _checked(platform: Platform) -> Platform:
+    """Return the platform, if its numbers are those of this process, as far as Python tells.
+
+    Raises:
+        McastError: This is an architecture for which there are no tables.
+    """
+    for symbol in _TELLING:
+        number = getattr(socket, symbol)
+        if platform.constants[symbol] != number:
+            raise McastError(
+                f"trio_mcast has no tables for {platform.name} on {machine()}, where {symbol} is "
+                f"{number}"
+            )
+    return platform
 
 
 class SystemHost:
@@ -50,7 +71,7 @@ class SystemHost:
     @property
     def _shell(self) -> Shell:
         if self._chosen_shell is None:
-            self._chosen_shell = SystemShell(current_platform())
+            self._chosen_shell = SystemShell(_checked(current_platform()))
         return self._chosen_shell
 
     def _explain(self, error: OSError, *, step: str, group: str | None = None) -> SocketSetupError:

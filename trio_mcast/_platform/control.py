@@ -42,7 +42,8 @@ class ControlDecoder:
             applied: The symbols of the options that were set on the socket.
         """
         numbers = platform.constants
-        self._timestamps = platform.timestamps
+        stamps = [stamp for stamp in platform.timestamps if stamp.option in applied]
+        self._timestamps = stamps[0] if stamps else None
         self._fields: dict[tuple[int, int], str] = {}
         # The last is the name on Windows (`_layout.receive_ttl`).
         if applied & {"IP_RECVTTL", "IPV6_RECVHOPLIMIT", "IPV6_HOPLIMIT"}:
@@ -51,9 +52,9 @@ class ControlDecoder:
         if applied & {"IP_RECVTOS", "IPV6_RECVTCLASS"}:
             symbol = platform.traffic_class_control[family]
             self._fields[platform.level(symbol, family), numbers[symbol]] = "traffic_class"
-        if platform.timestamps is not None and platform.timestamps.option in applied:
-            symbol = platform.timestamps.control
-            self._fields[numbers["SOL_SOCKET"], numbers[symbol]] = "timestamp_ns"
+        if self._timestamps is not None:
+            kind = numbers[self._timestamps.kind]
+            self._fields[numbers["SOL_SOCKET"], kind] = "timestamp_ns"
         self._index_offset = platform.packet_info_index.get(family, 0)
         self._destination_offset = platform.packet_info_destination.get(family, 0)
         self._address = struct.Struct("4s" if family == "ipv4" else "16s")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 import sys
+from platform import machine
 from typing import Final
 
 from .._values.errors import McastError
 from .darwin import DARWIN
 from .freebsd import FREEBSD
-from .linux import LINUX, LINUX_32
+from .linux import LINUX, linux_on
 from .model import Platform, PlatformName
 from .windows import WINDOWS
 
@@ -28,7 +29,7 @@ def current_platform() -> Platform:
         McastError: There are no tables for the platform.
     """
     if sys.platform in ("linux", "android"):  # Android says so from Python 3.13 on.
-        return LINUX if struct.calcsize("P") == 8 else LINUX_32
+        return linux_on(machine(), struct.calcsize("P"))
     if sys.platform == "darwin":
         return DARWIN
     if sys.platform == "win32":

@@ -81,5 +81,5 @@ FREEBSD: Final = Platform(
     doubles_buffers=False,
     ttl_control={"ipv4": "IP_RECVTTL", "ipv6": "IPV6_HOPLIMIT"},
     traffic_class_control={"ipv4": "IP_RECVTOS", "ipv6": "IPV6_TCLASS"},
-    timestamps=Timestamps("SO_TIMESTAMP", "SCM_TIMESTAMP", "=qq", 1_000),
+    timestamps=(Timestamps("SO_TIMESTAMP", "=qq", 1_000, "SCM_TIMESTAMP"),),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -21,11 +23,14 @@ LINUX: Final = Platform(
         "SO_RCVBUF": 8,
         "SO_REUSEPORT": 15,
         "SO_BINDTODEVICE": 25,
+        "SO_ATTACH_FILTER": 26,
+        "SO_TIMESTAMP": 29,
         "SO_RCVBUFFORCE": 33,
         "SO_TIMESTAMPNS": 35,
         "SO_TIMESTAMPING": 37,
         "SO_MEMINFO": 55,
-        "SCM_TIMESTAMPNS": 35,
+        "SO_TIMESTAMPNS_NEW": 64,
+        "SO_NETNS_COOKIE": 71,
         "IP_TOS": 1,
         "IP_TTL": 2,
         "IP_PKTINFO": 8,
@@ -94,8 +99,77 @@ LINUX: Final = Platform(
     doubles_buffers=True,
     ttl_control={"ipv4": "IP_TTL", "ipv6": "IPV6_HOPLIMIT"},
     traffic_class_control={"ipv4": "IP_TOS", "ipv6": "IPV6_TCLASS"},
-    timestamps=Timestamps("SO_TIMESTAMPNS", "SCM_TIMESTAMPNS", "@ll", 1),
+    # The second where the first is refused, as by qemu-user 7.2.
+    timestamps=(Timestamps("SO_TIMESTAMPNS", "=qq", 1), Timestamps("SO_TIMESTAMP", "=qq", 1_000)),
 )
 
-# 32-bit x86 and ARM: the same numbers, another alignment.
-LINUX_32: Final = attrs.evolve(LINUX, group_request=PACKED_TO_4)
+# 32-bit x86 and ARM: the same numbers, another alignment, and times in C's longs. These end in
+# 2038, so times of 64 bits are asked for first (since Linux 5.1).
+LINUX_32: Final = attrs.evolve(
+    LINUX,
+    group_request=PACKED_TO_4,
+    timestamps=(
+        Timestamps("SO_TIMESTAMPNS_NEW", "=qq", 1),
+        Timestamps("SO_TIMESTAMPNS", "=ii", 1),
+        Timestamps("SO_TIMESTAMP", "=ii", 1_000),
+    ),
+)
+
+# The architectures with numbers of their own, by the beginning of the name that uname gives them:
+# arch/*/include/uapi/asm/socket.h of the kernel. All others share asm-generic/socket.h.
+_FROM_OTHER_UNIXES: Final = {
+    "SOL_SOCKET": 0xFFFF,
+    "SO_REUSEADDR": 0x4,
+    "SO_REUSEPORT": 0x200,
+    "SO_SNDBUF": 0x1001,
+    "SO_RCVBUF": 0x1002,
+}
+ARCHITECTURES: Final[Mapping[str, Mapping[str, int]]] = {
+    "mips": _FROM_OTHER_UNIXES,
+    "alpha": {**_FROM_OTHER_UNIXES, "SO_RCVBUFFORCE": 0x100B},
+    "sparc": {
+        **_FROM_OTHER_UNIXES,
+        "SO_BINDTODEVICE": 0xD,
+        "SO_ATTACH_FILTER": 0x1A,
+        "SO_TIMESTAMP": 0x1D,
+        "SO_RCVBUFFORCE": 0x100B,
+        "SO_TIMESTAMPNS": 0x21,
+        "SO_TIMESTAMPING": 0x23,
+        "SO_MEMINFO": 0x39,
+        "SO_TIMESTAMPNS_NEW": 0x42,
+        "SO_NETNS_COOKIE": 0x50,
+    },
+    "parisc": {
+        **_FROM_OTHER_UNIXES,
+        "SO_BINDTODEVICE": 0x4019,
+        "SO_ATTACH_FILTER": 0x401A,
+        "SO_TIMESTAMP": 0x4012,
+        "SO_RCVBUFFORCE": 0x100B,
+        "SO_TIMESTAMPNS": 0x4013,
+        "SO_TIMESTAMPING": 0x4020,
+        "SO_MEMINFO": 0x4030,
+        "SO_TIMESTAMPNS_NEW": 0x4039,
+        "SO_NETNS_COOKIE": 0x4045,
+    },
+}
+
+
+@lru_cache
+def linux_on(machine: str, pointer_bytes: int) -> Platform:
+    """Return the table for an architecture.
+
+    Args:
+        machine: The architecture, as uname names it, such as ``"x86_64"`` or ``"mips64"``.
+        pointer_bytes: The size of a pointer in this process: 4 or 8.
+    """
+    platform = LINUX if pointer_bytes == 8 else LINUX_32
+    numbers = next((ARCHITECTURES[name] for name in ARCHITECTURES if machine.startswith(name)), {})
+    if not numbers:
+        return platform
+    timestamps = platform.timestamps
+    if machine.startswith("sparc") and pointer_bytes == 8:
+        # struct __kernel_old_timeval: there the microseconds are an int.
+        timestamps = (timestamps[0], Timestamps("SO_TIMESTAMP", "=qi", 1_000))
+    return attrs.evolve(
+        platform, constants={**platform.constants, **numbers}, timestamps=timestamps
+    )

@@ -44,15 +44,20 @@ class Timestamps:
 
     Attributes:
         option: The option that asks for the time.
-        control: The type of the ancillary data that carry the time.
         layout: The `struct` format of the two fields, seconds and a fraction.
         fraction_ns: Nanoseconds in one unit of the fraction.
+        control: The type of the ancillary data that carry the time, if not that of the option.
     """
 
     option: str
-    control: str
     layout: str
     fraction_ns: int
+    control: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The symbol of the ancillary data: on Linux that of the option."""
+        return self.control or self.option
 
 
 @attrs.frozen
@@ -102,7 +107,8 @@ class Platform:
         doubles_buffers: Whether SO_RCVBUF and SO_SNDBUF read back as twice what was granted.
         ttl_control: By family, the ancillary data type that carries a datagram's ttl.
         traffic_class_control: By family, the ancillary data type that carries the traffic class.
-        timestamps: The request for arrival times; `None` where there are none.
+        timestamps: The requests for arrival times, each for where those before are refused; empty
+            where there are none.
     """
 
     name: PlatformName
@@ -134,7 +140,7 @@ class Platform:
     doubles_buffers: bool
     ttl_control: Mapping[Family, str]
     traffic_class_control: Mapping[Family, str]
-    timestamps: Timestamps | None
+    timestamps: tuple[Timestamps, ...]
 
     def level(self, symbol: str, family: Family) -> int:
         """Return the level at which an option is set: the prefix of the symbol tells."""

@@ -286,11 +286,13 @@ def receive_timestamp(platform: Platform) -> SocketOption:
     Raises:
         ValueError: The platform has no arrival times for UDP.
     """
-    if platform.timestamps is None:
+    request: SocketOption | None = None
+    for stamp in reversed(platform.timestamps):
+        purpose = "deliver the arrival time with each datagram"
+        request = option(platform, stamp.option, 1, purpose, fallback=request)
+    if request is None:
         raise ValueError(f"receive_timestamp is not to be had on {platform.name}")
-    return option(
-        platform, platform.timestamps.option, 1, "deliver the arrival time with each datagram"
-    )
+    return request
 
 
 def exact_groups(platform: Platform, symbol: str) -> SocketOption:

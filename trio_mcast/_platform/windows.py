@@ -75,5 +75,5 @@ WINDOWS: Final = Platform(
     doubles_buffers=False,
     ttl_control={"ipv4": "IP_TTL", "ipv6": "IPV6_HOPLIMIT"},
     traffic_class_control={"ipv4": "IP_TOS", "ipv6": "IPV6_TCLASS"},
-    timestamps=None,
+    timestamps=(),
 )

@@ -184,11 +184,10 @@ class VirtualSocket:
             number = packet.traffic_class
             value = bytes([number]) if one_byte else struct.pack("=i", number)
             yield platform.level(symbol, family), numbers[symbol], value
-        stamps = platform.timestamps
-        if stamps is not None and stamps.option in applied:
+        for stamps in [each for each in platform.timestamps if each.option in applied]:
             seconds, ns = divmod(arrived.time_ns, 1_000_000_000)
             value = struct.pack(stamps.layout, seconds, ns // stamps.fraction_ns)
-            yield numbers["SOL_SOCKET"], numbers[stamps.control], value
+            yield numbers["SOL_SOCKET"], numbers[stamps.kind], value
         destination = packet.destination.packed
         if family == "ipv6" and len(destination) == 4:  # IPv6 sockets see ::ffff:a.b.c.d.
             destination = bytes(10) + b"\xff\xff" + destination

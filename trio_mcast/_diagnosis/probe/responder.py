@@ -111,7 +111,7 @@ class Responder:
             interfaces=self._interfaces,
             receive_ttl=True,
             # Windows has no such times.
-            receive_timestamp=current_host().platform.timestamps is not None,
+            receive_timestamp=bool(current_host().platform.timestamps),
             unicast_ttl=UNICAST_TTL,
             overflow="drop_newest",
             max_buffered=_MOST_WAITING,

@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 from ..portable_socket import CONTROL_BYTES, READ_BYTES
 
+if not TYPE_CHECKING or sys.platform == "linux":
+    from .libc import c_library
+    from .messages import MESSAGES
+
 assert not TYPE_CHECKING or sys.platform == "linux"
 
 # Datagrams per recvmmsg. The call itself gains nothing past 64, but what Python does for each call
@@ -35,9 +39,9 @@ _REMEMBERED_SIZES: Final = 64
 # largest datagram keep apart what datagrams of some 1,300 bytes take.
 SLOT_BYTES: Final = READ_BYTES + 21 * 64
 
-# struct mmsghdr of 64-bit Linux: a msghdr of 56 bytes, then the length of the data.
-MMSGHDR: Final = struct.Struct("=QI4xQQQQi4xI4x")
-IOVEC: Final = struct.Struct("=QQ")
+_LAYOUT: Final = MESSAGES[struct.calcsize("P")]
+MMSGHDR: Final = _LAYOUT.mmsghdr
+IOVEC: Final = _LAYOUT.iovec
 NAME_BYTES: Final = 28
 
 
@@ -46,10 +50,8 @@ CALL_REFUSED: Final = frozenset({errno.ENOSYS, errno.EPERM, errno.EACCES, errno.
 
 
 def libc_function(name: str) -> ctypes._NamedFuncPointer | None:
-    """Return a function of the C library; `None` if it is not there, or on a 32-bit system."""
-    if struct.calcsize("P") != 8:
-        return None  # The layouts above are those of 64-bit systems.
-    function = getattr(ctypes.PyDLL(None, use_errno=True), name, None)
+    """Return a function of the C library that takes messages; `None` if it is not there."""
+    function: ctypes._NamedFuncPointer | None = getattr(c_library(), name, None)
     if function is not None:
         pointer, number = ctypes.c_void_p, ctypes.c_uint
         arguments = (ctypes.c_int, pointer, number, ctypes.c_int, pointer)
@@ -82,11 +84,6 @@ def unit_layout(count: int, size: int) -> struct.Struct:
 # An address of either family, by its length: the start of a name.
 _NAMES: Final = {size: struct.Struct(f"{size}s{NAME_BYTES - size}x") for size in (16, NAME_BYTES)}
 
-# The places of the fields of a header that the kernel writes, in words of 4 or of 8 bytes.
-NAME_LENGTH: Final = slice(2, None, MMSGHDR.size // 4)
-CONTROL_LENGTH: Final = slice(5, None, MMSGHDR.size // 8)
-LENGTH: Final = slice(14, None, MMSGHDR.size // 4)
-
 
 class Buffers:
     """The buffers for all sockets of one thread. Pages that are never written take no memory."""
@@ -116,8 +113,8 @@ class Buffers:
                 0,
             )
         self.headers_address = address_of(self.headers)
-        self._control_lengths = memoryview(self.headers).cast("Q")[CONTROL_LENGTH]
-        self._lengths = memoryview(self.headers).cast("I")[LENGTH]
+        self._control_lengths = memoryview(self.headers).cast(_LAYOUT.word)[_LAYOUT.control_length]
+        self._lengths = memoryview(self.headers).cast("I")[_LAYOUT.length]
         self._fresh = bytes(self.headers)
         self._alike: dict[tuple[int, int], bytes] = {}
         self._used = 0
@@ -170,9 +167,9 @@ class Buffers:
 
     def _alike_headers(self, size: int) -> bytes:
         headers = bytearray(self._fresh)
-        memoryview(headers).cast("I")[NAME_LENGTH] = _words("I", self._name_bytes)
-        memoryview(headers).cast("Q")[CONTROL_LENGTH] = _words("Q", 0)
-        memoryview(headers).cast("I")[LENGTH] = _words("I", size)
+        memoryview(headers).cast("I")[_LAYOUT.name_length] = _words("I", self._name_bytes)
+        memoryview(headers).cast(_LAYOUT.word)[_LAYOUT.control_length] = _words(_LAYOUT.word, 0)
+        memoryview(headers).cast("I")[_LAYOUT.length] = _words("I", size)
         return bytes(headers)
 
     def sizes(self, count: int) -> list[int]:

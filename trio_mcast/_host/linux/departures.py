@@ -25,12 +25,12 @@ import trio
 
 from ..._live import call_each
 from ..._plan.socket_spec import BindAddress
+from ..._platform.model import Platform
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
-# asm-generic/socket.h, linux/net_tstamp.h: tell of software times, number the datagrams, give back
+# linux/net_tstamp.h: tell of software times, number the datagrams, give back
 # no payload; and, for each datagram, take the time in software.
-_SO_TIMESTAMPING: Final = 37
 _REPORT: Final = 1 << 4 | 1 << 7 | 1 << 11
 _TAKE: Final = struct.pack("=I", 1 << 1)
 
@@ -76,13 +76,19 @@ class LinuxDeparture:
 class Departures:
     """The datagrams of one socket whose departure is timed."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, platform: Platform) -> None:
         """Begin to number datagrams.
+
+        Args:
+            sock: The socket.
+            platform: The platform whose numbers are used.
 
         Raises:
             OSError: The system refused.
         """
         self._sock = sock
+        numbers = platform.constants
+        self._option = numbers["SOL_SOCKET"], numbers["SO_TIMESTAMPING"]
         # In the order of sending.
         self._waiting: list[tuple[int, LinuxDeparture]] = []
         self._next_number = 0
@@ -98,12 +104,12 @@ class Departures:
     def _restart(self) -> None:
         """Have the kernel number the next datagram 0."""
         for value in (0, _REPORT):
-            self._sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, value)
+            self._sock.setsockopt(*self._option, value)
         self._next_number = 0
 
     def send(self, data: bytes, address: BindAddress) -> LinuxDeparture:
         """Send one datagram. OSError if refused."""
-        control = (socket.SOL_SOCKET, _SO_TIMESTAMPING, _TAKE)
+        control = (*self._option, _TAKE)
         try:
             self._sock.sendmsg([data], [control], 0, address)
         except OSError:
@@ -144,7 +150,7 @@ class Departures:
     def _tell(self, control: list[tuple[int, int, bytes]]) -> None:
         number = time_ns = None
         for level, kind, value in control:
-            if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPING):
+            if (level, kind) == self._option:
                 seconds, fraction = _TIME.unpack_from(value)
                 time_ns = seconds * 1_000_000_000 + fraction
             elif (level, kind) in _EXTENDED_ERROR:

@@ -15,7 +15,7 @@ The kernel's own work per datagram is some 1,000 ns; what Python adds has to be 
   source is looked up once.
 * ``UDP_GRO`` lets datagrams that were sent as one unit arrive as one unit, which costs the kernel a
   fraction; the unit is cut up here.
-* The call is made with the interpreter locked (`ctypes.PyDLL`): the call never waits
+* The call is made with the interpreter locked (`libc`): the call never waits
   (``MSG_DONTWAIT``), and unlocking would cost more than it gives.
 * Setting up for a batch makes the first read cost more (4.7 us against 1.8 us for ``recvmsg``), so
   a socket that has been quiet is read by one ``recvmsg`` first.

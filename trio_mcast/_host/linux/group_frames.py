@@ -13,10 +13,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from ..._platform.current import current_platform
+
 assert not TYPE_CHECKING or sys.platform == "linux"
 
 _ETH_P_ALL: Final = 3  # linux/if_ether.h
-_SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h
 # The bytes of a packet that are kept: the headers.
 _KEPT_BYTES: Final = 192
 # Arbitrary, and the system may grant less: room for bursts until the task has its turn.
@@ -85,7 +86,8 @@ def _open(instructions: Sequence[tuple[int, int, int, int]]) -> socket.socket:
         code = b"".join(_INSTRUCTION.pack(*instruction) for instruction in instructions)
         kept = ctypes.create_string_buffer(code, len(code))
         program = struct.pack("@HP", len(instructions), ctypes.addressof(kept))
-        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        attach = current_platform().constants["SO_ATTACH_FILTER"]
+        sock.setsockopt(socket.SOL_SOCKET, attach, program)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
         sock.setblocking(False)
     except BaseException:

@@ -21,27 +21,29 @@ from functools import cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
+from ..._platform.current import current_platform
 from ..._platform.linux import LINUX
 from ..._values.addresses import IPAddress, encode_sockaddr
 from ..fact_values import SocketFacts, SourceChoice
+
+if not TYPE_CHECKING or sys.platform == "linux":
+    from .libc import system_call
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
-# The number of the system call, on every architecture since 5.6.
-_PIDFD_GETFD: Final = 438
-# asm-generic/socket.h, since 5.14: the number of the network namespace of a socket.
-_SO_NETNS_COOKIE: Final = 71
+# The number of the system call since Linux 5.6.
+_PIDFD_GETFD: Final = system_call(438)
 # linux/in.h
 _MCAST_MSFILTER: Final = 48
 _MCAST_EXCLUDE: Final = 0
-# struct group_filter: the index, the group at 8, the mode and number of sources at 136, and the
-# sources from 144 on, each a struct sockaddr_storage.
-_GROUP_OFFSET: Final = 8
-_MODE_OFFSET: Final = 136
-_SOURCES_OFFSET: Final = 144
+# struct group_filter: the index; the group at the next multiple of a pointer's size, a struct
+# sockaddr_storage; the mode and the number of sources; and the sources, which are such structures.
 _STORAGE_BYTES: Final = 128
+_GROUP_OFFSET: Final = struct.calcsize("P")
+_MODE_OFFSET: Final = _GROUP_OFFSET + _STORAGE_BYTES
+_SOURCES_OFFSET: Final = _MODE_OFFSET + 8
 # The limit of Linux for IPv6; that for IPv4 is 10. Sysctls may say more: then the rest is left out.
 _MOST_SOURCES: Final = 64
 
@@ -115,7 +117,8 @@ def _may_have_joined(sock: socket.socket) -> bool:
 
 
 def _network_of(sock: socket.socket) -> bytes:
-    return sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+    """Return what tells a socket's network namespace from others. OSError before Linux 5.14."""
+    return sock.getsockopt(socket.SOL_SOCKET, current_platform().constants["SO_NETNS_COOKIE"], 8)
 
 
 def _read_choice(sock: socket.socket, index: int, group: IPAddress) -> SourceChoice | None:

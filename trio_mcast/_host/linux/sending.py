@@ -85,7 +85,7 @@ class SendingSocket(PosixSocket):
 
     def send_timed(self, data: bytes, address: BindAddress) -> DepartureTime:
         if self._departures is None:
-            self._departures = Departures(self._sock)
+            self._departures = Departures(self._sock, self._platform)
         return self._departures.send(data, address)
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from ..._platform.current import current_platform
 from ..._values.interface import families_without_room
 from ..damped_watch import DampedWatcher
 from ..protocols import Ended
@@ -50,7 +51,6 @@ _MTU: Final = frozenset({IFLA_MTU})
 # on 6.18), and after lost ones every group has to be joined again. The memory is taken only while
 # messages wait. Some 1,000 of them, which is arbitrary; SO_RCVBUFFORCE needs CAP_NET_ADMIN.
 _ROOM_BYTES: Final = 4_194_304
-_SO_RCVBUFFORCE: Final = 33
 
 
 class NetlinkWatcher(DampedWatcher):
@@ -65,9 +65,10 @@ class NetlinkWatcher(DampedWatcher):
         sock = open_netlink()
         try:
             sock.setblocking(False)
-            for option in (socket.SO_RCVBUF, _SO_RCVBUFFORCE):
+            numbers = current_platform().constants
+            for symbol in ("SO_RCVBUF", "SO_RCVBUFFORCE"):
                 with suppress(OSError):
-                    sock.setsockopt(socket.SOL_SOCKET, option, _ROOM_BYTES)
+                    sock.setsockopt(numbers["SOL_SOCKET"], numbers[symbol], _ROOM_BYTES)
             sock.bind((0, _GROUPS | _ROUTE_GROUPS if routes else _GROUPS))
         except BaseException:
             sock.close()
