@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 import zlib
+from configparser import ConfigParser
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from inspect import cleandoc
@@ -34,6 +35,17 @@ extensions = [
 ]
 exclude_patterns = ["_build", "examples"]
 html_theme = "furo"
+
+# Where a page's source can be edited, as soon as contacts.ini says where it is.
+_contacts = ConfigParser()
+_contacts.read_string((Path(__file__).parents[1] / "contacts.ini").read_text(encoding="utf-8"))
+html_theme_options = {}
+if _contacts["project"]["repository"]:
+    html_theme_options = {
+        "source_repository": _contacts["project"]["repository"],
+        "source_branch": "main",
+        "source_directory": "docs/",
+    }
 html_favicon = "_static/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import inspect
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -351,3 +352,10 @@ def test_live_object_cannot_be_made_directly(name: str) -> None:
         kind()
     with pytest.raises(TypeError, match="no public constructor"):
         kind([], [], max_buffered=1, receive_buffer_asked=None)
+
+
+def test_picture_of_the_house_has_its_parts_in_their_order() -> None:
+    picture = (PACKAGE.parent / "docs" / "drawings" / "house.svg").read_text()
+    assert re.findall(r'class="house-name"[^>]*>(\w+)<', picture) == HOUSE
+    shaded = re.findall(r'house-pure"[^>]*/>\s*<text class="house-name"[^>]*>(\w+)<', picture)
+    assert set(shaded) == PURE_WINGS
