@@ -9,7 +9,7 @@ import trio.testing
 from trio_mcast import open_mcast_receiver, open_mcast_sender
 from trio_mcast._values.addresses import Family
 from trio_mcast.testing import VirtualHost, VirtualNetwork, network_test
-from trio_mcast.testing._rules import buffer_charge
+from trio_mcast.testing._charges import buffer_charge
 
 pytestmark = pytest.mark.once
 

@@ -100,22 +100,27 @@ class Cable(FixedAttributes):
             self._is_perfect = not any(getattr(self, name) for name in names)
         return self._is_perfect
 
-    def pass_on(self, frame: Frame, deliver: Callable[[Frame], None]) -> None:
-        """Have a frame arrive at the other end: at once, later, twice, or never."""
+    def pass_on(self, frame: Frame, deliver: Callable[[Frame], None]) -> int | None:
+        """Have a frame arrive at the other end: at once, later, twice, or never.
+
+        Returns:
+            When the frame will have left this end, if it waits for a cable with a rate.
+        """
         if self.is_perfect:
             deliver(frame)
-            return
+            return None
         scheduler = self._core.scheduler
         now = scheduler.now_ns()
         left_ns, frame_now = self._leave_queue(frame, now)
         if left_ns is None:
             self._record("dropped", frame, "the queue of the cable is full")
-            return
+            return None
         dues = self._path.fate(self, left_ns, fragments(frame))
         if not dues:
             self._record("lost", frame, f"{self._direction} cable")
         for due in dues:
             scheduler.schedule(due, (self._number, 0), lambda: deliver(frame_now))
+        return left_ns if left_ns > now else None
 
     def _leave_queue(self, frame: Frame, now: int) -> tuple[int | None, Frame]:
         """Return when a frame has left, or `None` if it finds no room; and the frame, marked."""

@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 from .._values.addresses import Endpoint, Family, IPAddress, family_of
+from ._charges import packet_bytes, parts
 
 
 @attrs.frozen
@@ -62,6 +63,8 @@ class Packet:
     ttl: int
     data: bytes
     traffic_class: int = 0
+    mtu: int = 1_500
+    """The mtu of the interface that it is sent through: larger datagrams go in fragments."""
 
     @cached_property
     def family(self) -> Family:
@@ -136,29 +139,29 @@ Frame: TypeAlias = Packet | Report | Query
 # 3.1.1 and 4.4.2); and the least that a frame takes with preamble and gap.
 _AROUND_PACKET: Final = 8 + 14 + 4 + 12
 _LEAST_ON_WIRE: Final = 8 + 64 + 12
-_FRAGMENT_BYTES: Final[dict[Family, int]] = {"ipv4": 1_480, "ipv6": 1_448}
-_UNFRAGMENTED_BYTES: Final[dict[Family, int]] = {"ipv4": 1_472, "ipv6": 1_452}
-_HEADER_BYTES: Final[dict[Family, int]] = {"ipv4": 20, "ipv6": 40}
 
 
 def fragments(frame: Frame) -> int:
-    """Return the number of frames that a frame takes at an mtu of 1,500."""
-    if not isinstance(frame, Packet) or len(frame.data) <= _UNFRAGMENTED_BYTES[frame.family]:
+    """Return the number of frames that a frame takes on the wire."""
+    if not isinstance(frame, Packet) or len(frame.data) + 48 <= frame.mtu:
         return 1
-    return -(-(8 + len(frame.data)) // _FRAGMENT_BYTES[frame.family])
+    return len(parts(frame.family, len(frame.data), frame.mtu))
 
 
 def wire_bytes(frame: Frame) -> int:
     """Return the bytes that a frame takes on Ethernet, with those of all fragments."""
     if not isinstance(frame, Packet):
         return _LEAST_ON_WIRE
-    remaining, total = 8 + len(frame.data), 0
-    header = _HEADER_BYTES[frame.family]
-    while remaining > 0:
-        part = min(remaining, _FRAGMENT_BYTES[frame.family])
-        total += max(part + header + _AROUND_PACKET, _LEAST_ON_WIRE)
-        remaining -= part
-    return total
+    packets = packet_bytes(frame.family, len(frame.data), frame.mtu)
+    return sum(max(length + _AROUND_PACKET, _LEAST_ON_WIRE) for length in packets)
+
+
+def fits(packet: Packet, mtu: int) -> bool:
+    """Tell whether an interface takes in all packets of a datagram."""
+    if packet.mtu <= mtu or len(packet.data) + 48 <= mtu:
+        return True
+    # is_skb_forwardable in net/core/dev.c: four bytes more may be a VLAN tag.
+    return max(packet_bytes(packet.family, len(packet.data), packet.mtu)) <= mtu + 4
 
 
 def is_flooded(group: IPAddress) -> bool:

@@ -69,8 +69,8 @@ class VirtualHost(HostSystem):
             switch: A switch of the same network.
             addresses: The interface's addresses with prefix lengths, such as ``"10.0.0.1/24"`` or
                 ``"fe80::1/64"``. No address is added automatically.
-            mtu: The largest packet, in bytes. Larger datagrams go out whole. On Linux an mtu below
-                1,280 takes IPv6 off the interface.
+            mtu: The largest packet, in bytes. Larger datagrams go out in fragments, which are one
+                event of the trace. On Linux an mtu below 1,280 takes IPv6 off the interface.
             gateway: The address of a router through which the host reaches all other networks.
                 Linux and the BSDs then send groups that way, too, where no interface is named.
             master: As for `VirtualInterface.set_master`.

@@ -289,8 +289,12 @@ class HostSystem(FixedAttributes):
 
     def _send(self, socket: VirtualSocket, data: bytes, address: BindAddress) -> None:
         state = socket.kernel.state
+        buffer = socket.kernel.send_buffer
         try:
             interface, packet, next_hop = self._output().packet(state, data, address)
+            buffer.check_room(packet, self._core.scheduler.now_ns())
+        except BlockingIOError:
+            raise  # The program waits, and tries again.
         except OSError as error:
             record_refusal(self._core, self.name, socket.socket_spec, data, address, error)
             raise
@@ -301,19 +305,23 @@ class HostSystem(FixedAttributes):
             subject=packet,
             reason=f"ttl {packet.ttl}",
         )
-        if not packet.is_to_group:
-            if interface.is_loopback:
-                home = self._output().home_of(packet, self._platform.name)
-                self._input.receive_unicast(home, packet)
-            else:
-                interface.transmit(packet, next_hop)
-            return
+        if not packet.is_to_group and interface.is_loopback:
+            home = self._output().home_of(packet, self._platform.name)
+            self._input.receive_unicast(home, packet)
+        elif not packet.is_to_group or self._deliver_here(state, interface, packet):
+            left_ns = interface.transmit(packet, next_hop)
+            if left_ns is not None:
+                buffer.hold(packet, left_ns)
+
+    def _deliver_here(
+        self, state: SocketState, interface: VirtualInterface, packet: Packet
+    ) -> bool:
+        """Give the host's programs what the host sends to a group; return whether it goes out."""
         loops = state.multicast_loop or self._platform.receiver_decides_loopback
         joined = self._input.takes_in(interface, packet) and not packet.has_reserved_scope
         if (loops or interface.is_loopback) and joined:
             self._input.receive_group(interface, packet, looped=not interface.is_loopback)
-        if leaves_host(packet, self._platform.name, loops=loops, joined=joined):
-            interface.transmit(packet)
+        return leaves_host(packet, self._platform.name, loops=loops, joined=joined)
 
     # --- Receiving
 

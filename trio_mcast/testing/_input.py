@@ -106,7 +106,7 @@ class Input:
             reason = gets_group(state, packet, interface.index, looped=looped, addresses=addresses)
             if reason is None:
                 count += 1
-                self._hand_over(kernel, interface, packet)
+                self._hand_over(kernel, interface, packet, looped=looped)
             else:
                 reasons[reason] = None
         if not count and (reasons or not looped):
@@ -124,10 +124,12 @@ class Input:
         if state is None:
             interface.drop(packet, f"nobody on this host has port {packet.port} at that address")
         else:
-            self._hand_over(sockets[state], interface, packet)
+            self._hand_over(sockets[state], interface, packet, looped=False)
 
-    def _hand_over(self, kernel: KernelSocket, interface: VirtualInterface, packet: Packet) -> None:
-        charge = kernel.buffer.charge_for(packet)
+    def _hand_over(
+        self, kernel: KernelSocket, interface: VirtualInterface, packet: Packet, *, looped: bool
+    ) -> None:
+        charge = kernel.buffer.charge_for(packet, looped=looped)
         if charge is None:
             interface.drop(packet, "the socket's receive buffer is full")
             return

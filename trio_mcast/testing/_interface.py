@@ -12,7 +12,7 @@ from .._values.interface import (
     AddressState,
 )
 from ._arguments import check_mtu
-from ._frames import Frame, Packet
+from ._frames import Frame, Packet, fits
 from ._interface_address import (
     AddressWithPrefix,
     bare_address,
@@ -133,7 +133,8 @@ class VirtualInterface(AddressedInterface):
         with all memberships and addresses. Memberships do not come back with the mtu.
 
         Args:
-            mtu: The largest packet, in bytes. Larger datagrams go out whole all the same.
+            mtu: The largest packet, in bytes. Larger datagrams go out in fragments, which are one
+                event of the trace, and what is larger arrives nowhere.
 
         Raises:
             TypeError: The mtu is not an int.
@@ -240,12 +241,16 @@ class VirtualInterface(AddressedInterface):
         if not on and self._link is not None:
             self._link.forget_port(self)
 
-    def transmit(self, frame: Frame, next_hop: IPAddress | None = None) -> None:
-        """Put a frame on the cable, if the interface is up and has a cable."""
+    def transmit(self, frame: Frame, next_hop: IPAddress | None = None) -> int | None:
+        """Put a frame on the cable, if the interface is up and has a cable.
+
+        Returns:
+            When it will have left, if it waits for a cable with a rate.
+        """
         if self._link is None or not self.has_link:
-            return
+            return None
         link = self._link
-        self.outgoing.pass_on(frame, lambda passed: link.carry(self, passed, next_hop))
+        return self.outgoing.pass_on(frame, lambda passed: link.carry(self, passed, next_hop))
 
     def receive(self, frame: Frame) -> None:
         """Take a frame from the switch."""
@@ -261,7 +266,9 @@ class VirtualInterface(AddressedInterface):
             self.drop(frame, "the interface is down")
 
     def _take(self, frame: Frame) -> None:
-        if self._master is None:
+        if isinstance(frame, Packet) and not fits(frame, self._mtu):
+            self.drop(frame, f"it is larger than the mtu of {self._mtu}")
+        elif self._master is None:
             self.owner.receive(self, frame)
         elif isinstance(frame, Packet):
             self.drop(frame, f"the interface is a port of {self._master}")

@@ -109,6 +109,11 @@ class AddressedInterface(FixedAttributes):
         return bool(getattr(self.owner, "is_router", False))
 
     @property
+    def mtu(self) -> int:
+        """The largest packet, in bytes."""
+        return self._mtu
+
+    @property
     def is_up(self) -> bool:
         """Whether the interface is plugged in and switched on."""
         return self._is_there and self._is_up and self._has_power

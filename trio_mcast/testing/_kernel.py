@@ -15,6 +15,7 @@ from . import _options as decode
 from ._frames import ANY_SOURCE, NO_SOURCE, SourceFilter, multicast_scope
 from ._options import refuse
 from ._receive_buffer import ReceiveBuffer
+from ._send_buffer import SendBuffer
 from ._state import SocketState
 
 # The options with which Linux lets a socket be bound to an address that cannot be used (yet).
@@ -56,6 +57,7 @@ class KernelSocket:
     def __init__(self, system: System, state: SocketState) -> None:
         self.state = state
         self.buffer = ReceiveBuffer(state)
+        self.send_buffer = SendBuffer(state)
         self._system = system
 
     # --- Options

@@ -89,7 +89,9 @@ class Output:
             ttl = state.unicast_ttl
         name = state.platform.name
         chosen = source or named or self._source(name, interface, destination, next_hop)
-        packet = Packet(chosen, state.port, destination, port, ttl, data, state.traffic_class)
+        packet = Packet(
+            chosen, state.port, destination, port, ttl, data, state.traffic_class, interface.mtu
+        )
         return interface, packet, next_hop
 
     def _check_source(self, state: SocketState, source: IPAddress) -> None:

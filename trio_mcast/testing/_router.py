@@ -165,8 +165,9 @@ class VirtualRouter(FixedAttributes):
         if packet.ttl <= 1:
             interface.drop(packet, f"its ttl of {packet.ttl} is used up")
             return
-        onward = attrs.evolve(packet, ttl=packet.ttl - 1)
         for target in targets:
+            mtu = min(packet.mtu, target.mtu)
+            onward = attrs.evolve(packet, ttl=packet.ttl - 1, mtu=mtu)
             self._core.record(
                 self.name,
                 "forwarded",

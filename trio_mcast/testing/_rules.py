@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -176,32 +175,3 @@ RULES: Final[dict[PlatformName, Rules]] = {
         takes_in_by_source=True,
     ),
 }
-
-
-# The memory that Linux takes for a packet, by the bytes after the IP header: up to the first step,
-# up to the second, and above. The block has 64-byte steps for headers and data, and a description.
-# Measured on 6.18 at an mtu of 1,500: sk_rmem_alloc after one datagram of each size.
-_LINUX_STEPS: Final[dict[Family, tuple[int, int]]] = {"ipv4": (205, 653), "ipv6": (192, 640)}
-_LINUX_CHARGES: Final = (832, 1_280, 2_304)
-# The bytes of a datagram in one fragment; and of a second and last fragment that is copied into
-# the room behind the first (skb_try_coalesce), so that it takes nothing.
-_LINUX_FRAGMENT: Final[dict[Family, int]] = {"ipv4": 1_480, "ipv6": 1_448}
-_LINUX_COPIED: Final[dict[Family, int]] = {"ipv4": 212, "ipv6": 216}
-
-
-@lru_cache(maxsize=1_000)
-def buffer_charge(platform: PlatformName, family: Family, size: int) -> int:
-    """Return the bytes of a receive buffer that a datagram takes.
-
-    Linux charges for the memory of the datagram, fragment by fragment: for IPv4 832 bytes for a
-    datagram of up to 197, 1,280 up to 645, and 2,304 up to 1,684. Elsewhere the payload and the
-    source address count.
-    """
-    if platform != "linux":
-        return size + 28
-    fragment = _LINUX_FRAGMENT[family]
-    whole, last = divmod(size + 8, fragment)
-    if not last or (whole == 1 and last <= _LINUX_COPIED[family]):
-        return whole * _LINUX_CHARGES[2]
-    step = sum(last > limit for limit in _LINUX_STEPS[family])
-    return whole * _LINUX_CHARGES[2] + _LINUX_CHARGES[step]

@@ -75,6 +75,7 @@ class VirtualSocket:
         self._send = send
         self._on_close = closed
         self._closed = False
+        self._has_room = trio.Event()
         state = kernel.state
         self._platform = state.platform
         self._control = ControlDecoder(state.platform, socket_spec.family, applied)
@@ -111,6 +112,7 @@ class VirtualSocket:
     def die(self) -> None:
         """Let the socket go down with its host: it does nothing any more."""
         self._is_dead = True
+        self._has_room.set()
         self.kernel.buffer.waiting.clear()
 
     def _arrived(self) -> None:
@@ -241,10 +243,17 @@ class VirtualSocket:
         return len(datagrams) - start
 
     async def wait_writable(self) -> None:
-        """Return at once: there is always room to send. A checkpoint."""
+        """Wait until there is room to send: at once, unless a cable has a rate. A checkpoint."""
         await trio.lowlevel.checkpoint()
-        if self._closed:
-            raise trio.ClosedResourceError("this socket was closed")
+        scheduler = self._core.scheduler
+        while not self._closed:
+            due_ns = self.kernel.send_buffer.writable_at(scheduler.read_clock())
+            if due_ns is None or self._is_dead:
+                return
+            has_room = self._has_room = trio.Event()
+            scheduler.schedule(due_ns, (self.kernel.state.number,), has_room.set)
+            await has_room.wait()
+        raise trio.ClosedResourceError("this socket was closed")
 
     def dropped(self) -> int | None:
         """Return how many datagrams found no room; `None` where the system does not tell.
@@ -272,3 +281,4 @@ class VirtualSocket:
             self.watchers.clear()
             self._on_close(self)
             self._closed = True
+            self._has_room.set()
