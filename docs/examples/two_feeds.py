@@ -1,6 +1,7 @@
 """Merge feeds of the same numbered datagrams, and tell what each has lost.
 
-Usage: python two_feeds.py FEED FEED..., such as 239.1.2.3%eth0 239.1.2.4%eth1
+Usage: python two_feeds.py FEED FEED...
+A feed is GROUP%INTERFACE, or SOURCE@GROUP%INTERFACE to have it from one source.
 """
 
 import sys
@@ -45,7 +46,10 @@ class Merger:
 
 
 async def main(feeds: list[str]) -> None:
-    async with open_mcast_receiver(feeds, 12345) as receiver:
+    async with open_mcast_receiver((), 12345) as receiver:
+        for feed in feeds:
+            source, _, group = feed.rpartition("@")
+            await receiver.join(group, sources=source or None)
         merger = Merger(
             [f"{m.group}%{m.interface}" for m in receiver.memberships]
         )
