@@ -109,7 +109,10 @@ async def test_macvlan_connects_a_container_with_the_network_and_not_its_machine
         receiver_on(machine, "eth0") as at_machine,
         receiver_on(outside, "eth0") as away,
     ):
-        await subscribed(two_hosts.lan, GROUP)
+        await two_hosts.lan.wait_for_async(
+            lambda seen: {"a", "b"} <= {item.host for item in seen if item.group == GROUP},
+            PATIENCE_SECONDS,
+        )
         await send(machine, "eth0", b"machine")
         await send(container, "eth0", b"container")
         await send(beside, "eth0", b"beside")
