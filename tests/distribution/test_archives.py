@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import tarfile
 import zipfile
 from email.message import Message
 from email.parser import BytesParser
 from pathlib import Path
 from time import gmtime
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -85,6 +87,7 @@ def test_package_has_no_links_while_there_are_none_and_has_them_afterwards(
     contacts = (ROOT / "contacts.ini").read_text()
     if "repository =\n" in contacts:
         assert _metadata(built["wheel"]).get_all("Project-URL") is None
+        assert _targets(built["wheel"]) <= {"https"}
     settled = tmp_path / "settled"
     archives.copy_project(settled)
     (settled / "contacts.ini").write_text(
@@ -96,6 +99,27 @@ def test_package_has_no_links_while_there_are_none_and_has_them_afterwards(
         "Source, https://example.org/it",
         "Issues, https://example.org/it/issues",
     ]
+    assert _targets(again) == {"https"}
+    pictures = re.findall(r"^\.\. image:: (.*)$", _description(again), re.MULTILINE)
+    assert "https://example.org/it/raw/HEAD/docs/pictures/doctor.svg" in pictures
+
+
+def _description(wheel: Path) -> str:
+    """Return what PyPI shows: the README."""
+    metadata = _metadata(wheel)
+    assert metadata["Description-Content-Type"] == "text/x-rst"
+    text = metadata.get_payload()
+    assert isinstance(text, str)
+    assert "open_mcast_receiver" in text
+    return text
+
+
+def _targets(wheel: Path) -> set[str]:
+    """Return the kinds of what the links and pictures of the description lead to, such as https."""
+    links = r"<([^<>]+)>`__?|^\.\. (?:image::|_.*:) (.*)$"
+    targets = re.findall(links, _description(wheel), re.MULTILINE)
+    # What ends with "_" is a place in the text itself, which docutils checks.
+    return {urlsplit(link or other).scheme for link, other in targets if not link.endswith("_")}
 
 
 def _metadata(wheel: Path) -> Message:

@@ -51,6 +51,14 @@ def test_readme_shows_the_program_as_it_is(name: str) -> None:
     assert f".. code-block:: python\n\n{indented}" in (ROOT / "README.rst").read_text()
 
 
+def test_readme_has_no_link_that_leads_nowhere_on_pypi() -> None:
+    targets = re.findall(r"<([^<>]+)>`__?", (ROOT / "README.rst").read_text())
+    assert targets
+    assert [target for target in targets if not target.startswith("https://")] == [
+        "About the tests_"  # A place in the text itself.
+    ]
+
+
 @pytest.mark.parametrize("name", [*trio_mcast.__all__, *trio_mcast.testing.__all__])
 def test_reference_has_every_public_name(name: str) -> None:
     directive = rf"^\.\. (auto(class|exception|function)|py:data):: {name}(\(\))?$"
