@@ -337,6 +337,18 @@ async def test_programs_with_and_without_multicast_expert_do_the_same(two_hosts:
     assert shown == ["10.0.1.1:PORT b'hello'"] * 2
 
 
+@pytest.mark.parametrize("receiver", ["plain_receiver.py", "from_plain_receiver.py"])
+@pytest.mark.parametrize("sender", ["plain_sender.py", "from_plain_sender.py"])
+async def test_programs_with_plain_sockets_and_without_do_the_same(
+    two_hosts: TwoHosts, receiver: str, sender: str
+) -> None:
+    with two_hosts.b.popen(*example(receiver, "10.0.1.2")) as receiving:
+        await subscribed(two_hosts.lan, GROUP)
+        two_hosts.a.run(*example(sender, "10.0.1.1"))
+        (line,) = await rest_of_output(receiving)
+    assert re.fullmatch(r"10\.0\.1\.1:\d+ b'hello'", line)
+
+
 def test_keep_open_hears_itself_and_ends(two_hosts: TwoHosts) -> None:
     shown = two_hosts.a.run(*example("keep_open.py", "eth0")).stdout
     assert shown.splitlines() == ["b'number 0'", "b'number 1'", "b'number 2'", "closed"]
