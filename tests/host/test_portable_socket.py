@@ -28,7 +28,7 @@ from trio_mcast._host.linux import shell
 from trio_mcast._host.portable_socket import PosixSocket
 from trio_mcast._host.protocols import McastSocket, Rejection, Shell
 from trio_mcast._host.system import SystemHost
-from trio_mcast._platform import options as layout
+from trio_mcast._platform import restrictions
 from trio_mcast._platform.current import PLATFORMS
 from trio_mcast._platform.model import PlatformName
 
@@ -140,7 +140,7 @@ def restricted(name: PlatformName, groups: Any) -> tuple[SocketSpec, ...]:
                 *(
                     # What is set where an interface cannot be bound to.
                     option.fallback or option
-                    for option in layout.unicast_restriction(
+                    for option in restrictions.unicast_restriction(
                         PLATFORMS[name], socket_spec.family, "eth0", 7
                     )
                 ),

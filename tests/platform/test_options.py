@@ -11,9 +11,10 @@ import pytest
 
 from tests.support.platforms import EVERY_PLATFORM
 from trio_mcast._platform import options as layout
+from trio_mcast._platform import restrictions
 from trio_mcast._platform.current import PLATFORMS
-from trio_mcast._platform.linux import LINUX_32
-from trio_mcast._platform.model import PlatformName
+from trio_mcast._platform.linux import LINUX, LINUX_32, linux_on
+from trio_mcast._platform.model import Platform, PlatformName
 from trio_mcast._platform.options import SocketOption
 from trio_mcast._values.addresses import Family, IPAddress
 
@@ -224,10 +225,27 @@ def test_membership_options_have_their_numbers_and_the_level_of_the_family(
 
 @EVERY_JOIN
 @EVERY_FAMILY
-def test_membership_options_have_a_fallback_on_windows_only(row: Join, family: Family) -> None:
+def test_joins_have_a_fallback_on_windows_and_linux_only(row: Join, family: Family) -> None:
     platform = PLATFORMS[row.name]
     option = layout.join_group(platform, INDEX, GROUPS[family], LOCALS[family])
-    assert (option.fallback is not None) is (row.name == "windows")
+    assert (option.fallback is not None) is (row.name in ("windows", "linux"))
+
+
+@pytest.mark.parametrize("local", [None, LOCALS["ipv4"]])
+@pytest.mark.parametrize("linux", [LINUX, LINUX_32, linux_on("mips", 4)], ids=["64", "32", "mips"])
+def test_linux_fallbacks_go_by_index(linux: Platform, local: IPAddress | None) -> None:
+    fallback = layout.join_group(linux, INDEX, GROUPS["ipv4"], local).fallback
+    assert fallback is not None
+    # struct ip_mreqn: group, address, index.
+    expected = bytes.fromhex("ef010203 00000000") + native(INDEX)
+    assert (fallback.symbol, fallback.level, fallback.number) == ("IP_ADD_MEMBERSHIP", 0, 35)
+    assert (fallback.value, fallback.after_bind, fallback.required) == (expected, False, True)
+    leave = layout.leave_group(linux, fallback)
+    assert (leave.symbol, leave.number, leave.value) == ("IP_DROP_MEMBERSHIP", 36, expected)
+    fallback = layout.join_group(linux, INDEX, GROUPS["ipv6"], local).fallback
+    assert fallback is not None
+    assert (fallback.symbol, fallback.level, fallback.number) == ("IPV6_JOIN_GROUP", 41, 20)
+    assert fallback.value == GROUPS["ipv6"].packed + native(INDEX)
 
 
 def fallback_of(option: SocketOption) -> tuple[str, int, int, int | bytes]:
@@ -384,7 +402,7 @@ def test_receive_timestamp_is_an_error_on_windows() -> None:
 
 
 def test_interface_restriction_goes_by_name_on_linux() -> None:
-    option = layout.interface_restriction(PLATFORMS["linux"], "ipv6", "eth0", 7)
+    option = restrictions.interface_restriction(PLATFORMS["linux"], "ipv6", "eth0", 7)
     assert option is not None
     assert (option.symbol, option.level, option.number) == ("SO_BINDTODEVICE", 1, 25)
     assert option.value == b"eth0\0"
@@ -397,7 +415,7 @@ def test_interface_restriction_goes_by_name_on_linux() -> None:
 
 
 def test_interface_restriction_goes_by_index_on_macos() -> None:
-    option = layout.interface_restriction(PLATFORMS["darwin"], "ipv6", "en0", 7)
+    option = restrictions.interface_restriction(PLATFORMS["darwin"], "ipv6", "en0", 7)
     assert option is not None
     assert (option.symbol, option.level, option.number) == ("IPV6_BOUND_IF", 41, 125)
     assert (option.value, option.fallback) == (7, None)
@@ -417,7 +435,7 @@ NO_RESTRICTION: list[tuple[PlatformName, Family]] = [
 def test_interface_restriction_is_none_where_the_membership_suffices(
     name: PlatformName, family: Family
 ) -> None:
-    assert layout.interface_restriction(PLATFORMS[name], family, "eth0", 7) is None
+    assert restrictions.interface_restriction(PLATFORMS[name], family, "eth0", 7) is None
 
 
 # `option` itself -------------------------------------------------------------------------------

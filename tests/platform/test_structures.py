@@ -78,10 +78,10 @@ def test_sockaddr_members_are_where_the_header_has_them(target: str) -> None:
 @EVERY_PLATFORM
 def test_multicast_if_takes_ip_mreqn_only_where_there_is_one(name: PlatformName) -> None:
     platform, sizes = PLATFORMS[name], HEADERS[name]["sizeof"]
-    assert platform.multicast_if_takes_mreqn == ("ip_mreqn" in sizes)
+    assert platform.takes_mreqn == ("ip_mreqn" in sizes)
     value = layout.multicast_interface(platform, "ipv4", 7).value
     assert isinstance(value, bytes)
-    if platform.multicast_if_takes_mreqn:
+    if platform.takes_mreqn:
         assert len(value) == sizes["ip_mreqn"]
         offset = HEADERS[name]["offsets"]["ip_mreqn.imr_ifindex"]
         assert int.from_bytes(value[offset : offset + 4], sys.byteorder) == 7

@@ -67,9 +67,9 @@ DECODERS: list[Callable[[Platform, bytes], object]] = [
     lambda platform, raw: decode.group_source_request(platform, "ipv4", raw),
     lambda platform, raw: decode.group_source_request(platform, "ipv6", raw),
     lambda platform, raw: decode.multicast_interface(platform, raw),
-    lambda platform, raw: decode.older_request("ipv4", raw, with_source=False),
-    lambda platform, raw: decode.older_request("ipv4", raw, with_source=True),
-    lambda platform, raw: decode.older_request("ipv6", raw, with_source=False),
+    lambda platform, raw: decode.older_request(platform, "ipv4", raw, with_source=False),
+    lambda platform, raw: decode.older_request(platform, "ipv4", raw, with_source=True),
+    lambda platform, raw: decode.older_request(platform, "ipv6", raw, with_source=False),
     lambda platform, raw: decode.as_int(raw),
     lambda platform, raw: decode.device_name(raw),
 ]

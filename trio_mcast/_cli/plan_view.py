@@ -111,6 +111,8 @@ def _describe_reading(socket_spec: SocketSpec) -> Iterator[str]:
         yield from _fill(f"     after reading, leaves out {', '.join(rejected)}", "", "     ")
     if socket_spec.own_addresses:
         yield from _fill("     after reading, leaves out this machine's own", "", "     ")
+    if socket_spec.checks_sources:
+        yield from _fill("     after reading, leaves out other sources", "", "     ")
     if socket_spec.checks_interface:
         yield from _fill("     after reading, leaves out what came elsewhere", "", "     ")
 

@@ -108,7 +108,7 @@ class _Last:
 
 def endpoint_cache(layout: SockaddrFormat, socket_spec: SocketSpec) -> EndpointCache:
     """Return the cache for a socket."""
-    if socket_spec.accepts_unicast:
+    if socket_spec.accepts_unicast or socket_spec.checks_sources:
         return _find(layout, socket_spec)
     interface = socket_spec.interface
     facts = layout, interface, socket_spec.rejected_sources, socket_spec.own_addresses
@@ -124,8 +124,9 @@ def endpoint_cache(layout: SockaddrFormat, socket_spec: SocketSpec) -> EndpointC
 def _find(layout: SockaddrFormat, socket_spec: SocketSpec) -> EndpointCache:
     interface = socket_spec.interface
     zone = (zone_of(interface), interface.index)
-    # For a group the system lets only the chosen sources through, for unicast it does not.
-    only = frozenset(socket_spec.sources) if socket_spec.accepts_unicast else frozenset[str]()
+    # For a group most systems let only the chosen sources through, for unicast they do not.
+    checks = socket_spec.accepts_unicast or socket_spec.checks_sources
+    only = frozenset(socket_spec.sources) if checks else frozenset[str]()
     key = (layout, zone, socket_spec.rejected_sources, socket_spec.own_addresses, only)
     cache = _shared.get(key)
     if cache is None:

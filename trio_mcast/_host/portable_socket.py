@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from ipaddress import ip_address
 from typing import Final
 
 import trio
@@ -45,6 +46,7 @@ class PosixSocket:
         "__weakref__",
         "_control",
         "_destination",
+        "_group_bytes",
         "_local_endpoint",
         "_pending_error",
         "_platform",
@@ -82,6 +84,10 @@ class PosixSocket:
         self._pending_error: OSError | None = None
         # Asked for when it is wanted: a receiver may have thousands of sockets.
         self._local_endpoint: Endpoint | None = None
+        # The destination of what is sent to the group, if each datagram is to tell.
+        self._group_bytes: bytes | None = None
+        if socket_spec.group is not None and self._control.tells_destination:
+            self._group_bytes = ip_address(socket_spec.group).packed
         # Of what is sent to the socket's group or, without a group, to its address.
         self._destination = group_destination(socket_spec) or self.local_endpoint
 
@@ -187,8 +193,7 @@ class PosixSocket:
         parts = [data]
         if size is not None and size < len(data):
             parts = [data[start : start + size] for start in range(0, len(data), size)]
-        if arrival.interface_index not in (None, interface.index):
-            source = Rejection.OTHER_INTERFACE
+        source = self._refusal_of(arrival) or source
         if isinstance(source, Rejection):
             self.rejected[source] += len(parts)
             return
@@ -198,6 +203,14 @@ class PosixSocket:
         of_socket = (source, group, interface, ttl, timestamp_ns, self._destination)
         traffic_class = arrival.traffic_class
         batch.extend(Datagram(part, *of_socket, traffic_class) for part in parts)
+
+    def _refusal_of(self, arrival: Arrival) -> Rejection | None:
+        """Return the reason to reject what tells that it came elsewhere, or for another group."""
+        if arrival.interface_index not in (None, self.socket_spec.interface.index):
+            return Rejection.OTHER_INTERFACE
+        if self._group_bytes is not None and arrival.destination not in (None, self._group_bytes):
+            return Rejection.OTHER_GROUP
+        return None
 
     def send(self, data: bytes, address: BindAddress) -> None:
         self._sock.sendto(data, address)

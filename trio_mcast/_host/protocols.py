@@ -36,6 +36,7 @@ class Rejection(enum.Enum):
     OTHER_SOURCE = "other_source"
     OWN = "own"
     OTHER_INTERFACE = "other_interface"
+    OTHER_GROUP = "other_group"
     UNICAST = "unicast"
 
 

@@ -55,6 +55,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from .._platform import options as layout
+from .._platform import restrictions
 from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, family_of
@@ -121,12 +122,13 @@ def _plan_membership(
     interface, family = selection.interface, group.family
     text, sources = group.text, shared.sources
     excluded = [source for source in excluded_sources if family_of(source) == family]
+    anywhere = not platform.has_filters or text in platform.delivers_anywhere
     limit = platform.source_limit.get(family) or max(len(sources), len(excluded), 1)
     local = selection.address or shared.address
     # A socket that is bound to an address instead of the group is given unicast to that address,
     # which the system does not filter.
     unicast = request.accept_unicast and not platform.binds_to_group and local is not None
-    blocked = excluded[:limit] if platform.blocks_sources else []
+    blocked = excluded[:limit] if platform.blocks_sources and not anywhere else []
     left_to_system = len(blocked) if platform.filters_blocked and not unicast else 0
     rejected = frozenset(map(str, excluded[left_to_system:]))
     system_decides = platform.receiver_decides_loopback and not unicast
@@ -135,9 +137,14 @@ def _plan_membership(
         own_addresses = frozenset()
     sockets = []
     # Sources beyond what one socket takes go to further sockets, exclusions do not: see above.
-    for chunk in [sources[i : i + limit] for i in range(0, len(sources), limit)] or [[]]:
-        joins = _joins(group, interface, local, (chunk, blocked), platform)
-        options = (*shared.before_joins, *joins, *shared.after_joins)
+    chunks = [sources[i : i + limit] for i in range(0, len(sources), limit)] or [[]]
+    telling: tuple[SocketOption, ...] = ()
+    if anywhere:
+        chunks, telling = [sources], tuple(restrictions.telling_options(platform, family))
+    for chunk in chunks:
+        joined = [] if anywhere else chunk
+        joins = _joins(group, interface, local, (joined, blocked), platform)
+        options = (*shared.before_joins, *telling, *joins, *shared.after_joins)
         sockets += [
             SocketSpec(
                 family,
@@ -149,6 +156,7 @@ def _plan_membership(
                 rejected,
                 own_addresses,
                 unicast,
+                checks_sources=anywhere and bool(chunk),
             )
             for port in request.ports
         ]
@@ -200,7 +208,9 @@ def _receiver_options(
     exact = platform.exact_groups.get(family)
     if exact is not None:
         yield layout.exact_groups(platform, exact)
-    restriction = layout.interface_restriction(platform, family, interface.name, interface.index)
+    restriction = restrictions.interface_restriction(
+        platform, family, interface.name, interface.index
+    )
     if restriction is not None:
         yield restriction
     if platform.receiver_decides_loopback:

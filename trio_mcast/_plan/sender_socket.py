@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .._platform import options as layout
+from .._platform import restrictions
 from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import Family, IPAddress
@@ -46,7 +47,9 @@ def plan_sender_socket(
     options = list(_sender_options(interface, local, request, platform))
     if request.receive_replies:
         if is_shared:
-            options += layout.unicast_restriction(platform, family, interface.name, interface.index)
+            options += restrictions.unicast_restriction(
+                platform, family, interface.name, interface.index
+            )
         options += _reply_options(platform)
         options += arrival_options(family, request, platform)
     peer = None

@@ -58,6 +58,10 @@ class SocketSpec:
     which tells another interface of arrival is discarded after reading, and counted as rejected.
     Only where the system cannot keep those out.
     """
+    checks_sources: bool = False
+    """Whether datagrams from others than the ``sources`` are discarded after reading, and counted
+    as rejected, because the system does not filter the group.
+    """
     peer: BindAddress | None = None
     """The address that the socket is connected to in the end, in the form of ``bind``; `None` for
     none. A connected socket is given only datagrams from its peer: this keeps a sender's socket

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from .._platform import options as layout
+from .._platform import restrictions
 from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import Family, IPAddress, family_of
@@ -125,14 +125,16 @@ def _options(
     is_shared: bool,
 ) -> Iterator[SocketOption]:
     yield from sharing_options(family, platform)
-    early = layout.early_bind(platform, family)
+    early = restrictions.early_bind(platform, family)
     if early is not None:
         yield early
-    only = list(layout.unicast_only(platform, family))
+    only = list(restrictions.unicast_only(platform, family))
     yield from only
     if is_shared:
         told = {option.symbol for option in only}
-        for option in layout.unicast_restriction(platform, family, interface.name, interface.index):
+        for option in restrictions.unicast_restriction(
+            platform, family, interface.name, interface.index
+        ):
             if option.symbol not in told:
                 yield option
     yield from reading_options(family, request, platform)

@@ -67,6 +67,9 @@ class ControlDecoder:
         for symbol, field in (("IP_RECVDSTADDR", "destination"), ("IP_RECVIF", "arrival_link")):
             if symbol in applied:
                 self._fields[numbers["IPPROTO_IP"], numbers[symbol]] = field
+        self.tells_destination = not {"packet_info", "destination"}.isdisjoint(
+            self._fields.values()
+        )
         self.expects_values = bool(self._fields)
         if "UDP_GRO" in applied:
             self._fields[numbers["IPPROTO_UDP"], numbers["UDP_GRO"]] = "segment_size"

@@ -70,7 +70,7 @@ DARWIN: Final = Platform(
     # (XNU's bsd/netinet6/udp6_usrreq.c), so the join comes first.
     joins_before_bind=True,
     receiver_decides_loopback=False,
-    multicast_if_takes_mreqn=True,
+    takes_mreqn=True,
     join_fallback=False,
     connected_sends_anywhere=False,  # sendto: EISCONN (udp(4))
     # ip_output in XNU's bsd/netinet/ip_output.c, ip6_output in bsd/netinet6/ip6_output.c.

@@ -62,7 +62,7 @@ FREEBSD: Final = Platform(
     binds_to_group=True,
     joins_before_bind=True,
     receiver_decides_loopback=False,
-    multicast_if_takes_mreqn=True,
+    takes_mreqn=True,
     join_fallback=False,
     connected_sends_anywhere=False,  # sendto: EISCONN (udp(4))
     # ip_output in FreeBSD's sys/netinet/ip_output.c, ip6_output in sys/netinet6/ip6_output.c.

@@ -40,11 +40,15 @@ LINUX: Final = Platform(
         "IP_MULTICAST_IF": 32,
         "IP_MULTICAST_TTL": 33,
         "IP_MULTICAST_LOOP": 34,
+        "IP_ADD_MEMBERSHIP": 35,
+        "IP_DROP_MEMBERSHIP": 36,
         "IP_MULTICAST_ALL": 49,
         "IPV6_UNICAST_HOPS": 16,
         "IPV6_MULTICAST_IF": 17,
         "IPV6_MULTICAST_HOPS": 18,
         "IPV6_MULTICAST_LOOP": 19,
+        "IPV6_JOIN_GROUP": 20,
+        "IPV6_LEAVE_GROUP": 21,
         "IPV6_V6ONLY": 26,
         "IPV6_MULTICAST_ALL": 29,
         "IPV6_RECVPKTINFO": 49,
@@ -83,8 +87,8 @@ LINUX: Final = Platform(
     # Not only possible but needed: between a bind and a block, an excluded source gets through.
     joins_before_bind=True,
     receiver_decides_loopback=False,
-    multicast_if_takes_mreqn=True,
-    join_fallback=False,
+    takes_mreqn=True,
+    join_fallback=True,
     connected_sends_anywhere=True,
     # Where no socket on the machine has joined the group, the ttl is not looked at: ip_mc_output
     # serves groups that the machine is in, ip6_finish_output2 those that it delivers to itself
@@ -172,4 +176,21 @@ def linux_on(machine: str, pointer_bytes: int) -> Platform:
         timestamps = (timestamps[0], Timestamps("SO_TIMESTAMP", "=qi", 1_000))
     return attrs.evolve(
         platform, constants={**platform.constants, **numbers}, timestamps=timestamps
+    )
+
+
+def without_filters(platform: Platform) -> Platform:
+    """Return the table of a system that has Linux's calls and not its filters.
+
+    gVisor refuses MCAST_JOIN_GROUP for IPv4. It accepts IP_MULTICAST_ALL, MCAST_BLOCK_SOURCE,
+    MCAST_JOIN_SOURCE_GROUP, and MCAST_JOIN_GROUP for IPv6, without doing anything (setSockOptIP and
+    setSockOptIPv6 in its pkg/sentry/socket/netstack/netstack.go). The older options join.
+    """
+    return attrs.evolve(
+        platform,
+        exact_groups={},
+        source_limit={},
+        blocks_sources=False,
+        filters_blocked=False,
+        has_filters=False,
     )

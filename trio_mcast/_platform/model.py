@@ -91,8 +91,9 @@ class Platform:
         joins_before_bind: Whether a socket can join before it is bound; then no datagram can slip
             in between the steps.
         receiver_decides_loopback: Whether IP_MULTICAST_LOOP counts on the receiving socket.
-        multicast_if_takes_mreqn: Whether IP_MULTICAST_IF takes a ``struct ip_mreqn``; else the
-            index in network byte order.
+        takes_mreqn: Whether IP_MULTICAST_IF and IP_ADD_MEMBERSHIP take a ``struct ip_mreqn``, which
+            has the interface's index; else they take the index in network byte order and an
+            address.
         join_fallback: Whether joins have an older option to fall back to.
         connected_sends_anywhere: Whether a socket that is connected can send to others than the
             peer.
@@ -107,6 +108,10 @@ class Platform:
         doubles_buffers: Whether SO_RCVBUF and SO_SNDBUF read back as twice what was granted.
         ttl_control: By family, the ancillary data type that carries a datagram's ttl.
         traffic_class_control: By family, the ancillary data type that carries the traffic class.
+        has_filters: Whether a socket is given only what it has joined, and from the sources that it
+            has chosen. Where it is not, the options for that may be accepted all the same.
+        delivers_anywhere: Groups that a socket is given from every interface and every source,
+            whatever it has joined.
         timestamps: The requests for arrival times, each for where those before are refused; empty
             where there are none.
     """
@@ -128,7 +133,7 @@ class Platform:
     binds_to_group: bool
     joins_before_bind: bool
     receiver_decides_loopback: bool
-    multicast_if_takes_mreqn: bool
+    takes_mreqn: bool
     join_fallback: bool
     connected_sends_anywhere: bool
     keeps_ttl_zero: bool
@@ -141,6 +146,8 @@ class Platform:
     ttl_control: Mapping[Family, str]
     traffic_class_control: Mapping[Family, str]
     timestamps: tuple[Timestamps, ...]
+    has_filters: bool = True
+    delivers_anywhere: frozenset[str] = frozenset()
 
     def level(self, symbol: str, family: Family) -> int:
         """Return the level at which an option is set: the prefix of the symbol tells."""

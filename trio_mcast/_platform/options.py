@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import struct
-from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 import attrs
@@ -116,6 +114,8 @@ def join_group(
     """
     symbol, numbers = "MCAST_JOIN_GROUP", platform.constants
     older = _older_join(platform, index, group, address) if platform.join_fallback else None
+    if older is not None and not platform.has_filters:
+        return older
     level = numbers["IPPROTO_IP" if group.version == 4 else "IPPROTO_IPV6"]
     purpose = f"join {text or group} from any source"
     value, after_bind = group_req(platform, index, group), not platform.joins_before_bind
@@ -125,14 +125,20 @@ def join_group(
 def _older_join(
     platform: Platform, index: int, group: IPAddress, address: IPAddress | None
 ) -> SocketOption | None:
-    purpose = f"join {group} from any source, where MCAST_JOIN_GROUP is not to be had"
-    if family_of(group) == "ipv6":
+    symbol, numbers = "IP_ADD_MEMBERSHIP", platform.constants
+    level = numbers["IPPROTO_IP"]
+    if group.version == 6:
+        symbol, level = "IPV6_JOIN_GROUP", numbers["IPPROTO_IPV6"]
         value = group.packed + struct.pack("=I", index)  # struct ipv6_mreq
-        return option(platform, "IPV6_JOIN_GROUP", value, purpose, after_bind=True)
-    if address is None:
+    elif platform.takes_mreqn:
+        value = struct.pack("=4s4xi", group.packed, index)  # struct ip_mreqn
+    elif address is None:
         return None
-    value = group.packed + address.packed  # struct ip_mreq: group, interface
-    return option(platform, "IP_ADD_MEMBERSHIP", value, purpose, after_bind=True)
+    else:
+        value = group.packed + address.packed  # struct ip_mreq: group, interface
+    purpose = f"join {group} from any source, where MCAST_JOIN_GROUP is not to be had"
+    after_bind = not platform.joins_before_bind
+    return SocketOption(symbol, level, numbers[symbol], value, after_bind, purpose)
 
 
 def join_source(
@@ -187,7 +193,9 @@ def leave_group(platform: Platform, join: SocketOption) -> SocketOption:
         fallback = leave_group(platform, join.fallback)
     if join.symbol == "IPV6_JOIN_GROUP":
         symbol = "IPV6_LEAVE_GROUP"
-    elif join.symbol.startswith("IP_ADD_"):
+    elif join.symbol == "IP_ADD_MEMBERSHIP":
+        symbol = "IP_DROP_MEMBERSHIP"
+    elif join.symbol == "IP_ADD_SOURCE_MEMBERSHIP":
         # struct ip_mreq: the group and the interface, which a struct ip_mreq_source ends with.
         symbol, value = "IP_DROP_MEMBERSHIP", value[:4] + value[-4:]
     else:
@@ -209,9 +217,10 @@ def _source_option(
     group, source, address = addresses
     symbol, older = symbols
     fallback = None
-    if platform.join_fallback and isinstance(group, IPv4Address) and address is not None:
+    by_address = platform.join_fallback and not platform.takes_mreqn
+    if by_address and isinstance(group, IPv4Address) and address is not None:
         # struct ip_mreq_source orders its fields group, source, interface everywhere but on Linux,
-        # and Linux never needs this fallback.
+        # where this is no fallback: it goes by address.
         mreq_source = group.packed + source.packed + address.packed
         note = f"{purpose}, where {symbol} is not to be had"
         fallback = option(platform, older, mreq_source, note, after_bind=True)
@@ -240,12 +249,12 @@ def multicast_interface(
     purpose = "send multicast through this interface"
     if family == "ipv6":
         return option(platform, "IPV6_MULTICAST_IF", index, purpose)
-    if platform.multicast_if_takes_mreqn:
+    if platform.takes_mreqn:
         value = struct.pack("=4s4si", bytes(4), bytes(4), index)  # struct ip_mreqn
     else:
         value = struct.pack("!I", index)
     fallback = None
-    if platform.join_fallback and address is not None:
+    if not platform.takes_mreqn and address is not None:
         # The older form of the option, which Windows tells from an index by its size: no address
         # that an interface can have is in 0.0.0.0/8.
         note = f"{purpose}, named by its address"
@@ -297,7 +306,12 @@ def receive_timestamp(platform: Platform) -> SocketOption:
 
 def exact_groups(platform: Platform, symbol: str) -> SocketOption:
     """Keep out groups that only other sockets on this machine have joined."""
-    plain = option(platform, symbol, 0, "only what this socket has joined itself")
+    fallback = None
+    if symbol == "IP_MULTICAST_ALL":
+        purpose = "tell where each datagram arrived, to leave out those of other interfaces"
+        fallback = option(platform, "IP_PKTINFO", 1, purpose)
+    purpose = "only what this socket has joined itself"
+    plain = option(platform, symbol, 0, purpose, fallback=fallback)
     # Linux has the option for IPv6 since 4.20. Before, a socket that has joined the group of its
     # bind, and is bound to one interface, gets the same without (inet6_mc_check in the kernel).
     return attrs.evolve(plain, required=symbol != "IPV6_MULTICAST_ALL")
@@ -322,74 +336,3 @@ def receive_buffer(platform: Platform, size: int) -> SocketOption:
         return plain
     purpose = "room for bursts, also above the system's limit"
     return option(platform, "SO_RCVBUFFORCE", size, purpose, fallback=plain)
-
-
-def interface_restriction(
-    platform: Platform, family: Family, name: str, index: int
-) -> SocketOption | None:
-    """Keep a socket to the datagrams of one interface, where a membership does not suffice."""
-    symbol = platform.interface_restriction.get(family)
-    if symbol is None:
-        return None
-    fallback_symbol = platform.restriction_fallback.get(family)
-    fallback = None
-    if fallback_symbol is not None:
-        purpose = "tell the interface of each datagram, to leave out those of others"
-        fallback = option(platform, fallback_symbol, 1, purpose)
-    value: int | bytes = index
-    if symbol == "SO_BINDTODEVICE":
-        value = _device(name)
-    return option(platform, symbol, value, "only datagrams of this interface", fallback=fallback)
-
-
-def early_bind(platform: Platform, family: Family) -> SocketOption | None:
-    """Let a socket be bound to an address that is not usable yet, where the platform can.
-
-    A new IPv6 address is not usable until the system has checked that no other host has the same.
-    The address is listed before.
-    """
-    symbol = {"ipv4": "IP_FREEBIND", "ipv6": "IPV6_FREEBIND"}[family]
-    if symbol not in platform.constants:
-        return None
-    plain = option(platform, symbol, 1, "bind also to an address that is not usable yet")
-    return attrs.evolve(plain, required=False)  # For IPv6 since Linux 4.15
-
-
-def unicast_only(platform: Platform, family: Family) -> Iterator[SocketOption]:
-    """Keep a socket that is bound to an address of this machine to unicast to the address."""
-    if platform.groups_leak.get(family):
-        yield option(platform, platform.groups_leak[family], 1, "no datagrams of groups")
-    if not platform.binds_to_group:
-        purpose = "tell unicast from broadcasts, which come too"
-        for symbol in platform.packet_info[family]:
-            yield option(platform, symbol, 1, purpose)
-
-
-def _device(name: str) -> bytes:
-    return os.fsencode(name) + b"\0"
-
-
-def unicast_restriction(
-    platform: Platform, family: Family, name: str, index: int
-) -> Iterator[SocketOption]:
-    """Keep a socket to unicast of one interface, where another has the address of the bind, too.
-
-    Of sockets that are bound alike, a system gives unicast to one, wherever it has arrived. Linux
-    and macOS can bind a socket to an interface besides. Elsewhere each datagram is to tell where it
-    arrived, so that those of other interfaces can be left out.
-
-    Args:
-        platform: The platform of the options.
-        family: The socket's family.
-        name: The interface's name.
-        index: The interface's index.
-    """
-    purpose = "tell where each datagram arrived, to leave out those of others with this address"
-    packet_info = [option(platform, symbol, 1, purpose) for symbol in platform.packet_info[family]]
-    symbol = platform.device_binding.get(family)
-    if symbol is None:
-        yield from packet_info
-        return
-    value: int | bytes = _device(name) if symbol == "SO_BINDTODEVICE" else index
-    purpose = "not what arrives on other interfaces, which have this address, too"
-    yield option(platform, symbol, value, purpose, fallback=packet_info[0])

@@ -73,8 +73,10 @@ class DatagramCounts:
           source, that the system does not filter itself.
         * ``"own"``: came from this machine, and ``loopback`` is off; or from the channel itself.
         * ``"other_interface"``: arrived on another interface than the one that was joined.
+        * ``"other_group"``: was sent to another group, which somebody else has joined.
         * ``"unicast"``: was sent to this machine alone, not to the group.
-        * ``"other_source"``: was unicast from none of the ``sources``.
+        * ``"other_source"``: came from none of the ``sources``, and the system does not filter
+          that: unicast, and groups under gVisor or qemu-user.
         """
         return Counter(dict(self.rejections))
 

@@ -152,7 +152,10 @@ class KernelSocket:
         self._join_any(*decode.group_request(state.platform, state.family, value))
 
     def _join_older(self, value: int | bytes) -> None:
-        index, address, group, _ = decode.older_request(self.state.family, value, with_source=False)
+        state = self.state
+        index, address, group, _ = decode.older_request(
+            state.platform, state.family, value, with_source=False
+        )
         self._join_any(index or self._index_at(address), group)
 
     def _index_at(self, address: IPv4Address | None) -> int:
@@ -187,7 +190,7 @@ class KernelSocket:
 
     def _older_source_request(self, value: int | bytes) -> tuple[int, IPAddress, IPAddress]:
         index, address, group, source = decode.older_request(
-            self.state.family, value, with_source=True
+            self.state.platform, self.state.family, value, with_source=True
         )
         assert source is not None
         return index or self._index_at(address), group, source
@@ -242,7 +245,10 @@ class KernelSocket:
         self._change(group, index, None)
 
     def _leave_older(self, value: int | bytes) -> None:
-        index, address, group, _ = decode.older_request(self.state.family, value, with_source=False)
+        state = self.state
+        index, address, group, _ = decode.older_request(
+            state.platform, state.family, value, with_source=False
+        )
         self._leave_joined(index or self._index_at(address), group)
 
     def _change(self, group: IPAddress, index: int, after: SourceFilter | None) -> None:

@@ -83,14 +83,14 @@ def multicast_interface(platform: Platform, value: int | bytes) -> tuple[int, IP
         OSError: The value is too short.
     """
     raw = value if isinstance(value, bytes) else struct.pack("=i", value)
-    if platform.multicast_if_takes_mreqn and len(raw) >= 12:
+    if platform.takes_mreqn and len(raw) >= 12:
         _group, address, index = struct.unpack_from("=4s4si", raw)
     elif platform.name == "linux" and len(raw) >= 8:
         _group, address = struct.unpack_from("=4s4s", raw)
         index = 0
     elif len(raw) >= 4:
         address, index = raw[:4], 0
-        if not platform.multicast_if_takes_mreqn and raw[0] == 0:
+        if not platform.takes_mreqn and raw[0] == 0:
             # Windows: an address of 0.0.0.0/8 is an index in network order.
             address, index = bytes(4), int.from_bytes(raw[:4], "big")
     else:
@@ -126,9 +126,9 @@ def group_source_request(
 
 
 def older_request(
-    family: Family, value: int | bytes, *, with_source: bool
+    platform: Platform, family: Family, value: int | bytes, *, with_source: bool
 ) -> tuple[int, IPv4Address | None, IPAddress, IPAddress | None]:
-    """Decode an ``ip_mreq``, ``ip_mreq_source`` (not Linux's) or ``ipv6_mreq``.
+    """Decode an ``ip_mreq``, ``ip_mreqn``, ``ip_mreq_source`` (not Linux's) or ``ipv6_mreq``.
 
     Returns:
         The interface's index or 0, the interface's address or `None`, the group, and the source or
@@ -151,6 +151,8 @@ def older_request(
     else:
         raw = _structure(value, 8)
         group, interface = IPv4Address(raw[:4]), IPv4Address(raw[4:8])
+        if platform.takes_mreqn and len(raw) >= 12:
+            (index,) = struct.unpack_from("=i", raw, 8)
     if not group.is_multicast:
         raise refuse(errno.EINVAL)
     return index, interface, group, source

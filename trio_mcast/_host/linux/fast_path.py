@@ -343,7 +343,7 @@ class LinuxSocket(SendingSocket):
         return (
             arrival.segment_size is not None
             and not isinstance(source, Rejection)
-            and arrival.interface_index in (None, self.socket_spec.interface.index)
+            and self._refusal_of(arrival) is None
         )
 
     def _add_unit(

@@ -19,6 +19,7 @@ from ..ticking_watch import TickingWatcher
 if not TYPE_CHECKING or sys.platform == "linux":
     from .epoll import EpollPoller
     from .fast_path import LinuxSocket
+    from .filters import as_it_filters
     from .interfaces import LinuxInterfaces
     from .memberships import read_memberships
     from .routes import find_linux_route
@@ -32,7 +33,7 @@ class LinuxShell:
     """A `Shell` for Linux, Android included."""
 
     def __init__(self, platform: Platform) -> None:
-        self.platform = platform
+        self.platform = as_it_filters(platform)
         self._interfaces = LinuxInterfaces()
         self._other_interfaces = InterfacesWithoutNetlink()
 
