@@ -68,6 +68,7 @@ from .._values.interface import (
 )
 from .blocked import SourceRule, excluded_for
 from .common_options import LOOPBACK_PURPOSE, exact_port_options, reading_options, sharing_options
+from .filtering import split_filters
 from .pairs import Pairing, pair_groups
 from .selecting import Directory, Selection, is_port, select_interfaces
 from .socket_spec import (
@@ -122,29 +123,22 @@ def _plan_membership(
     interface, family = selection.interface, group.family
     text, sources = group.text, shared.sources
     excluded = [source for source in excluded_sources if family_of(source) == family]
-    anywhere = not platform.has_filters or text in platform.delivers_anywhere
-    limit = platform.source_limit.get(family) or max(len(sources), len(excluded), 1)
     local = selection.address or shared.address
     # A socket that is bound to an address instead of the group is given unicast to that address,
     # which the system does not filter.
     unicast = request.accept_unicast and not platform.binds_to_group and local is not None
-    blocked = excluded[:limit] if platform.blocks_sources and not anywhere else []
-    left_to_system = len(blocked) if platform.filters_blocked and not unicast else 0
+    system = split_filters(group, (sources, excluded), platform)
+    left_to_system = len(system.blocked) if platform.filters_blocked and not unicast else 0
     rejected = frozenset(map(str, excluded[left_to_system:]))
     system_decides = platform.receiver_decides_loopback and not unicast
     own_addresses = shared.own_addresses
     if request.loopback or system_decides or interface.is_loopback:
         own_addresses = frozenset()
     sockets = []
-    # Sources beyond what one socket takes go to further sockets, exclusions do not: see above.
-    chunks = [sources[i : i + limit] for i in range(0, len(sources), limit)] or [[]]
-    telling: tuple[SocketOption, ...] = ()
-    if anywhere:
-        chunks, telling = [sources], tuple(restrictions.telling_options(platform, family))
-    for chunk in chunks:
-        joined = [] if anywhere else chunk
-        joins = _joins(group, interface, local, (joined, blocked), platform)
-        options = (*shared.before_joins, *telling, *joins, *shared.after_joins)
+    for chunk in system.chunks:
+        filters = ([] if system.looks else chunk), system.blocked
+        joins = _joins(group, interface, local, filters, platform)
+        options = (*shared.before_joins, *system.options, *joins, *shared.after_joins)
         sockets += [
             SocketSpec(
                 family,
@@ -156,7 +150,7 @@ def _plan_membership(
                 rejected,
                 own_addresses,
                 unicast,
-                checks_sources=anywhere and bool(chunk),
+                checks_sources=system.looks and bool(chunk),
             )
             for port in request.ports
         ]
