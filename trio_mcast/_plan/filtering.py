@@ -1,4 +1,4 @@
-"""Which sources the system filters, and which are looked at after reading. Pure."""
+"""The choice of sources: left to the system, or looked at after reading. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._values.addresses import Group, IPAddress
 
 @attrs.frozen
 class Filtering:
-    """What the system is to filter of one group, socket by socket.
+    """The part of the choice that the system is to filter, socket by socket.
 
     Attributes:
         chunks: The only sources of each socket; nothing for any source.
