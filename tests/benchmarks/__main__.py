@@ -6,53 +6,78 @@ Everything happens in network namespaces of its own; nothing is sent on the mach
 from __future__ import annotations
 
 import argparse
-import json
-import platform
+import datetime
 import sys
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
+from contextlib import ExitStack
 from pathlib import Path
+
+from rich.console import Console
 
 from tests.lab import lab_problem
 
-from ._bars import BARS
 from ._compiler import compiler_problem
+from ._machine import busy_share, describe_machine
+from ._page import FIGURES, write_page
+from ._peers import code_before
+from ._record import Measured, Record, read_record
 from ._rounds import Figures, WorkerFailed, measure
 from ._subjects import COMPARISONS, Comparison
-from ._table import render
+from ._table import Tables
 
 _ROUNDS = 15
 _QUICK_ROUNDS = 3
-_PACKAGES = ("trio", "uvloop", "multicast_expert")
+# Where nobody looks at a terminal, no line is broken.
+_WIDTH = 132
 
 
 def main() -> int:
     arguments = _parse_arguments()
+    if arguments.charts:
+        write_page(read_record(FIGURES, COMPARISONS))
+        return 0
     problem = lab_problem() or compiler_problem()
     if problem is not None:
         print(f"the benchmarks cannot run: {problem}", file=sys.stderr)
         return 1
     rounds = arguments.rounds or (_QUICK_ROUNDS if arguments.quick else _ROUNDS)
-    chosen = [item for item in COMPARISONS if not arguments.only or item.name in arguments.only]
+    chosen = [each for each in COMPARISONS if not arguments.only or each.name in arguments.only]
     started = time.monotonic()
-    figures = Figures({})
     try:
-        for comparison in chosen:
-            figures.rounds.update(measure(comparison, rounds, _show_progress))
+        with ExitStack() as stack:
+            if arguments.before:
+                stack.enter_context(code_before(arguments.before))
+            record = _measure_all(chosen, rounds)
     except WorkerFailed as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     _show_progress("")
-    machine = describe_machine()
-    print("\n".join(f"{name}: {value}" for name, value in machine.items()))
-    print(f"Medians of {rounds} rounds; {time.monotonic() - started:.0f} seconds.\n")
-    print(render(chosen, figures))
-    report = {"machine": machine, "rounds": rounds} | as_json(chosen, figures)
-    arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
+    console.print("\n".join(f"{name}: {value}" for name, value in describe_machine().items()))
+    console.print(f"Medians of {rounds} rounds; {time.monotonic() - started:.0f} seconds.\n")
+    console.print(Tables(chosen, record))
+    record.write(arguments.json)
+    if arguments.page:
+        kept = read_record(FIGURES, COMPARISONS).measured if FIGURES.exists() else {}
+        write_page(Record(kept | record.measured))
     return 0
+
+
+def _measure_all(comparisons: Sequence[Comparison], rounds: int) -> Record:
+    date, machine, busy = f"{datetime.date.today()}", describe_machine(), busy_share()
+    record = Record()
+    for comparison in comparisons:
+        figures = Figures(measure(comparison, rounds, _show_progress))
+        skipped = {
+            subject.label: subject.problem for subject in comparison.subjects if subject.problem
+        }
+        record.measured[comparison.name] = Measured(date, machine, busy, figures, skipped)
+    return record
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -64,8 +89,13 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         action="append",
-        choices=[item.name for item in COMPARISONS],
+        choices=[comparison.name for comparison in COMPARISONS],
         help="only this comparison; can be given several times",
+    )
+    parser.add_argument(
+        "--before",
+        metavar="REVISION",
+        help="of this repository: opening many groups is compared with its code",
     )
     parser.add_argument(
         "--json",
@@ -73,6 +103,16 @@ def _parse_arguments() -> argparse.Namespace:
         default=Path("benchmark.json"),
         metavar="PATH",
         help="where to write every figure of every round (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--page",
+        action="store_true",
+        help="put the figures into docs/performance/, and make its charts and tables anew",
+    )
+    parser.add_argument(
+        "--charts",
+        action="store_true",
+        help="measure nothing: only make the charts and tables of docs/performance/ anew",
     )
     return parser.parse_args()
 
@@ -87,49 +127,6 @@ def _positive(text: str) -> int:
 def _show_progress(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\033[K{text[:78]}", end="", file=sys.stderr, flush=True)
-
-
-def describe_machine() -> dict[str, str]:
-    """What the figures depend on."""
-    return {
-        "Processor": _processor(),
-        "Kernel": f"{platform.system()} {platform.release()}",
-        "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "Packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{len(models)} x {models[0]}" if models else platform.processor()
-
-
-def as_json(comparisons: Sequence[Comparison], figures: Figures) -> dict[str, object]:
-    """Every figure of every round, and the bars."""
-    return {
-        "figures": {
-            subject.name: {
-                figure: values
-                for (name, figure), values in figures.rounds.items()
-                if name == subject.name
-            }
-            for comparison in comparisons
-            for subject in comparison.subjects
-        },
-        "bars": [
-            {
-                "bar": bar.label,
-                "ratio": bar.ratio(figures),
-                "wanted": bar.wanted,
-                "verdict": bar.verdict(figures),
-            }
-            for bar in BARS
-        ],
-    }
 
 
 if __name__ == "__main__":

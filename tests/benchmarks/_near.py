@@ -4,13 +4,14 @@
 receives, so that waking up a processor does not hide what a call costs.
 
 * Sent by the program itself: processor time of one ``sendto`` and one receiving.
-* After a pause: one that has come while the program was busy for a millisecond; the receiving only.
-* A burst of five: the receiving only, for each datagram.
+* After a pause: one that has come while the program did something else for 5 milliseconds, which
+  takes its code, and that of its event loop, out of the processor's caches; the receiving only.
 * Request and reply: another process answers; the time until the answer is there.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import statistics
@@ -23,13 +24,15 @@ from dataclasses import dataclass, field
 from ._network import GROUP, PORT, plain_receiver
 from ._turns import Turns
 
-_REQUESTS, _BURST = "239.1.2.4", 5
+_REQUESTS = "239.1.2.4"
 _REPEATS, _PAUSES = 200, 20
-_PAUSE_SECONDS = 0.001
+_PAUSE_SECONDS = 0.005
+# What the program does meanwhile: reads this text again and again.
+_WORK = json.dumps({str(number): [number] * 8 for number in range(200)})
 _PAYLOAD = b"x" * 64
 
-# Receives something, and returns how many datagrams.
-Receive = Callable[[], Awaitable[int]]
+# Receives one datagram.
+Receive = Callable[[], Awaitable[object]]
 
 
 @dataclass
@@ -57,14 +60,13 @@ class Near:
         finally:
             os._exit(0)
 
-    async def run(self, one: Receive, several: Receive) -> None:
-        """Measure a function that receives one datagram, and one that may receive several."""
+    async def run(self, receive: Receive) -> None:
+        """Measure a function that receives one datagram."""
         for _ in self.turns:
             self.turns.report(
-                own=await self._own(one),
-                pause=await self._waiting(one, 1, _PAUSES, _PAUSE_SECONDS),
-                burst=await self._waiting(several, _BURST, _REPEATS, 0),
-                rpc=await self._answer(one),
+                self=await self._own(receive),
+                pause=await self._after_a_pause(receive),
+                rpc=await self._answer(receive),
             )
 
     async def _own(self, receive: Receive) -> float:
@@ -76,18 +78,16 @@ class Near:
             times.append(time.thread_time_ns() - start)
         return statistics.median(times)
 
-    async def _waiting(self, receive: Receive, count: int, repeats: int, pause: float) -> float:
+    async def _after_a_pause(self, receive: Receive) -> float:
         times: list[float] = []
-        for _ in range(repeats):
-            for _ in range(count):
-                self.sender.sendto(_PAYLOAD, (GROUP, PORT))
-            end = time.perf_counter() + pause
+        for _ in range(_PAUSES):
+            self.sender.sendto(_PAYLOAD, (GROUP, PORT))
+            end = time.perf_counter() + _PAUSE_SECONDS
             while time.perf_counter() < end:
-                pass
-            start, left = time.thread_time_ns(), count
-            while left > 0:
-                left -= await receive()
-            times.append((time.thread_time_ns() - start) / count)
+                json.loads(_WORK)
+            start = time.thread_time_ns()
+            await receive()
+            times.append(time.thread_time_ns() - start)
         return statistics.median(times)
 
     async def _answer(self, receive: Receive) -> float:

@@ -1,4 +1,4 @@
-"""The network of one worker: two hosts and two cables between them, without a switch.
+"""The network of one worker: two hosts and cables between them, without a switch.
 
 A switch would add the cost of its bridge to every datagram, on the sender's processor.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ from tests.lab import Host, Lab
 
 GROUP = "239.1.2.3"
 PORT = 5000
-INTERFACES = ("eth0", "eth1")
-SENDER_ADDRESS = "10.0.0.2"  # on the first of them
+RECEIVER_ADDRESS = "10.0.0.1"  # on the first interface
+SENDER_ADDRESS = "10.0.0.2"
 
 # Asked for everywhere, so that everybody gets the same: what the system allows, if it is less.
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
@@ -30,20 +30,33 @@ class Network:
     sender: Host
 
 
+def interface_names(count: int) -> list[str]:
+    return [f"eth{number}" for number in range(count)]
+
+
 @contextmanager
-def network() -> Iterator[Network]:
-    """A network of its own."""
+def network(interfaces: int = 2) -> Iterator[Network]:
+    """A network of its own, of so many cables."""
     with Lab() as lab:
         receiver, sender = lab.host("receiver"), lab.host("sender")
-        for number, name in enumerate(INTERFACES):
-            peer = sender.namespace.path
-            receiver.run("ip", *f"link add {name} type veth peer {name} netns {peer}".split())
-            for end, host in enumerate((receiver, sender), start=1):
-                address = f"10.0.{number}.{end}/24"
-                host.run("ip", *f"address add {address} dev {name}".split())
-                host.run("ip", *f"link set {name} up".split())
-                host.run("ip", *f"route add 224.0.0.0/4 dev {name} metric {number + 1}".split())
+        names = interface_names(interfaces)
+        peer = sender.namespace.path
+        _ip(receiver, (f"link add {name} type veth peer {name} netns {peer}" for name in names))
+        for end, host in enumerate((receiver, sender), start=1):
+            for number, name in enumerate(names):
+                _ip(
+                    host,
+                    (
+                        f"address add 10.0.{number}.{end}/24 dev {name}",
+                        f"link set {name} up",
+                        f"route add 224.0.0.0/4 dev {name} metric {number + 1}",
+                    ),
+                )
         yield Network(receiver, sender)
+
+
+def _ip(host: Host, commands: Iterable[str]) -> None:
+    host.run("ip", "-batch", "-", input="".join(f"{command}\n" for command in commands))
 
 
 def plain_receiver(group: str = GROUP, interface: str = "eth0", port: int = PORT) -> socket.socket:

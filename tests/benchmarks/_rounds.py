@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from ._instructions import count_instructions
+from ._peers import BEFORE
 from ._subjects import Comparison, Subject
 
 # One figure of one subject, such as ("send-trio", "ns").
@@ -70,6 +73,8 @@ def _working(subject: Subject) -> Iterator[_Worker]:
         text=True,
         # Ctrl-C is for this process, which then kills its workers.
         start_new_session=True,
+        # A module is looked for in the current folder first.
+        cwd=os.environ[BEFORE] if subject.needs == "before" else None,
     ) as process:
         try:
             yield _Worker(subject, process)
@@ -82,10 +87,18 @@ def _working(subject: Subject) -> Iterator[_Worker]:
 def measure(
     comparison: Comparison, rounds: int, progress: Callable[[str], None]
 ) -> dict[Key, list[float]]:
-    """The figures of each round. One more round comes first, in which everything warms up."""
+    """The figures of each round. One more round comes first, in which everything warms up.
+
+    Subjects that have a problem are skipped.
+    """
     found: dict[Key, list[float]] = {}
+    subjects = [subject for subject in comparison.subjects if subject.problem is None]
+    if not subjects:
+        return found
+    if comparison.name == "instructions":
+        return _count(subjects, progress)
     with ExitStack() as stack:
-        workers = [stack.enter_context(_working(subject)) for subject in comparison.subjects]
+        workers = [stack.enter_context(_working(subject)) for subject in subjects]
         for worker in workers:
             worker.answer()
         for number in range(rounds + 1):
@@ -94,6 +107,16 @@ def measure(
                 for figure, value in worker.turn().items():
                     if number:
                         found.setdefault((worker.subject.name, figure), []).append(value)
+    return found
+
+
+def _count(subjects: Sequence[Subject], progress: Callable[[str], None]) -> dict[Key, list[float]]:
+    """Count instructions, once: each time they are nearly the same."""
+    found: dict[Key, list[float]] = {}
+    for subject in subjects:
+        progress(f"Instructions of {subject.label}")
+        for figure, count in count_instructions(subject.name).items():
+            found[subject.name, figure] = [count]
     return found
 
 

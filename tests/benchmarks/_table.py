@@ -1,65 +1,66 @@
-"""The table, as text."""
+"""The tables on a terminal, by rich."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
 from ._bars import BARS
-from ._rounds import Figures
-from ._subjects import Comparison, Subject
+from ._record import Measured, Record
+from ._subjects import Comparison
+from ._view import IN_BRACKETS, cells, headings
 
-_LABEL_WIDTH = 44
-_CELL_WIDTH = 11
-_COLUMNS = 5
-_WIDTH = _LABEL_WIDTH + _COLUMNS * _CELL_WIDTH
+_STYLES = {"met": "green", "NOT met": "bold red", "skipped": "dim"}
 
 
-def render(comparisons: Sequence[Comparison], figures: Figures) -> str:
-    """All comparisons and the bars."""
-    lines: list[str] = []
-    for comparison in comparisons:
-        lines += _section(comparison, figures)
-    lines += [
-        "Bars (64 bytes; of draining, the full socket)",
-        _row("", ["ratio", "bar", "verdict"]),
-        "-" * _WIDTH,
-    ]
-    for bar in BARS:
-        cells = [_number(bar.ratio(figures), 2), bar.wanted, bar.verdict(figures)]
-        lines.append(_row(bar.label, cells).rstrip())
-    return "\n".join(lines)
+class Tables:
+    """All comparisons, and the bars."""
+
+    def __init__(self, comparisons: Sequence[Comparison], record: Record) -> None:
+        self._comparisons = comparisons
+        self._record = record
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for comparison in self._comparisons:
+            measured = self._record.measured[comparison.name]
+            yield Text(comparison.title, style="bold")
+            yield _comparison_table(comparison, measured)
+            if any(column.ratio for column in comparison.columns):
+                yield IN_BRACKETS
+            yield from measured.skipped_lines()
+            yield ""
+        yield Text("Bars (64 bytes)", style="bold")
+        yield self._bars_table()
+
+    def _bars_table(self) -> Table:
+        table = _table()
+        for heading in ("measured", "bar", "verdict"):
+            table.add_column(heading, justify="right")
+        table.add_column("where the bar comes from", style="dim")
+        figures = self._record.figures
+        for bar in BARS:
+            verdict = bar.verdict(figures)
+            styled = f"[{_STYLES[verdict]}]{verdict}[/]"
+            table.add_row(bar.label, bar.shown(figures), bar.wanted, styled, bar.source)
+        return table
 
 
-def _section(comparison: Comparison, figures: Figures) -> list[str]:
-    headings: list[str] = []
-    for column in comparison.columns:
-        headings += [column.heading, "ratio"] if column.ratio else [column.heading]
-    if comparison.ratio:
-        headings.append("spread/one")
-    lines = [comparison.title, _row("", headings), "-" * _WIDTH]
+def _comparison_table(comparison: Comparison, measured: Measured) -> Table:
+    table = _table()
+    for heading in headings(comparison):
+        table.add_column(heading, justify="right", no_wrap=True)
     for subject in comparison.subjects:
-        lines.append(_row(subject.label, _cells(comparison, subject, figures)))
-    return [*lines, ""]
+        style = "bold" if subject.label.startswith("trio_mcast") else ""
+        shown = cells(comparison, subject, measured.figures)
+        table.add_row(subject.label, *shown, style=style)
+    return table
 
 
-def _cells(comparison: Comparison, subject: Subject, figures: Figures) -> list[str]:
-    first = comparison.subjects[0].name
-    cells: list[str] = []
-    for column in comparison.columns:
-        median = figures.median(subject.name, column.figure)
-        cells.append(_number(None if median is None else median / column.divisor, column.decimals))
-        if column.ratio:
-            ratio = figures.ratio((subject.name, column.figure), (first, column.figure))
-            cells.append(_number(ratio, 2))
-    if comparison.ratio:
-        above, below = comparison.ratio
-        cells.append(_number(figures.ratio((subject.name, above), (subject.name, below)), 2))
-    return cells
-
-
-def _row(label: str, cells: Sequence[str]) -> str:
-    return label.ljust(_LABEL_WIDTH) + "".join(cell.rjust(_CELL_WIDTH) for cell in cells)
-
-
-def _number(value: float | None, decimals: int) -> str:
-    return "-" if value is None else f"{value:,.{decimals}f}"
+def _table() -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("")
+    return table

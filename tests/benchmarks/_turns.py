@@ -40,7 +40,7 @@ class Turns:
             _give_up_after(0)
             self._answer()
 
-    def report(self, **figures: float) -> None:
+    def report(self, /, **figures: float) -> None:
         """Add to what this turn has found."""
         self._figures.update(figures)
 

@@ -13,7 +13,7 @@ from ._drain import Drain
 from ._groups import Spread
 from ._latency import Quiet
 from ._near import Near
-from ._network import INTERFACES, Network, network, plain_sender
+from ._network import Network, interface_names, network, plain_sender
 from ._send import Burst
 from ._subjects import Subject, find_subject
 
@@ -24,7 +24,7 @@ def main() -> None:
     subject = find_subject(sys.argv[1])
     module, _, function = subject.function.partition(".")
     measure = getattr(import_module(f"{__package__}.workers.{module}"), function)
-    with network() as net:
+    with network(subject.interfaces) as net:
         task = _task(subject, net)
         host = net.sender if subject.kind == "send" else net.receiver
         with host.inside():
@@ -34,7 +34,7 @@ def main() -> None:
 def _task(subject: Subject, net: Network) -> Any:
     """What the function that measures is given."""
     with net.sender.inside():
-        senders = [plain_sender(interface) for interface in INTERFACES]
+        senders = [plain_sender(interface) for interface in interface_names(subject.interfaces)]
     with net.receiver.inside():
         if subject.kind == "drain":
             return Drain(senders[0], subject.size, subject.units)

@@ -11,8 +11,8 @@ import trio.testing
 
 from trio_mcast import McastReceiver, open_mcast_receiver
 
-from .._groups import FILLS_PER_TURN, SPREAD_PORT, Spread
-from .._network import GROUP, INTERFACES, PORT, RECEIVE_BUFFER_BYTES
+from .._groups import FEW_PER_TURN, FILLS_PER_TURN, SPREAD_PORT, Spread
+from .._network import GROUP, PORT, RECEIVE_BUFFER_BYTES, interface_names
 from .._turns import Lost
 
 _PAGE_BYTES = 4_096
@@ -25,13 +25,13 @@ def measure(spread: Spread) -> None:
     async def main() -> None:
         memory: float | None = None
         async with open_mcast_receiver(
-            GROUP, PORT, interfaces=INTERFACES[0], receive_buffer_size=RECEIVE_BUFFER_BYTES
+            GROUP, PORT, interfaces="eth0", receive_buffer_size=RECEIVE_BUFFER_BYTES
         ) as one:
             for _ in spread.turns:
                 # Only the first turn takes memory that later turns then have already.
                 grown = await _turn(spread, one)
                 memory = grown if memory is None else memory
-                memberships = spread.count * len(INTERFACES)
+                memberships = spread.count * len(spread.senders)
                 if memberships > _FEW_MEMBERSHIPS:
                     spread.turns.report(bytes_per_membership=memory / memberships)
 
@@ -44,7 +44,7 @@ async def _turn(spread: Spread, one: McastReceiver) -> float:
     async with open_mcast_receiver(
         spread.groups,
         SPREAD_PORT,
-        interfaces=INTERFACES,
+        interfaces=interface_names(len(spread.senders)),
         receive_buffer_size=RECEIVE_BUFFER_BYTES,
     ) as many:
         spread.keep(opening_seconds=time.perf_counter() - start)
@@ -55,6 +55,8 @@ async def _turn(spread: Spread, one: McastReceiver) -> float:
             spread.keep(ns_spread=await _drain(many, spread.fill_all()))
         for _ in range(FILLS_PER_TURN):
             spread.keep(ns_half=await _drain(many, spread.fill_half()))
+        for _ in range(FEW_PER_TURN):
+            spread.keep(ns_each=await _drain(many, spread.fill_each()))
         if many.statistics().dropped_by_kernel:
             raise Lost("the kernel has dropped datagrams")
     spread.report()

@@ -73,14 +73,7 @@ def near(task: Near) -> None:
         async with open_mcast_receiver(GROUP, PORT, interfaces="eth0") as receiver:
             await trio.testing.wait_all_tasks_blocked()
 
-            async def one() -> int:
-                await receiver.receive()
-                return 1
-
-            async def several() -> int:
-                return len(await receiver.receive_batch())
-
-            await task.run(one, several)
+            await task.run(receiver.receive)
 
     trio.run(main)
 
@@ -94,6 +87,19 @@ def send_singly(task: Burst) -> None:
                     await sender.send(payload)
 
             await task.run_async(loop)
+
+    trio.run(main)
+
+
+def send_nowait(task: Burst) -> None:
+    async def main() -> None:
+        async with open_mcast_sender(GROUP, PORT, interfaces="eth0") as sender:
+
+            def loop() -> None:
+                for payload in task.payloads:
+                    sender.send_nowait(payload)
+
+            task.run(loop)
 
     trio.run(main)
 

@@ -41,12 +41,7 @@ def quiet(task: Quiet) -> None:
 def near(task: Near) -> None:
     async def main() -> None:
         with trio.socket.from_stdlib_socket(plain_receiver()) as sock:
-
-            async def one() -> int:
-                await sock.recvfrom(_READ_BYTES)
-                return 1
-
-            await task.run(one, one)
+            await task.run(lambda: sock.recvfrom(_READ_BYTES))
 
     trio.run(main)
 
