@@ -43,6 +43,7 @@ def test_wheel_is_for_every_system_and_asks_for_three_packages(built: dict[str, 
     required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert sorted(line.partition(">")[0] for line in required) == ["attrs", "ifaddr", "trio"]
     assert metadata.get_all("Provides-Extra") == ["cli", "testing"]
+    assert metadata["Metadata-Version"] == "2.4"
 
 
 def test_two_builds_give_the_same_bytes(

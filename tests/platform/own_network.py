@@ -54,6 +54,7 @@ def enter_own_network() -> tuple[str, str | None]:
 
 
 def _set_up(name: str) -> None:
+    assert sys.platform == "linux"
     from fcntl import ioctl
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

@@ -64,8 +64,11 @@ class Place:
         return {"ipv4": "192.0.2.1", "ipv6": "2001:db8::1"}[self.family]
 
     def another_interface(self) -> Interface:
-        if self.second is None or not self.second.addresses(self.family):
+        if self.second is None:
             raise LeftOut("there is no second interface")
+        problem = family_problem(Place(self.family, self.second, None))
+        if problem is not None:
+            raise LeftOut(problem)
         return self.second
 
     def wire(self) -> Interface:

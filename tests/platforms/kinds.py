@@ -1,0 +1,109 @@
+"""What the checks are run on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+
+from tests.platforms.roots import Root, make_site, put_project, run, run_in_root
+from tests.platforms.sandbox import PROFILES
+
+# Until one that hangs is ended. Arbitrary; natively the checks take some seconds (measured).
+_LIMIT_SECONDS = 300.0
+
+
+class Platform(Protocol):
+    """Something to run the checks on."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    def prepare(self, directory: Path) -> None:
+        """Fetch what is needed, unless it is there.
+
+        Raises:
+            Unavailable: This machine has not got it, and cannot get it.
+        """
+
+    def run(self, directory: Path, log: Path) -> int:
+        """Run the checks, with what they print in the log; their exit status."""
+
+
+@attrs.frozen
+class Sandbox:
+    """A seccomp profile."""
+
+    profile: str
+
+    @property
+    def name(self) -> str:
+        return f"seccomp-{self.profile}"
+
+    @property
+    def description(self) -> str:
+        refused = (
+            f"{name}{'' if value is None else '(AF_NETLINK)'}" for name, value, _ in self._rules
+        )
+        return "refused: " + ", ".join(refused)
+
+    @property
+    def _rules(self) -> list[tuple[str, int | None, int]]:
+        return PROFILES[self.profile]
+
+    def prepare(self, directory: Path) -> None:
+        """Need nothing."""
+
+    def run(self, directory: Path, log: Path) -> int:
+        return run(
+            [sys.executable, "-m", "tests.platforms.sandbox", self.profile], log, _LIMIT_SECONDS
+        )
+
+
+@attrs.frozen
+class OtherPython:
+    """A Python in a Debian root, on this machine's kernel."""
+
+    name: str
+    description: str
+    root: Root
+    command: tuple[str, ...]
+
+    def prepare(self, directory: Path) -> None:
+        self.root.make(directory)
+        make_site(directory)
+
+    def run(self, directory: Path, log: Path) -> int:
+        root = self.root.make(directory)
+        put_project(root, make_site(directory))
+        return run_in_root(root, self.command, log, _LIMIT_SECONDS)
+
+
+_CHECKS = ("-m", "tests.platform", "--own-network")
+
+PLATFORMS: tuple[Platform, ...] = (
+    *(Sandbox(profile) for profile in PROFILES),
+    OtherPython(
+        "pypy",
+        "PyPy of Debian 13",
+        Root("pypy", "trixie", ("pypy3", "iproute2")),
+        ("pypy3", *_CHECKS),
+    ),
+    OtherPython(
+        "i386",
+        "32 bits: CPython of Debian 13 for i386",
+        Root("i386", "trixie", ("python3", "iproute2"), "i386"),
+        ("python3", *_CHECKS),
+    ),
+    OtherPython(
+        "python3.14",
+        "CPython 3.14 of Debian sid",
+        Root("sid", "sid", ("python3.14", "iproute2")),
+        ("python3.14", *_CHECKS),
+    ),
+)
