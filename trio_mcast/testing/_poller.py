@@ -79,6 +79,9 @@ class VirtualPoller(PassPoller):
             self._wake = trio.Event()
             await self._wake.wait()
 
+    def _takes_turns(self, ready: Sequence[McastSocket]) -> bool:
+        return False  # They are read in the order of arrival.
+
     def _read_together(
         self, ready: Sequence[McastSocket], room: int, batch: list[Datagram]
     ) -> Sequence[McastSocket]:

@@ -349,6 +349,9 @@ class EpollPoller(PassPoller):
             return ready
         return chunk.read(self._reader, cast("Sequence[LinuxSocket]", ready), room, batch)
 
+    def _takes_turns(self, ready: Sequence[McastSocket]) -> bool:
+        return not cast("LinuxSocket", ready[0]).reads_batches
+
     def _receive_from(self, socket: McastSocket, max_datagrams: int) -> list[Datagram]:
         assert isinstance(socket, LinuxSocket)
         return socket.receive(max_datagrams, self._busy_since)

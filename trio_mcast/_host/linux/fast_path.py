@@ -43,6 +43,7 @@ from ..._platform.model import Platform
 from ..._platform.options import SocketOption
 from ..._values.addresses import Endpoint
 from ..._values.datagram import Datagram, make_datagram
+from ..poller import TURN
 from ..portable_socket import CONTROL_BYTES, READ_BYTES
 from ..protocols import Rejection
 
@@ -220,6 +221,11 @@ class LinuxSocket(SendingSocket):
         rejected = 0 if self._rejected is None else self._rejected.total()
         return self.received + rejected
 
+    @property
+    def reads_batches(self) -> bool:
+        """Whether many datagrams are read by one call, as far as is known."""
+        return self._reads_batches
+
     def has_more(self) -> None:
         """Note that there is more to read: the socket is not quiet, however long that lasts."""
         self._last_read = math.inf
@@ -237,7 +243,7 @@ class LinuxSocket(SendingSocket):
                 if error.errno not in CALL_REFUSED:
                     raise
                 self._reads_batches = False
-                super()._read_into(batch, max_datagrams)
+                super()._read_into(batch, min(max_datagrams, TURN))
                 return
             if count:
                 taken, total = self._decode(batch, count)
