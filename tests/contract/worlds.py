@@ -16,9 +16,12 @@ import trio.testing
 
 from tests.lab import Host as LabHost
 from tests.lab import Lab, LabError
+from tests.lab._host import address_commands
 from tests.lab.machine import LabMachine, on
 from trio_mcast._host.protocols import Host
 from trio_mcast._platform.model import PlatformName
+from trio_mcast._values.addresses import Family
+from trio_mcast._values.interface import AddressScope, AddressState
 from trio_mcast.testing import VirtualHost, VirtualNetwork
 
 HOSTS = ("a", "b", "c")
@@ -75,6 +78,20 @@ class World(Protocol):
     ) -> None:
         """Change its addresses."""
 
+    def add_address(
+        self, host: str, interface: str, address: str, scope: AddressScope | None, deprecated: bool
+    ) -> None:
+        """Give an interface one more address, until `restore`."""
+
+    def set_mtu(self, host: str, interface: str, mtu: int) -> None:
+        """Give an interface another mtu, until `restore`."""
+
+    def set_rp_filter(self, host: str, value: int) -> None:
+        """Have a host look at sources, until `restore`."""
+
+    def restore(self) -> None:
+        """Have the interfaces as they were at first."""
+
     async def settle(self) -> None:
         """Return when all that was sent has arrived, and been read by whoever reads."""
 
@@ -89,8 +106,10 @@ class VirtualWorld:
         self.platform = platform
         self.network = network
         self._lans = {lan: network.switch(f"lan{lan}") for lan in LANS}
+        # The lab's programs are root's, which have buffers of any size (SO_RCVBUFFORCE).
+        rmem_max = 1 << 20 if platform == "linux" else None
         self._hosts: dict[str, VirtualHost] = {
-            name: network.host(name, platform=platform) for name in HOSTS
+            name: network.host(name, platform=platform, rmem_max=rmem_max) for name in HOSTS
         }
         for name in HOSTS:
             for lan in LANS:
@@ -129,6 +148,21 @@ class VirtualWorld:
         for address in remove:
             found.remove_address(address)
 
+    def add_address(
+        self, host: str, interface: str, address: str, scope: AddressScope | None, deprecated: bool
+    ) -> None:
+        state: AddressState | None = "deprecated" if deprecated else None
+        self._hosts[host].interface(interface).add_address(address, scope=scope, state=state)
+
+    def set_mtu(self, host: str, interface: str, mtu: int) -> None:
+        self._hosts[host].interface(interface).set_mtu(mtu)
+
+    def set_rp_filter(self, host: str, value: int) -> None:
+        self._hosts[host]._rp_filter = value
+
+    def restore(self) -> None:
+        pass  # Each scenario has a network of its own.
+
     async def settle(self) -> None:
         await trio.testing.wait_all_tasks_blocked()
 
@@ -153,6 +187,8 @@ class LabWorld:
         for name in HOSTS:
             for lan in LANS:
                 self.plug(name, f"eth{lan - 1}", lan, *addresses_of(name, lan))
+        self._changed: set[tuple[str, str]] = set()
+        self._filtering: set[str] = set()
         self._fences = [self._fence(lab, lan, stack) for lan in LANS]
         self._count = 0
 
@@ -193,13 +229,17 @@ class LabWorld:
             for key in here
         }
         for host, name in here:
+            families: tuple[Family, ...] = ("ipv4", "ipv6")
+            if links[host, name].mtu < 1_280:
+                families = ("ipv4",)  # Linux takes the other one off.
             self._hosts[host]._ip(
                 *(
                     f"neighbour replace {address} lladdr {link.link_address} "
                     f"nud permanent dev {name}"
                     for key, link in links.items()
                     if key != (host, name)
-                    for address in (*link.addresses("ipv4"), *link.addresses("ipv6"))
+                    for family in families
+                    for address in link.addresses(family)
                 )
             )
 
@@ -222,6 +262,38 @@ class LabWorld:
     ) -> None:
         self._hosts[host].address(interface, add=add, remove=remove)
         self._introduce(self._plugged[host, interface][0])
+
+    def add_address(
+        self, host: str, interface: str, address: str, scope: AddressScope | None, deprecated: bool
+    ) -> None:
+        self._changed.add((host, interface))
+        scoped = f"broadcast + scope {scope}" if scope else "nodad"
+        lifetime = "preferred_lft 0" if deprecated else ""
+        self._hosts[host]._ip(f"address add {address} dev {interface} {scoped} {lifetime}")
+        self._introduce(self._plugged[host, interface][0])
+
+    def set_mtu(self, host: str, interface: str, mtu: int) -> None:
+        self._changed.add((host, interface))
+        self._hosts[host]._ip(f"link set {interface} mtu {mtu}")
+
+    def set_rp_filter(self, host: str, value: int) -> None:
+        self._filtering.add(host)
+        self._hosts[host].namespace.set_parameters({"ipv4/conf/all/rp_filter": str(value)})
+
+    def restore(self) -> None:
+        for host, interface in sorted(self._changed):
+            addresses = addresses_of(host, self._plugged[host, interface][0])
+            self._hosts[host]._ip(
+                f"link set {interface} mtu 1500",
+                f"address flush dev {interface}",
+                *address_commands("add", interface, addresses),
+            )
+        for lan in LANS if self._changed else ():
+            self._introduce(lan)
+        for host in self._filtering:
+            self._hosts[host].namespace.set_parameters({"ipv4/conf/all/rp_filter": "0"})
+        self._changed.clear()
+        self._filtering.clear()
 
     async def settle(self) -> None:
         self._count += 1

@@ -90,12 +90,12 @@ class Host(Node):
         link_local = link_local and (mtu is None or mtu >= _MINIMUM_IPV6_MTU)
         self._plugs[interface] = _Plug(switch, port, link_local)
         self._ip(
-            f"link set {interface} up", *_address_commands("add", interface, addresses, version=4)
+            f"link set {interface} up", *address_commands("add", interface, addresses, version=4)
         )
         # IPv6 addresses come after: a switch that does not forward yet would miss the reports of
         # their solicited-node groups, and the kernel repeats them only after a second.
         switch.wait_for_port(port)
-        self._ip(*_address_commands("add", interface, addresses, version=6))
+        self._ip(*address_commands("add", interface, addresses, version=6))
         if link_local:
             # Here the kernel makes an address from it at once; by netlink only on the way up.
             self.namespace.set_parameters({f"ipv6/conf/{interface}/addr_gen_mode": "0"})
@@ -123,8 +123,8 @@ class Host(Node):
     ) -> None:
         """Add and remove addresses, with prefix length, and return when they can be used."""
         self._ip(
-            *_address_commands("add", interface, add),
-            *_address_commands("delete", interface, remove),
+            *address_commands("add", interface, add),
+            *address_commands("delete", interface, remove),
         )
         self._wait_for_addresses(interface)
 
@@ -165,7 +165,7 @@ class Host(Node):
         return found
 
 
-def _address_commands(
+def address_commands(
     action: str, interface: str, addresses: Iterable[str], version: int | None = None
 ) -> list[str]:
     """Return ``ip`` commands that add or delete the addresses, or those of one family only."""

@@ -45,6 +45,7 @@ class Core:
         self.tasks: _Tasks = _Tasks(self.trace, self.scheduler)
         self.is_open = True
         self._interfaces = 0
+        self._routes = 0
 
     def enter(self, place: str = "") -> None:
         """Check that the network is open, and let happen whatever is due by now.
@@ -71,6 +72,11 @@ class Core:
         """Return a number for an interface: numbers follow the order of plugging in."""
         self._interfaces += 1
         return self._interfaces
+
+    def new_route_number(self) -> int:
+        """Return a number for a route to a network: numbers follow the order of making."""
+        self._routes += 1
+        return self._routes
 
     def record(
         self,

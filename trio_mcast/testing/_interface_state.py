@@ -91,6 +91,8 @@ class AddressedInterface(FixedAttributes):
         self._details: list[InterfaceAddress] = []
         self._checks = AddressChecks(core, self.number, self._set_state)
         self._value: Interface | None = None
+        # The place of each network's route among all: the oldest of equal ones counts.
+        self._route_numbers: dict[IPv4Network | IPv6Network, int] = {}
 
     def __repr__(self) -> str:
         return f"<VirtualInterface {self}>"
@@ -168,6 +170,18 @@ class AddressedInterface(FixedAttributes):
             if own_address.version == address.version and address in own_address.network
         ]
 
+    def route_number(self, network: IPv4Network | IPv6Network) -> int:
+        """Return the place of the interface's route to a network among those of all interfaces."""
+        return self._route_numbers.get(network, 0)
+
+    def _number_routes(self) -> None:
+        """Give new networks of the interface a number, and forget those that are gone."""
+        networks = [address.network for address in self.networks] if self._is_up else []
+        self._route_numbers = {
+            network: self._route_numbers.get(network) or self._core.new_route_number()
+            for network in networks
+        }
+
     @property
     def networks(self) -> tuple[IPv4Interface | IPv6Interface, ...]:
         """The interface's addresses with prefix lengths, in the order of its system."""
@@ -188,6 +202,7 @@ class AddressedInterface(FixedAttributes):
         for family in self.families_without_room:
             self._details = without_family(self._details, family)
         self._value = None
+        self._number_routes()
 
     @property
     def _usual_state(self) -> AddressState | None:
@@ -249,6 +264,7 @@ class AddressedInterface(FixedAttributes):
 
     def _changed(self, what: Literal["addressed", "down", "up"], reason: str = "") -> None:
         self._value = None
+        self._number_routes()
         if self._link is not None:
             self._link.addresses_changed()
         self._core.record(self.owner.name, what, interface=self.name, reason=reason)

@@ -23,8 +23,10 @@ from .._values.interface import Interface
 from ._core import Core
 from ._frames import Packet, RefusedDatagram, multicast_scope
 from ._interface import VirtualInterface
+from ._interface_address import bare_address
 from ._options import refuse
 from ._routes import VirtualRoute, VirtualRoutes
+from ._source_address import choose_source
 from ._state import SocketState
 
 _LIMITED_BROADCAST = "255.255.255.255"
@@ -122,7 +124,7 @@ class Output:
                 raise refuse(errno.EADDRNOTAVAIL if no_address else errno.ENETUNREACH)
             way = routed
         interface = way[0]
-        if not interface.is_up:
+        if not interface.is_up or family in interface.families_without_room:
             raise refuse(rules.interface_down)
         if interface.is_loopback and family == "ipv6" and not rules.loopback_routes_ipv6_groups:
             raise refuse(errno.ENETUNREACH)
@@ -215,25 +217,17 @@ class Output:
     ) -> IPAddress:
         """Return the address to send from, for a socket that is not bound to an address."""
         family = family_of(destination)
-        if family == "ipv6":  # RFC 6724: of the destination's scope, if there is one.
-            narrow = (
-                is_link_scoped(destination)
-                if destination.is_multicast
-                else destination.is_link_local
+        if family == "ipv6":
+            others = (
+                detail
+                for other_interface in self._interfaces
+                if other_interface is not interface and other_interface.is_up
+                for detail in other_interface.value.address_details
             )
-            usable = filter(interface.has_usable, interface.addresses(family))
-            # Rules 2, 3 and 7: scope, deprecated addresses, temporary ones.
-            addresses = sorted(
-                usable,
-                key=lambda address: (
-                    address.is_link_local != narrow,
-                    interface.detail_of(address).state == "deprecated",
-                    not interface.detail_of(address).temporary,
-                ),
-            )
-            if not addresses:
+            chosen = choose_source(destination, interface.value.address_details, others)
+            if chosen is None:
                 raise refuse(errno.EADDRNOTAVAIL)
-            return addresses[0]
+            return chosen
         if platform == "linux" and destination.is_multicast:
             return self._by_scope(interface, destination)
         addresses = list(interface.addresses(family))
@@ -265,7 +259,9 @@ class Output:
             raise refuse(errno.ENETUNREACH)  # Measured: nothing says which interface.
         if str(destination) == _LIMITED_BROADCAST or self._is_broadcast(destination):
             raise refuse(errno.EACCES)  # Broadcasts take SO_BROADCAST, which no plan sets.
-        return self._unicast_way(state.platform.name, destination, state.device or scope_id)
+        # udpv6_sendmsg of Linux, in6_setscope of the BSDs: other addresses have no zone.
+        zone = scope_id if destination.is_link_local else 0
+        return self._unicast_way(state.platform.name, destination, state.device or zone)
 
     def _unicast_way(self, platform: PlatformName, destination: IPAddress, wanted: int) -> _Way:
         """Return the way to one peer.
@@ -283,11 +279,11 @@ class Output:
             if not wanted and not is_linux:  # Linux takes the first route there is.
                 raise refuse(errno.EINVAL)
         elif (owners := self._owners(destination)) or destination.is_loopback:
-            # Linux: local routes of IPv6 have an interface, too, which has to be this (measured).
+            # Linux: local routes of IPv6 have an interface, too. If that is another one than the
+            # socket's, other routes count: to a neighbour with that address (measured).
             needs_interface = is_linux and destination.version == 6 and wanted
-            if needs_interface and wanted not in [owner.index for owner in owners]:
-                raise refuse(errno.ENETUNREACH)
-            return self._loopback, None, destination
+            if not needs_interface or wanted in [owner.index for owner in owners]:
+                return self._loopback, None, self._source_here(platform, destination)
         usable = [
             interface
             for interface in self._interfaces[1:]
@@ -301,16 +297,38 @@ class Output:
         ):
             interface, gateway, source = self._way_of(route)
             return interface, gateway or destination, source
-        for interface in usable:
-            if interface.has(destination):
-                return self._loopback, None, destination
-            if interface.is_on_link(destination):
-                return interface, destination, None
+        if any(interface.has(destination) for interface in usable):
+            return self._loopback, None, destination
+        # The longest prefix counts, and of equal ones the oldest (fib_insert_alias in
+        # net/ipv4/fib_trie.c, fib6_add_rt2node in net/ipv6/ip6_fib.c; measured).
+        on_link = [
+            (-network.prefixlen, interface.route_number(network), interface)
+            for interface in usable
+            for network in interface.networks_with(destination)
+        ]
+        if on_link:
+            return min(on_link, key=lambda route: route[:2])[2], destination, None
         for interface in usable:
             gateway = self._gateways.get(interface.name)
             if gateway is not None and gateway.version == destination.version:
                 return interface, gateway, None
         raise refuse(errno.ENETUNREACH)
+
+    def _source_here(self, platform: PlatformName, destination: IPAddress) -> IPAddress:
+        """Return the source of what a host sends to itself: the address itself.
+
+        For a secondary address of IPv4, Linux takes the primary one (fib_add_ifaddr in
+        net/ipv4/fib_frontend.c; measured).
+        """
+        if platform == "linux" and destination.version == 4:
+            for interface in self._owners(destination):
+                own = interface.detail_of(destination).address.network
+                return next(
+                    bare_address(address)
+                    for address in interface.networks
+                    if address.network == own
+                )
+        return destination
 
     def home_of(self, packet: Packet, platform: PlatformName) -> VirtualInterface:
         """Return the interface on which unicast to this host itself counts as arrived.
