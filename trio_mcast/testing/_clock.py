@@ -66,8 +66,12 @@ class VirtualClock(FixedAttributes):
             now = scheduler.now_ns()
         else:
             now = scheduler.read_clock()
-        passed = now - self._base_ns
-        return self._shown_ns + passed + round(passed * self.drift)
+        return self.at(now)
+
+    def at(self, now_ns: int) -> int:
+        """Return what the clock shows at a time of the network. For the host only."""
+        passed = now_ns - self._base_ns
+        return self._shown_ns + passed + (round(passed * self.drift) if self.drift else 0)
 
     def time(self) -> float:
         """Return what the clock shows, in seconds since 1970."""

@@ -25,8 +25,11 @@ class _Tasks(trio.abc.Instrument):
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Note that a task runs."""
         self._ready.discard(task)
-        self._scheduler.read_clock()
         self._trace.resume(task)
+
+    def after_io_wait(self, timeout: float) -> None:
+        """Read the clock once for all the tasks of a turn; Trio calls this before they run."""
+        self._scheduler.read_clock()
 
     def before_io_wait(self, timeout: float) -> None:
         """Note that no task runs, and a rest, if none can; Trio calls this between two turns."""

@@ -21,6 +21,8 @@ class SourceFilter:
 
     def allows(self, source: IPAddress) -> bool:
         """Tell whether datagrams of a source are wanted."""
+        if not self.sources:
+            return self.mode == "exclude"
         return (source in self.sources) is (self.mode == "include")
 
     def __str__(self) -> str:
@@ -93,6 +95,11 @@ class Packet:
     def packed_source(self) -> bytes:
         """The bytes of the source's address."""
         return self.source.packed
+
+    @cached_property
+    def packed_destination(self) -> bytes:
+        """The bytes of the destination's address."""
+        return self.destination.packed
 
     @cached_property
     def sender(self) -> tuple[str, int]:

@@ -229,6 +229,10 @@ class HostSystem(FixedAttributes):
         """Bind a port, or a free one for 0; OSError if it is taken. For the host's sockets."""
         return self._sockets.claim_port(state, address, port)
 
+    def socket_changed(self) -> None:
+        """Note that a socket may get other datagrams than before. For the host's sockets."""
+        self._sockets.takers.clear()
+
     def membership_changed(
         self,
         state: SocketState,
@@ -327,13 +331,13 @@ class HostSystem(FixedAttributes):
 
     def receive(self, interface: VirtualInterface, frame: Frame) -> None:
         """Take a frame that arrived at an interface. For the network only."""
-        if isinstance(frame, Query):
-            self._reports.of_all(interface)
-        elif isinstance(frame, Packet):
+        if isinstance(frame, Packet):
             if self._rp_filter and frame.family == "ipv4" and not self._is_behind(interface, frame):
                 interface.drop(frame, "rp_filter: its source is not behind this interface")
             else:
                 self._input.arrived(interface, frame)
+        elif isinstance(frame, Query):
+            self._reports.of_all(interface)
 
     def _is_behind(self, interface: VirtualInterface, packet: Packet) -> bool:
         """Tell whether the host would send to a packet's source through its interface of arrival.

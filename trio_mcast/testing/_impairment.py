@@ -45,6 +45,11 @@ def show_impairments(impairment: Impairment) -> str:
     )
 
 
+def has_chance(impairment: Impairment) -> bool:
+    """Tell whether chance has any part in the fate of a frame."""
+    return bool(impairment.loss or impairment.duplicate or impairment.jitter or impairment.reorder)
+
+
 class Path:
     """The way from one interface to another through a switch.
 
@@ -66,16 +71,20 @@ class Path:
         self._random: Random | None = None
         self._last_due = 0
 
-    def fate(self, impairment: Impairment, now_ns: int, fragments: int = 1) -> list[int]:
+    def fate(
+        self, impairment: Impairment, now_ns: int, fragments: int = 1, earliest_ns: int = 0
+    ) -> list[int]:
         """Return when a frame that is sent now arrives, in nanoseconds: once, twice, or never.
 
         Args:
             impairment: The measures of the switch.
             now_ns: The time now.
             fragments: The number of frames that it takes: if one is lost, all is.
+            earliest_ns: The frame arrives no earlier, as with a frame that was sent before.
         """
-        if not (impairment.loss or impairment.duplicate or impairment.jitter or impairment.reorder):
-            self._last_due = max(now_ns + _ns(impairment.delay), self._last_due)
+        self._last_due = max(self._last_due, earliest_ns)
+        if not has_chance(impairment):
+            self._last_due = max(now_ns + nanoseconds(impairment.delay), self._last_due)
             return [self._last_due]
         if self._random is None:
             self._random = Random(self._seed)
@@ -83,15 +92,16 @@ class Path:
         of_any = 1 - (1 - impairment.loss) ** fragments if fragments > 1 else impairment.loss
         if loss < of_any:
             return []
-        due = now_ns + _ns(impairment.delay + impairment.jitter * jitter)
+        due = now_ns + nanoseconds(impairment.delay + impairment.jitter * jitter)
         # A frame does not overtake the one before it by jitter alone, as in a queue.
         due = max(due, self._last_due)
         if reorder < impairment.reorder:
-            due += _ns(impairment.reorder_delay)
+            due += nanoseconds(impairment.reorder_delay)
         else:
             self._last_due = due
         return [due, due] if duplicate < impairment.duplicate else [due]
 
 
-def _ns(seconds: float) -> int:
+def nanoseconds(seconds: float) -> int:
+    """Return a time in whole nanoseconds."""
     return round(seconds * 1_000_000_000)

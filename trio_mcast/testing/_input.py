@@ -13,7 +13,7 @@ from ._interface import VirtualInterface
 from ._kernel import KernelSocket
 from ._receive_buffer import Arrived
 from ._rules import RULES
-from ._sockets import SocketTable
+from ._sockets import SocketTable, Takers
 
 
 class Input:
@@ -56,8 +56,6 @@ class Input:
             interface.drop(packet, "its source is an address of this host")
         elif packet.family == "ipv6" and multicast_scope(packet.destination) <= 1:
             interface.drop(packet, "its scope is that of one host")
-        elif not self.takes_in(interface, packet):
-            interface.drop(packet, "nobody on this host wants it on this interface")
         else:
             self.receive_group(interface, packet, looped=False)
 
@@ -79,6 +77,7 @@ class Input:
     def addresses_changed(self) -> None:
         """Note that the host may have other addresses than before."""
         self._own_addresses = None
+        self._sockets.takers.clear()
 
     def takes_in(self, interface: VirtualInterface, packet: Packet) -> bool:
         """Tell whether anybody on the host wants a group's datagram on an interface."""
@@ -97,21 +96,40 @@ class Input:
             packet: The datagram.
             looped: Whether this host has sent it.
         """
-        sockets = self._sockets.at_port(packet.port)
+        key = (packet.packed_destination, packet.port, interface.index, looped)
+        takers = self._sockets.takers.get(key)
+        if takers is None:
+            takers = self._find_takers(interface, packet, looped=looped)
+            if not self._sources_matter(interface, packet):
+                self._sockets.takers[key] = takers
+        for kernel in takers.sockets:
+            self._hand_over(kernel, interface, packet, looped=looped)
+        if takers.reason:
+            interface.drop(packet, takers.reason)
+
+    def _find_takers(self, interface: VirtualInterface, packet: Packet, *, looped: bool) -> Takers:
+        if not self.takes_in(interface, packet):
+            return Takers((), "nobody on this host wants it on this interface")
         # Only Windows asks for them.
         addresses = interface.addresses(packet.family) if self._rules.is_strong_host else ()
+        kernels: list[KernelSocket] = []
         reasons: dict[str, None] = {}
-        count = 0
-        for state, kernel in list(sockets.items()):
+        for state, kernel in self._sockets.at_port(packet.port).items():
             reason = gets_group(state, packet, interface.index, looped=looped, addresses=addresses)
             if reason is None:
-                count += 1
-                self._hand_over(kernel, interface, packet, looped=looped)
+                kernels.append(kernel)
             else:
                 reasons[reason] = None
-        if not count and (reasons or not looped):
-            why = "; ".join(reasons) or f"nobody on this host has port {packet.port}"
-            interface.drop(packet, why)
+        if kernels or (looped and not reasons):
+            return Takers(kernels, "")
+        return Takers((), "; ".join(reasons) or f"nobody on this host has port {packet.port}")
+
+    def _sources_matter(self, interface: VirtualInterface, packet: Packet) -> bool:
+        """Tell whether datagrams of another source may have other takers."""
+        return bool(self._sockets.wanted(packet.destination, interface.index).sources) or any(
+            state.peer is not None or any(joined.sources for joined in state.memberships.values())
+            for state in self._sockets.at_port(packet.port)
+        )
 
     def receive_unicast(self, interface: VirtualInterface, packet: Packet) -> None:
         """Give a unicast datagram to the one socket that is to get the datagram."""
@@ -133,6 +151,7 @@ class Input:
         if charge is None:
             interface.drop(packet, "the socket's receive buffer is full")
             return
-        self._core.record(self._name, "delivered", interface=interface.name, subject=packet)
-        now = self._clock.time_ns() if kernel.state.flags else 0  # Nobody asks for the time.
-        kernel.buffer.take(Arrived(packet, interface.index, now, self._core.trace.order, charge))
+        trace, now = self._core.trace, self._core.scheduler.now_ns()
+        trace.add(now, self._name, "delivered", interface.name, packet, "")
+        key = (trace.order, packet.sender)
+        kernel.buffer.take(Arrived(key, packet, interface.index, self._clock.at(now), charge))

@@ -40,6 +40,9 @@ class System(Protocol):
     def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
         """Bind a port, or a free one for 0. OSError if the port is taken."""
 
+    def socket_changed(self) -> None:
+        """Note that a socket may get other datagrams than before."""
+
     def membership_changed(
         self,
         state: SocketState,
@@ -70,6 +73,7 @@ class KernelSocket:
             ("MCAST_", "IP_MULTICAST_", "IPV6_MULTICAST_", "IP_ADD_", "IPV6_JOIN")
         ):
             state.has_multicast_options = True
+        self._system.socket_changed()
         if symbol in _SETTERS:
             _SETTERS[symbol](self, value)
         else:
@@ -273,6 +277,7 @@ class KernelSocket:
             bare = None
         else:
             self._check_bindable(bare, scope_id)
+        self._system.socket_changed()
         state.port = self._system.claim_port(state, bare, address[1])
         state.address = bare
         state.scope = scope_id if bare is not None and bare.is_link_local else 0
@@ -280,6 +285,7 @@ class KernelSocket:
     def connect(self, address: BindAddress, /) -> None:
         """Connect the socket to a peer: sends can still go anywhere, but only the peer is heard."""
         self.state.peer = without_zone(parse_address(address[0], "address")), address[1]
+        self._system.socket_changed()
 
     def _check_bindable(self, address: IPAddress, scope_id: int) -> None:
         state, system = self.state, self._system

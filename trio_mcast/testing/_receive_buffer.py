@@ -5,31 +5,31 @@ from __future__ import annotations
 import bisect
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from operator import itemgetter
+from typing import Final, NamedTuple, TypeAlias
 
 from ._charges import buffer_charge
 from ._frames import Packet
 from ._state import SocketState
 
-# The place of a datagram among those that a program reads: as in the trace, then by source.
+# The place of a datagram among those that a program reads: as in the trace (the time, the rests
+# before, the depth), then by source.
 ReadingOrder: TypeAlias = tuple[tuple[int, int, int], tuple[str, int]]
+
+
+_KEY: Final = itemgetter(0)
 
 
 class Arrived(NamedTuple):
     """A datagram in a receive buffer, with the time of arrival on the host's clock."""
 
+    key: ReadingOrder
+    """The order in which a program reads what arrives."""
     packet: Packet
     interface_index: int
     time_ns: int
-    order: tuple[int, int, int]
-    """The order of the arrival in the trace: the time, the rests before, the depth."""
     charge: int
     """The bytes of the receive buffer that the datagram takes."""
-
-    @property
-    def key(self) -> ReadingOrder:
-        """The order in which a program reads what arrives."""
-        return self.order, self.packet.sender
 
 
 class ReceiveBuffer:
@@ -78,7 +78,7 @@ class ReceiveBuffer:
         if not self.waiting or self.waiting[-1].key <= arrived.key:
             self.waiting.append(arrived)
         else:
-            bisect.insort_right(self.waiting, arrived, key=lambda waiting: waiting.key)
+            bisect.insort_right(self.waiting, arrived, key=_KEY)
         self.on_arrival()
 
     def read(self) -> Arrived:

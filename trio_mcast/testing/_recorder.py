@@ -125,12 +125,15 @@ class Recorder:
     @property
     def order(self) -> tuple[int, int, int]:
         """The order of the last event: time, rests, depth."""
-        return (*self._now, self.depth)
+        time_ns, rests = self._now
+        return time_ns, rests, self.depth
 
     def _acted(self) -> None:
-        self._tasks[self._task] = max(self.depth, self._tasks.get(self._task, 0))
-        if self._place:
-            self._places[self._place] = max(self.depth, self._places.get(self._place, 0))
+        depth, tasks, places = self.depth, self._tasks, self._places
+        if depth > tasks.get(self._task, 0):
+            tasks[self._task] = depth
+        if self._place and depth > places.get(self._place, 0):
+            places[self._place] = depth
 
     def _set_now(self, time_ns: int) -> None:
         if self._now != (time_ns, self.rests):
@@ -153,7 +156,8 @@ class Recorder:
         reason: str,
     ) -> None:
         """Take an event down. The event causes the next ones, until `depth` is set or `begin`."""
-        self._set_now(time_ns)
+        if self._now[0] != time_ns or self._now[1] != self.rests:
+            self._set_now(time_ns)
         changed = (where, interface)
         self.depth = max(self.depth, self._changes.get(changed, 0)) + 1
         if what in _CHANGES:

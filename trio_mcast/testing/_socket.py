@@ -18,11 +18,12 @@ from .._plan.socket_spec import BindAddress, SocketSpec, group_destination
 from .._platform.bsd import AF_LINK
 from .._platform.control import NOTHING, ControlDecoder
 from .._platform.options import SocketOption
-from .._values.addresses import Endpoint, IPAddress, host_with_zone, parse_address
+from .._values.addresses import Endpoint, host_with_zone, parse_address
 from .._values.datagram import Datagram
 from .._values.interface import zone_of
 from ._clock import VirtualClock
 from ._core import Core
+from ._frames import Packet
 from ._kernel import KernelSocket
 from ._options import refuse
 from ._receive_buffer import Arrived
@@ -126,18 +127,18 @@ class VirtualSocket:
         taken = 0
         while self.kernel.buffer.waiting and taken < max_datagrams:
             arrived = self.kernel.buffer.read()
-            self._core.trace.read(arrived.order)
             self._add(batch, arrived)
             taken += 1
+        if taken:
+            # What comes last in the order of the trace stands for all before.
+            self._core.trace.read(arrived.key[0])
         return batch
 
     def _add(self, batch: list[Datagram], arrived: Arrived) -> None:
         packet, socket_spec = arrived.packet, self.socket_spec
         messages = list(self._control_messages(arrived))
         control = self._control.decode(messages) if messages else NOTHING
-        source = self._endpoints[
-            self._source_tuple(packet.source, packet.source_port, arrived.interface_index)
-        ]
+        source = self._endpoints[self._source_tuple(packet, arrived.interface_index)]
         if control.interface_index not in (None, socket_spec.interface.index):
             source = Rejection.OTHER_INTERFACE
         elif self._groups and control.destination not in (None, *self._groups):
@@ -162,13 +163,14 @@ class VirtualSocket:
             )
         )
 
-    def _source_tuple(self, source: IPAddress, port: int, index: int) -> tuple[object, ...]:
+    def _source_tuple(self, packet: Packet, index: int) -> tuple[object, ...]:
         """Return the tuple that the socket module would make of the source's address."""
         if self.socket_spec.family == "ipv4":
-            return (str(source), port)
-        if source.version == 4:
-            return (f"::ffff:{source}", port, 0, 0)
-        return (str(source), port, 0, index if source.is_link_local else 0)
+            return packet.sender
+        host, port = packet.sender
+        if packet.family == "ipv4":
+            return (f"::ffff:{host}", port, 0, 0)
+        return (host, port, 0, index if packet.source.is_link_local else 0)
 
     def _control_messages(self, arrived: Arrived) -> Iterator[tuple[int, int, bytes]]:
         """Yield the ancillary data, as the platform would write them."""
@@ -190,7 +192,7 @@ class VirtualSocket:
             seconds, ns = divmod(arrived.time_ns, 1_000_000_000)
             value = struct.pack(stamps.layout, seconds, ns // stamps.fraction_ns)
             yield numbers["SOL_SOCKET"], numbers[stamps.kind], value
-        destination = packet.destination.packed
+        destination = packet.packed_destination
         if family == "ipv6" and len(destination) == 4:  # IPv6 sockets see ::ffff:a.b.c.d.
             destination = bytes(10) + b"\xff\xff" + destination
         if applied & {"IP_PKTINFO", "IP_RECVPKTINFO", "IPV6_PKTINFO", "IPV6_RECVPKTINFO"}:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
+
+import attrs
 
 from .._host.protocols import KernelMemberships
 from .._values.addresses import Family, IPAddress, family_of
@@ -25,6 +27,19 @@ _ALL_HOSTS: Final[dict[Family, bytes]] = {
 }
 
 
+@attrs.frozen
+class Takers:
+    """The sockets of a host that get the datagrams of a group at a port, on an interface.
+
+    Attributes:
+        sockets: The sockets.
+        reason: Why there are none; empty if nobody is told.
+    """
+
+    sockets: Sequence[KernelSocket]
+    reason: str
+
+
 class SocketTable:
     """The sockets of one host."""
 
@@ -35,19 +50,25 @@ class SocketTable:
         self._filters: dict[tuple[IPAddress, int], SourceFilter] = {}
         self._joined: dict[tuple[IPAddress, int], dict[SocketState, None]] = {}
         self._next_port = _FIRST_FREE_PORT
+        # What was worked out for datagrams that go to one group and port, and arrive on one
+        # interface, looped or not; until anything changes.
+        self.takers: dict[tuple[bytes, int, int, bool], Takers] = {}
 
     def add(self, kernel: KernelSocket) -> None:
         """Take in a new socket."""
         self._sockets[kernel.state] = kernel
+        self.takers.clear()
 
     def clear(self) -> None:
         """Forget all sockets, and what they have joined."""
-        for table in (self._sockets, self._by_port, self._filters, self._joined):
+        tables = (self._sockets, self._by_port, self._filters, self._joined, self.takers)
+        for table in tables:
             table.clear()
 
     def remove(self, kernel: KernelSocket) -> None:
         """Forget a socket that has left all groups."""
         state = kernel.state
+        self.takers.clear()
         self._sockets.pop(state, None)
         sharers = self._by_port.get(state.port, {})
         sharers.pop(state, None)
@@ -86,6 +107,7 @@ class SocketTable:
             The filter before, and the filter now.
         """
         key = (group, index)
+        self.takers.clear()
         joined = self._joined.setdefault(key, {})
         if key in state.memberships:
             joined[state] = None
@@ -111,6 +133,7 @@ class SocketTable:
 
     def end(self, index: int, family: Family) -> None:
         """End what is joined in a family on an interface; the sockets do not notice."""
+        self.takers.clear()
         for group, index_joined in list(self._joined):
             if index_joined == index and family_of(group) == family:
                 del self._joined[group, index]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .._values.addresses import AddressLike, IPAddress, parse_group
 from ._arguments import FixedAttributes
 from ._clock import VirtualClock
 from ._core import Core
 from ._drops import DatagramOnLink, DropRule
-from ._frames import Frame, Packet, Query, Report, fragments, is_flooded
-from ._impairment import IMPAIRMENTS, Path, check_impairment, show_impairments
+from ._frames import Frame, Packet, Query, Report, is_flooded
+from ._impairment import IMPAIRMENTS, check_impairment, show_impairments
 from ._interface import VirtualInterface
 from ._interface_address import bare_address
 from ._partition import describe_parts, parse_parts
 from ._snooping import MembershipTable
 from ._switch_capture import SwitchCapture
+from ._switch_paths import SwitchPaths
 from ._trace import EventKind
 
 
@@ -65,8 +66,7 @@ class VirtualSwitch(FixedAttributes):
         self._routers: dict[VirtualInterface, None] = {}
         # The interfaces by address; `None` if that has to be found out anew.
         self._holders: dict[IPAddress, VirtualInterface] | None = {}
-        # By the numbers of the interfaces at both ends; 0 is the switch itself.
-        self._paths: dict[tuple[int, int], Path] = {}
+        self._paths = SwitchPaths(core, name, self, self._arrive, self._lose)
         self._parts: dict[str, int] | None = None
         self._captures: dict[SwitchCapture, None] = {}
         self._drop_rules: dict[DropRule, None] = {}
@@ -240,7 +240,7 @@ class VirtualSwitch(FixedAttributes):
         """Pass a frame on to every interface that is to get the frame."""
         if isinstance(frame, Report):
             if self.hears_reports:
-                self._send(interface, None, frame)
+                self._send(interface, [None], frame)
             return
         if isinstance(frame, Packet):
             for capture in self._captures:
@@ -252,8 +252,7 @@ class VirtualSwitch(FixedAttributes):
                 assert isinstance(frame, Packet)
                 self._drop(interface, frame, f"nobody here has the address {next_hop}")
         wanting = self._wanting(ports, frame)
-        for port in wanting:
-            self._send(interface, port, frame)
+        self._send(interface, wanting, frame)
         if ports and not wanting:
             self._drop(interface, frame, "nobody has reported to want it")
 
@@ -269,8 +268,7 @@ class VirtualSwitch(FixedAttributes):
                 reason = f"nobody here has the address {packet.destination}"
                 self._record("dropped", self.name, packet, reason)
         wanting = self._wanting(ports, packet)
-        for port in wanting:
-            self._send(None, port, packet)
+        self._send(None, wanting, packet)
         if ports and not wanting:
             self._record("dropped", self.name, packet, "nobody has reported to want it")
 
@@ -295,24 +293,34 @@ class VirtualSwitch(FixedAttributes):
         ]
 
     def _send(
-        self, source: VirtualInterface | None, target: VirtualInterface | None, frame: Frame
+        self,
+        source: VirtualInterface | None,
+        targets: Sequence[VirtualInterface | None],
+        frame: Frame,
     ) -> None:
         """Send a frame on its way. A source or target of `None` is the switch itself."""
-        if self._drop_rules and isinstance(frame, Packet) and target is not None:
-            ends = (str(source or self.name), str(target))
-            if any(rule.drops(*ends, frame) for rule in self._drop_rules):
-                self._drop(target, frame, "a rule of the test drops it")
-                return
-        now = self._core.scheduler.now_ns()
-        order = (source.number if source else 0, target.number if target else 0)
-        path = self._paths.get(order)
-        if path is None:
-            seed = f"{self._core.seed}/{self.name}/{source or self.name}/{target or self.name}"
-            path = self._paths[order] = Path(seed)
-        dues = path.fate(self, now, fragments(frame))
-        if not dues and isinstance(frame, Packet) and target is not None:
+        if self._drop_rules and isinstance(frame, Packet):
+            targets = [
+                target for target in targets if target and self._passes(source, target, frame)
+            ]
+        self._paths.send(source, targets, frame)
+
+    def _passes(
+        self, source: VirtualInterface | None, target: VirtualInterface, packet: Packet
+    ) -> bool:
+        """Tell whether no rule drops a datagram."""
+        ends = (str(source or self.name), str(target))
+        if any(rule.drops(*ends, packet) for rule in self._drop_rules):
+            self._drop(target, packet, "a rule of the test drops it")
+            return False
+        return True
+
+    def _lose(
+        self, source: VirtualInterface | None, target: VirtualInterface | None, frame: Frame
+    ) -> None:
+        if isinstance(frame, Packet) and target is not None:
             self._record("lost", target, frame, "")
-        elif not dues and isinstance(frame, Report):
+        elif isinstance(frame, Report):
             self._core.record(
                 self.name,
                 "lost",
@@ -320,26 +328,31 @@ class VirtualSwitch(FixedAttributes):
                 subject=frame.group,
                 reason="a report",
             )
-        for due in dues:
-            self._core.scheduler.schedule(due, order, lambda: self._arrive(source, target, frame))
 
     def _arrive(
-        self, source: VirtualInterface | None, target: VirtualInterface | None, frame: Frame
+        self,
+        source: VirtualInterface | None,
+        targets: Sequence[VirtualInterface | None],
+        frame: Frame,
     ) -> None:
-        if target is None:
-            assert source is not None
-            assert isinstance(frame, Report)
-            if source in self._ports:
-                self._learn(source, frame)
-        elif target not in self._ports:
-            return
-        elif not target.has_link:
-            reason = "the interface has no link" if target.is_up else "the interface is down"
-            self._drop(target, frame, reason)
-        elif source is not None and not self._connected(source, target):
-            self._drop(target, frame, "the switch is partitioned")
-        else:
-            target.receive(frame)
+        trace = self._core.trace
+        depth = trace.depth
+        for target in targets:
+            trace.depth = depth  # What happens at one target is no cause at another.
+            if target is None:
+                assert source is not None
+                assert isinstance(frame, Report)
+                if source in self._ports:
+                    self._learn(source, frame)
+            elif target not in self._ports:
+                continue
+            elif not target.has_link:
+                reason = "the interface has no link" if target.is_up else "the interface is down"
+                self._drop(target, frame, reason)
+            elif source is not None and not self._connected(source, target):
+                self._drop(target, frame, "the switch is partitioned")
+            else:
+                target.receive(frame)
 
     def _connected(self, source: VirtualInterface, target: VirtualInterface) -> bool:
         parts = self._parts
@@ -357,9 +370,7 @@ class VirtualSwitch(FixedAttributes):
         scheduler = self._core.scheduler
         if self._ports:
             self._core.record(self.name, "queried")
-        for port in list(self._ports):
-            if not port.is_of_router:
-                self._send(None, port, Query())
+        self._send(None, [port for port in self._ports if not port.is_of_router], Query())
         scheduler.schedule(scheduler.later(self._query_seconds), (0,), self._query)
 
     def _drop(self, interface: VirtualInterface, frame: Frame, reason: str) -> None:
