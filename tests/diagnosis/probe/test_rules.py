@@ -220,6 +220,31 @@ def test_other_traffic_of_the_peer_makes_no_firewall() -> None:
 
 
 @pytest.mark.parametrize(
+    ("others", "undelivered", "code"),
+    [
+        # What was measured on a busy machine: as much other traffic as there are probes.
+        ((21, 16, 19), (35, 36, 36), "firewall"),
+        ((21, 16, 19), (35, 22, 36), "filtered-by-snooping"),
+        ((21, 16, 19), (28, 28, 28), "filtered-by-snooping"),
+        ((90, 85, 95), (112, 110, 111), "filtered-by-snooping"),
+    ],
+    ids=["steady", "not each", "too few", "next to nothing more"],
+)
+def test_more_than_other_traffic_at_each_probe_of_the_group_is_a_firewall(
+    others: tuple[int, ...], undelivered: tuple[int, ...], code: str
+) -> None:
+    cases = [
+        case(to, 20, seconds=0.25, rises={RECEIVED: 20 + other, DELIVERED: 20})
+        for to, other in zip(("unicast", "broadcast", "local"), others, strict=True)
+    ]
+    cases += [
+        case("group", 0, ttl=ttl, seconds=0.25, rises={RECEIVED: more, DELIVERED: 0})
+        for ttl, more in zip((32, 1, 4), undelivered, strict=True)
+    ]
+    assert only(judged(cases)).code == code
+
+
+@pytest.mark.parametrize(
     ("ageing", "certainty"),
     [
         ([{"got": 40, "last": 39, "purpose": "ageing", "sent": 60}], "likely"),

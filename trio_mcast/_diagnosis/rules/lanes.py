@@ -154,23 +154,45 @@ class Lane:
     def dropped(self) -> tuple[ProbeCase, str] | None:
         """The case of which the receiver's packet filter dropped at least half, and at which hook.
 
-        What is delivered includes unicast, so a difference is never too large for that. Frames of
-        groups that are not joined come as well: what unicast meanwhile has of these is taken off.
+        What is delivered includes unicast, so a difference is never too large for that.
         """
         groups, delivered = _GROUPS[self.version], _DELIVERED[self.version]
-        received = _RECEIVED[self.version]
         for case in self.small:
-            if not case.failed:
-                continue
-            if case.rise(groups) - case.rise(delivered) >= self._half(case):
+            if case.failed and case.rise(groups) - case.rise(delivered) >= self._half(case):
                 return case, "input"
-            undelivered = case.rise(received) - case.rise(delivered)
-            if self.version == 4 and self.unicast is not None and self.unicast.rises is not None:
-                others = self.unicast.rise(received) - self.unicast.rise(delivered)
-                # Other traffic is not steady, so twice as much of it proves nothing.
-                if undelivered - others >= max(self._half(case), others):
-                    return case, "prerouting"
-        return None
+        early = self._dropped_early
+        return None if early is None else (early, "prerouting")
+
+    @property
+    def _dropped_early(self) -> ProbeCase | None:
+        """The case whose packets were received, but not even counted as those of a group.
+
+        Frames of groups that are not joined look the same, and come at their own pace. So all cases
+        that failed have to have more of these each second than all that came, and by enough. One
+        case against another proves it only if that has twice as many.
+        """
+        if self.version != 4:
+            return None
+        failed = [case for case in (*self.small, self.full) if case is not None and case.failed]
+        came = [
+            case
+            for case in (self.unicast, self.broadcast, self.local)
+            if case is not None and case.came and case.rises is not None
+        ]
+        if not self.small or not failed or not came:
+            return None
+        usual = max(map(self._undelivered, came))
+        most, least = max(failed, key=self._undelivered), min(map(self._undelivered, failed))
+        surplus = sum((self._undelivered(case) - usual) * case.seconds for case in failed)
+        if surplus < sum(map(self._half, failed)):
+            return None
+        factor = 1.25 if len(failed) > 2 and len(came) > 1 else 2
+        return most if least >= factor * usual else None
+
+    def _undelivered(self, case: ProbeCase) -> float:
+        """The packets each second that were received and not delivered to this machine."""
+        missing = case.rise(_RECEIVED[self.version]) - case.rise(_DELIVERED[self.version])
+        return missing / max(case.seconds, 0.01)
 
 
 def find_lanes(evidence: Evidence) -> Iterator[Lane]:
