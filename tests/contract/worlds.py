@@ -102,14 +102,19 @@ class World(Protocol):
 class VirtualWorld:
     """A `World` of virtual hosts."""
 
-    def __init__(self, network: VirtualNetwork, platform: PlatformName) -> None:
+    def __init__(
+        self, network: VirtualNetwork, platform: PlatformName, *, notice_seconds: float = 0
+    ) -> None:
         self.platform = platform
         self.network = network
         self._lans = {lan: network.switch(f"lan{lan}") for lan in LANS}
         # The lab's programs are root's, which have buffers of any size (SO_RCVBUFFORCE).
         rmem_max = 1 << 20 if platform == "linux" else None
         self._hosts: dict[str, VirtualHost] = {
-            name: network.host(name, platform=platform, rmem_max=rmem_max) for name in HOSTS
+            name: network.host(
+                name, platform=platform, rmem_max=rmem_max, notice_seconds=notice_seconds
+            )
+            for name in HOSTS
         }
         for name in HOSTS:
             for lan in LANS:

@@ -69,6 +69,19 @@ async def test_host_talks_to_its_secondary_address_from_the_primary_one() -> Non
         assert datagram.source.host == "10.0.0.2"
 
 
+async def test_source_of_ipv4_is_the_first_address_of_the_route_s_network() -> None:
+    async with two_on_lan() as lan:
+        eth0 = lan.a.interface("eth0")
+        eth0.remove_address("10.0.0.1")
+        for address in ("10.0.0.130/25", "10.0.0.1/24", "10.0.0.9/24"):
+            eth0.add_address(address)
+        sock = open_plain(lan.a, "0.0.0.0", port=0)
+        for peer in ("10.0.0.2", "10.0.0.140"):
+            sock.send(b"x", (peer, PORT))
+        sources = [str(event.source).partition(":")[0] for event in lan.network.trace.sent()]
+        assert sources == ["10.0.0.1", "10.0.0.130"]
+
+
 async def test_longest_prefix_leads_the_way_and_then_the_oldest_route() -> None:
     async with two_on_lan() as lan:
         add_second_lan(lan)

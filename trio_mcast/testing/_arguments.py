@@ -97,8 +97,20 @@ def positive(value: float, what: str) -> float:
         TypeError: The value is not a number.
         ValueError: The value is not more than 0, or not finite.
     """
+    if not not_negative(value, what):
+        raise ValueError(f"{what} must be more than 0 seconds, not {value}")
+    return value
+
+
+def not_negative(value: float, what: str) -> float:
+    """Return a number of seconds, which may be 0.
+
+    Raises:
+        TypeError: The value is not a number.
+        ValueError: The value is less than 0, or not finite.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{what} must be a number, not {type(value).__name__}: {value!r}")
-    if not 0 < value < math.inf:
-        raise ValueError(f"{what} must be more than 0 seconds, not {value}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{what} must be at least 0 seconds, not {value}")
     return value

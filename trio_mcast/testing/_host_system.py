@@ -30,13 +30,14 @@ from ._interface import VirtualInterface
 from ._interface_address import parse_interface_address
 from ._kernel import KernelSocket
 from ._output import Output, leaves_host, record_refusal
-from ._poller import VirtualPoller, VirtualWatcher
+from ._poller import VirtualPoller
 from ._reports import Reports
 from ._routes import VirtualRoutes
 from ._rules import RULES
 from ._socket import VirtualSocket
 from ._sockets import SocketTable
 from ._state import SocketState
+from ._watchers import Watchers
 
 _LOOPBACK: Final = ("127.0.0.1/8", "::1/128")
 
@@ -52,7 +53,14 @@ class HostSystem(FixedAttributes):
     """The host's clock, which a test can set, and make wrong."""
 
     def __init__(
-        self, core: Core, name: str, platform: Platform, *, rmem_max: int | None, rp_filter: int
+        self,
+        core: Core,
+        name: str,
+        platform: Platform,
+        *,
+        rmem_max: int | None,
+        rp_filter: int,
+        notice_seconds: float,
     ) -> None:
         self.name = name
         self._rmem_max = rmem_max
@@ -68,9 +76,9 @@ class HostSystem(FixedAttributes):
         self._reports = Reports(core, self._sockets)
         self._opened: dict[VirtualSocket, None] = {}
         self._pollers: dict[VirtualPoller, None] = {}
-        self._watchers: dict[VirtualWatcher, None] = {}
+        self._watchers = Watchers(core, name, notice_seconds)
         self._gateways: dict[str, IPAddress] = {}
-        self.routes = VirtualRoutes(platform.name, self.interface, self._notice)
+        self.routes = VirtualRoutes(platform.name, self.interface, self._watchers.notice)
         self._indexes = 0
         self._numbers = 0
         loopback = VirtualInterface(
@@ -138,9 +146,7 @@ class HostSystem(FixedAttributes):
     def watch(self, *, routes: bool = False) -> InterfaceWatcher:
         """Return a new watcher of the host's interfaces and routes."""
         self._enter()
-        watcher = VirtualWatcher(self.name, lambda old: self._watchers.pop(old, None) and None)
-        self._watchers[watcher] = None
-        return watcher
+        return self._watchers.new()
 
     def open_poller(self, fail: OnFailure) -> Poller:
         """Return a new poller."""
@@ -264,7 +270,7 @@ class HostSystem(FixedAttributes):
         if interface.has_link:
             only: Family | None = "ipv6" if self._platform.name == "linux" else None
             self._reports.of_all(interface, only)
-        self._notice()
+        self._watchers.notice()
 
     def interface_changed(self, interface: VirtualInterface, *, removed: bool = False) -> None:
         """Notice that an interface came, went or changed. For the network only."""
@@ -277,17 +283,12 @@ class HostSystem(FixedAttributes):
             self._reports.of_all(interface)
         for family in interface.families_without_room:
             self._sockets.end(interface.index, family)
-        self._notice(
+        self._watchers.notice(
             Ended(
                 frozenset({interface.index} if removed else ()),
                 frozenset((interface.index, family) for family in interface.families_without_room),
             )
         )
-
-    def _notice(self, ended: Ended | None = None) -> None:
-        self._core.enter(self.name)
-        for watcher in list(self._watchers):
-            watcher.notice(ended or Ended())
 
     # --- Sending
 

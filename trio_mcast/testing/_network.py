@@ -17,7 +17,14 @@ from .._host.current import host_variable
 from .._live import call_each, check_trio, running
 from .._platform.current import platform_named
 from .._platform.model import PlatformName
-from ._arguments import FixedAttributes, check_linux_options, check_name, check_platform, positive
+from ._arguments import (
+    FixedAttributes,
+    check_linux_options,
+    check_name,
+    check_platform,
+    not_negative,
+    positive,
+)
 from ._core import Core
 from ._event_list import Choice, End, Place, VirtualTrace
 from ._expecting import expect
@@ -203,6 +210,7 @@ class VirtualNetwork(FixedAttributes):
         platform: PlatformName = "linux",
         rmem_max: int | None = None,
         rp_filter: Literal[0, 1, 2] = 0,
+        notice_seconds: float = 0.0,
     ) -> VirtualHost:
         """Make a host, with a loopback interface.
 
@@ -215,12 +223,17 @@ class VirtualNetwork(FixedAttributes):
             rp_filter: Like Linux's net.ipv4.conf.all.rp_filter: 1 drops what arrives on another
                 interface than the one that leads to its source, and 2 what has a source to which
                 nothing leads. Linux only.
+            notice_seconds: How long it takes until programs notice that interfaces, addresses or
+                routes have changed. Default: no time. On a real machine the library looks 0.02
+                seconds after the system's first message, and at most ten times a second; what is
+                sent until then fails otherwise than later.
 
         Returns:
             The host.
 
         Raises:
-            TypeError: The name is not a `str`, or ``rmem_max`` not an int.
+            TypeError: The name is not a `str`, ``rmem_max`` not an int, or ``notice_seconds`` not a
+                number.
             ValueError: The name is taken, there is no such platform, a number is out of range, or
                 an option of Linux is given for another.
             RuntimeError: The network was not entered, or has ended.
@@ -230,7 +243,12 @@ class VirtualNetwork(FixedAttributes):
         check_platform(platform)
         check_linux_options(platform, rmem_max, rp_filter)
         host = self._parts[name] = VirtualHost(
-            core, name, platform_named(platform), rmem_max=rmem_max, rp_filter=rp_filter
+            core,
+            name,
+            platform_named(platform),
+            rmem_max=rmem_max,
+            rp_filter=rp_filter,
+            notice_seconds=not_negative(notice_seconds, "notice_seconds"),
         )
         return host
 

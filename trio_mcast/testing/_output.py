@@ -231,9 +231,11 @@ class Output:
         if platform == "linux" and destination.is_multicast:
             return self._by_scope(interface, destination)
         addresses = list(interface.addresses(family))
-        if next_hop is not None:  # From an address in the neighbour's network.
-            networks = interface.networks_with(next_hop)
-            addresses.sort(key=lambda address: not any(address in each for each in networks))
+        networks = [] if next_hop is None else interface.networks_with(next_hop)
+        if networks:  # From the first address of the network that the route is of.
+            network = max(networks, key=lambda network: network.prefixlen)
+            of_route = [own for own in interface.networks if own.network == network]
+            addresses.insert(0, bare_address(of_route[0]))
         for other_interface in self._interfaces[1:]:
             addresses += other_interface.addresses(family)
         return addresses[0] if addresses else parse_address("0.0.0.0", "address")
