@@ -156,7 +156,7 @@ async def test_measures_of_a_cable_are_checked(network: VirtualNetwork) -> None:
     with pytest.raises(AttributeError, match="Cable has no attribute 'los'"):
         cable.los = 1
     with pytest.raises(AttributeError, match="cannot be changed"):
-        a.interface("eth0").outgoing = cable
+        a.interface("eth0").outgoing = cable  # type: ignore[misc]
 
 
 @network_test

@@ -145,3 +145,13 @@ async def test_who_gets_a_group_follows_each_change(
                 before = len(network.trace.dropped(at=b))
                 assert await got() == []
                 assert len(network.trace.dropped(at=b)) == before + 2
+
+
+@network_test
+async def test_plugging_in_takes_few_calls(network: VirtualNetwork) -> None:
+    plugged_in(network, 1)
+    lan = network.switch("other")
+    with counted_calls() as count:
+        for number in range(10):
+            network.host(f"x{number}").plug("eth0", lan, f"10.1.0.{number + 1}/16")
+    assert count[0] / 10 < 900  # 660 now, and 1,290 when each had four cables from the start.

@@ -39,7 +39,7 @@ from ._sockets import SocketTable
 from ._state import SocketState
 from ._watchers import Watchers
 
-_LOOPBACK: Final = ("127.0.0.1/8", "::1/128")
+_LOOPBACK: Final = tuple(map(parse_interface_address, ("127.0.0.1/8", "::1/128")))
 
 
 class HostSystem(FixedAttributes):
@@ -93,7 +93,7 @@ class HostSystem(FixedAttributes):
         )
         self._interfaces: dict[str, VirtualInterface] = {loopback.name: loopback}
         self._input = Input(core, name, platform, self.clock, self._sockets, self._interfaces)
-        loopback.set_addresses([parse_interface_address(address) for address in _LOOPBACK])
+        loopback.set_addresses(_LOOPBACK)
 
     def interface(self, name: str) -> VirtualInterface:
         """Return an interface of the host, by name.

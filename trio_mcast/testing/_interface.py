@@ -250,14 +250,19 @@ class VirtualInterface(AddressedInterface):
         if self._link is None or not self.has_link:
             return None
         link = self._link
-        return self.outgoing.pass_on(frame, lambda passed: link.carry(self, passed, next_hop))
+        cable = self._cables.get("outgoing")
+        if cable is None:
+            link.carry(self, frame, next_hop)
+            return None
+        return cable.pass_on(frame, lambda passed: link.carry(self, passed, next_hop))
 
     def receive(self, frame: Frame) -> None:
         """Take a frame from the switch."""
-        if self.incoming.is_perfect:
+        cable = self._cables.get("incoming")
+        if cable is None or cable.is_perfect:
             self._take(frame)
         else:
-            self.incoming.pass_on(frame, self._take_later)
+            cable.pass_on(frame, self._take_later)
 
     def _take_later(self, frame: Frame) -> None:
         if self.has_link:

@@ -43,10 +43,6 @@ class AddressedInterface(FixedAttributes):
     """
     number: int
     """The interface's number in the network, in the order of plugging in."""
-    outgoing: Cable
-    """The impairments of what the interface sends."""
-    incoming: Cable
-    """The impairments of what the interface gets."""
     owner: Owner[Any]
     """The host or router that the interface belongs to."""
 
@@ -70,8 +66,8 @@ class AddressedInterface(FixedAttributes):
         self.name = name
         self.index = index
         self.number = core.new_number()
-        self.outgoing = Cable(core, owner.name, name, self.number, "outgoing")
-        self.incoming = Cable(core, owner.name, name, self.number, "incoming")
+        # By direction, those that a test has asked for: others change nothing.
+        self._cables: dict[str, Cable] = {}
         self._core = core
         self.owner = owner
         self._shown = printable(f"{owner.name}/{name}")
@@ -99,6 +95,23 @@ class AddressedInterface(FixedAttributes):
 
     def __str__(self) -> str:
         return self._shown
+
+    @property
+    def outgoing(self) -> Cable:
+        """The impairments of what the interface sends."""
+        return self._cable("outgoing")
+
+    @property
+    def incoming(self) -> Cable:
+        """The impairments of what the interface gets."""
+        return self._cable("incoming")
+
+    def _cable(self, direction: str) -> Cable:
+        cable = self._cables.get(direction)
+        if cable is None:
+            cable = Cable(self._core, self.owner.name, self.name, self.number, direction)
+            self._cables[direction] = cable
+        return cable
 
     @property
     def is_loopback(self) -> bool:
