@@ -13,18 +13,18 @@ from html import escape
 from ._rounds import Figures
 from ._subjects import Column, Comparison, Subject
 
-_WIDTH, _LABELS, _RIGHT = 780, 330, 30
-_TOP, _ROW = 64, 24
+_WIDTH, _LABELS, _RIGHT = 780, 320, 32
+_TOP, _ROW = 66, 26
 _RADIUS = 4.5
 
 _STYLE = """
     svg.chart { --ink: var(--color-foreground-primary, #111); --pale: var(--color-background-border, #ccc);
-      --own: var(--color-brand-primary, #0a4bff); font: 13px var(--font-stack, sans-serif); }
+      --own: var(--color-brand-primary, #0a4bff); font: 15px var(--font-stack, sans-serif); }
     @media (prefers-color-scheme: dark) {
       svg.chart { --ink: var(--color-foreground-primary, #eee); --pale: var(--color-background-border, #555);
         --own: var(--color-brand-primary, #6b9bff); }
     }
-    .chart text { fill: var(--ink); } .chart .ours { font-weight: bold; }
+    .chart text { fill: var(--ink); } .chart .small { font-size: 13px; } .chart .ours { font-weight: bold; }
     .chart path { stroke: var(--pale); fill: none; }
     .chart .mark { stroke: var(--ink); stroke-width: 1.5; fill: var(--color-background-primary, none); }
     .chart .full { fill: var(--ink); }
@@ -78,8 +78,12 @@ class _Axis:
         for tick in self._ticks:
             x = self.place(tick)
             yield f'<path d="M{x} {_TOP}V{bottom}"/>'
-            yield f'<text x="{x}" y="{bottom + 16}" text-anchor="middle">{tick:,g}</text>'
-        yield f'<text x="{_LABELS - 34}" y="{bottom + 16}" text-anchor="end">{unit}</text>'
+            yield _small(x, bottom + 16, "middle", f"{tick:,g}")
+        yield _small(_LABELS - 34, bottom + 16, "end", unit)
+
+
+def _small(x: float, y: float, anchor: str, text: str) -> str:
+    return f'<text class="small" x="{x}" y="{y}" text-anchor="{anchor}">{text}</text>'
 
 
 def _points(subject: Subject, columns: Sequence[Column], figures: Figures) -> dict[int, float]:
@@ -97,7 +101,7 @@ def _row(
     points = _points(subject, columns, figures)
     places = [axis.place(value) for value in points.values()]
     kind = ' class="ours"' if subject.label.startswith("trio_mcast") else ""
-    yield f'<g{kind}><text x="0" y="{y + 4}">{escape(subject.label)}</text>'
+    yield f'<g{kind}><text x="0" y="{y + 5}">{escape(subject.label)}</text>'
     yield f'<path d="M{min(places)} {y}H{max(places)}"/>'
     # What comes last in the table lies below.
     for number, value in reversed(points.items()):
@@ -118,5 +122,5 @@ def _legend(columns: Sequence[Column]) -> Iterator[str]:
     x = float(_LABELS)
     for number, column in enumerate(columns):
         yield _mark(number, x, 40, column.heading)
-        yield f'<text x="{x + 10}" y="44">{escape(column.heading)}</text>'
-        x += 28 + 7.5 * len(column.heading)
+        yield f'<text x="{x + 10}" y="45">{escape(column.heading)}</text>'
+        x += 28 + 8.5 * len(column.heading)

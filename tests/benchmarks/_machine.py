@@ -10,6 +10,8 @@ from pathlib import Path
 
 _PACKAGES = ("trio", "uvloop", "multicast_expert")
 
+_TICKS_PER_SECOND = 100  # USER_HZ, what /proc counts in, whatever the kernel's own
+
 # Below this share of the processors' time, taken by other programs, a machine is quiet.
 QUIET_SHARE = 0.05
 
@@ -52,4 +54,4 @@ def _idle_seconds() -> float:
     fields = (
         Path("/proc/stat").read_text().split(maxsplit=6)
     )  # "cpu", user, nice, system, idle, ...
-    return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+    return (int(fields[4]) + int(fields[5])) / _TICKS_PER_SECOND

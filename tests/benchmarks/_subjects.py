@@ -137,7 +137,7 @@ _QUIET = (
 _INSTRUCTIONS = (
     ("trio", "", "trio.socket.recvfrom"),
     ("receive", "", "trio_mcast receive; receive_batch"),
-    ("receive-units", "", "trio_mcast receive_batch, sent as units (GRO)"),
+    ("receive-units", "", "trio_mcast receive_batch, units (GRO)"),
 )
 
 _NEAR = (
@@ -159,7 +159,7 @@ def _drains(size: int) -> Comparison:
         key, needs = f"drain-{size}-{name}", _NEEDS.get(name)
         subjects.append(Subject(key, label, "drain", function, size, needs=needs))
         if function.startswith("library."):
-            label += ", sent as units (GRO)"
+            label += ", units (GRO)"
             subjects.append(Subject(f"{key}-units", label, "drain", function, size, units=True))
     title = f"Draining a socket of {size:,} byte datagrams: ns each, by how many are there"
     return Comparison(f"drain-{size}", title, _DRAIN_NS, tuple(subjects))
