@@ -193,23 +193,50 @@ def refuse(monkeypatch: pytest.MonkeyPatch, decide: Callable[[int, Any, int], in
 JOINS = {80, 82}  # MCAST_JOIN_GROUP and MCAST_JOIN_SOURCE_GROUP on both
 
 
-@pytest.mark.parametrize("error", [errno.ENOMEM, errno.ENOEXEC])
+# Sizes of IGMPv3 reports: a source more, a mode changed, one source or two in a mode changed, many.
+@pytest.mark.parametrize("error", [12, 8, 16, 24, 28, 1032])
 @pytest.mark.parametrize("sources", [None, ["10.0.0.8"]])
-def test_join_that_fails_in_passing_is_tried_once_more(
+def test_join_that_is_refused_with_the_size_of_a_report_is_pending(
     error: int, sources: list[str] | None, opened: list[FakeSocket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (socket_spec,) = receivers("darwin", sources=sources)
-    refuse(monkeypatch, lambda number, _, times: error if number in JOINS and times == 1 else None)
-    FakeHost("darwin").open_socket(socket_spec)
+    refuse(monkeypatch, lambda number, _, times: error if number in JOINS else None)
+    found = FakeHost("darwin").open_socket(socket_spec)
+    # Each try leaves something behind: there is one, and the plan goes on.
     joins = [call for call in opened[0].calls if call[0] == "setsockopt" and call[1][1] in JOINS]
-    assert len(joins) == 2
-    assert joins[0] == joins[1]
-    refuse(monkeypatch, lambda number, _, times: error if number in JOINS and times <= 2 else None)
-    with pytest.raises(SocketSetupError) as caught:
-        FakeHost("darwin").open_socket(socket_spec)
+    assert len(joins) == 1
+    assert opened[0].calls[-1][0] == "bind"
+    assert [(option.level, option.number) for option in found.pending] == [joins[0][1][:2]]
+    with pytest.raises(SocketSetupError, match="although nothing is wrong") as caught:
+        found.revise(socket_spec, found.pending)
     assert caught.value.errno == error
-    assert caught.value.step.startswith("MCAST_JOIN_")
-    assert opened[1].is_closed
+    refuse(monkeypatch, lambda number, _, times: None)
+    found.revise(socket_spec, found.pending)
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "error"),
+    [
+        ("darwin", "239.1.2.3", errno.EADDRINUSE),
+        ("darwin", "239.1.2.3", 1036),
+        ("darwin", "239.1.2.3", 4),
+        ("darwin", "ff15::1:2:3", 12),
+        ("freebsd", "239.1.2.3", 12),
+    ],
+)
+def test_other_refusals_of_a_join_are_no_sizes_of_reports(
+    name: PlatformName,
+    group: str,
+    error: int,
+    opened: list[FakeSocket],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (socket_spec,) = receivers(name, group)
+    refuse(monkeypatch, lambda number, _, times: error if number in JOINS else None)
+    with pytest.raises(SocketSetupError) as caught:
+        FakeHost(name).open_socket(socket_spec)
+    assert caught.value.errno == error
+    assert opened[0].is_closed
 
 
 @EACH_BSD

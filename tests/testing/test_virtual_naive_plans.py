@@ -127,8 +127,20 @@ async def test_source_filter_is_defeated_by_the_wildcard_of_linux(platform: str)
         assert payloads(other) == ([b"from a"] if platform == "linux" else [])
 
 
-@EVERY_PLATFORM
-@BOTH_GROUPS
+# On macOS a block of an IPv4 source is refused with the size of the report: see
+# test_virtual_report_sizes.py.
+WHERE_SOURCES_CAN_BE_BLOCKED = pytest.mark.parametrize(
+    ("platform", "group"),
+    [
+        (platform, group)
+        for platform in PLATFORMS
+        for group in (GROUP4, GROUP6)
+        if (platform, group) != ("darwin", GROUP4)
+    ],
+)
+
+
+@WHERE_SOURCES_CAN_BE_BLOCKED
 async def test_sources_are_included_and_excluded(platform: str, group: str) -> None:
     async with two_on_lan(platform) as lan:
         a = "10.0.0.1" if group == GROUP4 else "fd00::1"
@@ -147,8 +159,7 @@ async def test_sources_are_included_and_excluded(platform: str, group: str) -> N
         assert payloads(not_a) == ([b"a", b"c"] if lets_through else [b"c"])
 
 
-@EVERY_PLATFORM
-@BOTH_GROUPS
+@WHERE_SOURCES_CAN_BE_BLOCKED
 async def test_blocked_source_comes_again_when_it_is_unblocked(platform: str, group: str) -> None:
     async with two_on_lan(platform) as lan:
         a = "10.0.0.1" if group == GROUP4 else "fd00::1"

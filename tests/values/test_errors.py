@@ -155,7 +155,10 @@ ELSEWHERE = [
     ("darwin", "send", errno.EHOSTUNREACH, "Privacy & Security > Local Network"),
     ("darwin", "SO_RCVBUF", errno.ENOBUFS, "kern.ipc.maxsockbuf"),
     ("darwin", "bind", errno.EADDRINUSE, "SO_REUSEPORT"),
-    ("freebsd", "MCAST_JOIN_SOURCE_GROUP", errno.ENOSPC, "net.inet.ip.mcast.maxsocksrc"),
+    ("freebsd", "MCAST_JOIN_SOURCE_GROUP", errno.ENOSPC, "net.inet.ip.mcast.maxgrpsrc"),
+    ("freebsd", "MCAST_JOIN_SOURCE_GROUP", errno.ENOMEM, "net.inet.ip.mcast.maxsocksrc"),
+    ("darwin", "MCAST_JOIN_SOURCE_GROUP", errno.ENOMEM, "net.inet.ip.mcast.maxsocksrc"),
+    ("darwin", "MCAST_JOIN_GROUP", errno.EBUSY, "although nothing is wrong"),
     ("freebsd", "MCAST_BLOCK_SOURCE", errno.ENOSPC, "net.inet6.ip6.mcast"),
     ("freebsd", "MCAST_JOIN_GROUP", errno.ENXIO, "the interface has gone"),
     ("linux", "send", errno.EACCES, "send to a group, or to each peer"),
@@ -253,8 +256,8 @@ def test_refusal_by_windows_without_advice_ends_with_its_number() -> None:
 
 
 def test_a_system_without_memory_for_sockets_is_exhausted() -> None:
-    assert is_exhaustion(refusal(errno.ENOBUFS, step="socket"))
-    assert not is_exhaustion(refusal(errno.ENOBUFS, step="MCAST_JOIN_GROUP"))
+    assert is_exhaustion(refusal(errno.ENOBUFS, step="socket"), "windows")
+    assert not is_exhaustion(refusal(errno.ENOBUFS, step="MCAST_JOIN_GROUP"), "linux")
 
 
 @pytest.mark.parametrize(("step", "number"), [("SO_RCVBUF", errno.ENOBUFS), ("send", errno.EIO)])
@@ -312,7 +315,17 @@ def test_other_errors_survive_a_pickle(kind: type[Exception]) -> None:
 def test_is_exhaustion_of_what_no_other_membership_would_escape(
     number: int | None, expected: bool
 ) -> None:
-    assert is_exhaustion(refusal(number)) is expected
+    assert is_exhaustion(refusal(number), "linux") is expected
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EMFILE])
+@pytest.mark.parametrize("step", ["MCAST_JOIN_GROUP", "MCAST_JOIN_SOURCE_GROUP"])
+def test_sizes_of_reports_are_no_exhaustion(step: str, number: int) -> None:
+    error = refusal(number, step=step, platform="darwin")
+    assert not is_exhaustion(error, "darwin")
+    assert "although nothing is wrong" in str(error)
+    assert "file descriptors" not in str(error)
+    assert is_exhaustion(refusal(number, step="socket", platform="darwin"), "darwin")
 
 
 # all_failed ------------------------------------------------------------------------------------

@@ -12,9 +12,6 @@ _BUFFERS: Final = frozenset({"SO_RCVBUF", "SO_SNDBUF"})
 # The least room to ask for: with less a socket cannot hold the largest datagram.
 _LEAST_BUFFER_BYTES: Final = 65_536
 
-# A join fails with these errors now and then on macOS, and a second try does not, as users report.
-_PASSING_ERRORS: Final = frozenset({errno.ENOMEM, errno.ENOEXEC})
-
 
 class TakesOptions(Protocol):
     """A socket, or a stand-in for a socket."""
@@ -28,7 +25,7 @@ def apply_option(sock: TakesOptions, option: SocketOption) -> None:
 
     If there is no room for a buffer, half the size is asked for, until the system grants one: macOS
     and FreeBSD refuse sizes above their maximum (kern.ipc.maxsockbuf) with ENOBUFS, where Linux
-    grants the maximum. A join with an error that may pass is tried once more.
+    grants the maximum.
 
     Raises:
         OSError: The option was refused.
@@ -46,9 +43,7 @@ def apply_after(sock: TakesOptions, option: SocketOption, refusal: OSError) -> N
         OSError: The option was refused once more, or the first refusal is final.
     """
     try:
-        if option.symbol.startswith("MCAST_JOIN_") and refusal.errno in _PASSING_ERRORS:
-            sock.setsockopt(option.level, option.number, option.value)
-        elif option.symbol in _BUFFERS and refusal.errno == errno.ENOBUFS:
+        if option.symbol in _BUFFERS and refusal.errno == errno.ENOBUFS:
             _set_smaller_buffer(sock, option, refusal)
         else:
             raise refusal

@@ -6,8 +6,8 @@ Real and virtual hosts both use this module, so a plan means the same on either.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Container, Iterable
+from typing import Final, Protocol
 
 import attrs
 
@@ -17,6 +17,8 @@ from .._platform.model import Platform, PlatformName
 from .._platform.options import SocketOption
 from .._values.errors import SocketSetupError
 from .apply_option import TakesOptions, apply_after, apply_option
+
+_JOINS: Final = "MCAST_JOIN_"
 
 
 class Settable(TakesOptions, Protocol):
@@ -37,11 +39,20 @@ class Step:
         option: The option that is being set; `None` for another step.
         name: The name of another step.
         detail: More about that step.
+        passing: The errors with which a join may be refused although nothing is wrong.
+        pending: The first join that was refused so, and all after it: to be tried a little later.
     """
 
     name: str = "socket"
     detail: str = ""
     option: SocketOption | None = None
+    passing: Container[int | None] = ()
+    pending: tuple[SocketOption, ...] = ()
+
+    @classmethod
+    def first(cls, socket_spec: SocketSpec, platform: Platform) -> Step:
+        """Return the step of a plan that comes first: the socket is made."""
+        return cls(passing=platform.passing_join_errors.get(socket_spec.family, ()))
 
     def explain(
         self, error: OSError, socket_spec: SocketSpec, platform: PlatformName
@@ -96,9 +107,15 @@ def carry_out(sock: Settable, socket_spec: SocketSpec, step: Step) -> frozenset[
 def _set_step(sock: TakesOptions, option: SocketOption, step: Step, applied: set[str]) -> None:
     """Set one option of a plan. This runs for thousands of sockets, so there are few calls."""
     step.option = option
+    if step.pending and option.symbol.startswith(_JOINS):
+        step.pending = (*step.pending, option)  # It would be refused as well.
+        return
     try:
         sock.setsockopt(option.level, option.number, option.value)
     except OSError as error:
+        if error.errno in step.passing and option.symbol.startswith(_JOINS):
+            step.pending = (*step.pending, option)
+            return
         symbol = _set_after(sock, option, error)
         if symbol is not None:
             applied.add(symbol)

@@ -53,6 +53,7 @@ class PosixSocket:
         "_rejected",
         "_sock",
         "endpoints",
+        "pending",
         "received",
         "received_bytes",
         "socket_spec",
@@ -76,6 +77,7 @@ class PosixSocket:
         self.socket_spec = socket_spec
         self.received = 0
         self.received_bytes = 0
+        self.pending: tuple[SocketOption, ...] = ()
         self._rejected: Counter[Rejection] | None = None
         self._sock = sock
         self._platform = platform

@@ -58,6 +58,8 @@ class McastSocket(Protocol):
     # The datagrams and bytes of payload that `receive` has returned so far.
     received: int
     received_bytes: int
+    # The joins of the plan that the system has refused for now: to be tried again a little later.
+    pending: tuple[SocketOption, ...]
 
     @property
     def rejected(self) -> Counter[Rejection]:

@@ -133,7 +133,7 @@ class SystemHost:
         return _without(listed, off)
 
     def open_socket(self, socket_spec: SocketSpec) -> McastSocket:
-        shell, step = self._shell, Step()
+        shell, step = self._shell, Step.first(socket_spec, self.platform)
         sock: socket.socket | None = None
         try:
             family = self.platform.sockaddr.number(socket_spec.family)
@@ -145,7 +145,9 @@ class SystemHost:
                 raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
             applied = carry_out(sock, socket_spec, step)
             step.name, step.detail = "socket", ""
-            return shell.wrap_socket(sock, socket_spec, applied)
+            opened = shell.wrap_socket(sock, socket_spec, applied)
+            opened.pending = step.pending
+            return opened
         except BaseException as error:
             if sock is not None:
                 sock.close()

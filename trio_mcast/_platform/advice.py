@@ -7,6 +7,7 @@ import os
 from typing import Final
 
 from .._values.errors import SocketSetupError, error_name
+from .darwin import DARWIN
 from .model import PlatformName
 
 BROADCAST_ADVICE: Final = (
@@ -154,8 +155,16 @@ _BSD_ADVICE: dict[tuple[str | None, int], str] = {
     ("bind", errno.EACCES): "this port needs a privilege: use a port from 1024 up",
     **{
         (step, errno.ENOSPC): (
-            "the system takes fewer sources than is usual: raise the sysctls "
-            "net.inet.ip.mcast.maxsocksrc and maxgrpsrc, or those of net.inet6.ip6.mcast"
+            "the sources of a group on an interface are too many, those of all programs together "
+            "(512 by default): raise the sysctl net.inet.ip.mcast.maxgrpsrc, or that of "
+            "net.inet6.ip6.mcast"
+        )
+        for step in _JOIN_STEPS
+    },
+    **{
+        (step, errno.ENOMEM): (
+            "the system takes fewer sources on one socket than is usual (128): raise the sysctl "
+            "net.inet.ip.mcast.maxsocksrc, or that of net.inet6.ip6.mcast"
         )
         for step in _JOIN_STEPS
     },
@@ -185,12 +194,23 @@ _BSD_ADVICE: dict[tuple[str | None, int], str] = {
     },
 }
 
+_REPORT_SIZE_ADVICE: Final = (
+    "macOS refuses this now and then although nothing is wrong: the number is then no error but "
+    "the size of a report. It was tried several times: try again in a second, and if that does "
+    "not help, look at the sysctls net.inet.ip.mcast.maxsocksrc and maxgrpsrc"
+)
+
 _ADVICE_OF: Final[dict[PlatformName, dict[tuple[str | None, int], str]]] = {
     "linux": _LINUX_ADVICE,
     "windows": _WINDOWS_ADVICE,
     "freebsd": _BSD_ADVICE,
     "darwin": {
         **_BSD_ADVICE,
+        **{
+            (step, number): _REPORT_SIZE_ADVICE
+            for step in _JOIN_STEPS
+            for number in DARWIN.passing_join_errors["ipv4"]
+        },
         ("send", errno.EHOSTUNREACH): (
             "from macOS 15 on this mostly means that the program may not use the local network: "
             "allow it in System Settings > Privacy & Security > Local Network, for the program "
@@ -265,8 +285,14 @@ def lacks_family(error: SocketSetupError) -> bool:
     return error.errno in _NOT_THERE or (is_ipv6 and error.errno == errno.EINVAL)
 
 
-def is_exhaustion(error: SocketSetupError) -> bool:
-    """Tell whether the process ran out of a resource, so that no other membership would succeed."""
+def is_exhaustion(error: SocketSetupError, platform: PlatformName) -> bool:
+    """Tell whether the process ran out of a resource, so that no other membership would succeed.
+
+    Of a join, macOS and FreeBSD say ENOMEM where the sources are too many, and macOS such numbers
+    also where nothing is wrong.
+    """
+    if platform in ("darwin", "freebsd") and error.step in _JOIN_STEPS:
+        return False
     if (error.step, error.errno) == ("socket", errno.ENOBUFS):
         return True  # The error of Windows when there is no memory for a socket.
     return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)

@@ -7,6 +7,16 @@ from typing import Final
 from .._values.addresses import SockaddrFormat
 from .model import LARGEST_DATAGRAM_FITS, PACKED_TO_4, Platform, Timestamps
 
+# Since macOS 10.9, igmp_handle_state_change in XNU's bsd/netinet/igmp.c returns the size of the
+# report that it has queued, and setsockopt gives that as the errno, until IGMPv3 is left for an
+# older version. Measured with that one line in FreeBSD 13's igmp.c: 12 (ENOMEM) for a further
+# source, 8 (ENOEXEC) for a join from any source where another socket has chosen some, 16 (EBUSY)
+# and 24 (EMFILE) for one or two chosen sources after that. A record takes 8 bytes, and 4 for each
+# of up to 128 sources, twice where the mode changes. Once the report has been sent, which is at
+# once since macOS 13 and up to a second later before, the same call returns 0. Each failure leaves
+# the interface in the group. 48 is EADDRINUSE there: the socket has joined the group already.
+_REPORT_SIZES: Final = frozenset(range(8, 8 + 8 * 128 + 1, 4)) - {48}
+
 DARWIN: Final = Platform(
     name="darwin",
     constants={
@@ -78,10 +88,9 @@ DARWIN: Final = Platform(
     # IP_MAX_SOCK_SRC_FILTER and IPV6_MAX_SOCK_SRC_FILTER in the system's headers.
     source_limit={"ipv4": 128, "ipv6": 128},
     # It filters nothing, as on FreeBSD: imo_multi_filter in XNU's bsd/netinet/in_mcast.c has the
-    # same condition. And for IPv4 it is refused at random: where a report goes out because of it,
-    # its size in bytes comes back as the error, mostly 12, ENOMEM (igmp_handle_state_change in
-    # bsd/netinet/igmp.c, since macOS 10.9).
+    # same condition. And for IPv4 it would be refused with the size of the report that goes out.
     blocks_sources=False,
+    passing_join_errors={"ipv4": _REPORT_SIZES},
     filters_blocked=False,
     # The size of the send buffer is the size of the largest datagram, 9,216 bytes if nobody says
     # otherwise (net.inet.udp.maxdgram; udp_sendspace in XNU's bsd/netinet/udp_usrreq.c).

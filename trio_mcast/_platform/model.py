@@ -112,6 +112,8 @@ class Platform:
             has chosen. Where it is not, the options for that may be accepted all the same.
         delivers_anywhere: Groups that a socket is given from every interface and every source,
             whatever it has joined.
+        passing_join_errors: By family, the errors with which a join may be refused although nothing
+            is wrong, and succeed a little later.
         timestamps: The requests for arrival times, each for where those before are refused; empty
             where there are none.
     """
@@ -148,6 +150,7 @@ class Platform:
     timestamps: tuple[Timestamps, ...]
     has_filters: bool = True
     delivers_anywhere: frozenset[str] = frozenset()
+    passing_join_errors: Mapping[Family, frozenset[int]] = attrs.field(factory=dict)
 
     def level(self, symbol: str, family: Family) -> int:
         """Return the level at which an option is set: the prefix of the symbol tells."""

@@ -88,7 +88,8 @@ class Joining:
                 await memberships.set_up(membership)
                 error = membership.error if membership.state == "failed" else None
                 if error is not None and (
-                    is_exhaustion(error) or (all_or_nothing and not _is_of_family(error))
+                    is_exhaustion(error, memberships.platform.name)
+                    or (all_or_nothing and not _is_of_family(error))
                 ):
                     raise_with_needed(error, sum(len(plan.sockets) for plan in plans))
                 await memberships.give_way()

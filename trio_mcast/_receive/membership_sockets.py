@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from typing import Final
+
+import trio
 
 from .._host.protocols import Host, McastSocket
 from .._live import raise_together
@@ -16,6 +20,11 @@ from .membership import Event, LiveMembership
 # The memberships that are planned, opened, changed or closed before other tasks have their turn.
 # Each of that takes some 10 to 100 us.
 AT_ONCE = 16
+
+# The pauses before a join is tried again that was refused although nothing is wrong. Few, as each
+# failure leaves something behind; and the last one long enough for a macOS that sends its reports
+# once a second.
+_PAUSES_SECONDS: Final = (0.005, 0.02, 0.08, 0.3, 1.1)
 
 
 class MembershipSockets:
@@ -93,12 +102,47 @@ class MembershipSockets:
                 await self.give_way()
                 self._intake.check_open()
             try:
-                membership.sockets.append(self._open(socket_spec))
+                socket = self._open(socket_spec)
+                membership.sockets.append(socket)
+                if socket.pending:
+                    await self._join_again(socket)
             except SocketSetupError as refusal:
                 first = first or refusal
                 if socket_spec.group is not None:
                     break
         return first
+
+    async def _join_again(self, socket: McastSocket) -> None:
+        """Carry out the pending joins of a socket. Cannot be cancelled.
+
+        Raises:
+            SocketSetupError: They were refused to the end.
+            trio.ClosedResourceError: The receiver was closed meanwhile.
+        """
+        passing = self._host.platform.passing_join_errors[socket.socket_spec.family]
+        pauses = iter(_PAUSES_SECONDS)
+        with trio.CancelScope(shield=True):
+            while True:
+                await trio.sleep(next(pauses))
+                self._intake.check_open()
+                before = socket.pending
+                refusal = self._join_pending(socket)
+                if refusal is None:
+                    return
+                if len(socket.pending) < len(before):
+                    pauses = iter(_PAUSES_SECONDS)  # The next one may need as long.
+                if refusal.errno not in passing or not operator.length_hint(pauses):
+                    raise refusal
+
+    def _join_pending(self, socket: McastSocket) -> SocketSetupError | None:
+        """Carry out pending joins, and return the first refusal."""
+        while socket.pending:
+            try:
+                socket.revise(socket.socket_spec, socket.pending[:1])
+            except SocketSetupError as refusal:
+                return refusal
+            socket.pending = socket.pending[1:]
+        return None
 
     def _open(self, socket_spec: SocketSpec) -> McastSocket:
         socket = self._host.open_socket(socket_spec)

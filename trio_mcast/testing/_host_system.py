@@ -24,13 +24,14 @@ from .._values.interface import Interface
 from ._arguments import FixedAttributes
 from ._clock import VirtualClock
 from ._core import Core
-from ._frames import Frame, Packet, Query, SourceFilter, is_all_hosts
+from ._frames import NO_SOURCE, Frame, Packet, Query, SourceFilter, is_all_hosts
 from ._input import Input
 from ._interface import VirtualInterface
 from ._interface_address import parse_interface_address
 from ._kernel import KernelSocket
 from ._output import Output, leaves_host, record_refusal
 from ._poller import VirtualPoller
+from ._report_sizes import ReportSizes
 from ._reports import Reports
 from ._routes import VirtualRoutes
 from ._rules import RULES
@@ -74,6 +75,7 @@ class HostSystem(FixedAttributes):
         self._remains: list[Callable[[], None]] = []
         self._sockets = SocketTable()
         self._reports = Reports(core, self._sockets)
+        self._report_sizes = ReportSizes(core.scheduler)
         self._opened: dict[VirtualSocket, None] = {}
         self._pollers: dict[VirtualPoller, None] = {}
         self._watchers = Watchers(core, name, notice_seconds)
@@ -167,7 +169,7 @@ class HostSystem(FixedAttributes):
         self._numbers += 1
         state = SocketState(self._platform, spec.family, self._numbers, self._rmem_max)
         kernel = KernelSocket(self, state)
-        step = Step()
+        step = Step.first(spec, self._platform)
         self._sockets.add(kernel)
         try:
             applied = carry_out(kernel, spec, step)
@@ -186,6 +188,7 @@ class HostSystem(FixedAttributes):
             if isinstance(error, OSError):
                 raise step.explain(error, spec, self.platform.name) from error
             raise
+        opened.pending = step.pending
         self._opened[opened] = None
         return opened
 
@@ -246,8 +249,12 @@ class HostSystem(FixedAttributes):
         index: int,
         before: SourceFilter | None,
         after: SourceFilter | None,
-    ) -> None:
-        """Note that a socket joined, left, or wants other sources. For the host's sockets."""
+    ) -> int:
+        """Note that a socket joined, left, or wants other sources. For the host's sockets.
+
+        Returns:
+            The error with which the system refuses that all the same; 0 for none.
+        """
         interface = self._by_index(index)
         if (before is None) is not (after is None):
             self._core.record(
@@ -260,6 +267,17 @@ class HostSystem(FixedAttributes):
         known, wanted = self._sockets.refresh(state, group, index)
         if wanted != known and interface is not None and not is_all_hosts(group):
             self._reports.of_change(interface, group, wanted)
+        if state.family not in self._platform.passing_join_errors:
+            return 0
+        if wanted == NO_SOURCE:
+            self._report_sizes.left(group, index)
+        return 0 if after is None else self._report_sizes.error_of(group, index, wanted)
+
+    def refused(
+        self, state: SocketState, group: IPAddress, index: int, wanted: SourceFilter
+    ) -> None:
+        """Note that a socket does not have what it has asked for, while the host has."""
+        self._sockets.leave_behind(state, group, index, wanted)
 
     def _by_index(self, index: int) -> VirtualInterface | None:
         interfaces = self._interfaces.values()

@@ -50,8 +50,13 @@ class System(Protocol):
         index: int,
         before: SourceFilter | None,
         after: SourceFilter | None,
+    ) -> int:
+        """Note that a socket joined, left, or wants other sources; return an error, or 0."""
+
+    def refused(
+        self, state: SocketState, group: IPAddress, index: int, wanted: SourceFilter
     ) -> None:
-        """Note that a socket joined, left, or wants other sources."""
+        """Note that a socket does not have what it has asked for, while the host has."""
 
 
 class KernelSocket:
@@ -261,7 +266,14 @@ class KernelSocket:
             self.state.memberships.pop((group, index), None)
         else:
             self.state.memberships[group, index] = after  # A known membership keeps its place.
-        self._system.membership_changed(self.state, group, index, before, after)
+        error = self._system.membership_changed(self.state, group, index, before, after)
+        if error:
+            assert after is not None
+            self.state.memberships.pop((group, index))
+            if before is not None:
+                self.state.memberships[group, index] = before
+            self._system.refused(self.state, group, index, after)
+            raise refuse(error)
 
     # --- Binding
 

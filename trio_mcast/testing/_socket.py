@@ -65,6 +65,7 @@ class VirtualSocket:
         self.socket_spec = socket_spec
         self.received = 0
         self.received_bytes = 0
+        self.pending: tuple[SocketOption, ...] = ()
         self.rejected: Counter[Rejection] = Counter()
         self.kernel = kernel
         self.watchers: dict[Watching, None] = {}

@@ -49,6 +49,8 @@ class SocketTable:
         # By group and interface index: the merged filter, and the sockets that have joined.
         self._filters: dict[tuple[IPAddress, int], SourceFilter] = {}
         self._joined: dict[tuple[IPAddress, int], dict[SocketState, None]] = {}
+        # What was refused after it had been noted, and so stays.
+        self._left_behind: dict[tuple[IPAddress, int], list[SourceFilter]] = {}
         self._next_port = _FIRST_FREE_PORT
         # What was worked out for datagrams that go to one group and port, and arrive on one
         # interface, looped or not; until anything changes.
@@ -114,7 +116,8 @@ class SocketTable:
         else:
             joined.pop(state, None)
         known = self._filters.get(key, NO_SOURCE)
-        wanted = merge_filters(socket.memberships[key] for socket in joined)
+        filters = [socket.memberships[key] for socket in joined]
+        wanted = merge_filters([*filters, *self._left_behind.get(key, ())])
         if wanted == NO_SOURCE:
             self._filters.pop(key, None)
         else:
@@ -122,6 +125,14 @@ class SocketTable:
         if not joined:
             del self._joined[key]
         return known, wanted
+
+    def leave_behind(
+        self, state: SocketState, group: IPAddress, index: int, wanted: SourceFilter
+    ) -> None:
+        """Keep a filter of a group on an interface that no socket has any more."""
+        self._left_behind.setdefault((group, index), []).append(wanted)
+        if (group, index) not in state.memberships:
+            self._joined.get((group, index), {}).pop(state, None)
 
     def wanted(self, group: IPAddress, index: int) -> SourceFilter:
         """Return the filter of a group on an interface: the wanted sources."""
