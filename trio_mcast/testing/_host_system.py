@@ -24,7 +24,7 @@ from .._values.interface import Interface
 from ._arguments import FixedAttributes
 from ._clock import VirtualClock
 from ._core import Core
-from ._frames import NO_SOURCE, Frame, Packet, Query, SourceFilter, is_all_hosts
+from ._frames import Frame, Packet, Query, SourceFilter, is_all_hosts
 from ._input import Input
 from ._interface import VirtualInterface
 from ._interface_address import parse_interface_address
@@ -267,17 +267,10 @@ class HostSystem(FixedAttributes):
         known, wanted = self._sockets.refresh(state, group, index)
         if wanted != known and interface is not None and not is_all_hosts(group):
             self._reports.of_change(interface, group, wanted)
-        if state.family not in self._platform.passing_join_errors:
-            return 0
-        if wanted == NO_SOURCE:
-            self._report_sizes.left(group, index)
-        return 0 if after is None else self._report_sizes.error_of(group, index, wanted)
-
-    def refused(
-        self, state: SocketState, group: IPAddress, index: int, wanted: SourceFilter
-    ) -> None:
-        """Note that a socket does not have what it has asked for, while the host has."""
-        self._sockets.leave_behind(state, group, index, wanted)
+        error = self._report_sizes.error_after(state, (group, index), after, wanted)
+        if error:
+            self._sockets.leave_behind(state, (group, index), before, after)
+        return error
 
     def _by_index(self, index: int) -> VirtualInterface | None:
         interfaces = self._interfaces.values()

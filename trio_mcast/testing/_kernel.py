@@ -53,11 +53,6 @@ class System(Protocol):
     ) -> int:
         """Note that a socket joined, left, or wants other sources; return an error, or 0."""
 
-    def refused(
-        self, state: SocketState, group: IPAddress, index: int, wanted: SourceFilter
-    ) -> None:
-        """Note that a socket does not have what it has asked for, while the host has."""
-
 
 class KernelSocket:
     """One UDP socket."""
@@ -268,11 +263,9 @@ class KernelSocket:
             self.state.memberships[group, index] = after  # A known membership keeps its place.
         error = self._system.membership_changed(self.state, group, index, before, after)
         if error:
-            assert after is not None
             self.state.memberships.pop((group, index))
             if before is not None:
                 self.state.memberships[group, index] = before
-            self._system.refused(self.state, group, index, after)
             raise refuse(error)
 
     # --- Binding

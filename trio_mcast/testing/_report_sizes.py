@@ -13,8 +13,9 @@ from functools import partial
 from typing import Final
 
 from .._values.addresses import IPAddress
-from ._frames import SourceFilter
+from ._frames import NO_SOURCE, SourceFilter
 from ._scheduler import Scheduler
+from ._state import SocketState
 
 # A record, and a source in a record.
 _RECORD_BYTES: Final = 8
@@ -34,7 +35,7 @@ def report_bytes(announced: SourceFilter, wanted: SourceFilter) -> int:
 
 
 class ReportSizes:
-    """What one host has announced of its groups, and the errors of what it has not."""
+    """The announcements of one host's groups, and the errors of what has not been announced."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -42,19 +43,28 @@ class ReportSizes:
         # When the groups that were left are to be forgotten.
         self._left: dict[tuple[IPAddress, int], int] = {}
 
-    def left(self, group: IPAddress, index: int) -> None:
-        """Note that nothing of a group is wanted on an interface any more."""
-        self._left[group, index] = self._scheduler.later(_REMEMBERED_SECONDS)
-
-    def error_of(self, group: IPAddress, index: int, wanted: SourceFilter) -> int:
-        """Return the error of a change of what an interface wants of a group; 0 for none.
+    def error_after(
+        self,
+        state: SocketState,
+        key: tuple[IPAddress, int],
+        after: SourceFilter | None,
+        wanted: SourceFilter,
+    ) -> int:
+        """Return the error of a change of what a socket wants of a group; 0 for none.
 
         Args:
-            group: The group.
-            index: The interface's index.
-            wanted: The filter now.
+            state: The socket.
+            key: The group, and the index of the interface.
+            after: The socket's filter now; `None` if it has left.
+            wanted: The filter of the interface now.
         """
-        key = group, index
+        if state.family not in state.platform.passing_join_errors:
+            return 0
+        if wanted == NO_SOURCE:
+            self._left[key] = self._scheduler.later(_REMEMBERED_SECONDS)
+        return 0 if after is None else self._error_of(key, wanted)
+
+    def _error_of(self, key: tuple[IPAddress, int], wanted: SourceFilter) -> int:
         if self._left.pop(key, math.inf) <= self._scheduler.now_ns():
             del self._announced[key]
         if key not in self._announced:

@@ -127,12 +127,24 @@ class SocketTable:
         return known, wanted
 
     def leave_behind(
-        self, state: SocketState, group: IPAddress, index: int, wanted: SourceFilter
+        self,
+        state: SocketState,
+        key: tuple[IPAddress, int],
+        before: SourceFilter | None,
+        after: SourceFilter | None,
     ) -> None:
-        """Keep a filter of a group on an interface that no socket has any more."""
-        self._left_behind.setdefault((group, index), []).append(wanted)
-        if (group, index) not in state.memberships:
-            self._joined.get((group, index), {}).pop(state, None)
+        """Keep on an interface what a socket has been refused; the socket has what it had before.
+
+        Args:
+            state: The socket.
+            key: The group, and the interface's index.
+            before: The socket's filter before.
+            after: The filter that was refused.
+        """
+        if after is not None:
+            self._left_behind.setdefault(key, []).append(after)
+        if before is None:
+            self._joined.get(key, {}).pop(state, None)
 
     def wanted(self, group: IPAddress, index: int) -> SourceFilter:
         """Return the filter of a group on an interface: the wanted sources."""
