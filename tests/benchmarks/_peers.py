@@ -83,7 +83,8 @@ def peer_running(peer: str) -> Iterator[subprocess.Popen[str]]:
     with tempfile.TemporaryDirectory() as directory:
         where = (GROUP, str(PORT), str(RECEIVE_BUFFER_BYTES), "eth0", RECEIVER_ADDRESS)
         with subprocess.Popen(
-            [*_built(peer, Path(directory)), *where],
+            # It ends with this process, also while it waits for datagrams that were lost.
+            ["setpriv", "--pdeathsig", "KILL", *_built(peer, Path(directory)), *where],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

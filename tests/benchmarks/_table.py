@@ -14,6 +14,8 @@ from ._record import Measured, Record
 from ._subjects import Comparison
 from ._view import IN_BRACKETS, cells, headings
 
+# The longest word that is likely.
+_LABEL_WIDTH = len("DatagramProtocol")
 _STYLES = {"met": "green", "NOT met": "bold red", "skipped": "dim"}
 
 
@@ -52,7 +54,7 @@ class Tables:
 def _comparison_table(comparison: Comparison, measured: Measured) -> Table:
     table = _table()
     for heading in headings(comparison):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", overflow="fold")
     for subject in comparison.subjects:
         style = "bold" if subject.label.startswith("trio_mcast") else ""
         shown = cells(comparison, subject, measured.figures)
@@ -62,5 +64,5 @@ def _comparison_table(comparison: Comparison, measured: Measured) -> Table:
 
 def _table() -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("")
+    table.add_column("", overflow="fold", min_width=_LABEL_WIDTH)
     return table

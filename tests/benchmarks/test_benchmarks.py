@@ -110,6 +110,19 @@ def test_table_shows_every_subject_bar_and_what_was_skipped() -> None:
     assert "Skipped: Go: ReadBatch of 64 (x/net): there is no go in PATH." in text
 
 
+def test_table_is_complete_on_a_terminal_of_80_columns() -> None:
+    names = [subject.name for subject in COMPARISONS[0].subjects]
+    figures = Figures(
+        {(name, column.figure): [28_765.4] for name in names for column in COMPARISONS[0].columns}
+    )
+    record = Record({COMPARISONS[0].name: measured(figures)})
+    console = Console(file=io.StringIO(), width=80, record=True)
+    console.print(Tables(COMPARISONS[:1], record))
+    text = console.export_text()
+    assert text.count("28,765") == len(names) * len(COMPARISONS[0].columns)
+    assert "…" not in text
+
+
 def test_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     figures = Figures({("send-send", "ns"): [1234.0, 0.5678]})
     record = Record({"send": measured(figures, {"Node": "none"})})
@@ -151,7 +164,9 @@ def test_go_without_its_package_is_skipped(monkeypatch: pytest.MonkeyPatch, tmp_
 
 @pytest.mark.once
 @pytest.mark.skipif(sys.platform != "linux", reason="the lab is for Linux only")
-@pytest.mark.parametrize("name", [*LIBRARY, *PEERS, "groups-20", "interfaces-10"])
+@pytest.mark.parametrize(
+    "name", [*LIBRARY, *PEERS, "drain-64-asyncio", "groups-20", "interfaces-10"]
+)
 def test_worker_measures_this_library_and_its_peers(name: str) -> None:
     require_lab()
     if problem := find_subject(name).problem:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from importlib import import_module
+from typing import Any
 
 from .._drain import Drain
 from .._latency import Quiet
 from .._network import GROUP, PORT, SENDER_ADDRESS, plain_receiver, plain_sender
 from .._send import Burst
-
-# By name: it is not there on Windows, where types are checked all the same.
-uvloop = import_module("uvloop")
 
 
 class _Counting(asyncio.DatagramProtocol):
@@ -80,12 +78,17 @@ async def _send(task: Burst) -> None:
     transport.close()
 
 
+def _run_uvloop(main: Coroutine[Any, Any, None]) -> None:
+    # By name, and only here: it may not be installed, and types are checked all the same.
+    import_module("uvloop").run(main)
+
+
 def drain_asyncio(task: Drain) -> None:
     asyncio.run(_drain(task))
 
 
 def drain_uvloop(task: Drain) -> None:
-    uvloop.run(_drain(task))
+    _run_uvloop(_drain(task))
 
 
 def quiet_asyncio(task: Quiet) -> None:
@@ -93,7 +96,7 @@ def quiet_asyncio(task: Quiet) -> None:
 
 
 def quiet_uvloop(task: Quiet) -> None:
-    uvloop.run(_quiet(task))
+    _run_uvloop(_quiet(task))
 
 
 def send_asyncio(task: Burst) -> None:
@@ -101,4 +104,4 @@ def send_asyncio(task: Burst) -> None:
 
 
 def send_uvloop(task: Burst) -> None:
-    uvloop.run(_send(task))
+    _run_uvloop(_send(task))
