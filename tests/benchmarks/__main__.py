@@ -29,7 +29,7 @@ from ._table import Tables
 _ROUNDS = 15
 _QUICK_ROUNDS = 3
 # Where nobody looks at a terminal, no line is broken.
-_WIDTH = 132
+_WIDTH = 140
 
 
 def main() -> int:

@@ -14,8 +14,8 @@ from ._record import Measured, Record
 from ._subjects import Comparison
 from ._view import IN_BRACKETS, cells, headings
 
-# The longest word that is likely.
-_LABEL_WIDTH = len("DatagramProtocol")
+# What the widest table takes; where there is less, ratios stand below their figures.
+_WIDEST = 132
 _STYLES = {"met": "green", "NOT met": "bold red", "skipped": "dim"}
 
 
@@ -30,7 +30,7 @@ class Tables:
         for comparison in self._comparisons:
             measured = self._record.measured[comparison.name]
             yield Text(comparison.title, style="bold")
-            yield _comparison_table(comparison, measured)
+            yield _comparison_table(comparison, measured, narrow=options.max_width < _WIDEST)
             if any(column.ratio for column in comparison.columns):
                 yield IN_BRACKETS
             yield from measured.skipped_lines()
@@ -51,18 +51,20 @@ class Tables:
         return table
 
 
-def _comparison_table(comparison: Comparison, measured: Measured) -> Table:
+def _comparison_table(comparison: Comparison, measured: Measured, *, narrow: bool) -> Table:
     table = _table()
     for heading in headings(comparison):
         table.add_column(heading, justify="right", overflow="fold")
     for subject in comparison.subjects:
         style = "bold" if subject.label.startswith("trio_mcast") else ""
         shown = cells(comparison, subject, measured.figures)
+        if narrow:
+            shown = [cell.replace(" (", "\n(") for cell in shown]
         table.add_row(subject.label, *shown, style=style)
     return table
 
 
 def _table() -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("", overflow="fold", min_width=_LABEL_WIDTH)
+    table.add_column("", overflow="fold")
     return table
