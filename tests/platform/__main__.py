@@ -50,7 +50,8 @@ def main(words: Sequence[str] | None = None) -> int:
         if problem is not None:
             print(f"left out {family}, {len(chosen)} checks: {problem}", flush=True)
         for check in chosen:
-            results.append(_result(check, place, problem))
+            lacks = any(words in check.name for words in arguments.lacks)
+            results.append(_result(check, place, problem, lacks=lacks))
             if problem is None:
                 print(_line(results[-1]), flush=True)
     counts = {kind: sum(r["result"] == kind for r in results) for kind in ("passed", "left out")}
@@ -69,6 +70,13 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--second", help="another interface, for the checks that need two")
     parser.add_argument("--own-network", action="store_true", help="on Linux, as root: make one")
     parser.add_argument("--only", default="", help="checks with these words in their names")
+    parser.add_argument(
+        "--lacks",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a check that is known to fail here: then it has to",
+    )
     parser.add_argument("--json", help="a file for the results")
     return parser.parse_args(words)
 
@@ -96,29 +104,36 @@ def _interfaces(first: str | None, second: str | None) -> tuple[Interface, Inter
     return interface, second_interface
 
 
-def _result(check: Check, place: Place, problem: str | None) -> dict[str, Any]:
+def _result(check: Check, place: Place, problem: str | None, *, lacks: bool) -> dict[str, Any]:
     began = time.monotonic()
-    result, reason = "passed", ""
-    try:
-        if problem is not None:
-            raise LeftOut(problem)
-        trio.run(_limited, check, place)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        cause = _first(error)
-        if isinstance(cause, LeftOut):
-            result, reason = "left out", str(cause)
-        else:
-            result, reason = "failed", "".join(traceback.format_exception(error))
-    seconds = round(time.monotonic() - began, 3)
+    if problem is not None:
+        result, reason = "left out", problem
+    else:
+        result, reason = _tried(check, place)
+        if lacks and result == "passed":
+            result, reason = "failed", "It is said to be lacking here, and it is there.\n"
+        elif lacks and result == "failed":
+            result, reason = "left out", "known to be lacking here"
     return {
         "name": check.name,
         "family": place.family,
         "result": result,
         "reason": reason,
-        "seconds": seconds,
+        "seconds": round(time.monotonic() - began, 3),
     }
+
+
+def _tried(check: Check, place: Place) -> tuple[str, str]:
+    try:
+        trio.run(_limited, check, place)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        cause = _first(error)
+        if isinstance(cause, LeftOut):
+            return "left out", str(cause)
+        return "failed", "".join(traceback.format_exception(error))
+    return "passed", ""
 
 
 async def _limited(check: Check, place: Place) -> None:

@@ -11,6 +11,9 @@ import sys
 
 from tests.platform.place import LeftOut
 
+if sys.platform == "linux":
+    import fcntl
+
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 _SIOCSIFFLAGS = 0x8914  # linux/sockios.h; the same on every architecture that Debian has
 _IFF_UP = 1  # linux/if.h
@@ -55,7 +58,5 @@ def enter_own_network() -> tuple[str, str | None]:
 
 def _set_up(name: str) -> None:
     assert sys.platform == "linux"
-    from fcntl import ioctl
-
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), _IFF_UP))
+        fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), _IFF_UP))

@@ -45,6 +45,10 @@ async def _fail(place: Place) -> None:
         raise AssertionError("it did not come")
 
 
+async def _succeed(place: Place) -> None:
+    await trio.lowlevel.checkpoint()
+
+
 async def _leave_out(place: Place) -> None:
     raise LeftOut("nothing to check it with")
 
@@ -88,6 +92,17 @@ def test_check_that_fails_is_told_and_is_the_status(
     (check,) = json.loads(path.read_text())["checks"]
     assert check["result"] == "failed"
     assert line in check["reason"]
+
+
+def test_check_that_is_known_to_fail_has_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = Check("a good check", ("ipv4",), _succeed)
+    monkeypatch.setattr(program, "CHECKS", [good, Check("a bad check", ("ipv4",), _fail)])
+    assert program.main(["--lacks", "a bad check"]) == 0
+    assert capsys.readouterr().out.endswith("1 passed, 0 failed, 1 left out\n")
+    assert program.main(["--lacks", "a good check", "--lacks", "a bad check"]) == 1
+    assert "It is said to be lacking here, and it is there." in capsys.readouterr().out
 
 
 def test_nothing_but_checks_left_out_is_no_success(

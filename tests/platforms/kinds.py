@@ -84,6 +84,39 @@ class OtherPython:
         return run_in_root(root, self.command, log, _LIMIT_SECONDS)
 
 
+@attrs.frozen
+class GVisor:
+    """The kernel in user space that some clouds run containers on, with a network of its own."""
+
+    name: str = "gvisor"
+    description: str = (
+        "gVisor of Debian 13, with CPython; its network has a loopback interface only"
+    )
+
+    def prepare(self, directory: Path) -> None:
+        _GVISOR.make(directory)
+        make_site(directory)
+
+    def run(self, directory: Path, log: Path) -> int:
+        root = _GVISOR.make(directory)
+        put_project(root, make_site(directory))
+        inside = [
+            "/usr/bin/env",
+            "PATH=/usr/bin",
+            "PYTHONPATH=/check/site:/check",
+            "PYTHONDONTWRITEBYTECODE=1",
+        ]
+        # It takes the option, and tells no time.
+        checks = ["python3", "-m", "tests.platform", "--lacks", "the time of arrival is told"]
+        runsc = [str(root / "usr/bin/runsc"), "--ignore-cgroups", "--network=none"]
+        command = [*runsc, "do", f"--root={root}", "--cwd=/", *inside, *checks]
+        # Its processes stay in a network whose loopback interface is down.
+        alone = ["unshare", "--net", "sh", "-euc", 'cd / && exec "$@"', "sh"]
+        return run([*alone, *command], log, _LIMIT_SECONDS)
+
+
+_GVISOR = Root("gvisor", "trixie", ("runsc", "python3"))
+
 _CHECKS = ("-m", "tests.platform", "--own-network")
 
 PLATFORMS: tuple[Platform, ...] = (
@@ -106,4 +139,5 @@ PLATFORMS: tuple[Platform, ...] = (
         Root("sid", "sid", ("python3.14", "iproute2")),
         ("python3.14", *_CHECKS),
     ),
+    GVisor(),
 )
