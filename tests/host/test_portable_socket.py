@@ -14,6 +14,7 @@ import struct
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from typing import Any
 
 import attrs
@@ -75,8 +76,13 @@ class FakeSocket:
     def getsockopt(self, level: int, number: int) -> int:
         return self.values.get((level, number), 9_216)
 
+    # Addresses at which another user's program has every port.
+    taken: tuple[str, ...] = ()
+
     def bind(self, address: tuple[object, ...]) -> None:
         self.calls.append(("bind", address))
+        if address[0] in self.taken:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         self.bound = address
 
     def getsockname(self) -> tuple[object, ...]:
@@ -250,6 +256,33 @@ def test_join_that_fails_for_good_is_not_tried_again(
     assert caught.value.errno == errno.ENXIO
     tried = Counter(call[1][1] for call in opened[0].calls)
     assert tried[80] == 1
+
+
+@EACH_BSD
+def test_sender_is_bound_to_the_wildcard_beside_another_users_program(
+    name: PlatformName, opened: list[FakeSocket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeSocket, "taken", ("10.0.0.1",))
+    spec = McastSenderSpec(FOUR, 5353, interfaces="eth0", source_port=5353, receive_replies=True)
+    (socket_spec,) = spec.plan(MACHINE, name)
+    found = FakeHost(name).open_socket(socket_spec)
+    binds = [call[1] for call in opened[0].calls if call[0] == "bind"]
+    assert binds == [("10.0.0.1", 5353), ("0.0.0.0", 5353)]
+    assert found.local_endpoint == ("10.0.0.1", 5353)
+    # What was sent to another address of the machine is no reply.
+    numbers = PLATFORMS[name].constants
+    for data, address in ((b"yes", "10.0.0.1"), (b"no", "10.0.0.2")):
+        packed = ip_address(address).packed
+        control = [(numbers["IPPROTO_IP"], numbers.get("IP_RECVDSTADDR", -1), packed)]
+        if name == "darwin":
+            info = struct.pack("=I4x4s", socket_spec.interface.index, packed)
+            control = [(numbers["IPPROTO_IP"], numbers["IP_PKTINFO"], info)]
+        opened[0].waiting.append((data, control, ("10.0.0.9", 5353)))
+    assert [datagram.data for datagram in found.receive(10)] == [b"yes"]
+    assert found.rejected == {Rejection.UNICAST: 1}
+    monkeypatch.setattr(FakeSocket, "taken", ("10.0.0.1", "0.0.0.0"))
+    with pytest.raises(SocketSetupError, match="runs as another user"):
+        FakeHost(name).open_socket(socket_spec)
 
 
 MCAST_BLOCK_SOURCE = 84  # On both

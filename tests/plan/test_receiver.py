@@ -171,6 +171,8 @@ def render_socket(socket_spec: SocketSpec) -> list[str]:
     for option in early:
         lines += render_option(option)
     lines.append(f"{'    bind':36}{'':12}{socket_spec.bind}")
+    if socket_spec.bind_if_taken is not None:
+        lines.append(f"{'    bind':36}{'':12}{socket_spec.bind_if_taken}  (if the port is in use)")
     for option in late:
         lines += render_option(option)
     if socket_spec.peer is not None:

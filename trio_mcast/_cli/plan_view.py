@@ -80,7 +80,10 @@ def _steps(socket_spec: SocketSpec) -> Iterator[tuple[str, SocketOption | BindAd
     for option in socket_spec.options:
         if option.if_taken and not option.after_bind:
             yield "if the port is in use, first set", option
-        elif option.if_taken:
+    if socket_spec.bind_if_taken is not None:
+        yield "if the port is in use, bind to", socket_spec.bind_if_taken
+    for option in socket_spec.options:
+        if option.if_taken and option.after_bind:
             yield "if the port was in use, set", option
     # What made the bind possible is not set again.
     taken = {option.symbol for option in socket_spec.options if option.if_taken}
@@ -135,7 +138,8 @@ def socket_as_json(socket_spec: SocketSpec) -> dict[str, object]:
         if isinstance(detail, SocketOption):
             steps.append({"step": "set", **_option_as_json(detail)})
         else:
-            steps.append({"step": kind.partition(" ")[0], "address": list(detail)})
+            name = "bind_if_taken" if kind.startswith("if") else kind.partition(" ")[0]
+            steps.append({"step": name, "address": list(detail)})
     return {
         "family": socket_spec.family,
         "interface": printable(socket_spec.interface.name),

@@ -165,10 +165,11 @@ def _bind(sock: Settable, socket_spec: SocketSpec) -> set[str]:
         sock.bind(socket_spec.bind)
     except OSError as error:
         options = [option for option in socket_spec.options if option.if_taken]
-        if error.errno != errno.EADDRINUSE or not options:
+        wide = socket_spec.bind_if_taken
+        if error.errno != errno.EADDRINUSE or not (options or wide):
             raise
         applied = {_set_option(sock, option) for option in options if not option.after_bind}
-        sock.bind(socket_spec.bind)
+        sock.bind(wide or socket_spec.bind)
         applied |= {_set_option(sock, option) for option in options if option.after_bind}
         return {symbol for symbol in applied if symbol is not None}
     return set()

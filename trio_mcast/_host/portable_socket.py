@@ -46,12 +46,12 @@ class PosixSocket:
         "__weakref__",
         "_control",
         "_destination",
-        "_group_bytes",
         "_local_endpoint",
         "_pending_error",
         "_platform",
         "_rejected",
         "_sock",
+        "_wanted",
         "endpoints",
         "pending",
         "received",
@@ -86,10 +86,13 @@ class PosixSocket:
         self._pending_error: OSError | None = None
         # Asked for when it is wanted: a receiver may have thousands of sockets.
         self._local_endpoint: Endpoint | None = None
-        # The destination of what is sent to the group, if each datagram is to tell.
-        self._group_bytes: bytes | None = None
-        if socket_spec.group is not None and self._control.tells_destination:
-            self._group_bytes = ip_address(socket_spec.group).packed
+        # The only destination that is wanted, if each datagram is to tell.
+        self._wanted: bytes | None = None
+        if self._control.tells_destination:
+            if socket_spec.group is not None:
+                self._wanted = ip_address(socket_spec.group).packed
+            elif socket_spec.bind_if_taken is not None and self._is_wide():
+                self._wanted = ip_address(socket_spec.bind[0]).packed
         # Of what is sent to the socket's group or, without a group, to its address.
         self._destination = group_destination(socket_spec) or self.local_endpoint
 
@@ -108,8 +111,14 @@ class PosixSocket:
             return Endpoint(self._with_zone(host), port)
         return self._local_endpoint
 
+    def _is_wide(self) -> bool:
+        """Whether the socket is bound to the wildcard instead of an address."""
+        return ip_address(self._sock.getsockname()[0]).is_unspecified
+
     def _ask_local_endpoint(self) -> Endpoint:
         host, port, *_ = self._sock.getsockname()
+        if self.socket_spec.bind_if_taken is not None and ip_address(host).is_unspecified:
+            host = self.socket_spec.bind[0]  # What is sent comes from there all the same.
         return Endpoint(self._with_zone(str(host)), int(port))
 
     def _with_zone(self, host: str) -> str:
@@ -210,8 +219,9 @@ class PosixSocket:
         """Return the reason to reject what tells that it came elsewhere, or for another group."""
         if arrival.interface_index not in (None, self.socket_spec.interface.index):
             return Rejection.OTHER_INTERFACE
-        if self._group_bytes is not None and arrival.destination not in (None, self._group_bytes):
-            return Rejection.OTHER_GROUP
+        if self._wanted is not None and arrival.destination not in (None, self._wanted):
+            is_group = self.socket_spec.group is not None
+            return Rejection.OTHER_GROUP if is_group else Rejection.UNICAST
         return None
 
     def send(self, data: bytes, address: BindAddress) -> None:

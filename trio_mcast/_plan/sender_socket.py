@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import attrs
+
 from .._platform import options as layout
 from .._platform import restrictions
 from .._platform.model import Platform
@@ -56,9 +58,28 @@ def plan_sender_socket(
     shared = request.source_port and not request.receive_replies
     if shared and platform.connected_sends_anywhere:
         peer = (bind[0], _DISCARD_PORT, *bind[2:])
+    wide = None
+    if request.source_port and not platform.shares_among_users:
+        wide = bind_wildcard(family, request.source_port)
+        if request.receive_replies:
+            told = {each.symbol for each in options}
+            telling = restrictions.telling_options(platform, family)
+            options += [
+                attrs.evolve(each, required=False, if_taken=True)
+                for each in telling
+                if each.symbol not in told
+            ]
     checks = is_shared and request.receive_replies and family not in platform.device_binding
     return SocketSpec(
-        family, interface, None, (), bind, tuple(options), checks_interface=checks, peer=peer
+        family,
+        interface,
+        None,
+        (),
+        bind,
+        tuple(options),
+        checks_interface=checks,
+        bind_if_taken=wide,
+        peer=peer,
     )
 
 

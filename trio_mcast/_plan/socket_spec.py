@@ -62,6 +62,12 @@ class SocketSpec:
     """Whether datagrams from others than the ``sources`` are discarded after reading, and counted
     as rejected, because the system does not filter the group.
     """
+    bind_if_taken: BindAddress | None = None
+    """The address that the socket is bound to instead where the port is in use at ``bind``; `None`
+    for none. macOS and FreeBSD share an address between the programs of one user only, and the
+    wildcard between all. What is then sent to another address is discarded after reading, and
+    counted as rejected.
+    """
     peer: BindAddress | None = None
     """The address that the socket is connected to in the end, in the form of ``bind``; `None` for
     none. A connected socket is given only datagrams from its peer: this keeps a sender's socket

@@ -149,8 +149,9 @@ _BSD_ADVICE: dict[tuple[str | None, int], str] = {
     ),
     (None, errno.ENFILE): "the system's file table is full: raise the sysctl kern.maxfiles",
     ("bind", errno.EADDRINUSE): (
-        "another program is bound to this port and does not share it (it has not set "
-        "SO_REUSEPORT): stop that program or use another port"
+        "another program is bound to this port: it has not set SO_REUSEPORT, or runs as another "
+        "user, with whom these systems share no address of the machine: stop that program, run "
+        "both as one user, or use another port"
     ),
     ("bind", errno.EACCES): "this port needs a privilege: use a port from 1024 up",
     **{

@@ -63,6 +63,9 @@ DARWIN: Final = Platform(
     # (in_pcbbind in XNU's bsd/netinet/in_pcb.c).
     port_sharing=("SO_REUSEADDR", "SO_REUSEPORT"),
     other_port_sharing=(),
+    # in_pcbbind in XNU's bsd/netinet/in_pcb.c, in6_pcbbind in bsd/netinet6/in6_pcb.c:
+    # EADDRINUSE, unless both are bound to the wildcard, or the user is root. Groups are exempt.
+    shares_among_users=False,
     exact_groups={},
     interface_restriction={"ipv6": "IPV6_BOUND_IF"},
     restriction_fallback={},

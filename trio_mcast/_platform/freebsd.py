@@ -50,6 +50,9 @@ FREEBSD: Final = Platform(
     group_request=ALIGNED_TO_8,
     port_sharing=("SO_REUSEADDR", "SO_REUSEPORT"),
     other_port_sharing=(),
+    # in_pcbbind_setup in FreeBSD's sys/netinet/in_pcb.c, in6_pcbbind in sys/netinet6/in6_pcb.c:
+    # EADDRINUSE, unless both are bound to the wildcard, or the user is root. Groups are exempt.
+    shares_among_users=False,
     exact_groups={},
     interface_restriction={},
     restriction_fallback={},

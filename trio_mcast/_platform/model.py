@@ -114,6 +114,8 @@ class Platform:
             whatever it has joined.
         passing_join_errors: By family, the errors with which a join may be refused although nothing
             is wrong, and succeed a little later.
+        shares_among_users: Whether a port at an address of this machine can be shared with another
+            user's programs, if they agree.
         timestamps: The requests for arrival times, each for where those before are refused; empty
             where there are none.
     """
@@ -148,6 +150,7 @@ class Platform:
     ttl_control: Mapping[Family, str]
     traffic_class_control: Mapping[Family, str]
     timestamps: tuple[Timestamps, ...]
+    shares_among_users: bool = True
     has_filters: bool = True
     delivers_anywhere: frozenset[str] = frozenset()
     passing_join_errors: Mapping[Family, frozenset[int]] = attrs.field(factory=dict)

@@ -8,6 +8,7 @@ from typing import Final
 from .._values.addresses import IPAddress
 from ._frames import Packet
 from ._state import SocketState
+from ._users import ROOT
 
 # --- Binding ------------------------------------------------------------------------------------
 
@@ -26,7 +27,7 @@ def may_share(new: SocketState, address: IPAddress | None, other: SocketState) -
         return True
     if new.platform.name == "linux":
         # udp_lib_lport_inuse in net/ipv4/udp.c: both have to agree, unless each is restricted to
-        # an interface of its own. All programs here are of one user.
+        # an interface of its own. That SO_REUSEPORT counts among programs of one user is left out.
         apart = new.device and other.device and new.device != other.device
         by_port = new.reuse_port and other.reuse_port
         return bool(apart) or by_port or (new.reuse_address and other.reuse_address)
@@ -36,6 +37,9 @@ def may_share(new: SocketState, address: IPAddress | None, other: SocketState) -
     if address is not None and address.is_multicast and new.reuse_address:
         # in_pcbbind: for a group, SO_REUSEADDR stands for both, and either will do for the other.
         return other.reuse_address or other.reuse_port
+    if new.user not in (ROOT, other.user) and not (address is None and same):
+        # in_pcbbind: an address is shared among the programs of one user only.
+        return False
     if same:
         return new.reuse_port and other.reuse_port
     # Wildcard and address: looked for only if neither option was set.

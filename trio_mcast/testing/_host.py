@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Final
@@ -15,6 +16,7 @@ from ._interface import VirtualInterface
 from ._interface_address import AddressWithPrefix
 from ._router import connect
 from ._switch import VirtualSwitch
+from ._users import user_variable
 
 # The hosts that were current before each of the blocks that this task is in, outermost first.
 _entered: Final[ContextVar[tuple[Host, ...]]] = ContextVar("trio_mcast.testing.entered", default=())
@@ -51,6 +53,30 @@ class VirtualHost(HostSystem):
         host_variable.set(before)
 
     # --- Called by tests
+
+    @contextmanager
+    def user(self, name: str) -> Iterator[VirtualHost]:
+        """Open receivers and senders on the host, in a ``with`` block, as programs of a user.
+
+        Outside of such blocks, all programs of a host are of one user, who is not root. On macOS
+        and FreeBSD, a port at an address of the host cannot be shared with another user's program:
+        binding is refused with EADDRINUSE. Groups can be shared, and ``"root"`` may share anything.
+
+        Args:
+            name: The user's name, such as ``"_mdnsresponder"``.
+
+        Yields:
+            The host.
+
+        Raises:
+            RuntimeError: The network has ended, or the host has crashed.
+        """
+        token = user_variable.set(name)
+        try:
+            with self:
+                yield self
+        finally:
+            user_variable.reset(token)
 
     def plug(
         self,

@@ -18,7 +18,7 @@ from .._plan.socket_spec import BindAddress, SocketSpec, group_destination
 from .._platform.bsd import AF_LINK
 from .._platform.control import NOTHING, ControlDecoder
 from .._platform.options import SocketOption
-from .._values.addresses import Endpoint, host_with_zone, parse_address
+from .._values.addresses import Endpoint, host_with_zone, parse_address, without_zone
 from .._values.datagram import Datagram
 from .._values.interface import zone_of
 from ._clock import VirtualClock
@@ -95,6 +95,9 @@ class VirtualSocket:
             self._groups[parse_address(socket_spec.group, "group").packed] = socket_spec.group
             if socket_spec.accepts_unicast and kernel.state.address is not None:
                 self._groups[kernel.state.address.packed] = None
+        elif socket_spec.bind_if_taken is not None and kernel.state.address is None:
+            bound_to = parse_address(socket_spec.bind[0], "address")
+            self._groups[without_zone(bound_to).packed] = None
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else str(self.local_endpoint)
@@ -102,6 +105,8 @@ class VirtualSocket:
 
     def _local_host(self) -> str:
         address = self.kernel.state.address
+        if address is None and self.socket_spec.bind_if_taken is not None:
+            address = without_zone(parse_address(self.socket_spec.bind[0], "address"))
         if address is None:
             return "0.0.0.0" if self.socket_spec.family == "ipv4" else "::"
         return host_with_zone(address, 1, lambda index: zone_of(self.socket_spec.interface))

@@ -8,6 +8,7 @@ from .._platform.model import Platform
 from .._values.addresses import Family, IPAddress
 from ._frames import SourceFilter
 from ._rules import RULES, Rules
+from ._users import user_variable
 
 
 @attrs.define(eq=False)
@@ -40,6 +41,7 @@ class SocketState:
         buffers: The receive and the send buffer in bytes, as read back.
         memberships: The filter of each membership, by group and interface index.
         flags: The symbols of all other options that are on, such as those for ancillary data.
+        user: The user whose program has opened the socket.
         peer: The address and port of the connection; the socket gets datagrams from there alone.
     """
 
@@ -64,6 +66,7 @@ class SocketState:
     buffers: list[int] = attrs.Factory(list)
     memberships: dict[tuple[IPAddress, int], SourceFilter] = attrs.Factory(dict)
     flags: set[str] = attrs.Factory(set)
+    user: str = attrs.Factory(user_variable.get)
     peer: tuple[IPAddress, int] | None = None
 
     def __attrs_post_init__(self) -> None:
