@@ -16,7 +16,8 @@ async def main() -> None:
             print("from", datagram.source.host, datagram.data)
 
 
-if len(sys.argv) < 2:
-    sys.exit(__doc__)
-with suppress(KeyboardInterrupt):
-    trio.run(main)
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    with suppress(KeyboardInterrupt):
+        trio.run(main)

@@ -26,7 +26,8 @@ async def main() -> None:
             print(datagram.interface, datagram.data)
 
 
-if len(sys.argv) < 2:
-    sys.exit(__doc__)
-with suppress(KeyboardInterrupt):
-    trio.run(main)
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    with suppress(KeyboardInterrupt):
+        trio.run(main)

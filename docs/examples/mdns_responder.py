@@ -83,7 +83,8 @@ async def main(name: str, kind: str, port: int) -> None:
                     await channel.answer(datagram, answer, to_group=to_group)
 
 
-if len(sys.argv) != 4:
-    sys.exit(__doc__)
-with suppress(KeyboardInterrupt):
-    trio.run(main, sys.argv[1], sys.argv[2], int(sys.argv[3]))
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    with suppress(KeyboardInterrupt):
+        trio.run(main, sys.argv[1], sys.argv[2], int(sys.argv[3]))

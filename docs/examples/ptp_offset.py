@@ -52,7 +52,8 @@ async def main(interface: str) -> None:
                 print(text.format(offset, from_master / 1000, to_master / 1000))
 
 
-if len(sys.argv) != 2:
-    sys.exit(__doc__)
-with suppress(KeyboardInterrupt):
-    trio.run(main, sys.argv[1])
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    with suppress(KeyboardInterrupt):
+        trio.run(main, sys.argv[1])

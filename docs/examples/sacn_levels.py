@@ -51,7 +51,8 @@ async def main(first: int, last: int, interfaces: list[str] | None) -> None:
             print(f"not shown, since there were newer ones: {replaced}")
 
 
-if len(sys.argv) < 3:
-    sys.exit(__doc__)
-with suppress(KeyboardInterrupt):
-    trio.run(main, int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] or None)
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    with suppress(KeyboardInterrupt):
+        trio.run(main, int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] or None)

@@ -64,7 +64,8 @@ async def main(feeds: list[str]) -> None:
             print(f"duplicates: {merger.duplicates}, gaps: {merger.gaps}")
 
 
-if len(sys.argv) < 2:
-    sys.exit(__doc__)
-with suppress(KeyboardInterrupt):
-    trio.run(main, sys.argv[1:])
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    with suppress(KeyboardInterrupt):
+        trio.run(main, sys.argv[1:])
