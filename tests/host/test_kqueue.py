@@ -33,7 +33,8 @@ from trio_mcast._host.protocols import McastSocket, Poller
 if sys.platform != "linux":
     pytest.skip("the kqueue here is made of epoll", allow_module_level=True)
 
-KQ_FILTER_READ, KQ_EV_ADD, KQ_EV_DELETE = -1, 1, 2
+KQ_FILTER_READ = -1
+KQ_EV_ADD, KQ_EV_DELETE, KQ_EV_ENABLE, KQ_EV_DISABLE = 1, 2, 4, 8
 
 
 @attrs.frozen
@@ -73,9 +74,11 @@ class Kqueue:
                 raise OSError(self.refusal, os.strerror(self.refusal))
             if change.flags == KQ_EV_ADD:
                 self._epoll.register(change.ident, select.EPOLLIN)
-            else:
-                assert change.flags == KQ_EV_DELETE
+            elif change.flags == KQ_EV_DELETE:
                 self._epoll.unregister(change.ident)
+            else:
+                enabled = {KQ_EV_ENABLE: select.EPOLLIN, KQ_EV_DISABLE: 0}
+                self._epoll.modify(change.ident, enabled[change.flags])
         if not max_events:
             return []
         assert timeout == 0, "it would block"
@@ -92,6 +95,8 @@ def kqueue(monkeypatch: pytest.MonkeyPatch) -> Any:
         "KQ_FILTER_READ": KQ_FILTER_READ,
         "KQ_EV_ADD": KQ_EV_ADD,
         "KQ_EV_DELETE": KQ_EV_DELETE,
+        "KQ_EV_ENABLE": KQ_EV_ENABLE,
+        "KQ_EV_DISABLE": KQ_EV_DISABLE,
     }.items():
         monkeypatch.setattr(select, name, value, raising=False)
     return importlib.import_module("trio_mcast._host.bsd.kqueue")
@@ -224,6 +229,34 @@ async def test_number_of_a_removed_socket_is_forgotten_at_once(
             bench.poller.add(third)
             bench.poller.interrupt()
         assert told == [number]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_who_waits_behind_is_not_woken_for_what_is_read_ahead(
+    count: int, kqueue: Any, host: Host
+) -> None:
+    with set_up(kqueue, host) as bench:
+        for item in bench.sockets[:count]:
+            bench.poller.add(item)
+        ended: list[str] = []
+
+        async def behind() -> None:
+            await bench.poller.wait_behind()
+            ended.append("behind")
+
+        async def ahead() -> None:
+            await bench.poller.wait()
+            ended.append(f"ahead: {len(bench.poller.read(10))}")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(behind)
+            nursery.start_soon(ahead)
+            await trio.testing.wait_all_tasks_blocked()
+            bench.send(0)
+            await trio.testing.wait_all_tasks_blocked()
+            assert ended == ["ahead: 1"]
+            bench.send(0)
+        assert ended == ["ahead: 1", "behind"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import attrs
@@ -98,6 +98,81 @@ async def test_interrupted_wait_returns_nothing_and_the_next_one_waits(
                     await wait_all_tasks_blocked()
                     bench.send()
                 assert found == [[], [bench.sockets[0]]]
+
+
+@EACH
+@pytest.mark.parametrize("count", [1, 2])
+async def test_who_waits_behind_is_not_woken_for_what_is_read_ahead(
+    bench_of: BenchOf, count: int, lab: Lab
+) -> None:
+    async with bench_of(lab) as bench:
+        poller = bench.poller
+        for item in bench.sockets[:count]:
+            poller.add(item)
+        ended: list[str] = []
+
+        async def ahead() -> None:
+            await poller.wait()
+            ended.append(f"ahead: {len(poller.read(10))}")
+
+        async def behind() -> None:
+            await poller.wait_behind()
+            ended.append(f"behind: {len(poller.read(10))}")
+
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(behind)
+                await wait_all_tasks_blocked()
+                for _ in range(2):
+                    ended.clear()
+                    nursery.start_soon(ahead)
+                    await wait_all_tasks_blocked()
+                    bench.send()
+                    await wait_all_tasks_blocked()
+                    assert ended == ["ahead: 1"]
+                # A socket goes and comes while both wait.
+                ended.clear()
+                nursery.start_soon(ahead)
+                await wait_all_tasks_blocked()
+                poller.remove(bench.sockets[0])
+                poller.add(bench.sockets[0])
+                bench.send()
+                await wait_all_tasks_blocked()
+                assert ended == ["ahead: 1"]
+                bench.send()
+            assert ended == ["ahead: 1", "behind: 1"]
+
+
+@EACH
+async def test_end_of_a_wait_ahead_leaves_the_other_one_to_be_woken(
+    bench_of: BenchOf, lab: Lab
+) -> None:
+    async with bench_of(lab) as bench:
+        bench.poller.add(bench.sockets[0])
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(bench.poller.wait_behind)
+                with trio.CancelScope() as scope:
+                    nursery.start_soon(wait_and_cancel, scope)
+                    await bench.poller.wait()
+                bench.send()
+            assert scope.cancelled_caught
+            assert len(bench.poller.read(10)) == 1
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(closed, bench.poller.wait)
+                nursery.start_soon(closed, bench.poller.wait_behind)
+                await wait_all_tasks_blocked()
+                bench.poller.close()
+
+
+async def wait_and_cancel(scope: trio.CancelScope) -> None:
+    await wait_all_tasks_blocked()
+    scope.cancel()
+
+
+async def closed(wait: Callable[[], Awaitable[object]]) -> None:
+    with pytest.raises(trio.ClosedResourceError):
+        await wait()
 
 
 async def test_what_is_likely_ready_is_found_without_waiting(lab: Lab) -> None:

@@ -37,7 +37,7 @@ from trio_mcast._host.protocols import McastSocket
 if sys.platform != "linux":
     pytest.skip("the ring is for Linux only", allow_module_level=True)
 
-from trio_mcast._host.linux import epoll, fast_path, io_uring, read_many
+from trio_mcast._host.linux import chunk, fast_path, io_uring, read_many
 
 COUNT = 20
 GROUPS = groups_of("ipv4", COUNT)
@@ -49,17 +49,17 @@ pytestmark = pytest.mark.usefixtures("ring")
 def record(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is done, in order: looking at each socket of a chunk, and reading by the ring."""
     events: list[str] = []
-    look = epoll._Chunk._look
+    look = chunk.Chunk._look
 
-    def look_at_each(chunk: Any) -> Any:
+    def look_at_each(each: Any) -> Any:
         events.append("look")
-        return look(chunk)
+        return look(each)
 
     def enter(ring: int, count: int) -> int:
         events.append(f"read {count}")
         return ENTER(ring, count)
 
-    monkeypatch.setattr(epoll._Chunk, "_look", look_at_each)
+    monkeypatch.setattr(chunk.Chunk, "_look", look_at_each)
     monkeypatch.setattr(io_uring, "_enter", enter)
     return events
 

@@ -28,11 +28,11 @@ from trio_mcast._host.protocols import McastSocket
 if sys.platform != "linux":
     pytest.skip("the ring is for Linux only", allow_module_level=True)
 
-from trio_mcast._host.linux import epoll, io_uring
+from trio_mcast._host.linux import chunk, io_uring
 
 COUNT = 20
 GROUPS = groups_of("ipv4", COUNT)
-ROUNDS = epoll._ROUNDS
+ROUNDS = chunk._ROUNDS
 
 # Without a ring, the sockets would be read another way.
 pytestmark = pytest.mark.usefixtures("ring")
@@ -100,14 +100,14 @@ def test_where_they_have_many_each_later_passes_read_each_by_itself_at_once(
         reader = new_reader(stack, host, open_sockets(stack, host, GROUPS))
         found = []
         # After so many passes it is found out anew whether they still do.
-        for _ in range(1 + epoll._ONCE_FOR + 1):
+        for _ in range(1 + chunk._ONCE_FOR + 1):
             enters.clear()
             calls.counts.clear()
             sent = send_numbered(sender, counts)
             assert by_group(one_pass(reader)) == sent
             assert calls.counts["recvmmsg"] >= COUNT
             found.append(len(enters))
-        assert found == [ROUNDS, *[1] * epoll._ONCE_FOR, ROUNDS]
+        assert found == [ROUNDS, *[1] * chunk._ONCE_FOR, ROUNDS]
 
 
 def test_what_finds_no_room_is_read_in_the_next_pass(host: Host, calls: Calls) -> None:

@@ -146,8 +146,7 @@ async def test_who_reads_for_itself_gets_the_latest_only(
     most: int | None, autojump_clock: MockClock
 ) -> None:
     queue = LatestQueue(10)
-    queue._lent[ReadyReader()] = None  # As if its task was between two reads.
-    with trio.fail_after(1):
+    with trio.fail_after(1), queue.read_by(ReadyReader()):
         assert numbers_of(await queue.get_batch(most)) == [9]
     assert waiting(queue) == []
 

@@ -21,8 +21,6 @@ from tests.support.queues import (
 )
 from trio_mcast._receive.queue import DatagramQueue
 
-WARMING_UP = -100
-
 
 class Consumer:
     """A task that reads for itself, and waits."""
@@ -35,15 +33,12 @@ class Consumer:
         self.error = ""
 
     async def run(self) -> None:
-        """Take until something else comes than what is for warming up."""
+        """Take once."""
         with self.scope:
-            while not self.taken:
-                try:
-                    found = await self._take(self._queue)
-                except trio.ClosedResourceError as error:
-                    self.error = str(error)
-                    return
-                self.taken = [number for number in found if number != WARMING_UP]
+            try:
+                self.taken = await self._take(self._queue)
+            except trio.ClosedResourceError as error:
+                self.error = str(error)
 
 
 @asynccontextmanager
@@ -56,24 +51,18 @@ async def borrowing(
     with trio.fail_after(1):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sockets.run)
+            await wait_all_tasks_blocked()
             nursery.start_soon(consumer.run)
             await wait_all_tasks_blocked()
-            # Whether the consumer is back before the task waits again is left to chance.
-            while queue._borrowed is None:
-                assert sockets.task_reads
-                sockets.arrive([WARMING_UP])
-                await wait_all_tasks_blocked()
+            assert queue._borrowed is sockets
             assert not sockets.task_reads
-            sockets.read_by_task = sockets.read_by_consumer = 0
             yield sockets, consumer, nursery
             await wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
 
 
 @EITHER_WAY
-async def test_consumer_that_comes_back_reads_for_itself(
-    take: Take, autojump_clock: MockClock
-) -> None:
+async def test_consumer_that_waits_reads_for_itself(take: Take, autojump_clock: MockClock) -> None:
     queue = DatagramQueue(10)
     async with borrowing(queue, autojump_clock, take) as (sockets, consumer, _):
         sockets.arrive([0])

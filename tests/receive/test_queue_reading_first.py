@@ -23,7 +23,7 @@ from tests.support.queues import (
     take_one,
 )
 from tests.support.traffic import plain_sender
-from trio_mcast import open_mcast_receiver
+from trio_mcast import McastReceiver, open_mcast_receiver
 from trio_mcast._receive.latest import queue_for
 from trio_mcast._receive.queue import DatagramQueue
 from trio_mcast._receive.store import Overflow
@@ -236,16 +236,84 @@ async def test_receiving_what_has_come_wakes_no_other_task(sender: socket.socket
         trio.lowlevel.remove_instrument(steps)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no such look")
-async def test_datagrams_on_several_interfaces_are_one_batch_and_wake_no_other_task(
-    host: Host,
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere another task may be woken")
+@pytest.mark.parametrize("groups", [1, 2, 130])
+async def test_datagram_that_is_waited_for_wakes_no_other_task(
+    sender: socket.socket, groups: int
 ) -> None:
-    names = [f"veth{number}" for number in range(4)]
+    names = [f"239.1.2.{number + 1}" for number in range(groups)]
+    steps, found = Steps(), list[bytes]()
+    with trio.fail_after(5):
+        async with (
+            open_mcast_receiver(names, PORT, interfaces="127.0.0.1") as receiver,
+            trio.open_nursery() as nursery,
+        ):
+            await wait_all_tasks_blocked()
+            nursery.start_soon(consume, receiver, found)
+            await wait_all_tasks_blocked()
+            trio.lowlevel.add_instrument(steps)
+            for number in range(5):
+                sender.sendto(b"%d" % number, (names[number % groups], PORT))
+                while len(found) <= number:
+                    await trio.lowlevel.checkpoint()
+            assert found == [b"%d" % number for number in range(5)]
+            assert steps.count == 0
+            trio.lowlevel.remove_instrument(steps)
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                sender.sendto(b"5", (names[0], PORT))
+                while not receiver.statistics().waiting:  # Now the task reads.
+                    await trio.lowlevel.checkpoint()
+
+
+async def consume(receiver: McastReceiver, found: list[bytes]) -> None:
+    async for datagram in receiver:
+        found.append(datagram.data)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere another task may be woken")
+async def test_who_waits_borrows_the_interface_that_has_given_something(host: Host) -> None:
+    names = ["veth0", "veth1"]
+    plug(host, names)
+    steps, found = Steps(), list[bytes]()
+    with on(host), trio.fail_after(5), ExitStack() as stack:
+        senders = [stack.enter_context(plain_sender(host, GROUP, name)) for name in names]
+        async with (
+            open_mcast_receiver(GROUP, PORT, interfaces=names) as receiver,
+            trio.open_nursery() as nursery,
+        ):
+            await wait_all_tasks_blocked()
+            nursery.start_soon(consume, receiver, found)
+            await wait_all_tasks_blocked()
+            for each in (senders[0], senders[1], senders[0]):
+                trio.lowlevel.add_instrument(steps)
+                for _ in range(5):
+                    found.clear()
+                    each.sendto(b"x", (GROUP, PORT))
+                    while not found:
+                        await trio.lowlevel.checkpoint()
+                    await wait_all_tasks_blocked()
+                trio.lowlevel.remove_instrument(steps)
+            # Only the first datagram wakes the task, of an interface that was not borrowed.
+            assert steps.count <= 3
+            nursery.cancel_scope.cancel()
+
+
+def plug(host: Host, names: list[str]) -> None:
+    """Give a host an end of a cable under each name, with an address."""
     for number, name in enumerate(names):
         host.run("ip", *f"link add {name} type veth peer name peer{number}".split())
         host.run("ip", *f"address add 10.9.{number}.1/24 dev {name}".split())
         host.run("ip", *f"link set peer{number} up".split())
         host.run("ip", *f"link set {name} up".split())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no such look")
+async def test_datagrams_on_several_interfaces_are_one_batch_and_wake_no_other_task(
+    host: Host,
+) -> None:
+    names = [f"veth{number}" for number in range(4)]
+    plug(host, names)
     steps = Steps()
     with on(host), ExitStack() as stack:
         senders = [stack.enter_context(plain_sender(host, GROUP, name)) for name in names]

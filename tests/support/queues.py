@@ -79,14 +79,15 @@ class Sockets:
         self._queue = queue
         self._arrived: list[Datagram] = []
         self._wake = trio.Event()
+        # Whether a consumer waits for itself, and was interrupted.
+        self._ahead = False
         self._interrupted = False
         self._closed = False
         # Whether all that has arrived is one unit, which is read as a whole.
         self.units = False
         # Whether a look finds what has arrived; else only a wait does.
         self.looks = False
-        # Whether the task reads now, and who has read how many.
-        self.task_reads = False
+        # Who has read how many.
         self.read_by_task = 0
         self.read_by_consumer = 0
         self.read_by_look = 0
@@ -103,11 +104,16 @@ class Sockets:
         self._interrupted = True
         self._wake.set()
 
-    async def _wait(self) -> None:
-        self._interrupted = False
+    @property
+    def task_reads(self) -> bool:
+        """Whether it is the task that waits, and no consumer for itself."""
+        return not self._ahead
+
+    async def _wait_until(self, is_over: Callable[[], object]) -> None:
         await trio.lowlevel.checkpoint()
-        while not (self._arrived or self._closed or self._interrupted):
-            self._wake = trio.Event()
+        while not (self._closed or is_over()):
+            if self._wake.is_set():
+                self._wake = trio.Event()
             await self._wake.wait()
         if self._closed:
             raise trio.ClosedResourceError
@@ -125,8 +131,13 @@ class Sockets:
         return batch
 
     async def read(self) -> list[Datagram]:
-        assert not self.task_reads, "one at a time"
-        await self._wait()
+        assert not self._ahead, "one at a time"
+        self._ahead, self._interrupted = True, False
+        try:
+            await self._wait_until(lambda: self._arrived or self._interrupted)
+        finally:
+            self._ahead = False
+            self._wake.set()
         batch = self._take(self._queue.room)
         self.read_by_consumer += len(batch)
         return batch
@@ -135,12 +146,9 @@ class Sockets:
         with self._queue.read_by(self), suppress(trio.ClosedResourceError):
             while True:
                 await self._queue.wait_for_room()
-                await self._queue.lend(self)
-                self.task_reads = True
-                await self._wait()
+                await self._wait_until(lambda: self._arrived and not self._ahead)
                 await self._queue.let_return()
                 batch = self._take(self._queue.room)
-                self.task_reads = False
                 self.read_by_task += len(batch)
                 if batch:
-                    self._queue.put(batch)
+                    self._queue.put(batch, self)

@@ -7,7 +7,7 @@ such as an epoll's or a kqueue's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
 import trio
@@ -68,16 +68,25 @@ class PassPoller:
         """Stop watching a socket."""
         raise NotImplementedError
 
-    async def wait_ready(self) -> Sequence[McastSocket]:
+    # A function that returns the coroutine of another one saves what a frame of its own costs, each
+    # time that somebody begins to wait and is woken.
+
+    def wait_ready(self) -> Awaitable[Sequence[McastSocket]]:
         """Wait until sockets can be read, and return them; none if interrupted. A checkpoint.
+
+        The sockets are kept for the next `read`.
 
         Raises:
             trio.ClosedResourceError: The poller was closed.
         """
         raise NotImplementedError
 
+    def wait_ready_behind(self) -> Awaitable[Sequence[McastSocket]]:
+        """Wait as `wait_ready`, whose end comes first, and which only can be interrupted."""
+        raise NotImplementedError
+
     def interrupt(self) -> None:
-        """End a wait that is going on, or just ending, without a further checkpoint."""
+        """End a `wait` that is going on, or just ending, without a further checkpoint."""
         raise NotImplementedError
 
     def likely_ready(self) -> Sequence[McastSocket]:
@@ -134,11 +143,19 @@ class PassPoller:
             self._awaited = ()  # It may be among them, and closed by the time of the read.
             self._unwatch(socket)
 
-    async def wait(self) -> None:
-        if self._unread:
-            await trio.lowlevel.checkpoint()
-        else:
-            self._awaited = await self.wait_ready()
+    def wait(self) -> Awaitable[object]:
+        return self._pause() if self._unread else self.wait_ready()
+
+    def wait_behind(self) -> Awaitable[object]:
+        return self._pause() if self._unread else self.wait_ready_behind()
+
+    async def _pause(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def _find_ready(self) -> Sequence[McastSocket]:
+        """Look for what a wait has ended for, and keep that for the next `read`."""
+        self._awaited = ready = self.likely_ready()
+        return ready
 
     def read(self, room: int) -> list[Datagram]:
         waited, self._awaited = self._awaited, ()
@@ -233,7 +250,6 @@ class Wait:
     """
 
     def __init__(self) -> None:
-        self._is_waiting = False
         self._waiting_for: int | None = None
         self._interrupted = False
 
@@ -245,14 +261,14 @@ class Wait:
 
     def interrupt(self) -> None:
         """Have the waiting task find nothing. Nothing happens if no task waits."""
-        if self._is_waiting:
-            self._interrupted = True
-            self.choose_again()
+        self._interrupted = True
+        self.choose_again()
 
     async def until_found(
         self,
         choose: Callable[[], int | None],
         find: Callable[[], Sequence[McastSocket]],
+        leave: Callable[[], object] = lambda: None,
     ) -> Sequence[McastSocket]:
         """Wait until sockets are found, and return them; none if interrupted. A checkpoint.
 
@@ -260,22 +276,25 @@ class Wait:
             choose: Returns the file descriptor that can be read when there may be sockets to find;
                 `None` once there is no such descriptor any more.
             find: Looks for sockets, when the descriptor can be read.
+            leave: Called at the end, whatever that is.
 
         Raises:
             trio.ClosedResourceError: There is nothing to wait for any more.
         """
         self._interrupted = False
-        while (number := choose()) is not None:
-            self._waiting_for, self._is_waiting = number, True
-            try:
-                await trio.lowlevel.wait_readable(number)
-            except trio.ClosedResourceError:
-                if self._interrupted:
-                    return []
-                continue
-            finally:
-                self._is_waiting, self._waiting_for = False, None
-            sockets = find()
-            if sockets:
-                return sockets
-        raise trio.ClosedResourceError
+        try:
+            while (number := choose()) is not None:
+                self._waiting_for = number
+                try:
+                    await trio.lowlevel.wait_readable(number)
+                except trio.ClosedResourceError:
+                    if self._interrupted:
+                        return []
+                    continue
+                sockets = find()
+                if sockets:
+                    return sockets
+            raise trio.ClosedResourceError
+        finally:
+            self._waiting_for = None
+            leave()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import socket
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from typing import Protocol, TypeAlias
 
 import attrs
@@ -128,8 +128,17 @@ class Poller(Protocol):
     def remove(self, socket: McastSocket) -> None:
         """Stop watching a socket."""
 
-    async def wait(self) -> None:
-        """Wait until sockets can be read, or until interrupted. A checkpoint.
+    def wait(self) -> Awaitable[object]:
+        """Wait until sockets can be read, or until interrupted. A checkpoint. One task at a time.
+
+        Raises:
+            trio.ClosedResourceError: The poller was closed.
+        """
+
+    def wait_behind(self) -> Awaitable[object]:
+        """Wait until sockets can be read, and nobody is in `wait`. A checkpoint.
+
+        One task at a time, beside the one in `wait`.
 
         Raises:
             trio.ClosedResourceError: The poller was closed.
@@ -143,7 +152,7 @@ class Poller(Protocol):
         """
 
     def interrupt(self) -> None:
-        """End a wait that is going on, or just ending, without a further checkpoint."""
+        """End a `wait` that is going on, or just ending, without a further checkpoint."""
 
     def open_lookout(self) -> Lookout | None:
         """Return a lookout for pollers like this one; `None` if there is no such thing.

@@ -46,17 +46,17 @@ _LEAST_ROOM: Final = 1_024
 class LatestQueue(DatagramQueue):
     """A `DatagramQueue` in which a newer datagram takes the place of the older."""
 
-    _gives_as_read = False
-
     def __init__(self, max_buffered: int, owner: str = "this receiver") -> None:
         super().__init__(max_buffered, owner, "drop_oldest")
+        self._room_at_most = max(max_buffered, _LEAST_ROOM)
+        self._gives_as_read = False
         # The lists of the queue hold one datagram each: the places. Those of groups by source.
         self._places: dict[_Key, list[Datagram]] = {}
 
     @property
     def room(self) -> int:
         """The number of datagrams that may be read in one go; mostly they replace others."""
-        return max(self._max_buffered, _LEAST_ROOM)
+        return self._room_at_most
 
     def _append(self, batch: list[Datagram]) -> None:
         self.received += len(batch)

@@ -47,7 +47,7 @@ class InterfaceReader:
     """The reading of one interface: the sockets, the poller, and the task that reads them.
 
     A consumer of the queue may borrow the reader, which is a `Lendable`, to read for itself. The
-    task is parked meanwhile.
+    task waits behind the consumer, and is not woken for what the consumer reads.
 
     Reading ends in two ways, for one socket or for all: `stop_socket` and `stop` leave the sockets
     open, `close_socket` and `close` close them.
@@ -103,12 +103,11 @@ class InterfaceReader:
                 # Backpressure: while the queue is full nothing is read, and the kernel's buffers
                 # fill; or, if the queue is to drop, who takes from it has a turn first.
                 await queue.wait_for_room()
-                await queue.lend(self)
                 await self._wait_or_look()
                 await queue.let_return()
                 batch = self._read_pass(queue.room)
                 if batch:
-                    queue.put(batch)
+                    queue.put(batch, self)
 
     def interrupt(self) -> None:
         """End the wait in `read`."""
@@ -123,7 +122,13 @@ class InterfaceReader:
         Returns:
             The datagrams; none if there was nothing after all.
         """
-        await self._wait_or_look()
+        try:
+            await self._poller.wait()
+        except OSError as error:
+            await self._look_later(error)
+        except trio.ClosedResourceError:
+            self._note_end()
+            raise
         return self._read_pass(self._queue.room)
 
     async def _wait_or_look(self) -> None:
@@ -134,7 +139,13 @@ class InterfaceReader:
         if (was_away and not self._found_nothing) or self._expects_more:
             await trio.lowlevel.checkpoint()
         else:
-            await self._wait()
+            try:
+                await self._poller.wait_behind()
+            except OSError as error:
+                await self._look_later(error)
+            except trio.ClosedResourceError:
+                self._note_end()
+                raise
 
     @enable_ki_protection
     def read_now(self, room: int) -> list[Datagram]:
@@ -146,10 +157,8 @@ class InterfaceReader:
         Returns:
             The datagrams; none also if the last pass was just now, and more is not expected.
         """
-        if self._stopped or (
-            not self._expects_more
-            and (time.perf_counter() - self._pass_ended < _BACK_AT_ONCE_SECONDS)
-        ):
+        since = time.perf_counter() - self._pass_ended
+        if self._stopped or (since < _BACK_AT_ONCE_SECONDS and not self._expects_more):
             return []
         return self._read_pass(room)
 
@@ -164,25 +173,23 @@ class InterfaceReader:
         self._pass_ended = time.perf_counter()
         return batch
 
-    async def _wait(self) -> None:
-        try:
-            await self._poller.wait()
-        except trio.ClosedResourceError:
-            if not self._stopped:
-                self._queue.close()  # The machine itself has gone: nothing can come any more.
-            raise
-        except OSError as error:
-            # The system refuses to tell Trio when there is something: then a look has to tell.
-            if not self._looks_instead:
-                self._looks_instead = True
-                logger.warning(
-                    "interface %s: the system refuses to tell when datagrams come (%s); looking "
-                    "every %g s instead (see epoll_ctl(2): memory, fs.epoll.max_user_watches)",
-                    self.interface,
-                    error,
-                    _LOOK_SECONDS,
-                )
-            await trio.sleep(_LOOK_SECONDS)
+    def _note_end(self) -> None:
+        """Close the queue if the machine itself has gone: nothing can come any more."""
+        if not self._stopped:
+            self._queue.close()
+
+    async def _look_later(self, error: OSError) -> None:
+        """Pause before a look, as the system refuses to tell Trio when there is something."""
+        if not self._looks_instead:
+            self._looks_instead = True
+            logger.warning(
+                "interface %s: the system refuses to tell when datagrams come (%s); looking every "
+                "%g s instead (see epoll_ctl(2): memory, fs.epoll.max_user_watches)",
+                self.interface,
+                error,
+                _LOOK_SECONDS,
+            )
+        await trio.sleep(_LOOK_SECONDS)
 
     @property
     def poller(self) -> Poller:

@@ -46,9 +46,6 @@ class Store:
         on_full: Called whenever the store becomes `full`.
     """
 
-    # Whether all that was read is delivered as it was read.
-    _gives_as_read = True
-
     def __init__(self, max_buffered: int, overflow: Overflow) -> None:
         self.received: int = 0
         self.delivered: int = 0
@@ -57,6 +54,10 @@ class Store:
         self.on_full: Callable[[], None] = lambda: None
         self._max_buffered = max_buffered
         self._half = max_buffered // 2
+        # The room of a queue that is empty, and whether all that was read is delivered as it was
+        # read. Not of the class: to look there takes longer.
+        self._room_at_most = max_buffered
+        self._gives_as_read = True
         self._overflow = overflow
         # The remainder of the list that was taken from last, and the lists behind it.
         self._head: deque[Datagram] = deque()

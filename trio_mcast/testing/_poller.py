@@ -34,6 +34,8 @@ class VirtualPoller(PassPoller):
         self._sockets: dict[VirtualSocket, None] = {}
         self._ready: dict[VirtualSocket, None] = {}
         self._closed = False
+        # Whether somebody is in `wait`, and was interrupted.
+        self._ahead = False
         self._interrupted = False
         self._wake = trio.Event()
 
@@ -59,25 +61,42 @@ class VirtualPoller(PassPoller):
         self._ready[socket] = None
         self._wake.set()
 
-    async def wait_ready(self) -> list[McastSocket]:
+    async def wait_ready(self) -> Sequence[McastSocket]:
         """Wait until sockets can be read, and return those sockets. A checkpoint.
 
         Raises:
             trio.ClosedResourceError: The poller was closed, or the network has ended.
         """
-        self._interrupted = False
+        self._ahead, self._interrupted = True, False
+        try:
+            await trio.lowlevel.checkpoint()
+            while not (self._find_ready() or self._interrupted):
+                await self._wait_for_change()
+            return self._awaited
+        finally:
+            self._ahead = False
+            self._wake.set()
+
+    async def wait_ready_behind(self) -> Sequence[McastSocket]:
         await trio.lowlevel.checkpoint()
-        while True:
-            if self._closed:
-                raise trio.ClosedResourceError("this poller was closed")
-            self._core.enter(self._host)
-            ready: list[McastSocket] = [socket for socket in self._ready if socket.is_readable]
-            # A socket that is still readable next time goes to the end, so each has its turn.
-            self._ready = {socket: None for socket in ready if isinstance(socket, VirtualSocket)}
-            if ready or self._interrupted:
-                return ready
+        while self._ahead or not self._find_ready():
+            await self._wait_for_change()
+        return self._awaited
+
+    async def _wait_for_change(self) -> None:
+        if self._wake.is_set():
             self._wake = trio.Event()
-            await self._wake.wait()
+        await self._wake.wait()
+
+    def _find_ready(self) -> Sequence[McastSocket]:
+        if self._closed:
+            raise trio.ClosedResourceError("this poller was closed")
+        self._core.enter(self._host)
+        ready: list[McastSocket] = [socket for socket in self._ready if socket.is_readable]
+        # A socket that is still readable next time goes to the end, so each has its turn.
+        self._ready = {socket: None for socket in ready if isinstance(socket, VirtualSocket)}
+        self._awaited = ready
+        return ready
 
     def _takes_turns(self, ready: Sequence[McastSocket]) -> bool:
         return False  # They are read in the order of arrival.

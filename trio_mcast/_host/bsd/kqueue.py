@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..._live import call_each
@@ -29,16 +31,24 @@ _READY_AT_ONCE: Final = 64
 class KqueuePoller(PassPoller):
     """A `Poller` on a kqueue.
 
-    While there is only one socket, the task waits for the socket itself: a quiet datagram then
-    arrives two system calls sooner.
+    While there is only one socket, `wait` is for the socket itself: a quiet datagram then arrives
+    two system calls sooner. `wait_behind` is for another kqueue, a gate with the first one in it,
+    which is shut while somebody is in `wait`.
     """
 
     def __init__(self, platform: PlatformName, fail: OnFailure) -> None:
         super().__init__(fail)
         self._platform = platform
-        self._kqueue = select.kqueue()
+        with ExitStack() as opened:
+            self._kqueue = select.kqueue()
+            opened.callback(self._kqueue.close)
+            self._gate = select.kqueue()
+            opened.callback(self._gate.close)
+            self._turn_gate(select.KQ_EV_ADD)
+            opened.pop_all()
         self._sockets: dict[int, McastSocket] = {}
         self._wait = Wait()
+        self._wait_behind = Wait()
 
     def _watch(self, socket: McastSocket) -> None:
         assert isinstance(socket, PosixSocket)
@@ -77,8 +87,27 @@ class KqueuePoller(PassPoller):
         events = self._kqueue.control(None, _READY_AT_ONCE, 0)
         return [self._sockets[event.ident] for event in events]
 
-    async def wait_ready(self) -> Sequence[McastSocket]:
-        return await self._wait.until_found(self._choose_descriptor, self.likely_ready)
+    def wait_ready(self) -> Awaitable[Sequence[McastSocket]]:
+        leave = partial(self._turn_gate, select.KQ_EV_ENABLE)
+        return self._wait.until_found(self._shut_gate, self._find_ready, leave)
+
+    def _turn_gate(self, action: int) -> None:
+        """Put the first kqueue into the gate, or shut or open the gate, unless closed."""
+        if not self._gate.closed:
+            change = select.kevent(self._kqueue.fileno(), select.KQ_FILTER_READ, action)
+            self._gate.control([change], 0)
+
+    def _shut_gate(self) -> int | None:
+        """Shut the gate, and return the file descriptor to wait for ahead of it."""
+        self._turn_gate(select.KQ_EV_DISABLE)
+        return self._choose_descriptor()
+
+    def wait_ready_behind(self) -> Awaitable[Sequence[McastSocket]]:
+        return self._wait_behind.until_found(self._choose_gate, self._find_ready)
+
+    def _choose_gate(self) -> int | None:
+        """Return the gate's file descriptor; `None` once closed."""
+        return None if self._gate.closed else self._gate.fileno()
 
     def _choose_descriptor(self) -> int | None:
         """Return the file descriptor that can be read when any socket can; `None` once closed."""
@@ -88,6 +117,7 @@ class KqueuePoller(PassPoller):
         return next(iter(self._sockets)) if alone else self._kqueue.fileno()
 
     def close(self) -> None:
-        call_each((self._wait.choose_again, self._kqueue.close))
+        waits = (self._wait.choose_again, self._wait_behind.choose_again)
+        call_each((*waits, self._gate.close, self._kqueue.close))
         self._sockets.clear()
         super().close()

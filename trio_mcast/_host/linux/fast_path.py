@@ -79,6 +79,9 @@ _SLOTS_FOR_LARGE: Final = 16
 # 30 us, so a socket that is read in one pass after the other is busy.
 QUIET_SECONDS: Final = 100e-6
 
+# In place of the time of the last read, when there was more.
+_MORE: Final = math.inf
+
 # With so many datagrams, one comparison of all headers costs less than a look at each.
 _MANY_ALIKE: Final = 2
 
@@ -185,7 +188,7 @@ class LinuxSocket(SendingSocket):
             was_quiet = self._last_read < now
         self._last_read = now
         if was_quiet and self._reads_batches and self._pending_error is None:
-            return self._receive_one()
+            return self.receive_first(max_datagrams)
         batch = super().receive(max_datagrams)
         if self.has_failed and self.together is not None:
             self.together.part()  # Read with others, this socket would not raise its error.
@@ -193,21 +196,20 @@ class LinuxSocket(SendingSocket):
 
     def receive_first(self, max_datagrams: int) -> list[Datagram]:
         """Read one datagram or unit the short way; or more, if more is known to be there."""
-        if self._last_read < math.inf and self._reads_batches and self._pending_error is None:
-            return self._receive_one()
-        return self.receive(max_datagrams, -math.inf)
-
-    def _receive_one(self) -> list[Datagram]:
-        """Read one datagram or unit the short way, in which every call counts."""
+        if self._pending_error is not None or self._last_read == _MORE or not self._reads_batches:
+            return self.receive(max_datagrams, -math.inf)
+        # Every call counts.
         try:
             data, control, _flags, address = self._sock.recvmsg(READ_BYTES, CONTROL_BYTES)
         except (BlockingIOError, InterruptedError):
             return []
         source = self.endpoints[address]
-        if not control and not isinstance(source, Rejection):
+        # The class of an `Endpoint` is compared at once, that of a `Rejection`, an enum, by a call.
+        if not control and isinstance(source, Endpoint):
             self._per_read = 1
             self._slots = _SLOTS_THEN
-            self.count(1, len(data))
+            self._received += 1
+            self._received_bytes += len(data)
             return [make_datagram((data, source, *self._constants))]
         batch: list[Datagram] = []
         before = self._taken
@@ -228,7 +230,7 @@ class LinuxSocket(SendingSocket):
 
     def has_more(self) -> None:
         """Note that there is more to read: the socket is not quiet, however long that lasts."""
-        self._last_read = math.inf
+        self._last_read = _MORE
 
     def _read_into(self, batch: list[Datagram], max_datagrams: int) -> None:
         if not self._reads_batches:

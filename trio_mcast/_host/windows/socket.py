@@ -230,6 +230,8 @@ class WindowsPoller(PassPoller):
         self._returned: dict[McastSocket, _Watch] = {}
         self._wake = trio.Event()
         self._closed = False
+        # Whether somebody is in `wait`, and was interrupted.
+        self._ahead = False
         self._interrupted = False
 
     def _watch(self, socket: McastSocket) -> None:
@@ -259,25 +261,37 @@ class WindowsPoller(PassPoller):
                 await watch.was_read.wait()
                 watch.was_read = trio.Event()
 
-    async def wait_ready(self) -> list[McastSocket]:
+    async def wait_ready(self) -> Sequence[McastSocket]:
+        self._ahead, self._interrupted = True, False
+        try:
+            await trio.lowlevel.checkpoint()
+            while not (self._find_ready() or self._interrupted):
+                await self._wait_for_change()
+            return self._awaited
+        finally:
+            self._ahead = False
+            self._wake.set()
+
+    async def wait_ready_behind(self) -> Sequence[McastSocket]:
+        await trio.lowlevel.checkpoint()
+        while self._ahead or not self._find_ready():
+            await self._wait_for_change()
+        return self._awaited
+
+    async def _wait_for_change(self) -> None:
+        if self._wake.is_set():
+            self._wake = trio.Event()
+        await self._wake.wait()
+
+    def _find_ready(self) -> Sequence[McastSocket]:
+        if self._closed:
+            raise trio.ClosedResourceError
         self._take_back()
-        self._interrupted = False
-        waited = False
-        while not self._closed:
-            if self._ready and waited:
-                self._returned = dict(list(self._ready.items())[:_READY_AT_ONCE])
-                for returned in self._returned:
-                    del self._ready[returned]
-                return list(self._returned)
-            if self._ready:
-                await trio.lowlevel.checkpoint()
-            else:
-                self._wake = trio.Event()
-                await self._wake.wait()
-            waited = True
-            if self._interrupted:
-                return []
-        raise trio.ClosedResourceError
+        self._returned = dict(list(self._ready.items())[:_READY_AT_ONCE])
+        for returned in self._returned:
+            del self._ready[returned]
+        self._awaited = list(self._returned)
+        return self._awaited
 
     def interrupt(self) -> None:
         self._interrupted = True
