@@ -1,4 +1,4 @@
-"""The table of the page on what does not arrive, made of the records.
+"""The table of the page on faults that the doctor knows, made of the records.
 
 ``python -m tests.diagnosis.page`` writes it into the page.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "howto" / "nothing-arrives.rst"
+PAGE = ROOT / "docs" / "howto" / "faults.rst"
 RECORDS = ROOT / "tests" / "data" / "diagnosis"
 BEGIN, END = ".. faults-begin\n", ".. faults-end\n"
 
@@ -31,7 +31,7 @@ def table() -> str:
         told = "yes" if user == found else ", ".join(map(_shown, user)) or "no"
         lines += _row(", ".join(map(_shown, found)), hows[name], "yes", told)
     healthy = sum(name.startswith(("healthy", "silent")) for name in codes)
-    lines += ["", f"In {healthy} set-ups without a fault no error and no warning is told."]
+    lines += ["", f"In {healthy} set-ups without a fault, it reports no error and no warning."]
     return "\n" + "\n".join(lines) + "\n\n"
 
 
