@@ -9,7 +9,7 @@ import attrs
 
 from .._values.addresses import FAMILY_LABEL, Family, Group, family_of
 from .._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError, printable
-from .._values.interface import Interface, InterfaceSelector
+from .._values.interface import Interface, InterfaceSelector, describe_interfaces
 from .._values.steps import Steps
 from .selecting import (
     Directory,
@@ -77,6 +77,8 @@ def pair_groups(
     groups: Sequence[Group],
     selectors: Sequence[InterfaceSelector] | None,
     interfaces: Directory,
+    *,
+    needs_address: bool = False,
 ) -> Steps[Pairing]:
     """Pair groups with the interfaces that selectors and zones name.
 
@@ -84,8 +86,10 @@ def pair_groups(
         groups: The groups.
         selectors: The interfaces; `None` for every candidate.
         interfaces: The interfaces there are.
+        needs_address: Whether a candidate has to have an address of the group's family.
     """
     selected = yield from _select(groups, selectors, interfaces)
+    needs_address = needs_address and selectors is None
     pairs: dict[MembershipKey, tuple[Group, Selection]] = {}
     missing: dict[MembershipKey, tuple[Group, Interface]] = {}
     for group in groups:
@@ -98,6 +102,8 @@ def pair_groups(
             missing.setdefault((text, group.zone), (bare, placeholder(group.zone)))
             selected.problem = selected.problem or error
             continue
+        if needs_address and group.zone is None:
+            selections = [each for each in selections if each.interface.addresses(group.family)]
         for number, selection in enumerate(selections, 1):
             pairs.setdefault((text, selection.interface.name), (bare, selection))
             if not number % _AT_ONCE:
@@ -107,6 +113,12 @@ def pair_groups(
                 missing.setdefault((text, interface.name), (bare, interface))
         yield
     problem = selected.problem or _unserved(groups, selected.selections)
+    if needs_address and not pairs and groups and problem is None:
+        problem = InterfaceNotFoundError(
+            f"no interface has an address of the family of group {printable(str(groups[0]))}, "
+            "without which this system joins no group; name the one to use in interfaces= "
+            f"(there are: {describe_interfaces(interfaces)})"
+        )
     chosen = tuple(selected.selections)
     return Pairing(tuple(pairs.values()), tuple(missing.values()), chosen, problem)
 

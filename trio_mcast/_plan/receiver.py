@@ -274,7 +274,12 @@ def plan_in_steps(
         AmbiguousInterfaceError: With ``strict``: an address is on two interfaces.
         ValueError: With ``strict``: a group and the interfaces do not go together.
     """
-    steps = pair_groups(request.groups, request.selectors, Directory.of(interfaces))
+    steps = pair_groups(
+        request.groups,
+        request.selectors,
+        Directory.of(interfaces),
+        needs_address=not platform.joins_without_address,
+    )
     pairing = yield from steps
     if strict:
         pairing.check_complete()

@@ -175,6 +175,13 @@ _BSD_ADVICE: dict[tuple[str | None, int], str] = {
         for number in (errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL)
     },
     **{
+        (step, number): (
+            "this family is not set up on that interface, which has no address of it: give it one"
+        )
+        for step in _JOIN_STEPS
+        for number in (errno.EAFNOSUPPORT, errno.EINVAL)
+    },
+    **{
         (step, errno.ENOBUFS): "not even room for one datagram: raise kern.ipc.maxsockbuf"
         for step in ("SO_RCVBUF", "SO_SNDBUF")
     },
@@ -283,7 +290,9 @@ def lacks_family(error: SocketSetupError) -> bool:
     if error.step not in _JOIN_STEPS or error.group is None:
         return False
     is_ipv6 = ":" in error.group
-    return error.errno in _NOT_THERE or (is_ipv6 and error.errno == errno.EINVAL)
+    return error.errno in (*_NOT_THERE, errno.EAFNOSUPPORT) or (
+        is_ipv6 and error.errno == errno.EINVAL
+    )
 
 
 def is_exhaustion(error: SocketSetupError, platform: PlatformName) -> bool:

@@ -85,6 +85,10 @@ DARWIN: Final = Platform(
     receiver_decides_loopback=False,
     takes_mreqn=True,
     join_fallback=False,
+    # An address attaches its family to an interface; without, ether_add_proto and if_check_multi
+    # in XNU's bsd/net/dlil.c and ether_if_module.c give EAFNOSUPPORT, and in6_mcast.c EINVAL for
+    # groups of link-local scope. A MacBook has 14 such interfaces.
+    joins_without_address=False,
     connected_sends_anywhere=False,  # sendto: EISCONN (udp(4))
     # ip_output in XNU's bsd/netinet/ip_output.c, ip6_output in bsd/netinet6/ip6_output.c.
     keeps_ttl_zero=True,

@@ -108,6 +108,8 @@ class Platform:
         doubles_buffers: Whether SO_RCVBUF and SO_SNDBUF read back as twice what was granted.
         ttl_control: By family, the ancillary data type that carries a datagram's ttl.
         traffic_class_control: By family, the ancillary data type that carries the traffic class.
+        joins_without_address: Whether a group can be joined on an interface that has no address of
+            the group's family.
         has_filters: Whether a socket is given only what it has joined, and from the sources that it
             has chosen. Where it is not, the options for that may be accepted all the same.
         delivers_anywhere: Groups that a socket is given from every interface and every source,
@@ -151,6 +153,7 @@ class Platform:
     traffic_class_control: Mapping[Family, str]
     timestamps: tuple[Timestamps, ...]
     shares_among_users: bool = True
+    joins_without_address: bool = True
     has_filters: bool = True
     delivers_anywhere: frozenset[str] = frozenset()
     passing_join_errors: Mapping[Family, frozenset[int]] = attrs.field(factory=dict)

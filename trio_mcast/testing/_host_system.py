@@ -227,6 +227,11 @@ class HostSystem(FixedAttributes):
         interface = self._by_index(index)
         return interface is not None and family not in interface.families_without_room
 
+    def has_family(self, index: int, family: Family) -> bool:
+        """Tell whether an interface has an address of a family. For the host's sockets."""
+        interface = self._by_index(index)
+        return interface is not None and bool(interface.addresses(family))
+
     def index_with(self, address: IPAddress) -> int | None:
         """Return the index of the interface that has an address. For the host's sockets."""
         for interface in self._interfaces.values():

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import attrs
 
 from .._plan.socket_spec import BindAddress
-from .._values.addresses import Family, IPAddress, parse_address, without_zone
+from .._values.addresses import Family, IPAddress, is_link_scoped, parse_address, without_zone
 from . import _options as decode
 from ._frames import ANY_SOURCE, NO_SOURCE, SourceFilter, multicast_scope
 from ._options import refuse
@@ -36,6 +36,9 @@ class System(Protocol):
 
     def has_room(self, index: int, family: Family) -> bool:
         """Tell whether the mtu of an interface is large enough for a family."""
+
+    def has_family(self, index: int, family: Family) -> bool:
+        """Tell whether an interface has an address of a family."""
 
     def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
         """Bind a port, or a free one for 0. OSError if the port is taken."""
@@ -184,6 +187,10 @@ class KernelSocket:
             raise refuse(state.rules.no_such_interface)
         if not self._system.has_room(index, state.family):
             raise refuse(errno.ENODEV if state.family == "ipv4" else errno.EINVAL)
+        if not (
+            state.platform.joins_without_address or self._system.has_family(index, state.family)
+        ):
+            raise refuse(errno.EINVAL if is_link_scoped(group) else errno.EAFNOSUPPORT)
         limit = state.rules.membership_limit.get(state.family)
         new = (group, index) not in state.memberships
         if new and limit is not None and len(state.memberships) >= limit:
