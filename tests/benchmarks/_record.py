@@ -77,7 +77,7 @@ class Record:
 
     def write(self, path: Path) -> None:
         plain = {name: measured.as_plain() for name, measured in self.measured.items()}
-        path.write_text(_with_short_lists(json.dumps(plain, indent=1)) + "\n")
+        path.write_text(_with_short_lists(json.dumps(plain, indent=1)) + "\n", encoding="utf-8")
 
 
 def _with_short_lists(text: str) -> str:
@@ -87,7 +87,7 @@ def _with_short_lists(text: str) -> str:
 
 def read_record(path: Path, comparisons: tuple[Comparison, ...]) -> Record:
     """Read what was written; what is no comparison any more is left out."""
-    plain: dict[str, Any] = json.loads(path.read_text())
+    plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return Record(
         {
             comparison.name: _from_plain(plain[comparison.name])

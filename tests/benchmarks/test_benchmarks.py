@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -151,6 +153,7 @@ def test_peer_that_is_not_installed_is_skipped_and_named(
     assert measure(comparison, 1, nothing) == {}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="makes a program without a suffix")
 def test_go_without_its_package_is_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     go = tmp_path / "go"
     go.write_text("#!/bin/sh\n")
@@ -226,8 +229,10 @@ totals: 8750
 
 
 @pytest.mark.once
+@pytest.mark.skipif(sys.platform == "win32", reason="makes a symbolic link")
 def test_code_before_is_that_of_the_revision() -> None:
-    if not Path(".git").exists():
+    root = Path(__file__).parents[2]
+    if shutil.which("git") is None or subprocess.run(["git", "-C", root, "rev-parse"]).returncode:
         pytest.skip("this is no clone")
     assert peer_problem("before") == "no revision was named (--before)"
     with code_before("HEAD"):

@@ -14,7 +14,7 @@ from tests.support.examples import DOCS
 
 pytestmark = pytest.mark.once
 
-PAGE = (DOCS / "performance.rst").read_text()
+PAGE = (DOCS / "performance.rst").read_text(encoding="utf-8")
 RECORD = read_record(FIGURES, COMPARISONS)
 MADE = made_from(RECORD)
 each_comparison = pytest.mark.parametrize(
@@ -25,7 +25,7 @@ each_comparison = pytest.mark.parametrize(
 @pytest.mark.parametrize("name", MADE)
 def test_table_or_chart_is_made_from_the_figures(name: str) -> None:
     # Else: python -m tests.benchmarks --charts
-    assert (FOLDER / name).read_text() == MADE[name]
+    assert (FOLDER / name).read_text(encoding="utf-8") == MADE[name]
 
 
 def test_folder_has_nothing_else() -> None:
