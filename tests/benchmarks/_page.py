@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ._bars import BARS
-from ._chart import draw_chart
+from ._chart import Row, draw_chart
 from ._record import Measured, Record
-from ._subjects import COMPARISONS, Comparison
+from ._rounds import Figures
+from ._subjects import COMPARISONS, Column, Comparison, Subject
 from ._view import IN_BRACKETS, cells, headings
 
 FOLDER = Path(__file__).parents[2] / "docs" / "performance"
@@ -23,12 +24,24 @@ _QUOTED = {
     f"{label}, {count}": ((f"drain-64-{above}", figure), (f"drain-64-{below}", figure))
     for label, above, below in (
         ("receive_batch / trio.socket", "receive_batch", "trio"),
-        ("receive_batch / asyncio", "receive_batch", "asyncio"),
         ("receive_batch with GRO / Go", "receive_batch-units", "go"),
         ("receive_batch with GRO / Java", "receive_batch-units", "java"),
         ("receive_batch with GRO / Node", "receive_batch-units", "node"),
     )
     for count, figure in (("2", "ns_2"), ("5", "ns_5"), ("100", "ns_100"), ("full", "ns"))
+}
+
+# What a program does, and which ratio to a bare Trio socket then holds.
+_HOLDS = {
+    "waits already": "quiet, p50 / trio.socket",
+    "sends and receives by itself": "sent by itself / trio.socket",
+    "the same, in instructions": "sent by itself, instructions / trio.socket",
+    "sends a request": "request and reply / trio.socket",
+    "comes back from 5 ms of other work": "after a pause of 5 ms / trio.socket",
+    "finds 2": "receive_batch / trio.socket, 2",
+    "finds 5": "receive_batch / trio.socket, 5",
+    "finds 100": "receive_batch / trio.socket, 100",
+    "cannot keep up": "receive_batch / trio.socket, full",
 }
 
 
@@ -47,8 +60,10 @@ def made_from(record: Record) -> dict[str, str]:
     for comparison in COMPARISONS:
         measured = record.measured.get(comparison.name)
         if measured is not None:
-            files[f"{comparison.name}.svg"] = draw_chart(comparison, measured.figures)
+            files[f"{comparison.name}.svg"] = _comparison_chart(comparison, measured.figures)
             files[f"{comparison.name}.inc"] = "\n".join(_section(comparison, measured)) + "\n"
+    files["bars.svg"] = _bars_chart(record)
+    files["holds.svg"] = _holds_chart(record)
     files["bars.inc"] = "\n".join(_bars(record)) + "\n"
     files["ratios.inc"] = "\n".join(_ratios(record)) + "\n"
     return files
@@ -101,10 +116,59 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[st
             yield f"   {'  -' if number else '* -'} {cell}".rstrip()
 
 
-def _ratios(record: Record) -> Iterator[str]:
+def _comparison_chart(comparison: Comparison, figures: Figures) -> str:
+    """Return the chart of a comparison."""
+    columns = [column for column in comparison.columns if column.drawn]
+    rows = [
+        Row(
+            subject.label,
+            _points(subject, columns, figures),
+            subject.label.startswith("trio_mcast"),
+            columns[0].decimals,
+        )
+        for subject in comparison.subjects
+    ]
+    headings = [column.heading for column in columns]
+    return draw_chart(comparison.name, comparison.title, headings, rows, columns[0].unit)
+
+
+def _points(subject: Subject, columns: Sequence[Column], figures: Figures) -> dict[int, float]:
+    medians = [figures.median(subject.name, column.figure) for column in columns]
+    return {
+        number: median / columns[number].divisor
+        for number, median in enumerate(medians)
+        if median is not None
+    }
+
+
+def _bars_chart(record: Record) -> str:
+    rows = []
+    for bar in BARS:
+        ratio = bar.ratio(record.figures)
+        if ratio is not None:
+            share = bar.limit / ratio if bar.at_least else ratio / bar.limit
+            rows.append(Row(bar.label, {0: share}, ours=share <= 1))
+    title = "What was measured, as a share of the bar (of a least one: the other way round)"
+    return draw_chart("bars", f"{title}: up to 1 it is met", ["share"], rows, "share")
+
+
+def _holds_chart(record: Record) -> str:
+    ratios = _all_ratios(record)
+    rows = [
+        Row(label, {0: ratio}, ours=True)
+        for label, name in _HOLDS.items()
+        if (ratio := ratios[name]) is not None
+    ]
+    title = "The cost as a ratio to that of a bare Trio socket, by what the program does"
+    return draw_chart("holds", title, ["ratio"], rows, "ratio")
+
+
+def _all_ratios(record: Record) -> dict[str, float | None]:
     figures = record.figures
-    shown = {bar.label: bar.shown(figures) for bar in BARS}
-    for label, (above, below) in _QUOTED.items():
-        ratio = figures.ratio(above, below)
-        shown[label] = "-" if ratio is None else f"{ratio:.2f}"
-    yield from (f".. |{label}| replace:: {text}" for label, text in shown.items())
+    quoted = {label: figures.ratio(above, below) for label, (above, below) in _QUOTED.items()}
+    return {bar.label: bar.ratio(figures) for bar in BARS} | quoted
+
+
+def _ratios(record: Record) -> Iterator[str]:
+    for label, ratio in _all_ratios(record).items():
+        yield f".. |{label}| replace:: {'-' if ratio is None else f'{ratio:,.2f}'}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from xml.etree import ElementTree
 
 import pytest
 
+from tests.benchmarks._bars import BARS
 from tests.benchmarks._page import FIGURES, FOLDER, made_from
 from tests.benchmarks._record import read_record
 from tests.benchmarks._subjects import COMPARISONS, Comparison
@@ -50,6 +52,7 @@ def test_page_shows_the_table_and_the_chart(comparison: Comparison) -> None:
 
 def test_page_shows_the_bars_and_quotes_them() -> None:
     assert ".. include:: performance/bars.inc\n" in PAGE
+    assert ".. include:: performance/ratios.inc\n" in PAGE
     quoted = set(re.findall(r"\|([^|]+)\|", re.sub(r"\s+", " ", PAGE)))
     assert quoted
     assert quoted <= set(
@@ -72,9 +75,21 @@ def test_chart_has_a_row_for_each_subject_and_a_mark_for_each_figure(
                 assert f"{subject.label}, {column.heading}: {value}" in texts
 
 
-@each_comparison
-def test_chart_takes_the_colours_of_the_page_and_fetches_nothing(comparison: Comparison) -> None:
-    svg = MADE[f"{comparison.name}.svg"]
+def test_chart_of_the_bars_has_a_row_for_each_that_was_measured() -> None:
+    svg = MADE["bars.svg"]
+    for bar in BARS:
+        ratio = bar.ratio(RECORD.figures)
+        if ratio is None:
+            assert f">{escape(bar.label)}<" not in svg
+        else:
+            share = bar.limit / ratio if bar.at_least else ratio / bar.limit
+            assert f"{escape(bar.label)}, share: {share:.2f}</title>" in svg
+
+
+@pytest.mark.parametrize("name", [name for name in MADE if name.endswith(".svg")])
+def test_chart_is_shown_takes_the_colours_of_the_page_and_fetches_nothing(name: str) -> None:
+    assert f":file: performance/{name}\n" in PAGE
+    svg = MADE[name]
     assert "var(--color-foreground-primary" in svg
     assert "prefers-color-scheme: dark" in svg
     assert set(re.findall(r"https?://[^\s\"')]+", svg)) == {"http://www.w3.org/2000/svg"}
