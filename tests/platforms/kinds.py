@@ -8,6 +8,7 @@ from typing import Protocol
 
 import attrs
 
+from tests.platforms.emulated import Emulated
 from tests.platforms.roots import Root, make_site, put_project, run, run_in_root
 from tests.platforms.sandbox import PROFILES
 
@@ -117,6 +118,10 @@ class GVisor:
 
 _GVISOR = Root("gvisor", "trixie", ("runsc", "python3"))
 
+# insmod is kmod's.
+_USERLAND = ("python3", "iproute2", "kmod", "dash")
+_S390X = Root("s390x", "bookworm", ("linux-image-s390x", *_USERLAND), "s390x", variant="extract")
+
 _CHECKS = ("-m", "tests.platform", "--own-network")
 
 PLATFORMS: tuple[Platform, ...] = (
@@ -140,4 +145,22 @@ PLATFORMS: tuple[Platform, ...] = (
         ("python3.14", *_CHECKS),
     ),
     GVisor(),
+    Emulated(
+        "linux-5.10",
+        "Linux 5.10 of Debian 11, emulated",
+        ("qemu-system-x86_64", "-accel", "tcg", "-cpu", "max"),
+        "qemu-system-x86",
+        "ttyS0",
+        kernel=Root("kernel-5.10", "bullseye", ("linux-image-amd64",), variant="extract"),
+        userland=Root("userland", "trixie", _USERLAND),
+    ),
+    Emulated(
+        "s390x",
+        "s390x, whose numbers begin with the high byte: Debian 12, emulated",
+        ("qemu-system-s390x", "-accel", "tcg", "-cpu", "max"),
+        "qemu-system-misc",
+        "ttysclp0",
+        kernel=_S390X,
+        userland=_S390X,
+    ),
 )
