@@ -94,7 +94,7 @@ async def test_carrier_comes_and_goes(network: VirtualNetwork, platform: str) ->
                     assert members == (
                         [[], ["b/eth0"]] if platform == "linux" else [["b/eth0"]] * 2
                     )
-                    await trio.sleep(125)  # The next query.
+                    await trio.sleep(135)  # The next query, and its answer.
                     await sender.send(b"heard")
                     for _ in GROUPS:
                         assert (await receiver.receive()).data == b"heard"

@@ -282,7 +282,7 @@ async def test_receiver_waits_for_an_interface(platform: str) -> None:
 async def test_receiver_joins_leaves_and_blocks_while_it_runs(platform: str) -> None:
     other = "239.1.2.4"
     async with (
-        two_on_lan(platform, snooping=True) as lan,
+        two_on_lan(platform, snooping=True, last_member_seconds=0) as lan,
         receiving(lan.b) as receiver,
         sending(lan.a, [GROUP4, other], interfaces="eth0") as sender,
     ):

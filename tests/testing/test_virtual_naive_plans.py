@@ -186,7 +186,7 @@ async def test_host_takes_in_what_its_sockets_are_to_sort_out(platform: str, dro
 @pytest.mark.parametrize(("platform", "forwarded"), [("darwin", 1), ("freebsd", 0)])
 async def test_freebsd_tells_the_network_who_is_not_wanted(platform: str, forwarded: int) -> None:
     async with (
-        two_on_lan(platform, snooping=True) as lan,
+        two_on_lan(platform, snooping=True, last_member_seconds=0) as lan,
         receiving(lan.b, excluded_sources="10.0.0.1") as receiver,
         sending(lan.a, interfaces="eth0") as sender,
     ):

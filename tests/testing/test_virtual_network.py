@@ -333,7 +333,7 @@ async def test_sockets_that_are_ready_have_their_turns() -> None:
 
 
 async def test_closed_socket_refuses_and_has_left() -> None:
-    async with two_on_lan(snooping=True) as lan:
+    async with two_on_lan(snooping=True, last_member_seconds=0) as lan:
         sock = open_plain(lan.b, "0.0.0.0", joining(lan.b, 2, GROUP4))
         sock.close()
         sock.close()

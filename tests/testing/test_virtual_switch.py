@@ -129,7 +129,7 @@ async def test_another_host_changes_nothing_for_the_others(autojump_clock: MockC
 
 
 async def test_snooping_switch_delivers_to_members_only() -> None:
-    async with two_on_lan(snooping=True) as lan:
+    async with two_on_lan(snooping=True, last_member_seconds=0) as lan:
         c = lan.network.host("c")
         c.plug("eth0", lan.switch, "10.0.0.3/24", "fd00::3/64")
         for group in (GROUP4, GROUP6):
@@ -270,7 +270,7 @@ async def test_unimpaired_paths_have_no_random_numbers(autojump_clock: object) -
         tracemalloc.start()
         try:
             for host in hosts:
-                lan.carry(host.interface("eth0"), Query())
+                lan.carry(host.interface("eth0"), Query(10))
             await trio.sleep(1)
             used, _ = tracemalloc.get_traced_memory()
         finally:

@@ -25,6 +25,12 @@ class SourceFilter:
             return self.mode == "exclude"
         return (source in self.sources) is (self.mode == "include")
 
+    def covers(self, other: SourceFilter) -> bool:
+        """Tell whether all sources that another filter wants are wanted."""
+        if other.mode == "include":
+            return all(map(self.allows, other.sources))
+        return self.mode == "exclude" and self.sources <= other.sources
+
     def __str__(self) -> str:
         sources = sorted(self.sources, key=lambda source: source.packed)
         listed = ", ".join(str(source) for source in sources)
@@ -136,7 +142,13 @@ class Report:
 
 @attrs.frozen
 class Query:
-    """A general query: asks every interface for reports on all groups."""
+    """A general query: asks every interface for reports on all groups.
+
+    Attributes:
+        response_seconds: The time in which each host answers, at a random moment of its own.
+    """
+
+    response_seconds: float
 
 
 Frame: TypeAlias = Packet | Report | Query

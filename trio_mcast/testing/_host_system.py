@@ -354,7 +354,7 @@ class HostSystem(FixedAttributes):
             else:
                 self._input.arrived(interface, frame)
         elif isinstance(frame, Query):
-            self._reports.of_all(interface)
+            self._reports.answer(interface, frame.response_seconds)
 
     def _is_behind(self, interface: VirtualInterface, packet: Packet) -> bool:
         """Tell whether the host would send to a packet's source through its interface of arrival.

@@ -32,14 +32,10 @@ from ._host import VirtualHost
 from ._no_host import NoHost
 from ._replay import Replay, replay
 from ._router import VirtualRouter
+from ._snooping import USUAL_TIMES, SnoopingTimes
 from ._surrogates import put_in, take_out
 from ._switch import VirtualSwitch
 from ._trace import EventKind, TraceEvent
-
-# RFC 3376, 8.2 and 8.4, and RFC 3810, 9.2 and 9.4: how often a querier asks, and for how long a
-# report counts.
-_QUERY_SECONDS = 125.0
-_MEMBERSHIP_SECONDS = 260.0
 
 
 class VirtualNetwork(FixedAttributes):
@@ -152,8 +148,10 @@ class VirtualNetwork(FixedAttributes):
         reorder_delay: float = 0.01,
         snooping: bool = False,
         querier: bool = True,
-        query_seconds: float = _QUERY_SECONDS,
-        membership_seconds: float = _MEMBERSHIP_SECONDS,
+        query_seconds: float = USUAL_TIMES.query,
+        response_seconds: float = USUAL_TIMES.response,
+        membership_seconds: float = USUAL_TIMES.membership,
+        last_member_seconds: float = USUAL_TIMES.last_member,
     ) -> VirtualSwitch:
         """Make a switch.
 
@@ -172,7 +170,10 @@ class VirtualNetwork(FixedAttributes):
                 be one, too) the switch forgets every report after ``membership_seconds``, as a real
                 switch does.
             query_seconds: The time from one query to the next.
+            response_seconds: The time in which each host answers a query, at a random moment.
             membership_seconds: How long a report counts.
+            last_member_seconds: How long a group is forwarded to an interface that has left it: a
+                real switch asks whether nobody else there wants it. 0 for a "fast leave".
 
         Returns:
             The switch.
@@ -197,8 +198,9 @@ class VirtualNetwork(FixedAttributes):
             },
             snooping=snooping,
             querier=querier,
-            query_seconds=positive(query_seconds, "query_seconds"),
-            membership_seconds=positive(membership_seconds, "membership_seconds"),
+            times=SnoopingTimes.parse(
+                query_seconds, response_seconds, membership_seconds, last_member_seconds
+            ),
         )
         self._parts[name] = switch
         return switch
@@ -258,8 +260,10 @@ class VirtualNetwork(FixedAttributes):
         *,
         forwards_joined: bool = True,
         querier: bool = True,
-        query_seconds: float = _QUERY_SECONDS,
-        membership_seconds: float = _MEMBERSHIP_SECONDS,
+        query_seconds: float = USUAL_TIMES.query,
+        response_seconds: float = USUAL_TIMES.response,
+        membership_seconds: float = USUAL_TIMES.membership,
+        last_member_seconds: float = USUAL_TIMES.last_member,
     ) -> VirtualRouter:
         """Make a router, without interfaces yet.
 
@@ -269,7 +273,9 @@ class VirtualNetwork(FixedAttributes):
                 else only as `VirtualRouter.forward` says.
             querier: Whether the router asks for reports on all interfaces.
             query_seconds: The time from one query to the next.
+            response_seconds: The time in which each host answers a query, at a random moment.
             membership_seconds: How long a report counts.
+            last_member_seconds: How long a group is forwarded after all have left it.
 
         Returns:
             The router.
@@ -281,13 +287,14 @@ class VirtualNetwork(FixedAttributes):
         """
         core = self._enter()
         self._check_name(name)
-        seconds = positive(query_seconds, "query_seconds")
         router = VirtualRouter(
             core,
             name,
             forwards_joined=forwards_joined,
-            query_seconds=seconds if querier else None,
-            membership_seconds=positive(membership_seconds, "membership_seconds"),
+            querier=querier,
+            times=SnoopingTimes.parse(
+                query_seconds, response_seconds, membership_seconds, last_member_seconds
+            ),
         )
         self._parts[name] = router
         return router

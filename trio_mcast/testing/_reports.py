@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Final
 
 from .._values.addresses import Family, IPAddress, family_of
 from ._core import Core
 from ._frames import Report, SourceFilter, is_all_hosts
 from ._interface import VirtualInterface
+from ._scheduler import NS_PER_SECOND
 from ._sockets import SocketTable
 
 # The pause between the two reports of a change: a report is sent twice (the robustness variable of
@@ -21,6 +23,8 @@ class Reports:
     def __init__(self, core: Core, sockets: SocketTable) -> None:
         self._core = core
         self._sockets = sockets
+        # By interface number, when a query is answered.
+        self._answers: dict[int, int] = {}
 
     def of_change(
         self, interface: VirtualInterface, group: IPAddress, wanted: SourceFilter
@@ -36,6 +40,28 @@ class Reports:
         scheduler.schedule(
             scheduler.later(_REPORT_AGAIN_SECONDS), (interface.number,), report_again
         )
+
+    def answer(self, interface: VirtualInterface, within: float) -> None:
+        """Answer a query at a random moment, with all groups (RFC 3376, 5.2; igmp_gq_start_timer).
+
+        An answer that is due sooner will do for this query as well.
+        """
+        if not self._sockets.groups_on(interface.index):
+            return
+        scheduler, number = self._core.scheduler, interface.number
+        # A generator for each interface would take 2.5 kB.
+        chance = Random(f"{self._core.seed}/{interface}/answers/{scheduler.now_ns()}")
+        due = scheduler.now_ns() + round(chance.random() * within * NS_PER_SECOND)
+        if self._answers.get(number, due + 1) <= due:
+            return
+        self._answers[number] = due
+
+        def report() -> None:
+            if self._answers.get(number) == due:
+                del self._answers[number]
+                self.of_all(interface)
+
+        scheduler.schedule(due, (number,), report)
 
     def of_group(self, interface: VirtualInterface, group: IPAddress) -> None:
         """Report how a group is wanted on an interface."""

@@ -12,7 +12,7 @@ from ._core import Core
 from ._frames import Frame, Packet, Query, Report, is_routable
 from ._interface import VirtualInterface
 from ._interface_address import AddressWithPrefix, parse_interface_address
-from ._snooping import MembershipTable
+from ._snooping import MembershipTable, SnoopingTimes
 from ._switch import VirtualSwitch
 
 
@@ -37,19 +37,20 @@ class VirtualRouter(FixedAttributes):
         name: str,
         *,
         forwards_joined: bool,
-        query_seconds: float | None,
-        membership_seconds: float,
+        querier: bool,
+        times: SnoopingTimes,
     ) -> None:
         self.name = name
         self._core = core
         self._forwards_joined = forwards_joined
-        self._table = MembershipTable(core, name, membership_seconds)
+        self._table = MembershipTable(core, name, times)
         self._interfaces: dict[str, VirtualInterface] = {}
         # By group and interface of arrival, the targets that `forward` has named.
         self._named_targets: dict[tuple[IPAddress, str], tuple[str, ...]] = {}
         self._indexes = 0
-        self._query_seconds = query_seconds
-        if query_seconds is not None:
+        self._times = times
+        self._is_querier = querier
+        if querier:
             self._query_again()
 
     def __repr__(self) -> str:
@@ -81,8 +82,8 @@ class VirtualRouter(FixedAttributes):
         interface = VirtualInterface(self._core, self, name, self._indexes, switch)
         connect(self._core, interface, switch, addresses)
         self._interfaces[name] = interface
-        if self._query_seconds is not None:
-            interface.transmit(Query())
+        if self._is_querier:
+            interface.transmit(Query(self._times.response))
         return interface
 
     def forward(self, group: AddressLike, source_interface: str, *interfaces: str) -> None:
@@ -178,13 +179,12 @@ class VirtualRouter(FixedAttributes):
             target.transmit(onward, next_hop)
 
     def _query_again(self) -> None:
-        assert self._query_seconds is not None
         if self._interfaces:
             self._core.record(self.name, "queried")
         for interface in list(self._interfaces.values()):
-            interface.transmit(Query())
+            interface.transmit(Query(self._times.response))
         scheduler = self._core.scheduler
-        scheduler.schedule(scheduler.later(self._query_seconds), (0,), self._query_again)
+        scheduler.schedule(scheduler.later(self._times.query), (0,), self._query_again)
 
 
 def connect(

@@ -15,7 +15,7 @@ from ._impairment import IMPAIRMENTS, check_impairment, show_impairments
 from ._interface import VirtualInterface
 from ._interface_address import bare_address
 from ._partition import describe_parts, parse_parts
-from ._snooping import MembershipTable
+from ._snooping import MembershipTable, SnoopingTimes
 from ._switch_capture import SwitchCapture
 from ._switch_paths import SwitchPaths
 from ._trace import EventKind
@@ -53,15 +53,14 @@ class VirtualSwitch(FixedAttributes):
         impairments: dict[str, float],
         snooping: bool,
         querier: bool,
-        query_seconds: float,
-        membership_seconds: float,
+        times: SnoopingTimes,
     ) -> None:
         self.name = name
         for key in IMPAIRMENTS:
             setattr(self, key, impairments[key])
         self._core = core
-        self._table = MembershipTable(core, name, membership_seconds) if snooping else None
-        self._query_seconds = query_seconds
+        self._table = MembershipTable(core, name, times) if snooping else None
+        self._times = times
         self._ports: dict[VirtualInterface, None] = {}
         self._routers: dict[VirtualInterface, None] = {}
         # The interfaces by address; `None` if that has to be found out anew.
@@ -370,8 +369,9 @@ class VirtualSwitch(FixedAttributes):
         scheduler = self._core.scheduler
         if self._ports:
             self._core.record(self.name, "queried")
-        self._send(None, [port for port in self._ports if not port.is_of_router], Query())
-        scheduler.schedule(scheduler.later(self._query_seconds), (0,), self._query)
+        hosts = [port for port in self._ports if not port.is_of_router]
+        self._send(None, hosts, Query(self._times.response))
+        scheduler.schedule(scheduler.later(self._times.query), (0,), self._query)
 
     def _drop(self, interface: VirtualInterface, frame: Frame, reason: str) -> None:
         if isinstance(frame, Packet):
