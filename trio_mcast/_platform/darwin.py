@@ -97,6 +97,8 @@ DARWIN: Final = Platform(
     # It filters nothing, as on FreeBSD: imo_multi_filter in XNU's bsd/netinet/in_mcast.c has the
     # same condition. And for IPv4 it would be refused with the size of the report that goes out.
     blocks_sources=False,
+    # udp_input in XNU's bsd/netinet/udp_usrreq.c looks at no membership for this group.
+    delivers_anywhere=frozenset({"224.0.0.1"}),
     passing_join_errors={"ipv4": _REPORT_SIZES},
     filters_blocked=False,
     # The size of the send buffer is the size of the largest datagram, 9,216 bytes if nobody says
