@@ -62,7 +62,6 @@ from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, family_o
 from .._values.interface import (
     Interface,
     addresses_on_any_link,
-    first_address,
     own_addresses_on,
     shared_addresses,
 )
@@ -79,6 +78,7 @@ from .socket_spec import (
     bind_address,
     bind_wildcard,
 )
+from .source_address import address_to_bind
 from .unicast import plan_unicast
 from .wanted import ReceiveRequest
 
@@ -91,7 +91,7 @@ class _OnInterface:
         before_joins: The options before the joins.
         after_joins: The options after them.
         own_addresses: The addresses that mean this machine on the interface's link, as text.
-        address: The first address of the interface.
+        address: The address of the interface to bind to where a group cannot be bound.
         sources: The only sources that the request wants; none for any.
     """
 
@@ -322,7 +322,7 @@ def _plan_all(
                     tuple(_receiver_options(interface, group.family, request, platform)),
                     tuple(exact_port_options(platform)),
                     own_addresses_on(interface, on_any_link),
-                    first_address(interface, group.family),
+                    address_to_bind(interface, group.family),
                     request.sources_of(group.family),
                 )
             plan = _plan_membership(group, selection, request, excluded, part, platform)

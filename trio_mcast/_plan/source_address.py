@@ -241,3 +241,28 @@ def _distance(scope: int, wanted: int) -> int:
     order = [*(wider for wider in _WIDTHS if wider >= wanted)]
     order += [narrower for narrower in reversed(_WIDTHS) if narrower < wanted]
     return order.index(scope)
+
+
+def address_to_bind(interface: Interface, family: Family) -> IPAddress | None:
+    """Return the address that a group's socket is bound to, where none is bound to the group.
+
+    It is one that can be used; a deprecated one last; of IPv6, the link-local one, which stays
+    while others come and go. Of those that are alike it is the least, so that the choice does not
+    depend on their order. If none can be used, it is one that may be later.
+
+    Args:
+        interface: The interface.
+        family: The family of the group.
+
+    Returns:
+        The address; `None` if the interface has none of the family.
+    """
+    states = {detail.address.packed: detail.state for detail in interface.address_details}
+
+    def rank(address: IPAddress) -> tuple[bool, bool, bool, int]:
+        state = states.get(address.packed)
+        is_wide = address.version == 6 and not address.is_link_local
+        unusable = state in ("tentative", "failed")
+        return unusable, state == "deprecated", is_wide, int(address)
+
+    return min(iterate_addresses(interface, family), key=rank, default=None)

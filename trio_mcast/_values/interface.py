@@ -43,7 +43,7 @@ class InterfaceAddress:
     address, which cannot be used until then; ``"failed"``, if somebody else has it;
     ``"deprecated"``, if another address is to be used instead, where there is one. An optimistic
     address (RFC 4429) is ``"deprecated"`` until it has been made sure of. `None` where the system
-    does not tell: on other systems than Linux, and on Linux for IPv4 addresses where a sandbox
+    does not tell: on macOS and FreeBSD, and on Linux for IPv4 addresses where a sandbox
     refuses netlink.
     """
     temporary: bool = False
@@ -133,11 +133,6 @@ def has_address(interface: Interface, address: IPAddress) -> bool:
     if address.version == 4:
         return int(address) in map(int, interface.ipv4_addresses)
     return int(address) in map(int, interface.ipv6_addresses)
-
-
-def first_address(interface: Interface, family: Family) -> IPAddress | None:
-    """Return the first address of an interface in a family, without network and zone."""
-    return next(iterate_addresses(interface, family), None)
 
 
 def iterate_addresses(interface: Interface, family: Family) -> Iterator[IPAddress]:

@@ -14,12 +14,12 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from typing import TYPE_CHECKING, Final
 
 from ..._platform.windows import WINDOWS
 from ..._values.addresses import IPAddress, decode_sockaddr, encode_sockaddr
-from ..._values.interface import Interface, assumed_details
+from ..._values.interface import AddressState, Interface, InterfaceAddress, assumed_scope
 from .api import (
     AF_UNSPEC,
     ERROR_BUFFER_OVERFLOW,
@@ -46,6 +46,16 @@ _FLAGS: Final = GAA_FLAG_SKIP_ANYCAST | GAA_FLAG_SKIP_MULTICAST | GAA_FLAG_SKIP_
 # second number is arbitrary.
 _FIRST_BYTES: Final = 15 * 1024
 _ATTEMPTS: Final = 5
+
+# NL_DAD_STATE: what has become of the search for another host with the address. One whose state is
+# invalid cannot be bound to, no more than one that is still looked for.
+_STATES: Final[dict[int, AddressState]] = {
+    0: "tentative",
+    1: "tentative",
+    2: "failed",
+    3: "deprecated",
+    4: "preferred",
+}
 
 
 def read_windows_interfaces() -> list[Interface]:
@@ -78,25 +88,34 @@ def _linked(kind: type[ctypes.Structure], address: int | None) -> Iterator[ctype
         address = structure.Next
 
 
-def _interface(adapter: ctypes.Structure) -> Interface:
-    ipv4, ipv6 = [], []
-    for unicast in _linked(UnicastAddress, adapter.FirstUnicastAddress):
+def read_addresses(first: int | None) -> list[InterfaceAddress]:
+    """Return the addresses of an interface, those of IPv4 first, from a list in memory.
+
+    Args:
+        first: The place of the first ``IP_ADAPTER_UNICAST_ADDRESS``; `None` for no address.
+    """
+    details = []
+    for unicast in _linked(UnicastAddress, first):
         raw = ctypes.string_at(unicast.Address.lpSockaddr, unicast.Address.iSockaddrLength)
         host = decode_sockaddr(WINDOWS.sockaddr, raw).host.partition("%")[0]
-        text = f"{host}/{unicast.OnLinkPrefixLength}"
-        if ":" in host:
-            ipv6.append(IPv6Interface(text))
-        else:
-            ipv4.append(IPv4Interface(text))
+        address = ip_interface(f"{host}/{unicast.OnLinkPrefixLength}")
+        state = _STATES.get(unicast.DadState)
+        details.append(InterfaceAddress(address, assumed_scope(address), state))
+    return sorted(details, key=lambda detail: detail.address.version)
+
+
+def _interface(adapter: ctypes.Structure) -> Interface:
+    details = tuple(read_addresses(adapter.FirstUnicastAddress))
+    addresses = [detail.address for detail in details]
     link_address = bytes(adapter.PhysicalAddress)[: adapter.PhysicalAddressLength]
     return Interface(
         name=adapter.FriendlyName,
         # Both families have the same index; a family that is switched off has 0.
         index=adapter.IfIndex or adapter.Ipv6IfIndex,
         description=adapter.Description,
-        ipv4_addresses=tuple(ipv4),
-        ipv6_addresses=tuple(ipv6),
-        address_details=assumed_details((*ipv4, *ipv6)),
+        ipv4_addresses=tuple(each for each in addresses if isinstance(each, IPv4Interface)),
+        ipv6_addresses=tuple(each for each in addresses if isinstance(each, IPv6Interface)),
+        address_details=details,
         link_address=link_address.hex(":") if len(link_address) == 6 else None,
         mtu=adapter.Mtu,
         is_up=adapter.OperStatus == IF_OPER_STATUS_UP,
