@@ -11,6 +11,7 @@ from typing import Final
 from .._host.current import host_variable
 from .._host.protocols import Host
 from .._values.addresses import parse_address
+from ._arguments import check_name
 from ._host_system import HostSystem
 from ._interface import VirtualInterface
 from ._interface_address import AddressWithPrefix
@@ -134,6 +135,35 @@ class VirtualHost(HostSystem):
             self._gateways[name] = router
         self.interface_changed(interface)
         return interface
+
+    def rename(self, interface: str, name: str) -> None:
+        """Give an interface another name, as ``ip link set NAME name NEW`` does.
+
+        Its index, its addresses and its routes stay, and so does what programs have joined there.
+        A receiver to which the interface was named as ``interfaces`` waits for one of the old name.
+
+        Args:
+            interface: The interface's name.
+            name: The new name.
+
+        Raises:
+            TypeError: The new name is not a `str`.
+            ValueError: There is no such interface, or the new name is taken or cannot be one.
+            RuntimeError: The network has ended.
+        """
+        self._core.enter(self.name)
+        renamed = self.interface(interface)
+        check_name(name)
+        if name in self._interfaces:
+            raise ValueError(f"{self.name} has an interface {name!r} already")
+        # In place: the order is that of plugging in.
+        for former in list(self._interfaces):
+            each = self._interfaces.pop(former)
+            self._interfaces[name if former == interface else former] = each
+        if interface in self._gateways:
+            self._gateways[name] = self._gateways.pop(interface)
+        self.routes.rename_interface(interface, name)
+        renamed.be_renamed(name)
 
     def crash(self) -> None:
         """Let the host go down at once, as without power: nothing is left, closed or said.

@@ -11,6 +11,7 @@ from .._values.interface import (
     AddressScope,
     AddressState,
 )
+from ._address_lifetimes import check_lifetimes
 from ._arguments import check_mtu
 from ._frames import Frame, Packet, fits
 from ._interface_address import (
@@ -34,6 +35,8 @@ class VirtualInterface(AddressedInterface):
         state: AddressState | None = None,
         temporary: bool = False,
         check_seconds: float | None = None,
+        valid_seconds: float | None = None,
+        preferred_seconds: float | None = None,
     ) -> None:
         """Give the interface one address more.
 
@@ -51,22 +54,74 @@ class VirtualInterface(AddressedInterface):
             check_seconds: How long the host checks an IPv6 address, as a real one does for a second
                 or two: the address is ``"tentative"`` until then, and after that has ``state``. The
                 check begins anew when the interface comes up. `None`: it is not checked.
+            valid_seconds: How long the interface has the address. `None`: until it is removed.
+            preferred_seconds: How long the address is used for what is new; from then on it is
+                ``"deprecated"``. `None`: as long as it is valid.
 
         Raises:
             TypeError: The address is not text and no interface address of `ipaddress`.
             ValueError: The text is not an interface address, the address is taken on this switch,
-                or the scope, state, ``temporary`` or ``check_seconds`` is not possible.
+                or the scope, state, ``temporary`` or a number of seconds is not possible.
             RuntimeError: The network has ended, or the interface is unplugged.
         """
-        if not self._is_linux and (scope or state or temporary or check_seconds):
-            raise ValueError(f"{self}: only Linux has scope, state and temporary addresses")
+        lives = valid_seconds is not None or preferred_seconds is not None
+        if not self._is_linux and (scope or state or temporary or check_seconds or lives):
+            raise ValueError(
+                f"{self}: only Linux has scope, state, lifetimes and temporary addresses"
+            )
+        check_lifetimes(valid_seconds, preferred_seconds)
+        if preferred_seconds == 0 and state is None:
+            state = "deprecated"
         detail = parse_details(address, scope, state, check_seconds, temporary=temporary)
         self._check_there()
         self._append(detail if self._is_linux else attrs.evolve(detail, state=None))
         self._changed("addressed", f"has {detail.address}")
+        bare = bare_address(detail.address)
+        if lives:
+            self._lifetimes.begin(bare, valid_seconds, preferred_seconds)
         if check_seconds is not None:
-            bare = bare_address(detail.address)
             self._checks.begin(bare, check_seconds, state or "preferred")
+
+    def renew_address(
+        self,
+        address: AddressWithPrefix,
+        *,
+        valid_seconds: float | None = None,
+        preferred_seconds: float | None = None,
+    ) -> None:
+        """Give an address other lifetimes from now on, as DHCP and routers do, on a Linux host.
+
+        Args:
+            address: The address; a prefix length makes no difference.
+            valid_seconds: How long the interface has the address. `None`: until it is removed.
+            preferred_seconds: How long the address is used for what is new: 0 makes it
+                ``"deprecated"`` now, and more makes one that was deprecated ``"preferred"``.
+                `None`: as long as it is valid.
+
+        Raises:
+            TypeError: A lifetime is not a number.
+            ValueError: The interface does not have the address, a lifetime is out of range, or the
+                host is not Linux.
+            RuntimeError: The network has ended, or the interface is unplugged.
+        """
+        check_lifetimes(valid_seconds, preferred_seconds)
+        bare = self._own_address(address)
+        self._lifetimes.begin(bare, valid_seconds, preferred_seconds)
+        state = self.detail_of(bare).state
+        if state in ("preferred", "deprecated"):
+            renewed: AddressState = "deprecated" if preferred_seconds == 0 else "preferred"
+            if renewed != state:
+                self._set_state(bare, renewed)
+
+    def _own_address(self, address: AddressWithPrefix) -> IPAddress:
+        """Return one of the interface's addresses, on a Linux host."""
+        self._check_there()
+        if not self._is_linux:
+            raise ValueError(f"{self}: only Linux tells the state of an address")
+        bare = bare_address(ip_interface(address))
+        if not self.has(bare):
+            raise ValueError(f"{self} does not have the address {bare}")
+        return bare
 
     def change_address(self, address: AddressWithPrefix, state: AddressState) -> None:
         """Give an address another state, on a Linux host.
@@ -80,13 +135,8 @@ class VirtualInterface(AddressedInterface):
                 host is not Linux.
             RuntimeError: The network has ended, or the interface is unplugged.
         """
-        self._check_there()
         check_among(state, AddressState, "state")
-        if not self._is_linux:
-            raise ValueError(f"{self}: only Linux tells the state of an address")
-        bare = bare_address(ip_interface(address))
-        if not self.has(bare):
-            raise ValueError(f"{self} does not have the address {bare}")
+        bare = self._own_address(address)
         self._checks.forget(bare)
         self._set_state(bare, state)
 
@@ -124,6 +174,7 @@ class VirtualInterface(AddressedInterface):
         if not self._remove(bare):
             raise ValueError(f"{self} does not have the address {bare}")
         self._checks.forget(bare)
+        self._lifetimes.forget(bare)
         self._changed("addressed", f"no longer has {bare}")
 
     def set_mtu(self, mtu: int) -> None:

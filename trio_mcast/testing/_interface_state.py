@@ -18,6 +18,7 @@ from .._values.interface import (
     families_without_room,
 )
 from ._address_checks import AddressChecks
+from ._address_lifetimes import AddressLifetimes
 from ._arguments import FixedAttributes, check_mtu, check_name
 from ._cable import Cable
 from ._core import Core
@@ -86,6 +87,7 @@ class AddressedInterface(FixedAttributes):
         self._has_carrier = True
         self._details: list[InterfaceAddress] = []
         self._checks = AddressChecks(core, self.number, self._set_state)
+        self._lifetimes = AddressLifetimes(core, self.number, self._deprecate, self._end_address)
         self._value: Interface | None = None
         # The place of each network's route among all: the oldest of equal ones counts.
         self._route_numbers: dict[IPv4Network | IPv6Network, int] = {}
@@ -269,6 +271,22 @@ class AddressedInterface(FixedAttributes):
         ]
         self._changed("addressed", f"{address} is {state}")
         return True
+
+    def _deprecate(self, address: IPAddress) -> None:
+        if self.has(address) and self.detail_of(address).state == "preferred":
+            self._set_state(address, "deprecated")
+
+    def _end_address(self, address: IPAddress) -> None:
+        if self._is_there and self._remove(address):
+            self._checks.forget(address)
+            self._changed("addressed", f"no longer has {address}, whose time is over")
+
+    def be_renamed(self, name: str) -> None:
+        """Take another name. For the host only."""
+        former = self.name
+        object.__setattr__(self, "name", name)
+        self._shown = printable(f"{self.owner.name}/{name}")
+        self._changed("addressed", f"was {former}")
 
     def _check_there(self) -> None:
         self._core.enter(self.owner.name)

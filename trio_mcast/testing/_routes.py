@@ -127,6 +127,13 @@ class VirtualRoutes(FixedAttributes):
             network: route for network, route in self._routes.items() if route.interface != name
         }
 
+    def rename_interface(self, former: str, name: str) -> None:
+        """Have the routes to an interface follow its new name. For the host only."""
+        self._routes = {
+            network: attrs.evolve(route, interface=name) if route.interface == former else route
+            for network, route in self._routes.items()
+        }
+
     def lookup(
         self, address: IPAddress, counts: Callable[[VirtualRoute], bool]
     ) -> VirtualRoute | None:
