@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Collection, Iterable
 from typing import ClassVar, Final
 
 # The names that people use for systems which have another name here.
 _OTHER_NAMES: Final = {"macos": "darwin", "osx": "darwin", "mac": "darwin", "win32": "windows"}
+
+
+# The number of names that a `repr` has at most.
+_SHOWN_NAMES: Final = 10
 
 
 class FixedAttributes:
@@ -42,12 +47,70 @@ def check_name(name: str) -> None:
 
     Raises:
         TypeError: The name is not a `str`.
-        ValueError: The name is empty or contains a slash.
+        ValueError: The name is empty, contains a slash, or cannot be printed.
     """
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a str, not {type(name).__name__}: {name!r}")
+    check_text(name, "name")
     if not name or "/" in name:
         raise ValueError(f"a name must not be empty or contain a slash: {name!r}")
+    if not name.isprintable():
+        raise ValueError(f"a name must consist of what can be printed, unlike {name!r}")
+
+
+def check_text(value: str, what: str) -> None:
+    """Raise TypeError for what is not a `str`."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, not {type(value).__name__}: {value!r}")
+
+
+def check_flag(value: bool, what: str) -> None:
+    """Raise TypeError for what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{what} must be True or False, not {type(value).__name__}: {value!r}")
+
+
+def parse_names(names: Iterable[str], what: str) -> tuple[str, ...]:
+    """Return several names.
+
+    Raises:
+        TypeError: They are one `str`, or not names at all.
+        ValueError: One is empty, contains a slash, or cannot be printed.
+    """
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise TypeError(f"{what} must be a list of names, not {type(names).__name__}: {names!r}")
+    parsed = tuple(names)
+    for name in parsed:
+        check_name(name)
+    return parsed
+
+
+def check_seed(seed: int) -> None:
+    """Raise TypeError for a seed that is not an int."""
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"seed must be an int, not {type(seed).__name__}: {seed!r}")
+
+
+def parse_trace(trace: bool | int) -> int | None:
+    """Return how many events a trace keeps; `None` for all.
+
+    Raises:
+        TypeError: The number is neither a bool nor an int.
+        ValueError: The number is negative.
+    """
+    if not isinstance(trace, int):
+        raise TypeError(
+            f"trace must be True, False or an int, not {type(trace).__name__}: {trace!r}"
+        )
+    if trace < 0:
+        raise ValueError(f"trace must be at least 0 events, not {trace}")
+    return None if trace is True else int(trace)
+
+
+def show_names(names: Collection[str]) -> str:
+    """Return names as a `repr` has them: the first ones, if there are many."""
+    shown = list(names)
+    if len(shown) > _SHOWN_NAMES:
+        shown[_SHOWN_NAMES - 1 :] = [f"and {len(names) - _SHOWN_NAMES + 1} more"]
+    return ", ".join(shown)
 
 
 def check_mtu(mtu: int) -> None:
@@ -84,7 +147,7 @@ def check_linux_options(platform: str, rmem_max: int | None, rp_filter: int) -> 
             raise TypeError(f"rmem_max must be an int, not {type(rmem_max).__name__}: {rmem_max!r}")
         if rmem_max < 1:
             raise ValueError(f"rmem_max must be at least 1 byte, not {rmem_max}")
-    if rp_filter not in (0, 1, 2):
+    if isinstance(rp_filter, bool) or rp_filter not in (0, 1, 2):
         raise ValueError(f"rp_filter must be 0, 1 or 2, not {rp_filter!r}")
     if platform != "linux" and (rmem_max is not None or rp_filter):
         raise ValueError(f"{platform} has neither rmem_max nor rp_filter: only Linux has")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +18,18 @@ from ._trace import EventKind
 # The bits of the traffic class by which senders say that datagrams may be marked, and the mark
 # (RFC 3168, 5): 01 and 10 can be marked, 11 is the mark.
 _ECN_BITS: Final = 0b11
+
+
+def _check_limit(name: str, value: object) -> None:
+    kinds, wanted = ((int, float), "a number") if name == "rate" else ((int,), "an int")
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        raise TypeError(
+            f"{name} must be {wanted}, or None for no limit, not {type(value).__name__}: {value!r}"
+        )
+    if name == "rate" and not 0 < value < math.inf:
+        raise ValueError(f"rate must be more than 0 bits per second, or None, not {value}")
+    if value < 0:
+        raise ValueError(f"{name} must be at least 0 bytes, or None, not {value}")
 
 
 class Cable(FixedAttributes):
@@ -70,13 +83,7 @@ class Cable(FixedAttributes):
         if name in IMPAIRMENTS:
             check_impairment(name, value)
         elif name in self.CHANGEABLE and value is not None:
-            if isinstance(value, bool) or not isinstance(
-                value, (int, float) if name == "rate" else int
-            ):
-                raise TypeError(f"{name} must be a number, not {type(value).__name__}: {value!r}")
-            if not (value >= 0 if name != "rate" else value > 0):
-                span = "more than 0" if name == "rate" else "at least 0"
-                raise ValueError(f"{name} must be {span}, not {value}")
+            _check_limit(name, value)
         super().__setattr__(name, value)
         if not name.startswith("_"):
             self._is_perfect = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar, TypeAlias, overload
+from collections.abc import Collection, Iterator, Sequence
+from typing import ClassVar, TypeAlias, get_args, overload
 
 import attrs
 
@@ -100,9 +100,10 @@ class VirtualTrace(Sequence[TraceEvent]):
 
         Raises:
             TypeError: A value is of the wrong type.
-            ValueError: A text is no address.
+            ValueError: A text is no address, there is no such kind, or nothing of such a name.
         """
-        chosen = Choice.parse(what, at=at, to=to, source=source, data=data)
+        names = self._recorder.names
+        chosen = Choice.parse(what, names, at=at, to=to, source=source, data=data)
         return [event for event in self if chosen.takes(event)]
 
     def sent(
@@ -152,7 +153,7 @@ class VirtualTrace(Sequence[TraceEvent]):
         Args:
             by: The host, or its name.
         """
-        name = place_name(by)
+        name = place_name(by, self._recorder.names)
         numbers = {"sent": [0, 0], "delivered": [0, 0], "dropped": [0, 0], "refused": [0, 0]}
         for (where, what, _), count, size in self._recorder.counts():
             if where == name and what in numbers:
@@ -182,19 +183,23 @@ class Choice:
     @classmethod
     def parse(
         cls,
-        what: EventKind | None = None,
+        what: EventKind | None,
+        names: Collection[str],
         *,
         at: Place | None = None,
         to: End | None = None,
         source: End | None = None,
         data: bytes | None = None,
     ) -> Choice:
-        """Check and parse what was asked for."""
+        """Check and parse what was asked for, in a network whose parts have these names."""
+        if what is not None and what not in get_args(EventKind):
+            kinds = ", ".join(get_args(EventKind))
+            raise ValueError(f"there is no kind of event {what!r}; there are: {kinds}")
         if data is not None and not isinstance(data, bytes):
             raise TypeError(f"data must be bytes, not {type(data).__name__}: {data!r}")
         return cls(
             what,
-            None if at is None else place_name(at),
+            None if at is None else place_name(at, names),
             None if to is None else _end_text(to, "to"),
             None if source is None else _end_text(source, "source"),
             data,
@@ -221,11 +226,20 @@ class Choice:
         return " ".join(part for part in parts if part)
 
 
-def place_name(place: Place) -> str:
-    """Return the name of a host, switch or router, or a name itself."""
+def place_name(place: Place, names: Collection[str]) -> str:
+    """Return the name of a host, switch or router, or a name itself.
+
+    Raises:
+        TypeError: It is none of these.
+        ValueError: Nothing has that name.
+    """
     name = place if isinstance(place, str) else getattr(place, "name", None)
     if not isinstance(name, str):
         raise TypeError(f"a host, a switch, a router or a name is wanted, not {place!r}")
+    if name not in names:
+        raise ValueError(
+            f"this network has nothing called {name!r}; there are: {', '.join(names) or 'none'}"
+        )
     return name
 
 

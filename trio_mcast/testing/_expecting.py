@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 import trio
@@ -23,17 +24,17 @@ async def expect(
         AssertionError: There is none in time.
     """
     await trio.lowlevel.checkpoint_if_cancelled()
-    trace = VirtualTrace(recorder)
-    before = len(trace)
     if since is not None:
-        for event in trace:
+        for event in VirtualTrace(recorder):
             if event.time >= since and choice.takes(event):
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return event
     events: list[TraceEvent] = []
     happened = trio.Event()
+    last: deque[TraceEvent] = deque(maxlen=_SHOWN_EVENTS)
 
     def notice(event: TraceEvent) -> None:
+        last.append(event)
         if not events and choice.takes(event):
             events.append(event)
             happened.set()
@@ -46,6 +47,5 @@ async def expect(
         recorder.stop_listening(notice)
     if events:
         return events[0]
-    last = trace[max(before, len(trace) - _SHOWN_EVENTS) :]
     shown = "".join(f"\n{event}" for event in last) or " nothing"
     raise AssertionError(f"there was no event ({choice}) within {within} s; what happened:{shown}")

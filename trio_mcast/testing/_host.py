@@ -114,6 +114,7 @@ class VirtualHost(HostSystem):
             RuntimeError: The network has ended.
         """
         self._core.enter(self.name)
+        check_name(name)
         if name in self._interfaces:
             raise ValueError(f"{self.name} has an interface {name!r} already")
         router = None if gateway is None else parse_address(gateway, "gateway")

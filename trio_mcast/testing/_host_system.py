@@ -21,7 +21,7 @@ from .._plan.socket_spec import BindAddress, SocketSpec
 from .._platform.model import Platform
 from .._values.addresses import Family, IPAddress
 from .._values.interface import Interface
-from ._arguments import FixedAttributes
+from ._arguments import FixedAttributes, check_text
 from ._clock import VirtualClock
 from ._core import Core
 from ._frames import Frame, Packet, Query, SourceFilter, is_all_hosts
@@ -104,8 +104,10 @@ class HostSystem(FixedAttributes):
             name: The interface's name.
 
         Raises:
+            TypeError: The name is not a `str`.
             ValueError: There is no interface of that name.
         """
+        check_text(name, "name")
         interface = self._interfaces.get(name)
         if interface is None:
             names = ", ".join(self._interfaces)

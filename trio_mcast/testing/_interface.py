@@ -12,7 +12,7 @@ from .._values.interface import (
     AddressState,
 )
 from ._address_lifetimes import check_lifetimes
-from ._arguments import check_mtu
+from ._arguments import check_mtu, check_name
 from ._frames import Frame, Packet, fits
 from ._interface_address import (
     AddressWithPrefix,
@@ -135,6 +135,8 @@ class VirtualInterface(AddressedInterface):
                 host is not Linux.
             RuntimeError: The network has ended, or the interface is unplugged.
         """
+        if state is None:
+            raise TypeError("state must be a str, not None")
         check_among(state, AddressState, "state")
         bare = self._own_address(address)
         self._checks.forget(bare)
@@ -150,12 +152,15 @@ class VirtualInterface(AddressedInterface):
             master: The bridge's name, which need not be that of an interface; `None` for none.
 
         Raises:
-            ValueError: The host is not Linux.
+            TypeError: The name is not a `str`.
+            ValueError: The host is not Linux, or the name cannot be one.
             RuntimeError: The network has ended, or the interface is unplugged.
         """
         self._check_there()
         if not self._is_linux:
             raise ValueError(f"{self}: only Linux tells the master of an interface")
+        if master is not None:
+            check_name(master)
         self._master = master
         self._changed("addressed", f"belongs to {master}" if master else "belongs to no other")
 

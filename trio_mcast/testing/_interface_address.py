@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import Final, TypeAlias, get_args
 
 from .._values.addresses import Family, IPAddress, family_of
 from .._values.interface import AddressScope, AddressState, InterfaceAddress, assumed_scope
+from ._arguments import check_flag, positive
 
 # From the widest to the narrowest, as Linux numbers the scopes (rtnetlink(7)).
 _SCOPES: Final = get_args(AddressScope)
@@ -69,9 +69,9 @@ def parse_details(
     check_among(state, AddressState, "state")
     if temporary and parsed.version == 4:
         raise ValueError(f"{parsed} is not IPv6, and only IPv6 has temporary addresses")
+    check_flag(temporary, "temporary")
     if check_seconds is not None:
-        if not (0 < check_seconds < math.inf):
-            raise ValueError(f"check_seconds must be a time above 0, not {check_seconds!r}")
+        positive(check_seconds, "check_seconds")
         if parsed.version == 4 or state == "tentative":
             raise ValueError(
                 f"check_seconds={check_seconds!r}: only IPv6 addresses are checked, and state is "

@@ -19,7 +19,7 @@ from .._values.interface import (
 )
 from ._address_checks import AddressChecks
 from ._address_lifetimes import AddressLifetimes
-from ._arguments import FixedAttributes, check_mtu, check_name
+from ._arguments import FixedAttributes, check_mtu, check_name, parse_names
 from ._cable import Cable
 from ._core import Core
 from ._interface_address import (
@@ -64,6 +64,8 @@ class AddressedInterface(FixedAttributes):
     ) -> None:
         check_name(name)
         check_mtu(mtu)
+        if master is not None:
+            check_name(master)
         self.name = name
         self.index = index
         self.number = core.new_number()
@@ -78,7 +80,7 @@ class AddressedInterface(FixedAttributes):
         self._is_linux = is_linux
         self._tells_carrier = tells_carrier
         self._master = master
-        self._alternative_names = tuple(alternative_names)
+        self._alternative_names = parse_names(alternative_names, "alternative_names")
         if not is_linux and (master or self._alternative_names):
             raise ValueError(f"{self}: only Linux tells masters and alternative names")
         self._is_up = True

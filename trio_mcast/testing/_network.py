@@ -19,11 +19,15 @@ from .._platform.current import platform_named
 from .._platform.model import PlatformName
 from ._arguments import (
     FixedAttributes,
+    check_flag,
     check_linux_options,
     check_name,
     check_platform,
+    check_seed,
     not_negative,
+    parse_trace,
     positive,
+    show_names,
 )
 from ._core import Core
 from ._event_list import Choice, End, Place, VirtualTrace
@@ -69,23 +73,15 @@ class VirtualNetwork(FixedAttributes):
     """
 
     def __init__(self, *, seed: int = 0, trace: bool | int = True) -> None:
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise TypeError(f"seed must be an int, not {type(seed).__name__}: {seed!r}")
-        if not isinstance(trace, int):
-            raise TypeError(
-                f"trace must be True, False or an int, not {type(trace).__name__}: {trace!r}"
-            )
-        if trace < 0:
-            raise ValueError(f"trace must be at least 0 events, not {trace}")
+        check_seed(seed)
         self._seed = seed
-        # How many events are kept; `None` for all.
-        self._keep = None if trace is True else int(trace)
+        self._keep = parse_trace(trace)
         self._core: Core | None = None
         self._parts: dict[str, VirtualSwitch | VirtualHost | VirtualRouter] = {}
         self._block: AbstractAsyncContextManager[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<VirtualNetwork seed={self._seed} ({', '.join(self._parts) or 'empty'})>"
+        return f"<VirtualNetwork seed={self._seed} ({show_names(self._parts) or 'empty'})>"
 
     @enable_ki_protection  # As for `trio_mcast._live.Opening`.
     async def __aenter__(self) -> VirtualNetwork:
@@ -93,6 +89,7 @@ class VirtualNetwork(FixedAttributes):
             raise RuntimeError("a virtual network is entered once: make another one")
         check_trio()
         self._core = Core(self._seed, self._keep)
+        self._core.trace.names = self._parts.keys()
         self._block = self._run(self._core)
         await self._block.__aenter__()
         return self
@@ -179,12 +176,14 @@ class VirtualNetwork(FixedAttributes):
             The switch.
 
         Raises:
-            TypeError: The name or a number is of the wrong type.
+            TypeError: The name, a flag or a number is of the wrong type.
             ValueError: The name is taken, or a number is out of range.
             RuntimeError: The network was not entered, or has ended.
         """
         core = self._enter()
         self._check_name(name)
+        check_flag(snooping, "snooping")
+        check_flag(querier, "querier")
         switch = VirtualSwitch(
             core,
             name,
@@ -281,12 +280,14 @@ class VirtualNetwork(FixedAttributes):
             The router.
 
         Raises:
-            TypeError: The name or a number is of the wrong type.
+            TypeError: The name, a flag or a number is of the wrong type.
             ValueError: The name is taken, or a number is out of range.
             RuntimeError: The network was not entered, or has ended.
         """
         core = self._enter()
         self._check_name(name)
+        check_flag(forwards_joined, "forwards_joined")
+        check_flag(querier, "querier")
         router = VirtualRouter(
             core,
             name,
@@ -366,14 +367,17 @@ class VirtualNetwork(FixedAttributes):
         Raises:
             AssertionError: It does not happen in time. The message says what did.
             TypeError: A value is of the wrong type.
-            ValueError: A text is no address, or ``within`` is not more than 0.
+            ValueError: A text is no address, there is no such kind or nothing of such a name, or a
+                time is out of range.
             RuntimeError: The network was not entered, or has ended.
 
         Cancellation:
             A checkpoint. Nothing is lost if the call is cancelled.
         """
         core = self._enter()
-        choice = Choice.parse(what, at=at, to=to, source=source, data=data)
+        choice = Choice.parse(what, core.trace.names, at=at, to=to, source=source, data=data)
+        if since is not None:
+            not_negative(since, "since")
         return await expect(core.trace, choice, positive(within, "within"), since)
 
     @property

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final, TypeAlias
 
 from .._values.addresses import IPAddress
@@ -63,6 +63,8 @@ class Recorder:
             keep: How many events to keep at least, the last ones; `None` for all.
         """
         self.keep = keep
+        # The names of the hosts, switches and routers of the network.
+        self.names: Collection[str] = ()
         # How often no task could run; and the time and that number at the last event.
         self.rests = 0
         self._now: Instant = (0, 0)

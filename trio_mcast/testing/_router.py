@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import attrs
 
 from .._values.addresses import AddressLike, IPAddress, parse_group
-from ._arguments import FixedAttributes
+from ._arguments import FixedAttributes, check_name, check_text
 from ._core import Core
 from ._frames import Frame, Packet, Query, Report, is_routable
 from ._interface import VirtualInterface
@@ -76,6 +76,7 @@ class VirtualRouter(FixedAttributes):
             RuntimeError: The network has ended.
         """
         self._core.enter(self.name)
+        check_name(name)
         if name in self._interfaces:
             raise ValueError(f"{self.name} has an interface {name!r} already")
         self._indexes += 1
@@ -95,6 +96,7 @@ class VirtualRouter(FixedAttributes):
             interfaces: The interfaces to forward to; none at all undoes an earlier call.
 
         Raises:
+            TypeError: The group is no address, or the name of an interface is not a `str`.
             ValueError: The address is no group that can be routed, or there is no such interface.
             RuntimeError: The network has ended.
         """
@@ -103,6 +105,7 @@ class VirtualRouter(FixedAttributes):
         if not is_routable(address):
             raise ValueError(f"{address} stays on its link: no router forwards it")
         for name in (source_interface, *interfaces):
+            check_text(name, "interface")
             if name not in self._interfaces:
                 raise ValueError(f"{self.name} has no interface {name!r}")
         self._named_targets[address, source_interface] = interfaces

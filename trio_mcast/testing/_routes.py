@@ -12,7 +12,7 @@ import attrs
 from .._plan.route import RouteRefusal
 from .._platform.model import PlatformName
 from .._values.addresses import IPAddress, parse_address
-from ._arguments import FixedAttributes
+from ._arguments import FixedAttributes, check_text
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -98,12 +98,12 @@ class VirtualRoutes(FixedAttributes):
             self._check_interface(interface)
         elif self.refusal is None:
             raise ValueError("Windows has no routes that refuse: name an interface")
-        network = ip_network(destination)
+        network = _parse_network(destination)
         self._routes[network] = VirtualRoute(
             network,
             interface,
-            None if gateway is None else parse_address(gateway, "gateway"),
-            None if source is None else parse_address(source, "source"),
+            None if gateway is None else _parse_host(gateway, "gateway"),
+            None if source is None else _parse_host(source, "source"),
         )
         self._changed()
 
@@ -114,10 +114,11 @@ class VirtualRoutes(FixedAttributes):
             destination: As for `add`.
 
         Raises:
+            TypeError: The destination is not a `str`.
             ValueError: There is no such route.
             RuntimeError: The network has ended.
         """
-        if self._routes.pop(ip_network(destination), None) is None:
+        if self._routes.pop(_parse_network(destination), None) is None:
             raise ValueError(f"there is no route to {destination}")
         self._changed()
 
@@ -149,3 +150,20 @@ class VirtualRoutes(FixedAttributes):
             if network.version == address.version and address in network and counts(route)
         ]
         return max(routes, key=lambda route: route.destination.prefixlen, default=None)
+
+
+def _parse_network(text: str) -> Network:
+    check_text(text, "destination")
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(
+            f"destination {text!r} is no network such as '10.9.0.0/16': {error}"
+        ) from None
+
+
+def _parse_host(text: str, what: str) -> IPAddress:
+    address = parse_address(text, what)
+    if address.is_multicast or address.is_unspecified:
+        raise ValueError(f"{what} {text!r} is not an address that one host can have")
+    return address

@@ -1,0 +1,223 @@
+"""Wrong values given to a virtual network: one sentence names the value and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from trio_mcast.testing import VirtualNetwork, network_test
+
+pytestmark = pytest.mark.once
+
+
+class _Parts:
+    def __init__(self, network: VirtualNetwork) -> None:
+        self.network: Any = network
+        self.lan: Any = network.switch("lan", snooping=True)
+        self.a: Any = network.host("a")
+        self.router: Any = network.router("r")
+        self.eth0: Any = self.a.plug("eth0", self.lan, "10.0.0.1/24")
+        self.router.plug("eth0", self.lan, "10.0.0.254/24")
+
+
+WRONG: list[tuple[str, Callable[[_Parts], object], type[Exception], str]] = [
+    (
+        "switch_name_of_a_control_character",
+        lambda parts: parts.network.switch("\n"),
+        ValueError,
+        r"a name must consist of what can be printed, unlike '\\n'",
+    ),
+    (
+        "host_name_of_a_control_character",
+        lambda parts: parts.network.host("a\x1b[1m"),
+        ValueError,
+        r"what can be printed, unlike 'a\\x1b\[1m'",
+    ),
+    (
+        "snooping",
+        lambda parts: parts.network.switch("x", snooping="no"),
+        TypeError,
+        "snooping must be True or False, not str: 'no'",
+    ),
+    (
+        "querier",
+        lambda parts: parts.network.switch("x", querier=125),
+        TypeError,
+        "querier must be True or False, not int: 125",
+    ),
+    (
+        "forwards_joined",
+        lambda parts: parts.network.router("x", forwards_joined=["239.1.2.3"]),
+        TypeError,
+        "forwards_joined must be True or False, not list",
+    ),
+    (
+        "rp_filter",
+        lambda parts: parts.network.host("x", rp_filter=True),
+        ValueError,
+        "rp_filter must be 0, 1 or 2, not True",
+    ),
+    (
+        "interface_name_list",
+        lambda parts: parts.a.plug([], parts.lan),
+        TypeError,
+        r"name must be a str, not list: \[\]",
+    ),
+    (
+        "router_interface_name_dict",
+        lambda parts: parts.router.plug({}, parts.lan),
+        TypeError,
+        r"name must be a str, not dict: \{\}",
+    ),
+    (
+        "master",
+        lambda parts: parts.a.plug("eth1", parts.lan, master=0),
+        TypeError,
+        "name must be a str, not int: 0",
+    ),
+    (
+        "alternative_names_of_one_str",
+        lambda parts: parts.a.plug("eth1", parts.lan, alternative_names="lan0"),
+        TypeError,
+        "alternative_names must be a list of names, not str: 'lan0'",
+    ),
+    (
+        "alternative_names_of_a_number",
+        lambda parts: parts.a.plug("eth1", parts.lan, alternative_names=1),
+        TypeError,
+        "alternative_names must be a list of names, not int: 1",
+    ),
+    ("set_master", lambda parts: parts.eth0.set_master(3), TypeError, "name must be a str"),
+    ("interface", lambda parts: parts.a.interface([]), TypeError, "name must be a str, not list"),
+    (
+        "temporary",
+        lambda parts: parts.eth0.add_address("fd00::1/64", temporary="no"),
+        TypeError,
+        "temporary must be True or False, not str: 'no'",
+    ),
+    (
+        "check_seconds",
+        lambda parts: parts.eth0.add_address("fd00::1/64", check_seconds=True),
+        TypeError,
+        "check_seconds must be a number, not bool: True",
+    ),
+    (
+        "no_state",
+        lambda parts: parts.eth0.change_address("10.0.0.1", None),
+        TypeError,
+        "state must be a str, not None",
+    ),
+    (
+        "forward_from_a_list",
+        lambda parts: parts.router.forward("239.1.2.3", []),
+        TypeError,
+        "interface must be a str, not list",
+    ),
+    (
+        "route_to_a_number",
+        lambda parts: parts.a.routes.add(0, "eth0"),
+        TypeError,
+        "destination must be a str, not int: 0",
+    ),
+    (
+        "route_to_no_network",
+        lambda parts: parts.a.routes.add("10.9.0.1/16", "eth0"),
+        ValueError,
+        "'10.9.0.1/16' is no network such as '10.9.0.0/16': .*host bits",
+    ),
+    (
+        "gateway_that_is_a_group",
+        lambda parts: parts.a.routes.add("10.9.0.0/16", "eth0", gateway="239.1.2.3"),
+        ValueError,
+        "gateway '239.1.2.3' is not an address that one host can have",
+    ),
+    (
+        "no_such_route",
+        lambda parts: parts.a.routes.remove("10.9.0.0/16"),
+        ValueError,
+        "there is no route to 10.9.0.0/16",
+    ),
+    (
+        "endless_rate",
+        lambda parts: setattr(parts.eth0.outgoing, "rate", float("inf")),
+        ValueError,
+        "rate must be more than 0 bits per second, or None, not inf",
+    ),
+    (
+        "kind_of_event",
+        lambda parts: parts.network.trace.select("snt"),
+        ValueError,
+        "there is no kind of event 'snt'; there are: plugged, .*sent",
+    ),
+    (
+        "name_of_nobody",
+        lambda parts: parts.network.trace.lost(at="lna"),
+        ValueError,
+        "this network has nothing called 'lna'; there are: lan, a, r",
+    ),
+    (
+        "totals_of_nobody",
+        lambda parts: parts.network.trace.totals("anna"),
+        ValueError,
+        "this network has nothing called 'anna'",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [wrong[1:] for wrong in WRONG],
+    ids=[wrong[0] for wrong in WRONG],
+)
+@network_test
+async def test_wrong_value_is_refused_with_a_sentence(
+    network: VirtualNetwork,
+    wrong: Callable[[_Parts], object],
+    error: type[Exception],
+    message: str,
+) -> None:
+    parts = _Parts(network)
+    before = network.trace[:]
+    with pytest.raises(error, match=message):
+        wrong(parts)
+    assert network.trace == before
+
+
+@network_test
+async def test_expect_refuses_wrong_values(network: VirtualNetwork) -> None:
+    anything: Any = network
+    with pytest.raises(ValueError, match="there is no kind of event 3"):
+        await anything.expect(3)
+    with pytest.raises(ValueError, match="nothing called 'b'; there are: none"):
+        await network.expect("sent", at="b")
+    with pytest.raises(TypeError, match="since must be a number, not str: 'x'"):
+        await anything.expect("sent", since="x")
+
+
+@pytest.mark.parametrize("keep", [False, 1, True])
+async def test_expect_shows_what_happened_though_few_events_are_kept(
+    keep: int, autojump_clock: object
+) -> None:
+    async with VirtualNetwork(trace=keep) as network, trio.open_nursery() as nursery:
+        lan = network.switch("lan")
+        network.host("a").plug("eth0", lan, "10.0.0.1/24")
+
+        async def change() -> None:
+            await trio.sleep(1)
+            network.host("c").plug("eth0", lan, "10.0.0.3/24")
+
+        nursery.start_soon(change)
+        with pytest.raises(AssertionError, match=r"what happened:\n +1\.0+ c +plugged"):
+            await network.expect("sent", at="a")
+
+
+@network_test
+async def test_repr_of_a_large_network_is_short(network: VirtualNetwork) -> None:
+    for number in range(10):
+        network.host(f"h{number}")
+    assert repr(network).endswith("(h0, h1, h2, h3, h4, h5, h6, h7, h8, h9)>")
+    network.host("h10")
+    assert repr(network).endswith("(h0, h1, h2, h3, h4, h5, h6, h7, h8, and 2 more)>")
