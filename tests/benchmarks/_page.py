@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ._bars import BARS
 from ._chart import Row, draw_chart
-from ._record import Measured, Record
+from ._record import Measured, Record, read_record
 from ._rounds import Figures
 from ._subjects import COMPARISONS, Column, Comparison, Subject
 from ._view import IN_BRACKETS, cells, headings
@@ -45,13 +45,15 @@ _HOLDS = {
 }
 
 
-def write_page(record: Record) -> None:
+def write_page(record: Record, folder: Path = FOLDER) -> None:
     """Write the figures, and all that is made from them."""
-    FOLDER.mkdir(exist_ok=True)
-    record.write(FIGURES)
-    for name, text in made_from(record).items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
-        print(f"docs/performance/{name}")
+    folder.mkdir(exist_ok=True)
+    figures = folder / FIGURES.name
+    record.write(figures)
+    # From what was written, which is rounded: so it is the same when it is made again.
+    for name, text in made_from(read_record(figures, COMPARISONS)).items():
+        (folder / name).write_text(text, encoding="utf-8")
+        print(folder / name)
 
 
 def made_from(record: Record) -> dict[str, str]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html import escape
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from tests.benchmarks._bars import BARS
-from tests.benchmarks._page import FIGURES, FOLDER, made_from
-from tests.benchmarks._record import read_record
+from tests.benchmarks._page import FIGURES, FOLDER, made_from, write_page
+from tests.benchmarks._record import Record, read_record
+from tests.benchmarks._rounds import Figures
 from tests.benchmarks._subjects import COMPARISONS, Comparison
 from tests.support.examples import DOCS
 
@@ -19,6 +22,7 @@ pytestmark = pytest.mark.once
 PAGE = (DOCS / "performance.rst").read_text(encoding="utf-8")
 RECORD = read_record(FIGURES, COMPARISONS)
 MADE = made_from(RECORD)
+FIGURES_NOW = RECORD.figures.rounds
 each_comparison = pytest.mark.parametrize(
     "comparison", COMPARISONS, ids=[comparison.name for comparison in COMPARISONS]
 )
@@ -28,6 +32,19 @@ each_comparison = pytest.mark.parametrize(
 def test_table_or_chart_is_made_from_the_figures(name: str) -> None:
     # Else: python -m tests.benchmarks --charts
     assert (FOLDER / name).read_text(encoding="utf-8") == MADE[name]
+
+
+def test_what_is_written_when_it_is_measured_is_the_same_when_it_is_made_again(
+    tmp_path: Path,
+) -> None:
+    rounds = {key: [7 * value / 6 for value in values] for key, values in FIGURES_NOW.items()}
+    measured = {
+        comparison.name: replace(RECORD.measured[comparison.name], figures=Figures(rounds))
+        for comparison in COMPARISONS
+    }
+    write_page(Record(measured), tmp_path)
+    again = made_from(read_record(tmp_path / FIGURES.name, COMPARISONS))
+    assert {name: (tmp_path / name).read_text(encoding="utf-8") for name in again} == again
 
 
 def test_folder_has_nothing_else() -> None:
