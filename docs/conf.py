@@ -40,6 +40,11 @@ html_theme = "furo"
 _contacts = ConfigParser()
 _contacts.read_string((Path(__file__).parents[1] / "contacts.ini").read_text(encoding="utf-8"))
 html_theme_options = {}
+if _contacts["project"]["documentation"]:
+    # For sites that show a preview of a page. It takes the address of the pages.
+    extensions.append("sphinxext.opengraph")
+    ogp_site_url = _contacts["project"]["documentation"]
+    ogp_social_cards = {"enable": False}
 if _contacts["project"]["repository"]:
     html_theme_options = {
         "source_repository": _contacts["project"]["repository"],

@@ -2,7 +2,8 @@
 
 Looks at each page as a reader with a telephone and one with a screen has it: nothing may be cut
 off, nothing may come from elsewhere, the browser may have nothing to complain of, every picture has
-a text, and every link within the pages leads to something. Exits with status 1 otherwise.
+a text, every link within the pages leads to something, and the search finds what people look for.
+Exits with status 1 otherwise.
 """
 
 from __future__ import annotations
@@ -46,6 +47,26 @@ ANCHORS = '() => [...document.querySelectorAll("[id]")].map(element => element.i
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # It is the page of the manual, too, which has everything in one.
 LONG = ("command.html",)
+# What people look for, as they write it.
+SOUGHT = (
+    *(
+        "docker",
+        "kubernetes",
+        "wsl",
+        "wifi",
+        "wlan",
+        "vlan",
+        "vpn",
+        "wireguard",
+        "firewall",
+        "systemd",
+    ),
+    *("sacn", "artnet", "mdns", "ssdp", "rtp", "ptp", "mpeg", "prometheus", "asyncio", "anyio"),
+    *("ExitStack", "rp_filter", "querier", "snooping", "timeout", "smcroute", "frr", "WSAENETUNREACH"),
+)
+FOUND = "#search-results li a"
+DONE = '/found|did not match/i.test(document.querySelector("#search-results p")?.innerText)'
+
 # Pages that are made for machines, or hold the text of other pages.
 UNREAD = ("genindex.html", "search.html", "py-modindex.html")
 
@@ -83,7 +104,19 @@ def find_faults(folder: Path, site: str, browser: Browser) -> Iterator[str]:
             if (height := page.evaluate(HEIGHT)) > MAX_HEIGHT:
                 yield f"{name}: {height} px long, more than {MAX_HEIGHT}"
         page.close()
+    yield from _find_unfound(site, browser)
     yield from _find_dead_links(folder, site, links, anchors)
+
+
+def _find_unfound(site: str, browser: Browser) -> Iterator[str]:
+    page = browser.new_page()
+    for word in SOUGHT:
+        page.goto(f"{site}search.html?q={word}")
+        # It says so when it has searched all.
+        page.wait_for_function(f"() => {DONE}")
+        if page.query_selector(FOUND) is None:
+            yield f"the search finds nothing for {word!r}"
+    page.close()
 
 
 def _listen(page: Page, site: str) -> list[str]:

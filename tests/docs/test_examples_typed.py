@@ -27,6 +27,7 @@ NEEDING_ARGUMENTS = [name for name, text in PROGRAMS.items() if "sys.exit(__doc_
 ENDLESS = {
     "receiver.py": ["lo"],
     "sender.py": ["lo"],
+    "artnet_levels.py": ["lo"],
     "chosen_sources.py": ["192.0.2.1"],
     "excluded_sources.py": ["192.0.2.1"],
     "follow.py": ["eth0"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,16 @@ def test_readme_has_no_link_that_leads_nowhere_on_pypi() -> None:
     assert [target for target in targets if not target.startswith("https://")] == [
         "About the tests_"  # A place in the text itself.
     ]
+
+
+def test_reference_has_every_record_of_the_log() -> None:
+    """A new record takes a new row."""
+    page = (DOCS / "reference" / "arguments.rst").read_text()
+    rows = Counter(re.findall(r"^   \* - (INFO|WARNING|ERROR)$", page, re.MULTILINE))
+    package = Path(trio_mcast.__file__).parent
+    texts = [path.read_text() for path in package.rglob("*.py") if "_cli" not in path.parts]
+    calls = re.findall(r"\blogger\.(\w+)\(", "".join(texts))
+    assert rows == Counter(level.upper() for level in calls)
 
 
 @pytest.mark.parametrize("name", [*trio_mcast.__all__, *trio_mcast.testing.__all__])
