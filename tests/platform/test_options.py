@@ -419,11 +419,15 @@ def test_interface_restriction_goes_by_index_on_macos() -> None:
     assert option is not None
     assert (option.symbol, option.level, option.number) == ("IPV6_BOUND_IF", 41, 125)
     assert (option.value, option.fallback) == (7, None)
+    # awdl0 gives nothing to a socket that is not bound to it.
+    option = restrictions.interface_restriction(PLATFORMS["darwin"], "ipv4", "awdl0", 13)
+    assert option is not None
+    assert (option.symbol, option.level, option.number) == ("IP_BOUND_IF", 0, 25)
+    assert (option.value, option.fallback) == (13, None)
 
 
 NO_RESTRICTION: list[tuple[PlatformName, Family]] = [
     ("linux", "ipv4"),
-    ("darwin", "ipv4"),
     ("freebsd", "ipv4"),
     ("freebsd", "ipv6"),
     ("windows", "ipv4"),

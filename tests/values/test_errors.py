@@ -159,6 +159,15 @@ ELSEWHERE = [
     ("freebsd", "MCAST_JOIN_SOURCE_GROUP", errno.ENOMEM, "net.inet.ip.mcast.maxsocksrc"),
     ("darwin", "MCAST_JOIN_SOURCE_GROUP", errno.ENOMEM, "net.inet.ip.mcast.maxsocksrc"),
     ("darwin", "MCAST_JOIN_GROUP", errno.EBUSY, "although nothing is wrong"),
+    ("darwin", "MCAST_JOIN_GROUP", errno.EAFNOSUPPORT, "family is not set up"),
+    ("darwin", "send", errno.EHOSTUNREACH, "as awdl0"),
+    ("darwin", "send", errno.EADDRNOTAVAIL, "no address of this family"),
+    ("darwin", "socket", errno.EMFILE, "ulimit -n 10240"),
+    ("darwin", "bind", errno.EACCES, "below 1024 at an address or a group"),
+    ("darwin", "bind", errno.EADDRNOTAVAIL, "not usable on that interface"),
+    ("freebsd", "bind", errno.EADDRINUSE, "runs as another user"),
+    ("freebsd", "bind", errno.EADDRNOTAVAIL, "in a jail"),
+    ("freebsd", "bind", errno.EAFNOSUPPORT, "ip4=inherit"),
     ("freebsd", "MCAST_BLOCK_SOURCE", errno.ENOSPC, "net.inet6.ip6.mcast"),
     ("freebsd", "MCAST_JOIN_GROUP", errno.ENXIO, "the interface has gone"),
     ("linux", "send", errno.EACCES, "send to a group, or to each peer"),
@@ -227,7 +236,14 @@ def windows_refusal(step: str, winerror: int) -> SocketSetupError:
     )
 
 
+def test_jail_is_no_reason_where_no_group_is_bound() -> None:
+    error = refusal(errno.EADDRNOTAVAIL, step="bind", group=None, platform="freebsd")
+    assert "jail" not in str(error)
+
+
 WINDOWS_ADVICE = [
+    ("bind", 10013, "as another user"),
+    ("bind", 10048, "excludedportrange"),
     ("socket", 10024, "use fewer groups"),
     ("bind", 10013, "excludedportrange"),
     ("bind", 10049, "not connected"),

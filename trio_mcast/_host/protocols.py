@@ -38,6 +38,7 @@ class Rejection(enum.Enum):
     OTHER_INTERFACE = "other_interface"
     OTHER_GROUP = "other_group"
     UNICAST = "unicast"
+    UNTOLD = "untold"
 
 
 class DepartureTime(Protocol):

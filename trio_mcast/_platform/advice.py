@@ -107,13 +107,11 @@ _WINDOWS_ADVICE: dict[tuple[str | None, int], str] = {
     ),
     ("socket", 10047): "this family is not available on this machine",
     ("socket", 10055): "the system is out of memory for sockets: close programs that hold many",
-    ("bind", 10013): (
-        "another program has this port for itself alone, or Windows has reserved it (netsh "
-        "interface ipv4 show excludedportrange udp): stop that program or use another port"
-    ),
-    ("bind", 10048): (
-        "another program is bound to this port and does not share it (it has not set "
-        "SO_REUSEADDR): stop that program or use another port"
+    **dict.fromkeys(
+        [("bind", 10013), ("bind", 10048)],
+        "another program has this port: for itself alone, or at the same address without sharing "
+        "it, or as another user without sharing it; or Windows has reserved it (netsh interface "
+        "ipv4 show excludedportrange udp): stop that program or use another port",
     ),
     ("bind", 10049): (
         "the address is not usable on that interface: it is not connected, or the system has not "
@@ -154,6 +152,9 @@ _BSD_ADVICE: dict[tuple[str | None, int], str] = {
         "both as one user, or use another port"
     ),
     ("bind", errno.EACCES): "this port needs a privilege: use a port from 1024 up",
+    ("send", errno.EADDRNOTAVAIL): (
+        "the interface has no address of this family to send from: give it one"
+    ),
     **{
         (step, errno.ENOSPC): (
             "the sources of a group on an interface are too many, those of all programs together "
@@ -208,6 +209,14 @@ _REPORT_SIZE_ADVICE: Final = (
     "not help, look at the sysctls net.inet.ip.mcast.maxsocksrc and maxgrpsrc"
 )
 
+# Those of a bind in a jail that has other addresses, or none of the family (in_pcbbind_setup in
+# FreeBSD's sys/netinet/in_pcb.c, prison_check_ip4 in in_jail.c).
+_JAIL_ERRORS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+_JAIL_ADVICE: Final = (
+    "in a jail with addresses of its own a group cannot be bound: give the jail ip4=inherit and "
+    "ip6=inherit, or a network of its own (vnet)"
+)
+
 _ADVICE_OF: Final[dict[PlatformName, dict[tuple[str | None, int], str]]] = {
     "linux": _LINUX_ADVICE,
     "windows": _WINDOWS_ADVICE,
@@ -222,7 +231,16 @@ _ADVICE_OF: Final[dict[PlatformName, dict[tuple[str | None, int], str]]] = {
         ("send", errno.EHOSTUNREACH): (
             "from macOS 15 on this mostly means that the program may not use the local network: "
             "allow it in System Settings > Privacy & Security > Local Network, for the program "
-            "itself or the one that started it; else there is no route"
+            "itself or the one that started it; else there is no route, or the system keeps the "
+            "interface to itself, as awdl0"
+        ),
+        (None, errno.EMFILE): (
+            "the process has used up its file descriptors, of which macOS allows 256, and each "
+            "membership needs one: raise the limit (ulimit -n 10240, resource.setrlimit)"
+        ),
+        ("bind", errno.EACCES): (
+            "a port below 1024 at an address or a group needs a privilege on macOS: use a port "
+            "from 1024 up, or run as root"
         ),
     },
 }
@@ -267,6 +285,8 @@ def explain_refusal(
         key = winerror
     if step == "send" and group is None:
         advice = advice or by_step.get((_TO_PEER, key))
+    if group is not None and (platform, step) == ("freebsd", "bind") and key in _JAIL_ERRORS:
+        advice = advice or _JAIL_ADVICE
     advice = advice or by_step.get((step, key)) or by_step.get((None, key))
     message = f"{full_step} failed{where}: {reason} ({symbol})"
     if advice:

@@ -67,7 +67,9 @@ DARWIN: Final = Platform(
     # EADDRINUSE, unless both are bound to the wildcard, or the user is root. Groups are exempt.
     shares_among_users=False,
     exact_groups={},
-    interface_restriction={"ipv6": "IPV6_BOUND_IF"},
+    # For IPv4 the membership suffices but on awdl0, which gives nothing to a socket that is not
+    # bound to it (IFEF_RESTRICTED_RECV, inp_restricted_recv in XNU's bsd/netinet/in_pcb.c).
+    interface_restriction={"ipv4": "IP_BOUND_IF", "ipv6": "IPV6_BOUND_IF"},
     restriction_fallback={},
     # in_pcblookup_hash in XNU's bsd/netinet/in_pcb.c passes over those of other interfaces.
     device_binding={"ipv4": "IP_BOUND_IF", "ipv6": "IPV6_BOUND_IF"},

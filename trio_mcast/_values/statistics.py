@@ -76,7 +76,9 @@ class DatagramCounts:
         * ``"other_group"``: was sent to another group, which somebody else has joined.
         * ``"unicast"``: was sent to this machine alone, not to the group.
         * ``"other_source"``: came from none of the ``sources``, and the system does not filter
-          that: unicast, and groups under gVisor or qemu-user.
+          that: unicast; groups under gVisor or qemu-user; 224.0.0.1 on macOS.
+        * ``"untold"``: did not tell where it was sent, or arrived, as may be on Windows when memory
+          is short.
         """
         return Counter(dict(self.rejections))
 

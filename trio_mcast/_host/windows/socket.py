@@ -183,9 +183,12 @@ class WindowsSocket(PosixSocket):
     ) -> None:
         interface = self.socket_spec.interface
         if self._checks_interface and arrival.interface_index != interface.index:
-            source = Rejection.OTHER_INTERFACE
+            untold = arrival.interface_index is None
+            source = Rejection.UNTOLD if untold else Rejection.OTHER_INTERFACE
         elif self._groups and arrival.destination not in self._groups:
-            source = Rejection.UNICAST
+            # Short of memory, Windows leaves the ancillary data out (as msquic says).
+            untold = arrival.destination is None
+            source = Rejection.UNTOLD if untold else Rejection.UNICAST
         if isinstance(source, Rejection):
             self.rejected[source] += 1
             return
