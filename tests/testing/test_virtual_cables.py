@@ -162,6 +162,19 @@ async def test_measures_of_a_cable_are_checked(network: VirtualNetwork) -> None:
 
 
 @network_test
+async def test_cable_has_the_name_of_its_interface(network: VirtualNetwork) -> None:
+    a, *_ = three_hosts(network)
+    cable = a.interface("eth0").outgoing
+    cable.loss = 1
+    a.rename("eth0", "wan0")
+    assert repr(cable) == "<Cable outgoing of a/wan0 loss=1>"
+    with a:
+        async with open_mcast_sender(GROUP, PORT, interfaces="wan0") as sender:
+            await sender.send(b"x")
+    assert [event.interface for event in network.trace.lost()] == ["wan0"]
+
+
+@network_test
 async def test_chosen_datagrams_are_dropped(network: VirtualNetwork) -> None:
     lan = network.switch("lan")
     a, b, c = three_hosts(network, lan)

@@ -107,6 +107,10 @@ class Cable(FixedAttributes):
             self._is_perfect = not any(getattr(self, name) for name in names)
         return self._is_perfect
 
+    def be_renamed(self, interface: str) -> None:
+        """Note the new name of the interface. For the interface only."""
+        self._interface = interface
+
     def pass_on(self, frame: Frame, deliver: Callable[[Frame], None]) -> int | None:
         """Have a frame arrive at the other end: at once, later, twice, or never.
 

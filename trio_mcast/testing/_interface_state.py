@@ -288,6 +288,8 @@ class AddressedInterface(FixedAttributes):
         former = self.name
         object.__setattr__(self, "name", name)
         self._shown = printable(f"{self.owner.name}/{name}")
+        for cable in self._cables.values():
+            cable.be_renamed(name)
         self._changed("addressed", f"was {former}")
 
     def _check_there(self) -> None:
