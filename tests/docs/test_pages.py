@@ -60,6 +60,17 @@ def test_readme_has_no_link_that_leads_nowhere_on_pypi() -> None:
     ]
 
 
+# Each makes a reader stop and read again: name the subject, and say what it does.
+STUMBLING = re.compile(r"\b(is|are) told in\b|\bso as to\b|\bits kin\b|\bto begin takes\b", re.I)
+
+
+def test_pages_and_docstrings_have_no_words_that_readers_stumble_over() -> None:
+    package = Path(trio_mcast.__file__).parent
+    paths = [*DOCS.rglob("*.rst"), *package.rglob("*.py"), *ROOT.glob("*.rst")]
+    found = [path.name for path in paths if STUMBLING.search(" ".join(path.read_text().split()))]
+    assert found == []
+
+
 def test_reference_has_every_record_of_the_log() -> None:
     """A new record takes a new row."""
     page = (DOCS / "reference" / "arguments.rst").read_text()
