@@ -36,6 +36,10 @@ _SENT_TOGETHER: Final = 64
 # The limit of UDP_SEGMENT, measured on 6.18: segments per call.
 _MAX_SEGMENTS: Final = 128
 
+# Datagrams in units of that size that are sent by one call from above, which costs as much as one
+# such unit. They take as long as some hundred that are sent one by one.
+_SENT_AT_ONCE: Final = 1_024
+
 # The errors of UDP_SEGMENT where the interface, the route or the kernel cannot do it. EMSGSIZE and
 # EINVAL concern the one call only, such as after a change of MTU. ENOSYS is a sandbox's: sendmsg
 # itself is refused.
@@ -62,6 +66,8 @@ class SendingSocket(PosixSocket):
     __slots__ = (
         "_departures",
         "_largest_segment",
+        "_segment_control",
+        "_segment_size",
         "_sends_batches",
         "_sends_segments",
         "name_bytes",
@@ -80,6 +86,9 @@ class SendingSocket(PosixSocket):
         self._largest_segment = socket_spec.interface.mtu - headers
         self._sends_batches = _sendmmsg is not None
         self._sends_segments = True
+        # The control data of the last unit, and the size of its segments.
+        self._segment_control: list[tuple[int, int, bytes]] = []
+        self._segment_size = 0
         # Once a datagram was to be timed.
         self._departures: Departures | None = None
 
@@ -98,7 +107,7 @@ class SendingSocket(PosixSocket):
             unit = self._unit_at(datagrams, start)
             if len(unit) > 1:
                 try:
-                    return self._send_segments(unit, address)
+                    return self._send_units(unit, datagrams, start, address)
                 except OSError as error:
                     if error.errno in _SEGMENT_REFUSED:
                         self._sends_segments = False
@@ -125,6 +134,21 @@ class SendingSocket(PosixSocket):
         self._sends_batches = self._sends_batches and not suspected_batches
         return count
 
+    def _send_units(
+        self, unit: Sequence[bytes], datagrams: Sequence[bytes], start: int, address: BindAddress
+    ) -> int:
+        """Send a unit, and those behind while each is as large as can be; return how many went."""
+        sent = self._send_segments(unit, address)
+        while len(unit) == _MAX_SEGMENTS and sent < _SENT_AT_ONCE:
+            unit = self._unit_at(datagrams, start + sent) if start + sent < len(datagrams) else ()
+            if len(unit) <= 1:
+                break
+            try:
+                sent += self._send_segments(unit, address)
+            except OSError:
+                break  # The next call tells, if there is still no room then.
+        return sent
+
     def _unit_at(self, datagrams: Sequence[bytes], start: int) -> Sequence[bytes]:
         """Return the datagrams from ``start`` on that can go as one unit.
 
@@ -142,9 +166,12 @@ class SendingSocket(PosixSocket):
         return candidates[: count + 1 if 0 < sizes[count] < size else count]
 
     def _send_segments(self, unit: Sequence[bytes], address: BindAddress) -> int:
-        numbers = self._platform.constants
-        control = (numbers["IPPROTO_UDP"], numbers["UDP_SEGMENT"], struct.pack("=H", len(unit[0])))
-        self._sock.sendmsg([b"".join(unit)], [control], 0, address)
+        if len(unit[0]) != self._segment_size:
+            numbers = self._platform.constants
+            size = self._segment_size = len(unit[0])
+            control = (numbers["IPPROTO_UDP"], numbers["UDP_SEGMENT"], struct.pack("=H", size))
+            self._segment_control = [control]
+        self._sock.sendmsg([b"".join(unit)], self._segment_control, 0, address)
         return len(unit)
 
     def _send_several(self, datagrams: Sequence[bytes], address: BindAddress) -> int:
