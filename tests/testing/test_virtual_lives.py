@@ -12,10 +12,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.contract.using import receiving, sending
+from tests.contract.using import PORT, all_of, receiving, sending
 from tests.contract.worlds import LabWorld, VirtualWorld, World, lab_world
 from tests.lab.fixtures import require_lab
-from trio_mcast import McastReceiver, McastSender, list_interfaces
+from trio_mcast import Endpoint, McastReceiver, McastSender, list_interfaces
 from trio_mcast.testing import VirtualNetwork, network_test
 
 from ..support.virtual_hosts import receiving as receiving_on
@@ -24,6 +24,7 @@ from ..support.virtual_hosts import two_on_lan
 pytestmark = pytest.mark.once
 
 GROUP = "239.1.2.3"
+GROUP6 = "ff05::1234"
 
 
 def seen(world: World, receiver: McastReceiver, sender: McastSender) -> tuple[object, ...]:
@@ -70,6 +71,69 @@ def let_expire(world: World) -> None:
         assert isinstance(world, VirtualWorld)
         eth0 = world._hosts["a"].interface("eth0")
         eth0.renew_address("10.0.1.1", valid_seconds=3, preferred_seconds=1)
+
+
+async def duplicates(world: World) -> tuple[list[str | None], list[str], list[str]]:
+    """Give b an address of a, and return the states that it has, each once; and who is heard."""
+    if isinstance(world, LabWorld):
+        b = world._hosts["b"]
+        b.namespace.set_parameters({"ipv6/conf/eth0/accept_dad": "1"})
+        b._ip("address add fd00:1::1/64 dev eth0")
+    else:
+        assert isinstance(world, VirtualWorld)
+        eth0 = world._hosts["b"].interface("eth0")
+        eth0.add_address("fd00:1::1/64", check_seconds=0.5)
+    states: list[str | None] = []
+    with trio.fail_after(10):
+        while states[-1:] != ["failed"]:
+            (here,) = (each for each in world.machine("b").list_interfaces() if each.index == 2)
+            by_address = {str(each.address): each.state for each in here.address_details}
+            if by_address["fd00:1::1/64"] not in states:
+                states.append(by_address["fd00:1::1/64"])
+            await trio.sleep(0.01)
+    async with (
+        receiving(world, "a", GROUP6, interfaces="eth0", accept_unicast=True) as owner,
+        receiving(world, "b", GROUP6, interfaces="eth0", accept_unicast=True) as other,
+        sending(world, "c", GROUP6) as sender,
+        sending(world, "b", GROUP6) as from_b,
+    ):
+        await sender.send(b"x", to=Endpoint("fd00:1::1", PORT))
+        await from_b.send(b"from b")
+        heard = [(str(d.source.host), d.data) for d in await all_of(world, owner)]
+        heard_too = [(str(d.source.host), d.data) for d in await all_of(world, other)]
+    return states, sorted(map(str, heard)), sorted(map(str, heard_too))
+
+
+async def test_duplicate_address_fails_as_on_a_real_host() -> None:
+    require_lab()
+    async with VirtualNetwork() as network:
+        virtual = await duplicates(VirtualWorld(network, "linux"))
+    with lab_world() as lab:
+        # The kernel waits for some time, and for another one if it has been asked before.
+        real = await duplicates(lab)
+    assert real[1:] == virtual[1:]
+    assert virtual[0] == ["tentative", "failed"]
+    assert real[0][-1] == "failed"
+
+
+async def test_address_that_is_free_by_the_end_of_the_check_can_be_used(
+    autojump_clock: MockClock,
+) -> None:
+    async with two_on_lan() as lan:
+        a, b = lan.a.interface("eth0"), lan.b.interface("eth0")
+        for address in ("fd00::1/64", "fe80::1/64"):
+            b.add_address(address, check_seconds=2)
+        await trio.sleep(1)
+        a.remove_address("fd00::1")
+        await trio.sleep(2)
+        by_address = {str(each.address): each.state for each in b.value.address_details}
+        assert by_address["fd00::1/64"] == "preferred"
+        assert by_address["fe80::1/64"] == "failed"
+        # What has failed is nobody's: another one can have it.
+        a.remove_address("fe80::1")
+        a.add_address("fe80::1/64")
+        with pytest.raises(ValueError, match="fd00::1 is on b/eth0 already"):
+            a.add_address("fd00::1/64")
 
 
 def rename(world: World) -> None:

@@ -52,8 +52,9 @@ class VirtualInterface(AddressedInterface):
                 ``"failed"``, no socket can be bound to it.
             temporary: Whether it is a temporary IPv6 address.
             check_seconds: How long the host checks an IPv6 address, as a real one does for a second
-                or two: the address is ``"tentative"`` until then, and after that has ``state``. The
-                check begins anew when the interface comes up. `None`: it is not checked.
+                or two: the address is ``"tentative"`` until then, and after that has ``state``, or
+                is ``"failed"`` if another interface on the switch has it. The check begins anew
+                when the interface comes up. `None`: it is not checked, and refused if taken.
             valid_seconds: How long the interface has the address. `None`: until it is removed.
             preferred_seconds: How long the address is used for what is new; from then on it is
                 ``"deprecated"``. `None`: as long as it is valid.
@@ -74,7 +75,10 @@ class VirtualInterface(AddressedInterface):
             state = "deprecated"
         detail = parse_details(address, scope, state, check_seconds, temporary=temporary)
         self._check_there()
-        self._append(detail if self._is_linux else attrs.evolve(detail, state=None))
+        self._append(
+            detail if self._is_linux else attrs.evolve(detail, state=None),
+            is_checked=check_seconds is not None,
+        )
         self._changed("addressed", f"has {detail.address}")
         bare = bare_address(detail.address)
         if lives:

@@ -88,7 +88,7 @@ class AddressedInterface(FixedAttributes):
         self._has_power = True
         self._has_carrier = True
         self._details: list[InterfaceAddress] = []
-        self._checks = AddressChecks(core, self.number, self._set_state)
+        self._checks = AddressChecks(core, self.number, self._end_check)
         self._lifetimes = AddressLifetimes(core, self.number, self._deprecate, self._end_address)
         self._value: Interface | None = None
         # The place of each network's route among all: the oldest of equal ones counts.
@@ -225,11 +225,11 @@ class AddressedInterface(FixedAttributes):
     def _usual_state(self) -> AddressState | None:
         return "preferred" if self._is_linux else None
 
-    def _append(self, detail: InterfaceAddress) -> None:
+    def _append(self, detail: InterfaceAddress, *, is_checked: bool = False) -> None:
         bare = bare_address(detail.address)
         if any(bare_address(own_address) == bare for own_address in self.networks):
             raise ValueError(f"{self} has the address {bare} already")
-        if self._link is not None:
+        if not is_checked and self._link is not None:
             self._link.check_address(bare, str(self))
         self._details.insert(self._place_of(detail), detail)
 
@@ -262,6 +262,15 @@ class AddressedInterface(FixedAttributes):
     def families_without_room(self) -> frozenset[Family]:
         """The families that the interface does not have, as its mtu is too small."""
         return families_without_room(self._mtu) if self._is_linux else frozenset()
+
+    def _end_check(self, address: IPAddress, outcome: AddressState) -> bool:
+        """End a check, which fails if another interface has the address; return whether it ends."""
+        try:
+            if self._link is not None:
+                self._link.check_address(address, str(self))
+        except ValueError:
+            outcome = "failed"
+        return self._set_state(address, outcome)
 
     def _set_state(self, address: IPAddress, state: AddressState) -> bool:
         """Give an address another state; return whether that could be done."""

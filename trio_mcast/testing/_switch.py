@@ -225,8 +225,11 @@ class VirtualSwitch(FixedAttributes):
     def _note_addresses(
         holders: dict[IPAddress, VirtualInterface], interface: VirtualInterface
     ) -> None:
-        for address in interface.networks:
-            holders[bare_address(address)] = interface
+        for detail in interface.value.address_details:
+            if detail.state == "tentative":  # Whoever has it otherwise has it.
+                holders.setdefault(bare_address(detail.address), interface)
+            elif detail.state != "failed":
+                holders[bare_address(detail.address)] = interface
 
     @property
     def hears_reports(self) -> bool:
@@ -246,7 +249,7 @@ class VirtualSwitch(FixedAttributes):
                 capture.write(interface, frame)
         ports = [port for port in self._ports if port is not interface]
         if next_hop is not None:
-            ports = [port for port in ports if port.has(next_hop)][:1]
+            ports = [port for port in ports if port.has_usable(next_hop)][:1]
             if not ports:
                 assert isinstance(frame, Packet)
                 self._drop(interface, frame, f"nobody here has the address {next_hop}")
@@ -262,7 +265,7 @@ class VirtualSwitch(FixedAttributes):
             capture.write(None, packet)
         ports = list(self._ports)
         if not packet.destination.is_multicast:
-            ports = [port for port in ports if port.has(packet.destination)][:1]
+            ports = [port for port in ports if port.has_usable(packet.destination)][:1]
             if not ports:
                 reason = f"nobody here has the address {packet.destination}"
                 self._record("dropped", self.name, packet, reason)
