@@ -57,6 +57,7 @@ def enter_own_network() -> tuple[str, str | None]:
 
 
 def _set_up(name: str) -> None:
-    assert sys.platform == "linux"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), _IFF_UP))
+    if sys.platform == "linux":
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            request = struct.pack("16sH14x", name.encode(), _IFF_UP)
+            fcntl.ioctl(sock, _SIOCSIFFLAGS, request)
