@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import socket
@@ -314,19 +315,32 @@ class LabWorld:
         return None
 
 
+# Room for 1,024 CPUs and more, as sched.h has it.
+_WORD_BITS = 8 * ctypes.sizeof(ctypes.c_ulong)
+_CpuMask = ctypes.c_ulong * 32
+
+
 @contextmanager
 def one_cpu() -> Iterator[None]:
     """Bind the thread to a CPU for a while, each worker of pytest-xdist to another one."""
     if sys.platform != "linux":
         raise LabError("the lab is for Linux only")
     else:
-        before = os.sched_getaffinity(0)
+        # PyPy has no os.sched_getaffinity.
+        libc = ctypes.CDLL(None, use_errno=True)
+        before, one = _CpuMask(), _CpuMask()
+        if libc.sched_getaffinity(0, ctypes.sizeof(before), before) < 0:
+            raise LabError(f"sched_getaffinity: {os.strerror(ctypes.get_errno())}")
+        places = [divmod(number, _WORD_BITS) for number in range(_WORD_BITS * len(before))]
+        cpus = [(word, bit) for word, bit in places if before[word] >> bit & 1]
         worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-        os.sched_setaffinity(0, {sorted(before)[worker % len(before)]})
+        word, bit = cpus[worker % len(cpus)]
+        one[word] = 1 << bit
+        libc.sched_setaffinity(0, ctypes.sizeof(one), one)
         try:
             yield
         finally:
-            os.sched_setaffinity(0, before)
+            libc.sched_setaffinity(0, ctypes.sizeof(before), before)
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def _header(length: int) -> bytes:
 @example(_header(2 ** (8 * struct.calcsize("@N")) - 1) + bytes(16))
 def test_split_control_gives_messages_or_nothing_whatever_the_bytes(raw: bytes) -> None:
     found = list(split_control(raw))
-    assert sum(16 + len(value) for _, _, value in found) <= len(raw)
+    assert sum(len(_header(0)) + len(value) for _, _, value in found) <= len(raw)
 
 
 # Making sense of the messages ------------------------------------------------------------------
@@ -146,7 +146,7 @@ def test_a_ttl_of_one_byte_goes_up_to_255() -> None:
 
 # The same moment: struct timespec on Linux, struct timeval on the others.
 TIMESTAMPS: list[tuple[PlatformName, Message, int]] = [
-    ("linux", (1, 35, struct.pack("@ll", SECONDS, 123_456_789)), 123_456_789),
+    ("linux", (1, 35, struct.pack("=qq", SECONDS, 123_456_789)), 123_456_789),
     ("darwin", (65_535, 2, struct.pack("=qi4x", SECONDS, 123_456)), 123_456_000),
     ("freebsd", (65_535, 2, struct.pack("=qq", SECONDS, 123_456)), 123_456_000),
 ]
@@ -201,7 +201,7 @@ def test_everything_that_can_be_asked_for_fits_the_room_for_it() -> None:
 
 def test_everything_at_once_is_decoded() -> None:
     built = [
-        (1, 35, struct.pack("@ll", 1, 2)),
+        (1, 35, struct.pack("=qq", 1, 2)),
         (41, 50, bytes(16) + struct.pack("=I", 7)),
         (41, 52, INT_64),
         (41, 67, EXPEDITED_INT),
@@ -254,6 +254,7 @@ def test_packet_info_that_was_cut_short_tells_nothing(
         assert decoder(platform, family).decode([(level, kind, value[:size])]) == NOTHING
 
 
+@pytest.mark.skipif(struct.calcsize("P") != 8, reason="the layout of 64-bit Windows")
 def test_split_control_cuts_up_what_windows_gives_with_a_group_and_a_ttl() -> None:
     # WSACMSGHDR is laid out as cmsghdr is on 64-bit Linux (test_platform), and each is padded to 8.
     raw = struct.pack("=Qii", 24, 0, 19) + GROUP_4 + INDEX_7 + struct.pack("=Qiii4x", 20, 0, 4, 64)
@@ -263,7 +264,7 @@ def test_split_control_cuts_up_what_windows_gives_with_a_group_and_a_ttl() -> No
 @pytest.mark.parametrize("size", range(16))
 def test_a_value_that_was_cut_short_tells_nothing(size: int) -> None:
     whole = [
-        (1, 35, struct.pack("@ll", 1, 2)),
+        (1, 35, struct.pack("=qq", 1, 2)),
         (41, 50, bytes(16) + struct.pack("=I", 7)),
         (41, 52, INT_64),
     ]

@@ -12,7 +12,7 @@ from .._values.addresses import Family
 _IP_HEADER: Final[dict[Family, int]] = {"ipv4": 20, "ipv6": 40}
 # What stands in each fragment besides: the fragment header of IPv6 (RFC 8200, 4.5).
 _FRAGMENT_HEADER: Final[dict[Family, int]] = {"ipv4": 20, "ipv6": 48}
-_UDP_HEADER: Final = 8
+_UDP_HEADER_BYTES: Final = 8
 
 # The memory that Linux takes for a packet, by the bytes after the IP header: it allocates blocks
 # of 576, 1,024, 2,048 ... bytes for headers and data, with 256 bytes of description. Measured on
@@ -35,7 +35,7 @@ def parts(family: Family, size: int, mtu: int) -> list[int]:
         size: The bytes of the payload.
         mtu: The largest packet of the link.
     """
-    length = size + _UDP_HEADER
+    length = size + _UDP_HEADER_BYTES
     if length + _IP_HEADER[family] <= mtu:
         return [length]
     # All but the last have a multiple of 8 bytes (RFC 791, 3.2, and RFC 8200, 4.5); for IPv4, the
@@ -87,7 +87,7 @@ def _block(family: Family, length: int) -> int:
         if length <= limit:
             return charge
     # Data that is larger stands in pages of its own (__ip_append_data, SKB_MAX_ALLOC).
-    return _CHARGES[0] + length - _UDP_HEADER
+    return _CHARGES[0] + length - _UDP_HEADER_BYTES
 
 
 def buffer_charge(
