@@ -32,6 +32,8 @@ if sys.platform != "linux":
 from trio_mcast._host.linux import buffers
 from trio_mcast._host.portable_socket import PosixSocket
 
+pytestmark = pytest.mark.fast_path
+
 # How many calls it takes -----------------------------------------------------------------------
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+import pytest
+
 from tests.lab import Host
 from tests.lab.fixtures import TwoHosts
 from tests.support.linux_sockets import TURN, numbered, open_sockets, read_until, send_unit
@@ -19,6 +21,8 @@ from tests.support.traffic import (
     plain_sender,
 )
 from trio_mcast import Datagram
+
+pytestmark = pytest.mark.fast_path
 
 
 def test_rejected_sources_are_counted_exactly_in_batches_and_units(

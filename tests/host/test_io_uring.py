@@ -46,7 +46,7 @@ GROUPS = groups_of("ipv4", COUNT)
 AT_ONCE = io_uring.SOCKETS_AT_ONCE
 
 # Without a ring, the sockets would be read another way.
-pytestmark = pytest.mark.usefixtures("ring")
+pytestmark = [pytest.mark.fast_path, pytest.mark.usefixtures("ring")]
 
 
 # Where the rings stand -------------------------------------------------------------------------

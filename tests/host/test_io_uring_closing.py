@@ -38,7 +38,7 @@ COUNT = 20
 GROUPS = groups_of("ipv4", COUNT)
 
 # Without a ring, the sockets would be read another way.
-pytestmark = pytest.mark.usefixtures("ring")
+pytestmark = [pytest.mark.fast_path, pytest.mark.usefixtures("ring")]
 
 
 # What stays open -------------------------------------------------------------------------------

@@ -48,6 +48,8 @@ if sys.platform != "linux":
 
 from trio_mcast._host.linux import io_uring, read_many
 
+pytestmark = pytest.mark.fast_path
+
 AT_ONCE = io_uring.SOCKETS_AT_ONCE
 
 

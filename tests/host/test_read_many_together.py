@@ -43,7 +43,7 @@ COUNT = 20
 GROUPS = groups_of("ipv4", COUNT)
 
 # Without a ring, the sockets would be read another way.
-pytestmark = pytest.mark.usefixtures("ring")
+pytestmark = [pytest.mark.fast_path, pytest.mark.usefixtures("ring")]
 
 
 def record(monkeypatch: pytest.MonkeyPatch) -> list[str]:

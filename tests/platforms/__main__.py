@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -63,8 +64,8 @@ def _outcome(platform: Platform, directory: Path, *, prepare: bool) -> tuple[str
     except Unavailable as reason:
         return f"left out ({reason})", log
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    counts = next((line for line in reversed(lines) if " passed, " in line), "no result")
-    if status != 0 or counts == "no result" or ", 0 failed," not in counts:
+    counts = next((line for line in reversed(lines) if " passed" in line), "no result")
+    if status != 0 or counts == "no result" or re.search(r"\b[1-9]\d* (failed|error)", counts):
         return f"FAILED with status {status} ({counts})", log
     return counts, log
 

@@ -86,6 +86,39 @@ class OtherPython:
 
 
 @attrs.frozen
+class FastPathTests:
+    """The tests of the fast path, in a Debian root."""
+
+    name: str
+    description: str
+    root: Root
+
+    def prepare(self, directory: Path) -> None:
+        self.root.make(directory)
+        make_site(directory, *_PYTEST)
+
+    def run(self, directory: Path, log: Path) -> int:
+        root = self.root.make(directory)
+        put_project(root, make_site(directory, *_PYTEST), everything=True)
+        words = (
+            "python3",
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-m",
+            "fast_path",
+            "tests/host",
+        )
+        return run_in_root(root, words, log, _LIMIT_SECONDS)
+
+
+# The newest hypothesis that is pure Python, and so serves any processor.
+_PYTEST = ("hypothesis<6.156", "pytest", "pytest-trio", "pytest-xdist")
+
+
+@attrs.frozen
 class GVisor:
     """The kernel in user space that some clouds run containers on, with a network of its own."""
 
@@ -122,6 +155,8 @@ _GVISOR = Root("gvisor", "trixie", ("runsc", "python3"))
 _USERLAND = ("python3", "iproute2", "kmod", "dash")
 _S390X = Root("s390x", "bookworm", ("linux-image-s390x", *_USERLAND), "s390x", variant="extract")
 
+_I386 = Root("i386", "trixie", ("python3", "iproute2"), "i386")
+
 _CHECKS = ("-m", "tests.platform", "--own-network")
 
 PLATFORMS: tuple[Platform, ...] = (
@@ -132,12 +167,8 @@ PLATFORMS: tuple[Platform, ...] = (
         Root("pypy", "trixie", ("pypy3", "iproute2")),
         ("pypy3", *_CHECKS),
     ),
-    OtherPython(
-        "i386",
-        "32 bits: CPython of Debian 13 for i386",
-        Root("i386", "trixie", ("python3", "iproute2"), "i386"),
-        ("python3", *_CHECKS),
-    ),
+    OtherPython("i386", "32 bits: CPython of Debian 13 for i386", _I386, ("python3", *_CHECKS)),
+    FastPathTests("i386-fast-path", "32 bits: the tests of the fast path", _I386),
     OtherPython(
         "python3.14",
         "CPython 3.14 of Debian sid",

@@ -22,6 +22,8 @@ _ENTER = """
 mount -t proc proc "$ROOT/proc"
 mount -t sysfs sysfs "$ROOT/sys"
 mount --rbind /dev "$ROOT/dev"
+mount -t tmpfs tmpfs "$ROOT/tmp"
+ip link set lo up
 exec chroot "$ROOT" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \\
     PYTHONPATH=/check/site:/check PYTHONDONTWRITEBYTECODE=1 sh -c 'cd /check && exec "$@"' sh "$@"
 """
@@ -75,13 +77,17 @@ class Root:
         return path
 
 
-def make_site(directory: Path) -> Path:
+def make_site(directory: Path, *more: str) -> Path:
     """Return a directory with what the package needs, installed now unless it is there already."""
-    site = directory / "site"
+    site = directory / ("site-of-tests" if more else "site")
     if not (site / ".made").exists():
         shutil.rmtree(site, ignore_errors=True)
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        command = [*pip, "--no-compile", "--target", str(site), *REQUIREMENTS]
+        # For no Python in particular but a new one.
+        any_system = ("--only-binary=:all:", "--platform=any", "--python-version=3.13")
+        any_python = ("--implementation=py", "--abi=none")
+        target = ("--no-compile", "--target", str(site))
+        command = [*pip, *any_system, *any_python, *target, *REQUIREMENTS, *more]
         process = subprocess.run(command, check=False, capture_output=True, text=True)
         if process.returncode != 0:
             raise Unavailable(f"pip: {process.stderr.strip()[-300:]}")
@@ -89,19 +95,21 @@ def make_site(directory: Path) -> Path:
     return site
 
 
-def put_project(root: Path, site: Path) -> None:
-    """Put the package and its checks, as they are now, into a root."""
+def put_project(root: Path, site: Path, *, everything: bool = False) -> None:
+    """Put the package and its checks, or all its tests, as they are now, into a root."""
     check = root / "check"
     shutil.rmtree(check, ignore_errors=True)
-    unwanted = shutil.ignore_patterns("__pycache__")
+    unwanted = shutil.ignore_patterns("__pycache__", "_build")
     shutil.copytree(site, check / "site", ignore=unwanted)
-    shutil.copytree(PROJECT / "trio_mcast", check / "trio_mcast", ignore=unwanted)
-    for name in ("__init__.py", "platform", "platforms"):
-        source, target = PROJECT / "tests" / name, check / "tests" / name
+    names = ["trio_mcast", "tests/__init__.py", "tests/platform", "tests/platforms"]
+    if everything:
+        names = ["trio_mcast", "tests", "docs", "pyproject.toml"]
+    for name in names:
+        source, target = PROJECT / name, check / name
+        target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, ignore=unwanted)
         else:
-            target.parent.mkdir(parents=True)
             shutil.copy(source, target)
 
 

@@ -9,8 +9,13 @@ is raised in an async test or an async fixture, pytest-trio (0.8) loses the reas
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import functools
 import importlib.util
 import os
+import socket
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -48,8 +53,27 @@ def _module_problem(name: str) -> str | None:
     return None
 
 
+@functools.cache
+def fast_path_problem() -> str | None:
+    """Return why many datagrams cannot be read in one system call, if they cannot."""
+    if sys.platform != "linux":
+        return "the fast path is for Linux only"
+    function = getattr(ctypes.CDLL(None, use_errno=True), "recvmmsg", None)
+    if function is None:
+        return "the C library has no recvmmsg"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        # There is nothing to read into, and nothing to read.
+        function(sock.fileno(), None, 0, socket.MSG_DONTWAIT, None)
+        number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EPERM, errno.EACCES):
+        return f"recvmmsg is refused here: {os.strerror(number)}"
+    return None
+
+
 def check(item: pytest.Item) -> None:
     """Skip a test, or fail it where the lab is required, if its marks find a problem."""
+    if item.get_closest_marker("fast_path") is not None:
+        require(fast_path_problem())
     for mark in item.iter_markers("needs"):
         find_problem, *arguments = mark.args
         require(find_problem(*arguments))

@@ -62,3 +62,18 @@ def test_tests_that_lack_something_fail_if_a_lab_is_required(tmp_path: Path) -> 
     told = outcome(tmp_path, TRIO_MCAST_REQUIRE_LAB="1")
     assert "1 passed, 2 errors" in told
     assert all(f"TRIO_MCAST_REQUIRE_LAB is set, but {reason}" in told for reason in REASONS)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux's")
+def test_fast_path_that_is_refused_is_a_reason() -> None:
+    source = """
+from tests.platforms.sandbox import PROFILES, refuse
+from tests.support.needs import fast_path_problem
+print(fast_path_problem())
+fast_path_problem.cache_clear()
+refuse(PROFILES["no-recvmmsg"])
+print(fast_path_problem())
+"""
+    command = [sys.executable, "-c", source]
+    process = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert process.stdout == "None\nrecvmmsg is refused here: Operation not permitted\n"
