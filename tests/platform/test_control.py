@@ -300,3 +300,10 @@ def test_decode_gives_values_or_nothing_whatever_the_bytes(
     if platform != "freebsd":  # Elsewhere one message tells both.
         assert (destination is None) == (arrival.interface_index is None)
     assert arrival.segment_size is None or arrival.segment_size > 0
+
+
+@pytest.mark.parametrize("number", ["IP_TTL", "IP_RECVTTL"])
+def test_ttl_of_windows_is_taken_under_either_number(number: str) -> None:
+    numbers = PLATFORMS["windows"].constants
+    message = (numbers["IPPROTO_IP"], numbers[number], struct.pack("=i", 7))
+    assert decoder("windows", "ipv4", frozenset({"IP_RECVTTL"})).decode([message]).ttl == 7

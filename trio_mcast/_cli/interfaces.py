@@ -90,7 +90,13 @@ def _find_default(
 ) -> Default:
     joined: tuple[str, ...]
     if group.zone is None:
-        joined = tuple(str(interface) for interface in interfaces if is_candidate(interface))
+        needs_address = not host.platform.joins_without_address
+        candidates = [interface for interface in interfaces if is_candidate(interface)]
+        joined = tuple(
+            str(interface)
+            for interface in candidates
+            if interface.addresses(group.family) or not needs_address
+        )
     else:
         joined = (str(by_zone(group.zone, interfaces)),)
     request = McastSenderSpec(str(group), _PORT)._request

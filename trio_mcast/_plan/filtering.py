@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
@@ -29,6 +30,9 @@ class Filtering:
     options: tuple[SocketOption, ...] = ()
 
 
+_ALL: Final = Filtering([[]], [])
+
+
 def split_filters(
     group: Group, filters: tuple[Sequence[IPAddress], Sequence[IPAddress]], platform: Platform
 ) -> Filtering:
@@ -43,6 +47,8 @@ def split_filters(
     if not platform.has_filters or group.text in platform.delivers_anywhere:
         options = tuple(restrictions.telling_options(platform, group.family))
         return Filtering([sources], [], looks=True, options=options)
+    if not sources and not excluded:
+        return _ALL
     # Sources beyond what one socket takes go to further sockets, exclusions do not: see above.
     limit = platform.source_limit.get(group.family) or max(len(sources), len(excluded), 1)
     chunks = [sources[i : i + limit] for i in range(0, len(sources), limit)]

@@ -49,6 +49,9 @@ class ControlDecoder:
         if applied & {"IP_RECVTTL", "IPV6_RECVHOPLIMIT", "IPV6_HOPLIMIT"}:
             symbol = platform.ttl_control[family]
             self._fields[platform.level(symbol, family), numbers[symbol]] = "ttl"
+            if (platform.name, family) == ("windows", "ipv4"):
+                # No source tells whether the answer has this number or that of the request.
+                self._fields[numbers["IPPROTO_IP"], numbers["IP_RECVTTL"]] = "ttl"
         if applied & {"IP_RECVTOS", "IPV6_RECVTCLASS"}:
             symbol = platform.traffic_class_control[family]
             self._fields[platform.level(symbol, family), numbers[symbol]] = "traffic_class"

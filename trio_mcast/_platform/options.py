@@ -113,7 +113,7 @@ def join_group(
         text: The group as text, if that is known.
     """
     symbol, numbers = "MCAST_JOIN_GROUP", platform.constants
-    older = _older_join(platform, index, group, address) if platform.join_fallback else None
+    older = _older_join(platform, index, group, address, text) if platform.join_fallback else None
     if older is not None and not platform.has_filters:
         return older
     level = numbers["IPPROTO_IP" if group.version == 4 else "IPPROTO_IPV6"]
@@ -123,7 +123,7 @@ def join_group(
 
 
 def _older_join(
-    platform: Platform, index: int, group: IPAddress, address: IPAddress | None
+    platform: Platform, index: int, group: IPAddress, address: IPAddress | None, text: str
 ) -> SocketOption | None:
     symbol, numbers = "IP_ADD_MEMBERSHIP", platform.constants
     level = numbers["IPPROTO_IP"]
@@ -136,7 +136,7 @@ def _older_join(
         return None
     else:
         value = group.packed + address.packed  # struct ip_mreq: group, interface
-    purpose = f"join {group} from any source, where MCAST_JOIN_GROUP is not to be had"
+    purpose = f"join {text or group} from any source, where MCAST_JOIN_GROUP is not to be had"
     after_bind = not platform.joins_before_bind
     return SocketOption(symbol, level, numbers[symbol], value, after_bind, purpose)
 
