@@ -11,5 +11,5 @@ ip -n b address add 10.0.1.2/24 dev eth0
 ip -n a link set eth0 up
 ip -n b link set eth0 up
 ip netns exec b python receiver.py eth0 &
-ip netns exec a timeout 5 python sender.py eth0 || true
+ip netns exec a python sender.py eth0 || true  # Until Ctrl-C.
 kill $!
