@@ -144,3 +144,15 @@ async def test_what_was_read_counts_until_a_quarter_of_the_buffer_was() -> None:
         assert fit() == 0
         assert len(sock.receive(1)) == 1  # More than 2,000 bytes now.
         assert fit() == 3
+
+
+@pytest.mark.parametrize(("platform", "reached"), [("linux", True), ("freebsd", False)])
+async def test_linux_answers_arp_for_any_of_its_addresses(platform: str, reached: bool) -> None:
+    async with two_on_lan(platform) as lan:
+        add_second_lan(lan)
+        lan.b.interface("eth1").add_address("10.0.0.77/24")
+        receiver = open_plain(lan.b, "0.0.0.0")
+        open_plain(lan.a, "0.0.0.0", port=0).send(b"x", ("10.0.0.77", PORT))
+        assert payloads(receiver) == [b"x"] * reached
+        (sent,) = lan.network.trace.sent(by=lan.a)
+        assert sent.interface == "eth0"

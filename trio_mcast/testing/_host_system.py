@@ -351,20 +351,14 @@ class HostSystem(FixedAttributes):
     def receive(self, interface: VirtualInterface, frame: Frame) -> None:
         """Take a frame that arrived at an interface. For the network only."""
         if isinstance(frame, Packet):
-            if self._rp_filter and frame.family == "ipv4" and not self._is_behind(interface, frame):
+            if self._rp_filter and self._output().is_martian(
+                self._platform.name, interface, frame, strict=self._rp_filter == 1
+            ):
                 interface.drop(frame, "rp_filter: its source is not behind this interface")
             else:
                 self._input.arrived(interface, frame)
         elif isinstance(frame, Query):
             self._reports.answer(interface, frame.response_seconds)
-
-    def _is_behind(self, interface: VirtualInterface, packet: Packet) -> bool:
-        """Tell whether the host would send to a packet's source through its interface of arrival.
-
-        __fib_validate_source in net/ipv4/fib_frontend.c; with 2, any interface will do.
-        """
-        way = self._output().way_back(self._platform.name, packet.source)
-        return way is not None and (self._rp_filter == 2 or way is interface)
 
     # --- Closing
 

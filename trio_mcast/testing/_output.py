@@ -201,12 +201,25 @@ class Output:
         index = outgoing.index
         return Route(next((each for each in interfaces if each.index == index), None), source)
 
-    def way_back(self, platform: PlatformName, source: IPAddress) -> VirtualInterface | None:
-        """Return the interface through which the host would send to an address; `None` for none."""
+    def is_martian(
+        self,
+        platform: PlatformName,
+        interface: VirtualInterface,
+        packet: Packet,
+        *,
+        strict: bool,
+    ) -> bool:
+        """Tell whether a packet comes from where the host would not send to its source.
+
+        __fib_validate_source in net/ipv4/fib_frontend.c; unless strict, any interface will do.
+        """
+        if packet.family != "ipv4":
+            return False
         try:
-            return self._unicast_way(platform, source, 0)[0]
+            way_back = self._unicast_way(platform, packet.source, 0)[0]
         except OSError:
-            return None
+            return True
+        return strict and way_back is not interface
 
     def _source(
         self,

@@ -249,7 +249,7 @@ class VirtualSwitch(FixedAttributes):
                 capture.write(interface, frame)
         ports = [port for port in self._ports if port is not interface]
         if next_hop is not None:
-            ports = [port for port in ports if port.has_usable(next_hop)][:1]
+            ports = reached_at(ports, next_hop)
             if not ports:
                 assert isinstance(frame, Packet)
                 self._drop(interface, frame, f"nobody here has the address {next_hop}")
@@ -265,7 +265,7 @@ class VirtualSwitch(FixedAttributes):
             capture.write(None, packet)
         ports = list(self._ports)
         if not packet.destination.is_multicast:
-            ports = [port for port in ports if port.has_usable(packet.destination)][:1]
+            ports = reached_at(ports, packet.destination)
             if not ports:
                 reason = f"nobody here has the address {packet.destination}"
                 self._record("dropped", self.name, packet, reason)
@@ -390,3 +390,9 @@ class VirtualSwitch(FixedAttributes):
             subject=packet,
             reason=reason,
         )
+
+
+def reached_at(ports: Sequence[VirtualInterface], address: IPAddress) -> list[VirtualInterface]:
+    """Return the port of some that is reached at an address, if any."""
+    holding = [port for port in ports if port.has_usable(address)]
+    return (holding or [port for port in ports if port.answers_for(address)])[:1]
