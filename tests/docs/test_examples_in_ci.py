@@ -43,7 +43,8 @@ async def test_each_process_receives_its_share(two_hosts: TwoHosts) -> None:
             "all to be read",
         )
         await trio.sleep(0.2)
-        os.killpg(processes.pid, signal.SIGINT)  # As a terminal does.
+        if sys.platform != "win32":  # There is no lab on Windows, but types are checked for it.
+            os.killpg(processes.pid, signal.SIGINT)  # As a terminal does.
         told = await rest_of_output(processes)
     assert sorted(told) == [
         "40 datagrams of 239.1.2.2, 239.1.2.4",
