@@ -661,7 +661,7 @@ async def test_options_of_a_linux_host(network: VirtualNetwork) -> None:
 
 @network_test
 async def test_duplicate_addresses_are_refused(network: VirtualNetwork) -> None:
-    """duplicate addresses are refused."""
+    """duplicate addresses are refused, unless they are checked."""
     lan = network.switch("lan")
     network.host("a").plug("eth0", lan, "10.0.0.1/24")
     with pytest.raises(ValueError, match=r"10\.0\.0\.1 is on a/eth0 already"):

@@ -351,16 +351,17 @@ class VirtualNetwork(FixedAttributes):
         """Wait until something happens, and return the event.
 
         ``await network.expect("joined", at=b, to="239.1.2.3")`` waits until b has joined. Each
-        argument that is not `None` narrows what counts.
+        argument that is not `None` narrows what counts. The wait ends when all has happened that
+        happens at the time of the event, so it ends alike in every run.
 
         Args:
             what: The kind of event; see `TraceEvent`.
             at: The host, switch or router where it happens, or its name.
-            to: The group or address that it is about, or where a datagram goes: an address, or a
-                pair of address and port.
+            to: Its group or address, or where a datagram goes: an address, or a pair of address and
+                port.
             source: Where a datagram comes from, alike.
             data: The payload.
-            within: How many seconds to wait at most.
+            within: How many seconds to wait at most; what happens in the last moment counts.
             since: Events that have happened since then count as well, in seconds since the network
                 was entered: 0 for all that the trace has. Default: only what happens from now on.
 
@@ -378,7 +379,7 @@ class VirtualNetwork(FixedAttributes):
         choice = Choice.parse(what, core.trace.names, at=at, to=to, source=source, data=data)
         if since is not None:
             not_negative(since, "since")
-        return await expect(core.trace, choice, positive(within, "within"), since)
+        return await expect(core, choice, positive(within, "within"), since)
 
     @property
     def trace(self) -> VirtualTrace:
