@@ -17,9 +17,11 @@ from trio_mcast import (
     McastReceiver,
     McastReceiverSpec,
     SocketSetupError,
+    diagnose,
     open_mcast_receiver,
     open_mcast_sender,
 )
+from trio_mcast._cli.interfaces import take_snapshot
 from trio_mcast.testing import VirtualHost, VirtualNetwork
 
 pytestmark = pytest.mark.once
@@ -119,3 +121,28 @@ async def test_datagrams_come_on_the_one_interface(autojump_clock: MockClock) ->
                 datagrams = await drain(receiver)
                 assert {datagram.interface.name for datagram in datagrams} == {"en0"}
                 assert {datagram.group for datagram in datagrams} == {FOUR, SIX}
+
+
+@pytest.mark.parametrize(("group", "names"), [(FOUR, {"en0"}), (SIX, WITH_IPV6)])
+async def test_doctor_asks_about_the_interfaces_that_a_receiver_joins(
+    group: str, names: set[str], autojump_clock: MockClock
+) -> None:
+    async with macbook() as (_, mac):
+        with mac:
+            diagnosis = await diagnose(group, 5000)
+    heard = {
+        each.interface
+        for each in diagnosis.evidence.heard or ()
+        if each.phase == "joined" and each.widening is None
+    }
+    chosen = {each.name for each in diagnosis.evidence.links or () if each.is_chosen}
+    assert heard == chosen == names
+    assert diagnosis.errors == ()
+
+
+async def test_list_of_interfaces_tells_which_are_joined_by_default() -> None:
+    async with macbook() as (_, mac):
+        with mac:
+            snapshot = take_snapshot()
+    defaults = {row.interface.name for row in snapshot.rows if row.fitness.is_default}
+    assert defaults == WITH_IPV6

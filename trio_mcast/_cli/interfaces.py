@@ -60,6 +60,7 @@ def take_snapshot(groups: Iterable[Group] = ()) -> Snapshot:
             interface,
             is_running=None if known is None else known.is_running,
             switched_off=switched_off,
+            needs_address=not host.platform.joins_without_address,
         )
         rows.append(InterfaceRow(interface, fitness))
     asked = list(groups)

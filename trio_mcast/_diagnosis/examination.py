@@ -107,7 +107,12 @@ class Examination:
             )
 
     async def _gather_all(self) -> None:
-        self._choice = choose(self._question.groups, self._named, self._interfaces)
+        self._choice = choose(
+            self._question.groups,
+            self._named,
+            self._interfaces,
+            needs_address=not self._host.platform.joins_without_address,
+        )
         self._parts["unmatched"] = self._choice.unmatched
         self._gather_standing()
         rules = await self._list_rules()

@@ -45,7 +45,11 @@ class Fitness:
 
 
 def judge_interface(
-    interface: Interface, *, is_running: bool | None = None, switched_off: Collection[Family] = ()
+    interface: Interface,
+    *,
+    is_running: bool | None = None,
+    switched_off: Collection[Family] = (),
+    needs_address: bool = False,
 ) -> Fitness:
     """Return whether an interface is fit for multicast.
 
@@ -53,14 +57,18 @@ def judge_interface(
         interface: The interface.
         is_running: Whether it has a carrier; `None` if unknown.
         switched_off: The families that the system's settings switch off on it.
+        needs_address: Whether the system joins only where there is an address of the family.
     """
+    is_default = is_candidate(interface) and (
+        not needs_address or any(map(interface.addresses, FAMILY_LABEL))
+    )
     reasons = why_no_candidate(interface)
     if interface.is_up and is_running is False:
         reasons = (*reasons, "no carrier")
     lacks: dict[Family, str] = {}
     if not interface.is_up or is_port(interface):
         # IPv6 addresses come when it is switched on; a port needs none.
-        return Fitness(is_candidate(interface), reasons)
+        return Fitness(is_default, reasons)
     for family, label in FAMILY_LABEL.items():
         if family in switched_off:
             lacks[family] = f"{label} switched off"
@@ -68,4 +76,4 @@ def judge_interface(
             lacks[family] = f"mtu too small for {label}"
         elif choose_source(interface, ANY_GROUP[family]) is None:
             lacks[family] = f"no {label} address"
-    return Fitness(is_candidate(interface), reasons, lacks)
+    return Fitness(is_default, reasons, lacks)

@@ -36,8 +36,16 @@ def choose(
     groups: Iterable[str],
     selectors: Sequence[InterfaceSelector] | None,
     interfaces: Sequence[Interface],
+    *,
+    needs_address: bool,
 ) -> Choice:
     """Return the interfaces that groups and selectors mean, as for a receiver.
+
+    Args:
+        groups: The groups, as text.
+        selectors: The interfaces that were named; `None` for every candidate.
+        interfaces: The interfaces there are.
+        needs_address: Whether a candidate has to have an address of the group's family.
 
     Raises:
         ValueError: A group and the selectors contradict each other.
@@ -47,7 +55,9 @@ def choose(
     by_group: dict[str, tuple[Interface, ...]] = {}
     unmatched = [absent(selector, interfaces) for selector in selectors or ()]
     for text in groups:
-        pairing = at_once(pair_groups([parse_group(text)], selectors, directory))
+        pairing = at_once(
+            pair_groups([parse_group(text)], selectors, directory, needs_address=needs_address)
+        )
         if isinstance(pairing.problem, ValueError):
             raise pairing.problem
         by_group[text] = tuple(selection.interface for _, selection in pairing.pairs)
