@@ -100,6 +100,45 @@ async def test_interrupted_wait_returns_nothing_and_the_next_one_waits(
                 assert found == [[], [bench.sockets[0]]]
 
 
+@attrs.frozen
+class BeforeStep(trio.abc.Instrument):
+    """Does something right before a task goes on, when it can no longer be kept from doing so."""
+
+    task_name: str
+    act: Callable[[], object]
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task.name == self.task_name:
+            self.act()
+
+
+@EACH
+async def test_wait_is_interrupted_though_what_it_has_ended_for_has_gone(
+    bench_of: BenchOf, lab: Lab
+) -> None:
+    async with bench_of(lab) as bench:
+        for item in bench.sockets:
+            bench.poller.add(item)
+        found: list[Sequence[McastSocket]] = []
+
+        async def wait() -> None:
+            found.append(await bench.poller.wait_ready())
+
+        def read_and_interrupt() -> None:
+            assert len(bench.sockets[0].receive(2)) == 1
+            bench.poller.interrupt()
+            trio.lowlevel.remove_instrument(instrument)
+
+        instrument = BeforeStep("the wait", read_and_interrupt)
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wait, name="the wait")
+                await wait_all_tasks_blocked()
+                bench.send()
+                trio.lowlevel.add_instrument(instrument)
+        assert found == [[]]
+
+
 @EACH
 @pytest.mark.parametrize("count", [1, 2])
 async def test_who_waits_behind_is_not_woken_for_what_is_read_ahead(

@@ -210,3 +210,22 @@ def test_last_datagrams_of_a_socket_are_put_as_far_as_there_is_room(overflow: Ov
     kept = [3, 4, 5, 6, 7] if overflow == "drop_oldest" else [0, 1, 2, 3, 4]
     assert numbers_of(queue.waiting_datagrams()) == kept
     assert queue.dropped == {("239.1.2.3", "eth0"): 3}
+
+
+@pytest.mark.parametrize("room", [3, 1_000])
+async def test_last_datagrams_are_counted_once_though_a_consumer_takes_of_them(
+    room: int, autojump_clock: MockClock
+) -> None:
+    queue = DatagramQueue(room)
+    taken: list[int] = []
+
+    async def take() -> None:
+        taken.extend(await take_one(queue))
+
+    async with tasks(autojump_clock) as nursery:
+        nursery.start_soon(take)
+        await wait_all_tasks_blocked()
+        queue.put_last(numbered(range(5)))
+    kept = list(range(min(room, 5)))
+    assert (taken, numbers_in(queue)) == (kept[:1], kept[1:])
+    assert (queue.received, queue.dropped.total()) == (5, 5 - len(kept))

@@ -292,7 +292,7 @@ class Wait:
                         return []
                     continue
                 sockets = find()
-                if sockets:
+                if sockets or self._interrupted:
                     return sockets
             raise trio.ClosedResourceError
         finally:

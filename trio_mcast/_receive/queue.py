@@ -168,12 +168,12 @@ class DatagramQueue(Store):
     @enable_ki_protection
     def put_last(self, batch: list[Datagram]) -> None:
         """Take over the datagrams of a socket that is being closed; drop those without room."""
-        fitting = batch
+        fitting, excess = batch, list[Datagram]()
         if self._overflow == "wait":
-            fitting = batch[: max(0, self._max_buffered - self.waiting)]
+            room = max(0, self._max_buffered - self.waiting)
+            fitting, excess = batch[:room], batch[room:]
         if fitting:
-            self.put(fitting)
-        excess = batch[len(fitting) :]
+            self.put(fitting)  # A list that was put is taken apart.
         self.received += len(excess)
         self._count_dropped(excess)
 
