@@ -30,7 +30,7 @@ def test_every_check_passes_in_a_network_of_its_own(tmp_path: Path) -> None:
         text=True,
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    report = json.loads(path.read_text())
+    report = json.loads(path.read_text(encoding="utf-8"))
     assert {check["result"] for check in report["checks"]} == {"passed"}
     assert report["passed"] == sum(len(check.families) for check in CHECKS) >= 50
     assert process.stdout.endswith(f"{report['passed']} passed, 0 failed, 0 left out\n")
@@ -89,7 +89,7 @@ def test_check_that_fails_is_told_and_is_the_status(
     assert "FAILED   ipv4 a check\n" in output
     assert line in output
     assert output.endswith("0 passed, 1 failed, 0 left out\n")
-    (check,) = json.loads(path.read_text())["checks"]
+    (check,) = json.loads(path.read_text(encoding="utf-8"))["checks"]
     assert check["result"] == "failed"
     assert line in check["reason"]
 

@@ -47,8 +47,8 @@ def test_constant_is_what_the_header_says(target: str, symbol: str) -> None:
 
 @EVERY_PLATFORM
 def test_supplement_repeats_nothing_of_the_table(name: PlatformName) -> None:
-    table = json.loads((DATA / "platform-abi.json").read_text())[name]
-    more = json.loads((DATA / "platform-abi-more.json").read_text())[name]
+    table = json.loads((DATA / "platform-abi.json").read_text(encoding="utf-8"))[name]
+    more = json.loads((DATA / "platform-abi-more.json").read_text(encoding="utf-8"))[name]
     for kind, values in more.items():
         assert not set(values) & set(table[kind])
 
@@ -81,7 +81,7 @@ _SYSTEM_SYMBOL = re.compile(
 
 def _numbers_outside_the_tables() -> Iterator[tuple[str, str, int]]:
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Assign):
                 targets, value = node.targets, node.value
             elif isinstance(node, ast.AnnAssign) and node.value is not None:
@@ -246,7 +246,7 @@ def test_messages_have_the_layout_of_the_header(target: str, pointer_bytes: int)
 # Architectures of Linux ------------------------------------------------------------------------
 
 ARCHITECTURE_HEADERS: dict[str, dict[str, int]] = json.loads(
-    (DATA / "linux-architectures.json").read_text()
+    (DATA / "linux-architectures.json").read_text(encoding="utf-8")
 )["constants"]
 MACHINES = {
     "mips": ("mips", 4),
