@@ -62,7 +62,7 @@ def refusal(
 def _steps_of_the_package() -> Iterator[str]:
     """What stands as text in ``step=...`` anywhere."""
     for path in Path(trio_mcast.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if (
                 isinstance(node, ast.keyword)
                 and node.arg == "step"
@@ -75,7 +75,7 @@ def _steps_of_the_package() -> Iterator[str]:
 def test_every_step_that_an_error_can_name_is_documented() -> None:
     steps = set(_steps_of_the_package())
     assert {"send", "route", "list interfaces"} <= steps
-    text = Path(errors.__file__).read_text()
+    text = Path(errors.__file__).read_text(encoding="utf-8")
     assert sorted(step for step in steps if f'``"{step}"``' not in text) == []
 
 
