@@ -218,7 +218,7 @@ def open_mcast_sender(
         loopback: Whether datagrams are delivered on this machine too. The loopback interface always
             delivers.
         traffic_class: The IPv4 type of service or IPv6 traffic class, 0 to 255: six bits of DSCP,
-            then two of ECN. Default: the system's.
+            then two of ECN. Windows may leave it out. Default: the system's.
         source_address: The address that datagrams come from, one of the interface's own. Default:
             the one that a plain socket would take: without ``interfaces`` the one that the system's
             route names, if it does, else the first of the interface whose scope fits the group's.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections import Counter
 from ipaddress import ip_address
 from typing import Any
@@ -52,3 +53,28 @@ def test_untold_destination_is_not_counted_as_unicast(
     sock._add(batch, b"x", Endpoint("10.0.0.9", 5000), arrival)
     assert len(batch) == (expected is None)
     assert sock.rejected == ({} if expected is None else {expected: 1})
+
+
+def test_unicast_taken_from_other_programs_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "trio_mcast")
+    sock, batch = windows_socket(checks_interface=False), list[Datagram]()
+    for destination in (GROUP, "10.0.0.1", "10.0.0.1"):
+        arrival = Arrival(destination=ip_address(destination).packed)
+        sock._add(batch, b"x", Endpoint("10.0.0.9", 5000), arrival)
+    assert sock.rejected == {Rejection.UNICAST: 2}
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        "group 239.1.2.3 on interface eth0: unicast to port 5000 is discarded here."
+    )
+
+
+def test_broadcast_beside_wanted_unicast_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "trio_mcast")
+    sock, batch = windows_socket(checks_interface=False), list[Datagram]()
+    spec = McastReceiverSpec(GROUP, 5000, interfaces="eth0", accept_unicast=True)
+    (sock.socket_spec,) = [it for it in spec.plan([ETH0], "windows") if it.group is None][:1]
+    sock._groups = {ip_address("10.0.0.1").packed: None}
+    arrival = Arrival(destination=ip_address("10.0.0.255").packed)
+    sock._add(batch, b"x", Endpoint("10.0.0.9", 5000), arrival)
+    assert sock.rejected == {Rejection.UNICAST: 1}
+    assert not caplog.records

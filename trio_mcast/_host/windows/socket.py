@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import select
 import socket
 import struct
@@ -70,6 +71,8 @@ assert not TYPE_CHECKING or sys.platform == "win32"
 
 if sys.platform == "win32":
     from .api import ReceiveMessage, control
+
+logger = logging.getLogger("trio_mcast")
 
 _NAME_BYTES: Final = 28  # A sockaddr_in6.
 
@@ -190,6 +193,8 @@ class WindowsSocket(PosixSocket):
             untold = arrival.destination is None
             source = Rejection.UNTOLD if untold else Rejection.UNICAST
         if isinstance(source, Rejection):
+            if source is Rejection.UNICAST and not self.rejected[source]:
+                self._log_unicast()
             self.rejected[source] += 1
             return
         self.received += 1
@@ -198,6 +203,20 @@ class WindowsSocket(PosixSocket):
         destination = self._destination if group is not None else self._own_destination
         of_arrival = (arrival.ttl, arrival.timestamp_ns, destination, arrival.traffic_class)
         batch.append(Datagram(data, source, group, interface, *of_arrival))
+
+    def _log_unicast(self) -> None:
+        """Tell that this socket takes unicast away from programs on the wildcard address."""
+        group = self.socket_spec.group
+        if group is None:
+            return  # It is broadcasts that are left out of what was asked for.
+        logger.warning(
+            "group %s on interface %s: unicast to port %d is discarded here. Windows gives it to "
+            "the socket that is bound to the interface's address, also if another program waits "
+            "for it at the wildcard address: use another port, or accept_unicast",
+            group,
+            self.socket_spec.interface,
+            self.socket_spec.bind[1],
+        )
 
     def send(self, data: bytes, address: BindAddress) -> None:
         try:
