@@ -7,7 +7,7 @@ from typing import ClassVar, TypeAlias, get_args, overload
 
 import attrs
 
-from .._values.addresses import AddressLike, Endpoint, parse_address
+from .._values.addresses import AddressLike, Endpoint, parse_address, parse_port
 from ._recorder import Recorder
 from ._trace import EventKind, TraceEvent
 
@@ -246,8 +246,10 @@ def place_name(place: Place, names: Collection[str]) -> str:
 def _end_text(end: End, name: str) -> str:
     """Return an address, or an address and port, as it stands in a trace."""
     if isinstance(end, tuple):
-        host, port = end[0], end[1]
-        return str(Endpoint(str(parse_address(host, name)), port))
+        if len(end) != 2:
+            raise ValueError(f"{name} must be an address, or a pair of address and port, not {end}")
+        host, port = end
+        return str(Endpoint(str(parse_address(host, name)), parse_port(port, f"port of {name}")))
     return str(parse_address(end, name))
 
 

@@ -70,8 +70,11 @@ class VirtualHost(HostSystem):
             The host.
 
         Raises:
+            TypeError: The name is not a `str`.
+            ValueError: The name is empty, contains a slash, or cannot be printed.
             RuntimeError: The network has ended, or the host has crashed.
         """
+        check_name(name)
         token = user_variable.set(name)
         try:
             with self:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_interface
-
 import attrs
 
 from .._values.addresses import IPAddress
@@ -18,6 +16,7 @@ from ._interface_address import (
     AddressWithPrefix,
     bare_address,
     check_among,
+    parse_bare_address,
     parse_details,
     without_family,
 )
@@ -122,7 +121,7 @@ class VirtualInterface(AddressedInterface):
         self._check_there()
         if not self._is_linux:
             raise ValueError(f"{self}: only Linux tells the state of an address")
-        bare = bare_address(ip_interface(address))
+        bare = parse_bare_address(address)
         if not self.has(bare):
             raise ValueError(f"{self} does not have the address {bare}")
         return bare
@@ -175,11 +174,12 @@ class VirtualInterface(AddressedInterface):
             address: The address; a prefix length makes no difference.
 
         Raises:
+            TypeError: The address is not text and no address object.
             ValueError: The interface does not have the address.
             RuntimeError: The network has ended, or the interface is unplugged.
         """
         self._check_there()
-        bare = bare_address(ip_interface(address))
+        bare = parse_bare_address(address)
         if not self._remove(bare):
             raise ValueError(f"{self} does not have the address {bare}")
         self._checks.forget(bare)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import Final, TypeAlias, get_args
 
-from .._values.addresses import Family, IPAddress, family_of
+from .._values.addresses import Family, IPAddress, family_of, parse_address, without_zone
 from .._values.interface import AddressScope, AddressState, InterfaceAddress, assumed_scope
 from ._arguments import check_flag, positive
 
@@ -79,6 +79,20 @@ def parse_details(
             )
     now = state if check_seconds is None else "tentative"
     return InterfaceAddress(parsed, scope or assumed_scope(parsed), now or "preferred", temporary)
+
+
+def parse_bare_address(value: AddressWithPrefix) -> IPAddress:
+    """Parse an address of an interface; a prefix length makes no difference.
+
+    Raises:
+        TypeError: The value is not text and no address object.
+        ValueError: The text is no address.
+    """
+    if isinstance(value, str) and "/" in value:
+        value = parse_interface_address(value)
+    if isinstance(value, (IPv4Interface, IPv6Interface)):
+        return bare_address(value)
+    return without_zone(parse_address(value, "address"))
 
 
 def bare_address(address: IPv4Interface | IPv6Interface) -> IPAddress:

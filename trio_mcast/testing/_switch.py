@@ -88,6 +88,7 @@ class VirtualSwitch(SwitchForwarding):
             The capture, which can be closed and counts.
 
         Raises:
+            TypeError: The path is not a `str` and no path object.
             OSError: The file cannot be written.
             ImportError: python-pcapng is not installed; it is in the extra ``testing``.
             RuntimeError: The network has ended.

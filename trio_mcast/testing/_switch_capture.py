@@ -43,6 +43,10 @@ class SwitchCapture:
                 'pip install "trio-mcast[testing]"',
                 name="pcapng",
             )
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(
+                f"path must be a str or a path object, not {type(path).__name__}: {path!r}"
+            )
         self._path = path
         self._switch = switch
         self._time_ns = time_ns
