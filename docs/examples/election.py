@@ -4,6 +4,7 @@ Usage: python election.py NAME INTERFACE
 """
 
 import sys
+from contextlib import suppress
 
 import trio
 
@@ -19,11 +20,13 @@ async def main(name: str, interface: str) -> None:
     election, leader = Election(name), ""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(election.run, interface)
-        while True:
-            await trio.sleep(INTERVAL)
-            if election.leader() != leader:
-                leader = election.leader()
-                print("the leader is", leader)
+        with suppress(KeyboardInterrupt):  # Ctrl-C ends it.
+            while True:
+                await trio.sleep(INTERVAL)
+                if election.leader() != leader:
+                    leader = election.leader()
+                    print("the leader is", leader)
+        nursery.cancel_scope.cancel()
 
 
 if __name__ == "__main__":

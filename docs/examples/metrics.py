@@ -4,6 +4,7 @@ Usage: python metrics.py PORT [INTERFACE...]
 """
 
 import sys
+from contextlib import suppress
 
 import trio
 
@@ -37,8 +38,10 @@ async def main(port: int, interfaces: list[str] | None) -> None:
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(trio.serve_tcp, answer, port)
-        async for datagram in receiver:
-            print(datagram.source, datagram.data)
+        with suppress(KeyboardInterrupt):  # Ctrl-C ends it.
+            async for datagram in receiver:
+                print(datagram.source, datagram.data)
+        nursery.cancel_scope.cancel()
 
 
 if len(sys.argv) < 2:

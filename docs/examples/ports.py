@@ -1,5 +1,7 @@
 """Receive RTP and, on the next port, the RTCP reports about it."""
 
+from contextlib import suppress
+
 import trio
 
 from trio_mcast import open_mcast_receiver
@@ -15,4 +17,5 @@ async def main() -> None:
             print(f"{kind}: {size} bytes from {sender}")
 
 
-trio.run(main)
+with suppress(KeyboardInterrupt):  # Ctrl-C ends it.
+    trio.run(main)

@@ -4,6 +4,7 @@ Usage: python presence.py NAME INTERFACE
 """
 
 import sys
+from contextlib import suppress
 
 import trio
 
@@ -46,9 +47,11 @@ async def main(name: str, interface: str) -> None:
     presence = Presence(name)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(presence.run, interface)
-        while True:
-            await trio.sleep(INTERVAL)
-            print("there are", *sorted(presence.others()))
+        with suppress(KeyboardInterrupt):  # Ctrl-C ends it.
+            while True:
+                await trio.sleep(INTERVAL)
+                print("there are", *sorted(presence.others()))
+        nursery.cancel_scope.cancel()
 
 
 if __name__ == "__main__":

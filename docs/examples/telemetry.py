@@ -5,6 +5,7 @@ Usage: python telemetry.py send NAME INTERFACE, or show INTERFACE
 
 import random
 import sys
+from contextlib import suppress
 from struct import Struct
 
 import trio
@@ -51,16 +52,20 @@ async def show(interface: str) -> None:
     collector = Collector()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(collector.run, interface)
-        while True:
-            await trio.sleep(1)
-            for name, value in sorted(collector.latest.items()):
-                print(f"{name}: {value:.1f}, missed {collector.missed[name]}")
+        with suppress(KeyboardInterrupt):  # Ctrl-C ends it.
+            while True:
+                await trio.sleep(1)
+                for name, value in sorted(collector.latest.items()):
+                    missed = collector.missed[name]
+                    print(f"{name}: {value:.1f}, missed {missed}")
+        nursery.cancel_scope.cancel()
 
 
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["send", name, interface]:
-            trio.run(send, name, interface)
+            with suppress(KeyboardInterrupt):  # Ctrl-C ends it.
+                trio.run(send, name, interface)
         case ["show", interface]:
             trio.run(show, interface)
         case _:
