@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
@@ -246,6 +247,26 @@ def test_linux_fallbacks_go_by_index(linux: Platform, local: IPAddress | None) -
     assert fallback is not None
     assert (fallback.symbol, fallback.level, fallback.number) == ("IPV6_JOIN_GROUP", 41, 20)
     assert fallback.value == GROUPS["ipv6"].packed + native(INDEX)
+
+
+@EVERY_FAMILY
+@pytest.mark.parametrize("linux", [LINUX, LINUX_32], ids=["64", "32"])
+def test_join_equals_an_option_of_the_same_values_and_is_printed_like_one(
+    linux: Platform, family: Family
+) -> None:
+    join, group = layout.join_group(linux, INDEX, GROUPS[family], None), GROUPS[family]
+    fields = (join.symbol, join.level, join.number, join.value, join.after_bind, join.purpose)
+    same, without = SocketOption(*fields, fallback=join.fallback), SocketOption(*fields)
+    again = layout.join_group(linux, INDEX, group, None)
+    for other in (same, again, copy.deepcopy(join)):
+        assert join == other
+        assert other == join
+        assert {join, other} == {join}
+        assert repr(join) == repr(other)
+    assert f"fallback={join.fallback!r}" in repr(join)
+    for another in (without, layout.join_group(linux, INDEX + 1, group, None)):
+        assert join != another
+        assert another != join
 
 
 def fallback_of(option: SocketOption) -> tuple[str, int, int, int | bytes]:

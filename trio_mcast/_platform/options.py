@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from ipaddress import IPv4Address, ip_address
+from operator import attrgetter
 
 import attrs
 
@@ -11,7 +12,7 @@ from .._values.addresses import Family, IPAddress, decode_sockaddr, encode_socka
 from .model import Platform
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class SocketOption:
     """One socket option of a plan, with everything that ``setsockopt`` needs."""
 
@@ -27,7 +28,7 @@ class SocketOption:
     """Whether the option is set after the bind instead of before."""
     purpose: str
     """The reason for the option, in one line for people."""
-    _fallback: SocketOption | None = None
+    _fallback: SocketOption | None = attrs.field(default=None, hash=False)
     required: bool = True
     """Whether a refusal, with no fallback left, is an error. An option that is not required makes
     the socket faster, or ready for more; the socket is right without.
@@ -42,12 +43,34 @@ class SocketOption:
         """The option to set instead where the system refuses this one; `None` if none would do."""
         return self._fallback
 
+    def __repr__(self) -> str:
+        names = [field.name.lstrip("_") for field in attrs.fields(SocketOption)]
+        return f"SocketOption({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
-@attrs.frozen
+
+# All but the fallback, with those first that differ most often.
+_values_of = attrgetter(
+    "value", "number", "level", "symbol", "after_bind", "purpose", "required", "if_taken"
+)
+
+
+@attrs.frozen(eq=False, repr=False)
 class _JoinByIndex(SocketOption):
-    """A join whose fallback is made when it is wanted: a receiver may have thousands of joins."""
+    """A join whose fallback is made when it is wanted: a receiver may have thousands of joins.
 
-    platform: Platform = attrs.field(kw_only=True, eq=False, repr=False)
+    Equals a `SocketOption` of the same values with that fallback, and is printed like one.
+    """
+
+    platform: Platform = attrs.field(kw_only=True)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SocketOption):
+            return NotImplemented
+        if isinstance(other, _JoinByIndex) and other.platform is self.platform:
+            return _values_of(self) == _values_of(other)
+        return _values_of(self) == _values_of(other) and self.fallback == other.fallback
+
+    __hash__ = SocketOption.__hash__
 
     @property
     def fallback(self) -> SocketOption:
