@@ -101,7 +101,7 @@ async def test_what_is_started_on_a_host_stays_there(network: VirtualNetwork) ->
 
 
 def test_who_waits_at_the_end_is_told() -> None:
-    """who waits for a datagram gets `trio.ClosedResourceError`."""
+    """a program that waits for a datagram gets `trio.ClosedResourceError`."""
 
     async def main() -> None:
         async with trio.open_nursery() as nursery, VirtualNetwork() as network:
@@ -253,7 +253,7 @@ async def _busy(network: VirtualNetwork, more: int = 0) -> list[list[bytes]]:
 
 
 def test_same_seed_gives_the_same() -> None:
-    """so two runs with the same seed have equal traces, in whatever order Trio runs the tasks."""
+    """So two runs with the same seed have equal traces, in whatever order Trio runs the tasks."""
 
     async def main(seed: int, more: int) -> tuple[list[str], list[list[bytes]]]:
         async with VirtualNetwork(seed=seed) as network:
@@ -275,7 +275,7 @@ def test_same_seed_gives_the_same() -> None:
 
 @network_test
 async def test_causes_come_before_effects(network: VirtualNetwork) -> None:
-    """The order is fixed, by time, then causes before effects"""
+    """The order is fixed: by time, and causes before effects"""
     (a, b), _ = on_lan(network, network.switch("lan"), "a", "b")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hear, b, [])
@@ -528,7 +528,7 @@ async def test_receiver_follows_an_interface(network: VirtualNetwork) -> None:
 
 @network_test
 async def test_address_is_checked_for_a_while(network: VirtualNetwork) -> None:
-    """adds an address that cannot be used until the host has checked it"""
+    """adds an IPv6 address that cannot be used until the host has checked it"""
     lan = network.switch("lan")
     (a,), (eth0,) = on_lan(network, lan, "a")
 
