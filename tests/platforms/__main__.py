@@ -49,7 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("directory", help="where what is fetched is kept")
     parser.add_argument("names", nargs="*", help="which ones; default: all")
     parser.add_argument("--prepare", action="store_true", help="only fetch what is needed")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def _outcome(platform: Platform, directory: Path, *, prepare: bool) -> tuple[str, Path]:

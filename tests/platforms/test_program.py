@@ -88,6 +88,14 @@ def test_platform_that_is_required_must_not_be_left_out(call: Callable[..., int]
     assert call([GOOD, ABSENT], "no-such") == 2
 
 
+def test_platforms_are_prepared_by_name(
+    call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # As .ci/run has it: the names after the option.
+    assert call([GOOD, ABSENT], "--prepare", "good") == 0
+    assert "good           ready, " in capsys.readouterr().out
+
+
 def test_every_platform_has_a_name_of_its_own() -> None:
     names = [platform.name for platform in PLATFORMS]
     assert len(set(names)) == len(names)
