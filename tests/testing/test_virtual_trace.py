@@ -160,3 +160,25 @@ def test_opening_and_closing_take_as_long_with_more_hosts(what: str) -> None:
     clock = trio.testing.MockClock(autojump_threshold=0)
     few, many = trio.run(lines, 10, clock=clock), trio.run(lines, 150, clock=clock)
     assert many < few * 1.1
+
+
+@network_test(seeds=20)
+async def test_trace_has_what_is_due_at_the_time_of_the_look(network: VirtualNetwork) -> None:
+    # Else it would in half of all runs only, as Trio's order of tasks is random.
+    lan = network.switch("lan", delay=0.5)
+    a, b = network.host("a"), network.host("b")
+    a.plug("eth0", lan, "10.0.0.1/24")
+    b.plug("eth0", lan, "10.0.0.2/24")
+    with a:
+        async with open_mcast_sender("239.1.2.3", 5000, interfaces="eth0") as sender:
+            trace = network.trace
+            for count in range(1, 4):
+                await sender.send(b"x")
+                await trio.sleep(0.5)
+                look = count % 3
+                if look == 0:
+                    assert len(trace.dropped(at=b)) == count
+                elif look == 1:
+                    assert trace.totals(b).dropped == count
+                else:
+                    assert trace[-1].what == "dropped"

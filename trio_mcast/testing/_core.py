@@ -47,6 +47,7 @@ class Core:
         self.scheduler: Scheduler = Scheduler(self.trace)
         self.tasks: _Tasks = _Tasks(self.trace, self.scheduler)
         self.is_open = True
+        self.trace.catch_up = self._catch_up
         self._interfaces = 0
         self._routes = 0
 
@@ -70,6 +71,15 @@ class Core:
         self.trace.begin(now, None)
         self.scheduler.run_due()
         self.trace.begin(now, trio.lowlevel.current_task(), place)
+
+    def _catch_up(self) -> None:
+        """Let happen whatever is due by now, before the task goes on that looks at the trace."""
+        if not self.is_open or not trio.lowlevel.in_trio_task():
+            return
+        if self.scheduler.is_due():
+            self.trace.begin(self.scheduler.now_ns(), None)
+            self.scheduler.run_due()
+            self.trace.resume(trio.lowlevel.current_task())
 
     def new_number(self) -> int:
         """Return a number for an interface: numbers follow the order of plugging in."""

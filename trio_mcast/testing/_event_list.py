@@ -52,6 +52,7 @@ class VirtualTrace(Sequence[TraceEvent]):
         return f"<VirtualTrace of {len(self)} events>"
 
     def __len__(self) -> int:
+        self._recorder.catch_up()
         return len(self._recorder)
 
     @overload
@@ -154,6 +155,7 @@ class VirtualTrace(Sequence[TraceEvent]):
             by: The host, or its name.
         """
         name = place_name(by, self._recorder.names)
+        self._recorder.catch_up()
         numbers = {"sent": [0, 0], "delivered": [0, 0], "dropped": [0, 0], "refused": [0, 0]}
         for (where, what, _), count, size in self._recorder.counts():
             if where == name and what in numbers:

@@ -65,6 +65,8 @@ class Recorder:
         self.keep = keep
         # The names of the hosts, switches and routers of the network.
         self.names: Collection[str] = ()
+        # Lets happen whatever is due; called before anybody looks at the events.
+        self.catch_up: Callable[[], None] = lambda: None
         # How often no task could run; and the time and that number at the last event.
         self.rests = 0
         self._now: Instant = (0, 0)

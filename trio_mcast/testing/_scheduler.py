@@ -81,6 +81,10 @@ class Scheduler:
         elif self._heap[0][2] == self._number:
             self._first_changed.set()
 
+    def is_due(self) -> bool:
+        """Tell whether a function is due that was not called yet."""
+        return not self._running and bool(self._heap) and self._heap[0][0] <= self.read_clock()
+
     def run_due(self) -> None:
         """Call all functions that are due. From inside such a function, the others follow later."""
         if self._running:
