@@ -116,7 +116,7 @@ def _set_step(sock: TakesOptions, option: SocketOption, step: Step, applied: set
         if error.errno in step.passing and option.symbol.startswith(_JOINS):
             step.pending = (*step.pending, option)
             return
-        symbol = _set_after(sock, option, error)
+        symbol = _set_after(sock, option, error, step)
         if symbol is not None:
             applied.add(symbol)
     else:
@@ -175,7 +175,7 @@ def _bind(sock: Settable, socket_spec: SocketSpec) -> set[str]:
     return set()
 
 
-def _set_option(sock: TakesOptions, option: SocketOption) -> str | None:
+def _set_option(sock: TakesOptions, option: SocketOption, step: Step | None = None) -> str | None:
     """Set an option, or its fallback if refused, and return the symbol of the option set.
 
     `None` if all were refused and none is required.
@@ -183,17 +183,23 @@ def _set_option(sock: TakesOptions, option: SocketOption) -> str | None:
     try:
         sock.setsockopt(option.level, option.number, option.value)
     except OSError as error:
-        return _set_after(sock, option, error)
+        return _set_after(sock, option, error, step)
     return option.symbol
 
 
-def _set_after(sock: TakesOptions, option: SocketOption, refusal: OSError) -> str | None:
+def _set_after(
+    sock: TakesOptions, option: SocketOption, refusal: OSError, step: Step | None
+) -> str | None:
     """Do as `_set_option` for an option that was refused a moment ago."""
     try:
         apply_after(sock, option, refusal)
     except OSError:
-        if option.fallback is not None:
-            return _set_option(sock, option.fallback)
+        fallback = option.fallback
+        if fallback is not None:
+            if step is not None and not option.symbol.startswith(_JOINS):
+                # The refusal that counts is the last one; a join is one, whatever it is called.
+                step.option = fallback
+            return _set_option(sock, fallback, step)
         if option.required:
             raise
         return None
