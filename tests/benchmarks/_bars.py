@@ -121,7 +121,7 @@ BARS = (
         "as many sockets of 2 interfaces",
     ),
     Bar(
-        "opening 2,000 x 2 / the code before",
+        "opening 2,000 x 2 / an earlier revision",
         ("groups-2000", "opening_seconds"),
         ("groups-2000-before", "opening_seconds"),
         0.5,

@@ -26,7 +26,7 @@ _SOURCES = Path(__file__).parent / "peers"
 _DEBIAN_GO_PATH = Path("/usr/share/gocode")
 _BATCHES_OF_GO = "src/golang.org/x/net/ipv4/batch.go"
 
-# The variable with the folder of the code before.
+# The variable with the folder of an earlier revision.
 BEFORE = "TRIO_MCAST_BENCHMARKS_BEFORE"
 
 _PROGRAMS = {"Go": ("go",), "Java": ("javac", "java"), "Node": ("node",)}

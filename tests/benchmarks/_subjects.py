@@ -222,7 +222,7 @@ COMPARISONS = (
             ),
             Subject(
                 "groups-2000-before",
-                "the code before, 2,000 x 2",
+                "an earlier revision, 2,000 x 2",
                 "groups",
                 "groups.measure",
                 groups=2_000,
