@@ -151,11 +151,17 @@ _attributes = _attribute_docstrings()
 
 
 def _list_attributes(app, what, name, obj, options, lines):
-    """Add the docstrings of attributes to that of their class."""
-    if what not in ("class", "exception") or obj.__name__ not in _attributes:
+    """Add the docstrings of attributes to that of their class, with those of private bases."""
+    if what not in ("class", "exception"):
+        return
+    kinds = [kind for kind in reversed(obj.__mro__) if kind is obj or "._" in kind.__module__]
+    attributes = {}
+    for kind in kinds:
+        attributes |= _attributes.get(kind.__name__, {})
+    if not attributes:
         return
     lines += ["", "Attributes:"]
-    for attribute, docstring in _attributes[obj.__name__].items():
+    for attribute, docstring in attributes.items():
         lines += [f"    {attribute}: " + docstring.replace("\n", "\n        ")]
     lines[:] = "\n".join(lines).split("\n")
 

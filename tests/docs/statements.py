@@ -605,6 +605,47 @@ async def test_switch_forgets_without_a_querier(network: VirtualNetwork) -> None
 
 
 @network_test
+async def test_switches_that_are_plugged_together_are_one_link(network: VirtualNetwork) -> None:
+    """plugs a cable into two switches, which are one link from then on"""
+    lan, attic = network.switch("lan"), network.switch("attic")
+    trunk = lan.plug(attic)
+    (a,), _ = on_lan(network, lan, "a")
+    b = network.host("b")
+    b.plug("eth0", attic, "10.0.0.2/24")
+    with pytest.raises(ValueError, match="loop"):
+        attic.plug(lan)
+    trunk.outgoing.delay = 0.02
+    heard: list[bytes] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hear, b, heard)
+        await trio.sleep(1)
+        await say(a, b"1")
+        (sent,) = network.trace.sent(by=a)
+        (event,) = network.trace.delivered(at=b)
+        assert event.time - sent.time == pytest.approx(0.02)
+        trunk.unplug()
+        await say(a, b"2")
+        nursery.cancel_scope.cancel()
+    assert heard == [b"1"]
+    assert next(event.interface for event in network.trace if event.where == "lan") == "attic"
+
+
+@network_test
+async def test_one_of_several_queriers_asks(network: VirtualNetwork) -> None:
+    """the one that was made first asks; the others begin when it has been silent for 255 seconds"""
+    first, second = (network.switch(name, snooping=True) for name in ("first", "second"))
+    trunk = second.plug(first)
+    on_lan(network, second, "b")
+    await trio.sleep(200)
+    trunk.unplug()
+    await trio.sleep(200)
+    asked = [(event.time, event.where) for event in network.trace if event.what == "queried"]
+    assert [time for time, switch in asked if switch == "first"] == [0, 125]
+    # Both ask as soon as the cable is there.
+    assert [time for time, switch in asked if switch == "second"] == [0, 125 + 255]
+
+
+@network_test
 async def test_router_takes_one_from_the_ttl(network: VirtualNetwork) -> None:
     """It forwards a group to where somebody has joined it, and takes one from the ttl,"""
     lans = [network.switch(f"lan{number}") for number in (1, 2)]

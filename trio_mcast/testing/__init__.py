@@ -20,6 +20,7 @@ from ._switch import VirtualSwitch
 from ._switch_capture import SwitchCapture
 from ._trace import EventKind, TraceEvent
 from ._trials import network_test
+from ._trunk import Trunk
 
 __all__ = [
     "AddressWithPrefix",
@@ -32,6 +33,7 @@ __all__ = [
     "SwitchCapture",
     "TraceEvent",
     "TraceTotals",
+    "Trunk",
     "VirtualClock",
     "VirtualHost",
     "VirtualInterface",

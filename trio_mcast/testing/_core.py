@@ -50,6 +50,7 @@ class Core:
         self.trace.catch_up = self._catch_up
         self._interfaces = 0
         self._routes = 0
+        self._switches = 0
 
     def enter(self, place: str = "") -> None:
         """Check that the network is open, and let happen whatever is due by now.
@@ -90,6 +91,11 @@ class Core:
         """Return a number for a route to a network: numbers follow the order of making."""
         self._routes += 1
         return self._routes
+
+    def new_switch_number(self) -> int:
+        """Return a number for a switch: numbers follow the order of making."""
+        self._switches += 1
+        return self._switches
 
     def record(
         self,

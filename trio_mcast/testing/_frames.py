@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import attrs
 
@@ -73,6 +73,8 @@ class Packet:
     traffic_class: int = 0
     mtu: int = 1_500
     """The mtu of the interface that it is sent through: larger datagrams go in fragments."""
+    next_hop: IPAddress | None = None
+    """The address of the interface that gets unicast, where a trunk leads to that."""
 
     @cached_property
     def family(self) -> Family:
@@ -132,12 +134,25 @@ class RefusedDatagram:
     source_text: None = None
 
 
+class Reporter(Protocol):
+    """An interface that sends reports."""
+
+    number: int
+
+
 @attrs.frozen
 class Report:
-    """An IGMPv3 or MLDv2 report with one record: a group, and the wanted sources."""
+    """An IGMPv3 or MLDv2 report with one record: a group, and the wanted sources.
+
+    Attributes:
+        group: The group.
+        filter: The wanted sources.
+        reporter: The interface that has sent the report, where a switch passes it on to another.
+    """
 
     group: IPAddress
     filter: SourceFilter
+    reporter: Reporter | None = None
 
 
 @attrs.frozen
@@ -146,9 +161,11 @@ class Query:
 
     Attributes:
         response_seconds: The time in which each host answers, at a random moment of its own.
+        switch: The number of the switch that asks, which stands for its address; 0 for a router.
     """
 
     response_seconds: float
+    switch: int = 0
 
 
 Frame: TypeAlias = Packet | Report | Query

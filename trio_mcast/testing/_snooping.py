@@ -10,8 +10,7 @@ import attrs
 from .._values.addresses import IPAddress
 from ._arguments import not_negative, positive
 from ._core import Core
-from ._frames import NO_SOURCE, Report, SourceFilter
-from ._interface import VirtualInterface
+from ._frames import NO_SOURCE, Report, Reporter, SourceFilter
 
 
 @attrs.frozen
@@ -76,13 +75,13 @@ class MembershipTable:
         self._times = times
         self._core = core
         self._where = where
-        self._entries: dict[IPAddress, dict[VirtualInterface, _Entry]] = {}
+        self._entries: dict[IPAddress, dict[Reporter, _Entry]] = {}
 
-    def learn(self, interface: VirtualInterface, report: Report, at: str) -> None:
+    def learn(self, interface: Reporter, report: Report, at: str) -> None:
         """Take in a report.
 
         Args:
-            interface: The interface of the entry: a port of a switch, or the router's own.
+            interface: The interface of the entry: the one that reports, or the router's own.
             report: The report.
             at: The interface's name in the trace.
         """
@@ -115,7 +114,7 @@ class MembershipTable:
 
         scheduler.schedule(entry.expiry, (interface.number,), expire)
 
-    def _end_former(self, group: IPAddress, interface: VirtualInterface, at: str) -> None:
+    def _end_former(self, group: IPAddress, interface: Reporter, at: str) -> None:
         """Forget what counts no longer."""
         entry = self._entries.get(group, {}).get(interface)
         if entry is not None:
@@ -124,16 +123,16 @@ class MembershipTable:
             if entry.filter == NO_SOURCE and not entry.former:
                 self._forget(group, interface, at, "it left")
 
-    def _forget(self, group: IPAddress, interface: VirtualInterface, at: str, why: str) -> None:
+    def _forget(self, group: IPAddress, interface: Reporter, at: str, why: str) -> None:
         if self._entries.get(group, {}).pop(interface, None) is not None:
             self._core.record(self._where, "forgot", interface=at, subject=group, reason=why)
 
-    def forget_port(self, interface: VirtualInterface, at: str) -> None:
+    def forget_port(self, interface: Reporter, at: str) -> None:
         """Forget all reports of an interface."""
         for group in list(self._entries):
             self._forget(group, interface, at, "its link is down")
 
-    def wants(self, interface: VirtualInterface, group: IPAddress, source: IPAddress) -> bool:
+    def wants(self, interface: Reporter, group: IPAddress, source: IPAddress) -> bool:
         """Tell whether a datagram is wanted at an interface."""
         entry = self._entries.get(group, {}).get(interface)
         if entry is None:
@@ -142,6 +141,6 @@ class MembershipTable:
             former.allows(source) for former, _ in entry.former
         )
 
-    def wanting(self, group: IPAddress) -> Iterable[VirtualInterface]:
+    def wanting(self, group: IPAddress) -> Iterable[Reporter]:
         """Return the interfaces that want a group."""
         return tuple(self._entries.get(group, {}))

@@ -9,9 +9,11 @@ from .._values.addresses import AddressLike, parse_group
 from ._clock import VirtualClock
 from ._drops import DatagramOnLink, DropRule
 from ._impairment import show_impairments
+from ._interface_address import bare_address
 from ._partition import describe_parts, parse_parts
 from ._switch_capture import SwitchCapture
 from ._switch_forwarding import SwitchForwarding
+from ._trunk import Trunk
 
 
 class VirtualSwitch(SwitchForwarding):
@@ -24,20 +26,63 @@ class VirtualSwitch(SwitchForwarding):
     def __repr__(self) -> str:
         return f"<VirtualSwitch {self.name}{show_impairments(self)}>"
 
+    def plug(self, other: VirtualSwitch) -> Trunk:
+        """Plug a cable into this switch and another: from now on they are one link.
+
+        Frames take the way through both, with the impairments of each. A switch that snoops passes
+        a group on to the other if anybody behind that has reported to want the group, or if the
+        querier is there, to which it passes the reports. Of several switches that are queriers, the
+        one that was made first asks, as if it had the lowest address (RFC 3376, 6.6.2): at once
+        after the plugging, and then every ``query_seconds``. The next one asks when it has heard
+        nothing for twice ``query_seconds`` and half of ``response_seconds``, by default 255 s.
+
+        In the trace, each switch has the other's name for its end of the cable.
+
+        Args:
+            other: The other switch.
+
+        Returns:
+            The cable, which can be impaired and unplugged.
+
+        Raises:
+            TypeError: The other is no switch.
+            ValueError: The other is this switch or of another network, there is a way between the
+                two already, or an address is on both.
+            RuntimeError: The network has ended.
+        """
+        if not isinstance(other, VirtualSwitch):
+            raise TypeError(f"other must be a VirtualSwitch, not {type(other).__name__}: {other!r}")
+        self._core.enter(self.name)
+        if other is self:
+            raise ValueError(f"{self.name} cannot be plugged into itself")
+        if other.core is not self._core:
+            raise ValueError(f"{other.name} is a switch of another network")
+        if other in self.joined():
+            raise ValueError(
+                f"there is a way from {self.name} to {other.name} already: in a loop, frames would "
+                "go round for ever"
+            )
+        for interface in other.interfaces():
+            for detail in interface.value.address_details:
+                if detail.state not in ("tentative", "failed"):
+                    self.check_address(bare_address(detail.address), str(interface))
+        return Trunk(self._core, self, other)
+
     def partition(self, *groups: object) -> None:
         """Split the switch: frames pass within a group of hosts, and not between groups.
 
         Args:
-            groups: Hosts and routers, or their names: several in a list, or one by itself. All
-                that are not named are one group more. A call without groups makes the switch whole
-                again, as `heal` does.
+            groups: Hosts, routers and switches that are plugged in, or their names: several in a
+                list, or one by itself. All that are not named are one group more. A call without
+                groups makes the switch whole again, as `heal` does.
 
         Raises:
             ValueError: A name is in two groups, or nothing of that name is plugged in.
             RuntimeError: The network has ended.
         """
         self._core.enter(self.name)
-        parts = parse_parts(groups, {port.owner.name for port in self._ports}, self.name)
+        known = {port.owner.name for port in self._ports} | {str(end) for end in self._trunks}
+        parts = parse_parts(groups, known, self.name)
         self._parts = parts or None
         described = describe_parts(parts)
         self._core.record(self.name, "partitioned", reason=described or "whole")

@@ -15,6 +15,7 @@ from .._values.datagram import Datagram
 from .._values.interface import Interface
 from ._frames import Packet
 from ._interface import VirtualInterface
+from ._trunk import TrunkEnd
 
 try:
     from .._capture.writing import CaptureWriter
@@ -79,10 +80,12 @@ class SwitchCapture:
         self._end(self)
         self._file.close()
 
-    def write(self, source: VirtualInterface | None, packet: Packet) -> None:
-        """Write a datagram that has come from an interface. For the switch only."""
+    def write(self, source: VirtualInterface | TrunkEnd | None, packet: Packet) -> None:
+        """Write a datagram that has come from a port. For the switch only."""
         if source is None:
             interface = Interface(name=self._switch, index=0)
+        elif isinstance(source, TrunkEnd):
+            interface = Interface(name=str(source), index=source.number)
         else:
             interface = attrs.evolve(source.value, name=str(source), index=source.number)
         destination = Endpoint(str(packet.destination), packet.port)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import attrs
 
 from .._values.addresses import IPAddress
 from ._arguments import FixedAttributes
 from ._core import Core
 from ._drops import DropRule
 from ._frames import Frame, Packet, Query, Report, is_flooded
+from ._holders import Holders
 from ._impairment import IMPAIRMENTS, check_impairment
 from ._interface import VirtualInterface
-from ._interface_address import bare_address
+from ._querier import Querier
 from ._snooping import MembershipTable, SnoopingTimes
 from ._switch_capture import SwitchCapture
 from ._switch_paths import SwitchPaths
 from ._trace import EventKind
+from ._trunk import JoinedSwitch, TrunkEnd
+
+# A port: what is plugged in, a host's or router's interface or a trunk to another switch.
+_Port: TypeAlias = VirtualInterface | TrunkEnd
 
 
 class SwitchForwarding(FixedAttributes):
@@ -53,17 +61,15 @@ class SwitchForwarding(FixedAttributes):
             setattr(self, key, impairments[key])
         self._core = core
         self._table = MembershipTable(core, name, times) if snooping else None
-        self._times = times
         self._ports: dict[VirtualInterface, None] = {}
         self._routers: dict[VirtualInterface, None] = {}
-        # The interfaces by address; `None` if that has to be found out anew.
-        self._holders: dict[IPAddress, VirtualInterface] | None = {}
+        self._trunks: dict[TrunkEnd, None] = {}
+        self._holders = Holders(self._ports)
         self._paths = SwitchPaths(core, name, self, self._arrive, self._lose)
         self._parts: dict[str, int] | None = None
         self._captures: dict[SwitchCapture, None] = {}
         self._drop_rules: dict[DropRule, None] = {}
-        if snooping and querier:
-            self._query()
+        self._querier = Querier(core, times, self._query, is_enabled=querier) if snooping else None
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in IMPAIRMENTS:
@@ -82,8 +88,7 @@ class SwitchForwarding(FixedAttributes):
         self._ports[interface] = None
         if interface.is_of_router:
             self._routers[interface] = None
-        if self._holders is not None:
-            self._note_addresses(self._holders, interface)
+        self._holders.add(interface)
 
     def detach(self, interface: VirtualInterface) -> None:
         """Disconnect an interface."""
@@ -97,82 +102,112 @@ class SwitchForwarding(FixedAttributes):
         if self._table is not None:
             self._table.forget_port(interface, str(interface))
 
+    def attach_trunk(self, end: TrunkEnd) -> None:
+        """Connect an end of a trunk."""
+        self._trunks[end] = None
+
+    def ask(self) -> None:
+        """Ask for reports, if this switch is the querier."""
+        if self._querier is not None:
+            self._querier.ask_now()
+
+    def detach_trunk(self, end: TrunkEnd) -> None:
+        """Disconnect an end of a trunk, and forget the reports that came from there."""
+        self._trunks.pop(end, None)
+        if self._table is not None:
+            for reporter in end.reporters:
+                self._table.forget_port(reporter, str(end))
+
+    def joined(self, but: TrunkEnd | None = None) -> Iterator[JoinedSwitch]:
+        """Yield the switch and all that trunks lead to, except behind one trunk."""
+        yield self
+        for end in self._trunks:
+            if end is not but:
+                yield from end.owner.joined(end.twin)
+
+    def interfaces(self, but: TrunkEnd | None = None) -> Iterator[VirtualInterface]:
+        """Yield the interfaces on these switches."""
+        yield from self._ports
+        for end in self._trunks:
+            if end is not but:
+                yield from end.owner.interfaces(end.twin)
+
     def check_address(self, address: IPAddress, name: str) -> None:
-        """Raise ValueError if another interface on this switch has an address."""
-        if self._holders is None:
-            self._holders = {}
-            for port in self._ports:
-                self._note_addresses(self._holders, port)
-        holder = self._holders.get(address)
-        if holder is not None and str(holder) != name:
-            raise ValueError(f"{address} is on {holder} already, which is on {self.name}, too")
+        """Raise ValueError if another interface on this switch, or a joined one, has an address."""
+        for switch in self.joined():
+            holder = switch.holder_of(address)
+            if holder is not None and str(holder) != name:
+                raise ValueError(
+                    f"{address} is on {holder} already, which is on {switch.name}, too"
+                    if switch is self
+                    else f"{address} is on {holder} already, on {switch.name}, which {self.name} "
+                    "is joined with"
+                )
+
+    def holder_of(self, address: IPAddress) -> VirtualInterface | None:
+        """Return the interface on this switch that has an address."""
+        return self._holders.of(address)
 
     def addresses_changed(self) -> None:
         """Note that an interface has other addresses than before."""
-        self._holders = None
+        self._holders.addresses_changed()
 
-    @staticmethod
-    def _note_addresses(
-        holders: dict[IPAddress, VirtualInterface], interface: VirtualInterface
-    ) -> None:
-        for detail in interface.value.address_details:
-            if detail.state == "tentative":  # Whoever has it otherwise has it.
-                holders.setdefault(bare_address(detail.address), interface)
-            elif detail.state != "failed":
-                holders[bare_address(detail.address)] = interface
+    def hears_reports(self, source: _Port | None) -> bool:
+        """Tell whether this switch, or anybody else, takes notice of a report from a port."""
+        return (
+            self._table is not None
+            or bool(self._routers)
+            or any(end.hears_reports for end in self._trunks if end is not source)
+        )
 
-    @property
-    def hears_reports(self) -> bool:
-        """Whether the switch or a router on the switch takes notice of reports."""
-        return self._table is not None or bool(self._routers)
+    def take(self, end: TrunkEnd, frame: Frame) -> None:
+        """Take a frame from a trunk."""
+        querier = self._querier
+        if querier is not None and isinstance(frame, Query) and querier.hear(frame):
+            end.router_until = querier.present_until
+        self.carry(end, frame, frame.next_hop if isinstance(frame, Packet) else None)
 
     def carry(
-        self, interface: VirtualInterface, frame: Frame, next_hop: IPAddress | None = None
+        self, interface: _Port | None, frame: Frame, next_hop: IPAddress | None = None
     ) -> None:
-        """Pass a frame on to every interface that is to get the frame."""
+        """Pass a frame on to every port that is to get the frame."""
         if isinstance(frame, Report):
-            if self.hears_reports:
+            if self.hears_reports(interface):
                 self._send(interface, [None], frame)
             return
         if isinstance(frame, Packet):
             for capture in self._captures:
                 capture.write(interface, frame)
-        ports = [port for port in self._ports if port is not interface]
+        ports: list[_Port] = [port for port in self._ports if port is not interface]
+        if self._trunks:
+            ports += [end for end in self._trunks if end is not interface]
         if next_hop is not None:
             ports = reached_at(ports, next_hop)
+            assert isinstance(frame, Packet)
             if not ports:
-                assert isinstance(frame, Packet)
                 self._drop(interface, frame, f"nobody here has the address {next_hop}")
+            elif isinstance(ports[0], TrunkEnd):
+                frame = attrs.evolve(frame, next_hop=next_hop)
         wanting = self._wanting(ports, frame)
         self._send(interface, wanting, frame)
         if ports and not wanting:
             self._drop(interface, frame, "nobody has reported to want it")
 
     def play(self, packet: Packet) -> None:
-        """Pass on a datagram of a capture, which comes from none of the interfaces."""
+        """Pass on a datagram of a capture, which comes from none of the ports."""
         self._record("sent", self.name, packet, f"replayed, ttl {packet.ttl}")
-        for capture in self._captures:
-            capture.write(None, packet)
-        ports = list(self._ports)
-        if not packet.destination.is_multicast:
-            ports = reached_at(ports, packet.destination)
-            if not ports:
-                reason = f"nobody here has the address {packet.destination}"
-                self._record("dropped", self.name, packet, reason)
-        wanting = self._wanting(ports, packet)
-        self._send(None, wanting, packet)
-        if ports and not wanting:
-            self._record("dropped", self.name, packet, "nobody has reported to want it")
+        is_to_group = packet.destination.is_multicast
+        self.carry(None, packet, None if is_to_group else packet.destination)
 
     def has_broadcast_address(self, address: IPAddress) -> bool:
         """Tell whether an address stands for all hosts of a network that an interface is in."""
         return any(
             address == own.network.broadcast_address and own.network.prefixlen < 31
-            for port in self._ports
+            for port in self.interfaces()
             for own in port.value.ipv4_addresses
         )
 
-    def _wanting(self, ports: list[VirtualInterface], frame: Frame) -> list[VirtualInterface]:
+    def _wanting(self, ports: list[_Port], frame: Frame) -> list[_Port]:
         """Return those of some ports that a frame goes to."""
         table = self._table
         if table is None or not isinstance(frame, Packet) or not frame.is_to_group:
@@ -180,14 +215,22 @@ class SwitchForwarding(FixedAttributes):
         group = frame.destination
         if is_flooded(group):
             return ports
-        return [
-            port for port in ports if port.is_of_router or table.wants(port, group, frame.source)
-        ]
+        source = frame.source
+        wanting = [port for port in ports if port.is_of_router or table.wants(port, group, source)]
+        if self._trunks:
+            wanting += [
+                port
+                for port in ports
+                if isinstance(port, TrunkEnd)
+                and not port.is_of_router
+                and port.wants(table, group, source)
+            ]
+        return wanting
 
     def _send(
         self,
-        source: VirtualInterface | None,
-        targets: Sequence[VirtualInterface | None],
+        source: _Port | None,
+        targets: Sequence[_Port | None],
         frame: Frame,
     ) -> None:
         """Send a frame on its way. A source or target of `None` is the switch itself."""
@@ -197,9 +240,7 @@ class SwitchForwarding(FixedAttributes):
             ]
         self._paths.send(source, targets, frame)
 
-    def _passes(
-        self, source: VirtualInterface | None, target: VirtualInterface, packet: Packet
-    ) -> bool:
+    def _passes(self, source: _Port | None, target: _Port, packet: Packet) -> bool:
         """Tell whether no rule drops a datagram."""
         ends = (str(source or self.name), str(target))
         if any(rule.drops(*ends, packet) for rule in self._drop_rules):
@@ -207,9 +248,7 @@ class SwitchForwarding(FixedAttributes):
             return False
         return True
 
-    def _lose(
-        self, source: VirtualInterface | None, target: VirtualInterface | None, frame: Frame
-    ) -> None:
+    def _lose(self, source: _Port | None, target: _Port | None, frame: Frame) -> None:
         if isinstance(frame, Packet) and target is not None:
             self._record("lost", target, frame, "")
         elif isinstance(frame, Report):
@@ -223,8 +262,8 @@ class SwitchForwarding(FixedAttributes):
 
     def _arrive(
         self,
-        source: VirtualInterface | None,
-        targets: Sequence[VirtualInterface | None],
+        source: _Port | None,
+        targets: Sequence[_Port | None],
         frame: Frame,
     ) -> None:
         trace = self._core.trace
@@ -234,10 +273,11 @@ class SwitchForwarding(FixedAttributes):
             if target is None:
                 assert source is not None
                 assert isinstance(frame, Report)
-                if source in self._ports:
+                if source in self._ports or source in self._trunks:
                     self._learn(source, frame)
             elif target not in self._ports:
-                continue
+                if target in self._trunks:
+                    self._pass_on(source, target, frame)
             elif not target.has_link:
                 reason = "the interface has no link" if target.is_up else "the interface is down"
                 self._drop(target, frame, reason)
@@ -246,33 +286,46 @@ class SwitchForwarding(FixedAttributes):
             else:
                 target.receive(frame)
 
-    def _connected(self, source: VirtualInterface, target: VirtualInterface) -> bool:
+    def _connected(self, source: _Port, target: _Port) -> bool:
         parts = self._parts
         return parts is None or parts.get(source.owner.name) == parts.get(target.owner.name)
 
-    def _learn(self, source: VirtualInterface, report: Report) -> None:
+    def _pass_on(self, source: _Port | None, end: _Port, frame: Frame) -> None:
+        """Put a frame on a trunk."""
+        if source is None or self._connected(source, end):
+            end.receive(frame)
+        else:
+            self._drop(end, frame, "the switch is partitioned")
+
+    def _learn(self, source: _Port, report: Report) -> None:
+        """Take in a report, and pass it on to where routers and the querier are."""
         if self._table is not None:
-            self._table.learn(source, report, str(source))
+            reporter = report.reporter or source
+            if isinstance(source, TrunkEnd):
+                source.reporters[reporter] = None
+            self._table.learn(reporter, report, str(source))
         for port in list(self._routers):
             if port is not source and self._connected(source, port):
                 port.receive(report)
+        if self._trunks:
+            onward = attrs.evolve(report, reporter=report.reporter or source)
+            for end in list(self._trunks):
+                is_wanted = end.hears_reports if self._table is None else end.is_of_router
+                if end is not source and is_wanted and self._connected(source, end):
+                    end.receive(onward)
 
-    def _query(self) -> None:
-        """Ask all hosts for reports, now and then at every interval."""
-        scheduler = self._core.scheduler
-        if self._ports:
+    def _query(self, query: Query) -> None:
+        """Ask all hosts for reports."""
+        if self._ports or self._trunks:
             self._core.record(self.name, "queried")
         hosts = [port for port in self._ports if not port.is_of_router]
-        self._send(None, hosts, Query(self._times.response))
-        scheduler.schedule(scheduler.later(self._times.query), (0,), self._query)
+        self._send(None, [*hosts, *self._trunks], query)
 
-    def _drop(self, interface: VirtualInterface, frame: Frame, reason: str) -> None:
+    def _drop(self, interface: _Port | None, frame: Frame, reason: str) -> None:
         if isinstance(frame, Packet):
-            self._record("dropped", interface, frame, reason)
+            self._record("dropped", interface or self.name, frame, reason)
 
-    def _record(
-        self, what: EventKind, interface: VirtualInterface | str, packet: Packet, reason: str
-    ) -> None:
+    def _record(self, what: EventKind, interface: _Port | str, packet: Packet, reason: str) -> None:
         self._core.record(
             self.name,
             what,
@@ -282,7 +335,7 @@ class SwitchForwarding(FixedAttributes):
         )
 
 
-def reached_at(ports: Sequence[VirtualInterface], address: IPAddress) -> list[VirtualInterface]:
+def reached_at(ports: Sequence[_Port], address: IPAddress) -> list[_Port]:
     """Return the port of some that is reached at an address, if any."""
     holding = [port for port in ports if port.has_usable(address)]
     return (holding or [port for port in ports if port.answers_for(address)])[:1]

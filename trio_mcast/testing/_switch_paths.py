@@ -9,9 +9,10 @@ from ._core import Core
 from ._frames import Frame, fragments
 from ._impairment import Impairment, Path, has_chance, nanoseconds
 from ._interface import VirtualInterface
+from ._trunk import TrunkEnd
 
 # An end of a way; `None` is the switch itself.
-_End = VirtualInterface | None
+_End = VirtualInterface | TrunkEnd | None
 
 
 class SwitchPaths:

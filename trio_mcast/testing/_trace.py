@@ -46,15 +46,16 @@ class TraceEvent:
     datagram, by a host; for a refused datagram, the host's system gave an error. ``"delivered"``: a
     datagram, to a socket of a host; once for each socket. ``"dropped"``: a datagram, by a host,
     switch or router; ``reason`` says why. ``"lost"``: a datagram or a report, on a switch, by
-    chance. ``"forwarded"``: a datagram, by a router. ``"queried"``, ``"learned"``, ``"forgot"``: a
-    switch that snoops, or a router, asked for reports, learned from a report, or forgot one because
-    of a newer one or because of age. ``"plugged"``, ``"unplugged"``, ``"up"``, ``"down"``,
+    chance. ``"forwarded"``: a datagram, by a router, or by a switch to another. ``"queried"``,
+    ``"learned"``, ``"forgot"``: a switch that snoops, or a router, asked for reports, learned from
+    a report, or forgot one because of a newer one or because of age. ``"plugged"``,
+    ``"unplugged"``: an interface, or at a switch the cable to another. ``"up"``, ``"down"``,
     ``"addressed"``: an interface. ``"partitioned"``: a switch, also when the switch is whole again.
     ``"crashed"``, ``"restarted"``, ``"stepped"``: a host, and its clock.
     """
     interface: str | None = None
     """The interface in question, or `None`. On a switch, the interface of a host or router, as
-    ``"host/interface"``.
+    ``"host/interface"``, or the name of another switch that is plugged in.
     """
     destination: str | None = None
     """The group, or the address and port, as text; or `None`."""
