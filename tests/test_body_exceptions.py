@@ -129,7 +129,7 @@ async def test_body_that_waits_for_a_datagram_ends_when_a_task_cannot_read(
         await trio.testing.wait_all_tasks_blocked()
         raise error
 
-    monkeypatch.setattr(VirtualPoller, "wait", fail)
+    monkeypatch.setattr(VirtualPoller, "wait_ready_behind", fail)
     ended_by: list[BaseException | None] = []
 
     async def receive() -> None:

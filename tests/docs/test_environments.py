@@ -117,11 +117,9 @@ async def test_macvlan_connects_a_container_with_the_network_and_not_its_machine
         await send(container, "eth0", b"container")
         await send(beside, "eth0", b"beside")
         await send(outside, "eth0", b"outside")
-        hearers = (inside, at_machine, away)
-        heard_by = [
-            [(await heard(hearer))[1] for _ in range(count)]
-            for hearer, count in zip(hearers, (3, 2, 4), strict=True)
-        ]
+        heard_by: list[list[bytes]] = []
+        for hearer, count in ((inside, 3), (at_machine, 2), (away, 4)):
+            heard_by.append([(await heard(hearer))[1] for _ in range(count)])
     assert heard_by == [
         [b"container", b"beside", b"outside"],
         [b"machine", b"outside"],

@@ -186,8 +186,10 @@ async def test_membership_ends_with_the_option_that_has_joined(
             patched(sock, level, number, *value)
             ended.append((level, number))
 
-        async with open_mcast_receiver(group, PORT, interfaces="eth0"):
-            monkeypatch.setattr(socket.socket, "setsockopt", setsockopt)
+        # Within the block: what is put back later would be the refusals.
+        with monkeypatch.context() as patch:
+            async with open_mcast_receiver(group, PORT, interfaces="eth0"):
+                patch.setattr(socket.socket, "setsockopt", setsockopt)
     # IP_DROP_MEMBERSHIP, IPV6_LEAVE_GROUP; both were accepted.
     assert ended == [(IP, 36) if family == "ipv4" else (IPV6, 21)]
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import attrs
 
 PROJECT = Path(__file__).parents[2]
-MIRROR = "http://deb.debian.org/debian"
 
 # Pure Python: what is installed once serves every processor and every Python of the roots.
 REQUIREMENTS = ("attrs", "ifaddr", "trio")
@@ -41,6 +40,17 @@ def program(name: str, package: str | None = None) -> str:
     return path
 
 
+def archive_of_debian() -> list[str]:
+    """Return where this machine's apt gets Debian; none where it gets something else.
+
+    mmdebstrap then takes Debian's own.
+    """
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+    only = ["Origin: Debian", "Label: Debian"]
+    process = subprocess.run([*command, *only], check=False, capture_output=True, text=True)
+    return process.stdout.splitlines()[:1]
+
+
 @attrs.frozen
 class Root:
     """A Debian root, made by mmdebstrap of packages by name."""
@@ -67,7 +77,7 @@ class Root:
             *([f"--architectures={self.architecture}"] if self.architecture else []),
             # A mirror may lag behind; the signature is looked at all the same.
             '--aptopt=Acquire::Check-Valid-Until "false"',
-            *(self.suite, str(path), MIRROR),
+            *(self.suite, str(path), *archive_of_debian()),
         ]
         process = subprocess.run(command, check=False, capture_output=True, text=True)
         if process.returncode != 0:

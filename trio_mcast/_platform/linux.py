@@ -88,7 +88,7 @@ LINUX: Final = Platform(
     joins_before_bind=True,
     receiver_decides_loopback=False,
     takes_mreqn=True,
-    join_fallback=True,
+    join_fallback=False,
     connected_sends_anywhere=True,
     # Where no socket on the machine has joined the group, the ttl is not looked at: ip_mc_output
     # serves groups that the machine is in, ip6_finish_output2 those that it delivers to itself
@@ -188,6 +188,7 @@ def without_filters(platform: Platform) -> Platform:
     """
     return attrs.evolve(
         platform,
+        join_fallback=True,
         exact_groups={},
         source_limit={},
         blocks_sources=False,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import struct
-from ipaddress import IPv4Address, ip_address
-from operator import attrgetter
+from ipaddress import IPv4Address
 
 import attrs
 
-from .._values.addresses import Family, IPAddress, decode_sockaddr, encode_sockaddr, family_of
+from .._values.addresses import Family, IPAddress, encode_sockaddr, family_of
 from .model import Platform
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen
 class SocketOption:
     """One socket option of a plan, with everything that ``setsockopt`` needs."""
 
@@ -28,7 +27,9 @@ class SocketOption:
     """Whether the option is set after the bind instead of before."""
     purpose: str
     """The reason for the option, in one line for people."""
-    _fallback: SocketOption | None = attrs.field(default=None, hash=False)
+    fallback: SocketOption | None = None
+    """The option to set instead where the system refuses this one; `None` if no other would do.
+    """
     required: bool = True
     """Whether a refusal, with no fallback left, is an error. An option that is not required makes
     the socket faster, or ready for more; the socket is right without.
@@ -37,54 +38,6 @@ class SocketOption:
     """Whether to set the option only if the bind is refused because the port is in use. The bind is
     then tried once more.
     """
-
-    @property
-    def fallback(self) -> SocketOption | None:
-        """The option to set instead where the system refuses this one; `None` if none would do."""
-        return self._fallback
-
-    def __repr__(self) -> str:
-        names = [field.name.lstrip("_") for field in attrs.fields(SocketOption)]
-        return f"SocketOption({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
-
-
-# All but the fallback, with those first that differ most often.
-_values_of = attrgetter(
-    "value", "number", "level", "symbol", "after_bind", "purpose", "required", "if_taken"
-)
-
-
-@attrs.frozen(eq=False, repr=False)
-class _JoinByIndex(SocketOption):
-    """A join whose fallback is made when it is wanted: a receiver may have thousands of joins.
-
-    Equals a `SocketOption` of the same values with that fallback, and is printed like one.
-    """
-
-    platform: Platform = attrs.field(kw_only=True)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SocketOption):
-            return NotImplemented
-        if isinstance(other, _JoinByIndex) and other.platform is self.platform:
-            return _values_of(self) == _values_of(other)
-        return _values_of(self) == _values_of(other) and self.fallback == other.fallback
-
-    __hash__ = SocketOption.__hash__
-
-    @property
-    def fallback(self) -> SocketOption:
-        """The older option of the same group and interface, out of the bytes of this one."""
-        assert isinstance(self.value, bytes)
-        layout = self.platform.group_request
-        (index,) = struct.unpack_from("=I", self.value)
-        group = decode_sockaddr(self.platform.sockaddr, self.value[layout.group_offset :]).host
-        packed = ip_address(group.partition("%")[0]).packed
-        if len(packed) == 4:  # struct ip_mreqn
-            symbol, value = "IP_ADD_MEMBERSHIP", struct.pack("=4s4xi", packed, index)
-        else:  # struct ipv6_mreq
-            symbol, value = "IPV6_JOIN_GROUP", packed + struct.pack("=I", index)
-        return _older_join(self.platform, symbol, self.level, value)
 
 
 def option(
@@ -160,25 +113,32 @@ def join_group(
         text: The group as text, if that is known.
     """
     symbol, numbers = "MCAST_JOIN_GROUP", platform.constants
+    older = _older_join(platform, index, group, address, text) if platform.join_fallback else None
+    if older is not None and not platform.has_filters:
+        return older
     level = numbers["IPPROTO_IP" if group.version == 4 else "IPPROTO_IPV6"]
     purpose = f"join {text or group} from any source"
     value, after_bind = group_req(platform, index, group), not platform.joins_before_bind
-    fields = symbol, level, numbers[symbol], value, after_bind, purpose
-    if not platform.join_fallback:
-        return SocketOption(*fields)
-    if group.version == 6 or platform.takes_mreqn:
-        join = _JoinByIndex(*fields, platform=platform)
-        return join if platform.has_filters else join.fallback
-    if address is None:
-        return SocketOption(*fields)
-    older = group.packed + address.packed  # struct ip_mreq: group, interface
-    return SocketOption(*fields, _older_join(platform, "IP_ADD_MEMBERSHIP", level, older))
+    return SocketOption(symbol, level, numbers[symbol], value, after_bind, purpose, older)
 
 
-def _older_join(platform: Platform, symbol: str, level: int, value: bytes) -> SocketOption:
-    purpose = "join the group from any source, where MCAST_JOIN_GROUP is not to be had"
+def _older_join(
+    platform: Platform, index: int, group: IPAddress, address: IPAddress | None, text: str
+) -> SocketOption | None:
+    symbol, numbers = "IP_ADD_MEMBERSHIP", platform.constants
+    level = numbers["IPPROTO_IP"]
+    if group.version == 6:
+        symbol, level = "IPV6_JOIN_GROUP", numbers["IPPROTO_IPV6"]
+        value = group.packed + struct.pack("=I", index)  # struct ipv6_mreq
+    elif platform.takes_mreqn:
+        value = struct.pack("=4s4xi", group.packed, index)  # struct ip_mreqn
+    elif address is None:
+        return None
+    else:
+        value = group.packed + address.packed  # struct ip_mreq: group, interface
+    purpose = f"join {text or group} from any source, where MCAST_JOIN_GROUP is not to be had"
     after_bind = not platform.joins_before_bind
-    return SocketOption(symbol, level, platform.constants[symbol], value, after_bind, purpose)
+    return SocketOption(symbol, level, numbers[symbol], value, after_bind, purpose)
 
 
 def join_source(
