@@ -294,8 +294,9 @@ async def test_who_waits_borrows_the_interface_that_has_given_something(host: Ho
                         await trio.lowlevel.checkpoint()
                     await wait_all_tasks_blocked()
                 trio.lowlevel.remove_instrument(steps)
-            # Only the first datagram wakes the task, of an interface that was not borrowed.
-            assert steps.count <= 3
+            # Only the first datagram of five wakes the task, of an interface that was not borrowed;
+            # on a busy machine, now and then another one.
+            assert steps.count <= 6
             nursery.cancel_scope.cancel()
 
 

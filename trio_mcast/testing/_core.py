@@ -75,12 +75,16 @@ class Core:
 
     def _catch_up(self) -> None:
         """Let happen whatever is due by now, before the task goes on that looks at the trace."""
-        if not self.is_open or not trio.lowlevel.in_trio_task():
+        if not self.is_open:
+            return
+        try:
+            task = trio.lowlevel.current_task()
+        except RuntimeError:  # Nothing can happen while no task looks.
             return
         if self.scheduler.is_due():
             self.trace.begin(self.scheduler.now_ns(), None)
             self.scheduler.run_due()
-            self.trace.resume(trio.lowlevel.current_task())
+            self.trace.resume(task)
 
     def new_number(self) -> int:
         """Return a number for an interface: numbers follow the order of plugging in."""
