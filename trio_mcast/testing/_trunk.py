@@ -50,7 +50,7 @@ class TrunkEnd:
     """The end at the other switch."""
 
     def __init__(self, core: Core, near: JoinedSwitch, far: JoinedSwitch, cable: Cable) -> None:
-        self.number = core.new_number()
+        self.number: int = core.new_number()
         self.owner = far
         self.cable = cable
         self.is_plugged = True
