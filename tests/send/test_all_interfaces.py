@@ -71,8 +71,11 @@ def test_plan_of_all_interfaces_is_that_of_every_candidate_named(platform: Platf
     down = attrs.evolve(ETH1, name="eth2", index=20, is_up=False)
     bridged = attrs.evolve(ETH1, name="eth3", index=21, master="br0")
     machine = [*MACHINE, down, bridged]
-    candidates = ["eth0", "eth1", "bare0"]
     for kind in (McastReceiverSpec, McastSenderSpec):
+        candidates = ["eth0", "eth1", "bare0"]
+        if platform == "darwin" and kind is McastReceiverSpec:
+            # It has no address, so macOS would join nothing there.
+            candidates.remove("bare0")
         plan = kind(MIXED, PORT, interfaces=ALL_INTERFACES).plan(machine, platform)
         assert plan == kind(MIXED, PORT, interfaces=candidates).plan(machine, platform)
 

@@ -12,6 +12,9 @@ def main() -> None:
     """Run the command; always end with `SystemExit`."""
     try:
         from .app import cli
+
+        # Imports what the wanted command needs.
+        cli()
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _EXTRA:
@@ -22,4 +25,3 @@ def main() -> None:
         )
     except KeyboardInterrupt:  # While importing, which takes a moment.
         sys.exit(130)
-    cli()
