@@ -67,7 +67,8 @@ async def test_burst_is_read_in_turns_and_told_whole(ends: tuple[socket.socket, 
                 ended = await watcher.wait()
             nursery.cancel_scope.cancel()
         assert ended.removed == expected
-        assert 0 < most <= damped_watch._AT_ONCE
+        # Trio lets tasks run in any order: two turns can be between two looks.
+        assert 0 < most <= 2 * damped_watch._AT_ONCE
         watcher.close()
 
 
