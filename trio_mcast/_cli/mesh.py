@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -158,7 +159,7 @@ class MeshRun:
             await trio.sleep(_REDRAW_SECONDS)
 
 
-class _View:
+class _View(ABC):
     """The output of a mesh."""
 
     def __enter__(self) -> None:
@@ -167,16 +168,16 @@ class _View:
     def __exit__(self, *exception: object) -> None:
         """Stop redrawing."""
 
+    @abstractmethod
     def tell(self, changes: Sequence[Change]) -> None:
         """Show changes."""
-        raise NotImplementedError
 
     def refresh(self, rows: Sequence[Row]) -> None:
         """Draw the matrix anew, if that can be."""
 
+    @abstractmethod
     def end(self, rows: Sequence[Row]) -> None:
         """Show the matrix as it is in the end."""
-        raise NotImplementedError
 
 
 class _JsonView(_View):

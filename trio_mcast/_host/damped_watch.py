@@ -48,6 +48,7 @@ from __future__ import annotations
 import errno
 import math
 import socket
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import Final
 
@@ -67,7 +68,7 @@ _INTERVAL_SECONDS: Final = 0.1
 _AT_ONCE: Final = 64
 
 
-class DampedWatcher:
+class DampedWatcher(ABC):
     """An `InterfaceWatcher` on a socket with messages; a subclass reads the messages."""
 
     # As much of a message as `_ended_by` looks at; more bytes are discarded.
@@ -85,6 +86,7 @@ class DampedWatcher:
         self._ended: Ended | None = None
         self._answered = -math.inf
 
+    @abstractmethod
     def _ended_by(self, message: bytes) -> Ended | None:
         """Return what has ended, according to a message.
 
@@ -92,7 +94,6 @@ class DampedWatcher:
             Nothing that ended, if the message only says that interfaces may have changed. `None` if
             the message is not about interfaces.
         """
-        raise NotImplementedError
 
     async def wait(self) -> Ended:
         while True:

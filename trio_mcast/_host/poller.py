@@ -7,6 +7,7 @@ such as an epoll's or a kqueue's.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -41,7 +42,7 @@ TURN: Final = 16
 OnFailure: TypeAlias = Callable[[McastSocket, OSError], None]
 
 
-class PassPoller:
+class PassPoller(ABC):
     """A `Poller` without the waiting, which differs between the systems."""
 
     def __init__(self, fail: OnFailure) -> None:
@@ -60,17 +61,18 @@ class PassPoller:
 
     # For subclasses to define
 
+    @abstractmethod
     def _watch(self, socket: McastSocket) -> None:
         """Watch a socket from now on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _unwatch(self, socket: McastSocket) -> None:
         """Stop watching a socket."""
-        raise NotImplementedError
 
     # A function that returns the coroutine of another one saves what a frame of its own costs, each
     # time that somebody begins to wait and is woken.
 
+    @abstractmethod
     def wait_ready(self) -> Awaitable[Sequence[McastSocket]]:
         """Wait until sockets can be read, and return them; none if interrupted. A checkpoint.
 
@@ -79,15 +81,14 @@ class PassPoller:
         Raises:
             trio.ClosedResourceError: The poller was closed.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def wait_ready_behind(self) -> Awaitable[Sequence[McastSocket]]:
         """Wait as `wait_ready`, whose end comes first, and which only can be interrupted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def interrupt(self) -> None:
         """End a `wait` that is going on, or just ending, without a further checkpoint."""
-        raise NotImplementedError
 
     def likely_ready(self) -> Sequence[McastSocket]:
         """Return the sockets that can probably be read now, without waiting.
