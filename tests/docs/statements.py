@@ -646,6 +646,28 @@ async def test_one_of_several_queriers_asks(network: VirtualNetwork) -> None:
 
 
 @network_test
+async def test_others_behind_an_interface_are_asked(network: VirtualNetwork) -> None:
+    """the router asks these twice within ``last_member_seconds``, and goes on for who answers"""
+    lan, router = network.switch("lan"), network.router("r")
+    router.plug("eth1", lan, "10.0.0.254/24")
+    (a, b, crashing), _ = on_lan(network, lan, "a", "b", "c")
+    async with trio.open_nursery() as nursery:
+        heard: list[bytes] = []
+        nursery.start_soon(hear, b, heard)
+        nursery.start_soon(hear, crashing, heard)
+        with a:
+            async with open_mcast_receiver(GROUP, PORT):
+                await trio.sleep(10)
+                crashing.crash()
+        await trio.sleep(5)
+        asked = [event.time for event in network.trace.select("queried", to=GROUP)]
+        assert asked == pytest.approx([10, 11])
+        (left, crashed) = [event.reason for event in network.trace.select("forgot")]
+        assert (left, crashed) == ("it left: a/eth0", "no report for too long: c/eth0")
+        nursery.cancel_scope.cancel()
+
+
+@network_test
 async def test_router_takes_one_from_the_ttl(network: VirtualNetwork) -> None:
     """It forwards a group to where somebody has joined it, and takes one from the ttl,"""
     lans = [network.switch(f"lan{number}") for number in (1, 2)]

@@ -147,7 +147,7 @@ class Report:
     Attributes:
         group: The group.
         filter: The wanted sources.
-        reporter: The interface that has sent the report, where a switch passes it on to another.
+        reporter: The interface that has sent the report, where a switch passes it on.
     """
 
     group: IPAddress
@@ -157,15 +157,17 @@ class Report:
 
 @attrs.frozen
 class Query:
-    """A general query: asks every interface for reports on all groups.
+    """A query: asks every interface for reports on all groups, or on one.
 
     Attributes:
         response_seconds: The time in which each host answers, at a random moment of its own.
         switch: The number of the switch that asks, which stands for its address; 0 for a router.
+        group: The group in question; `None` for all.
     """
 
     response_seconds: float
     switch: int = 0
+    group: IPAddress | None = None
 
 
 Frame: TypeAlias = Packet | Report | Query

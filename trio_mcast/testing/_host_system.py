@@ -358,7 +358,7 @@ class HostSystem(FixedAttributes):
             else:
                 self._input.arrived(interface, frame)
         elif isinstance(frame, Query):
-            self._reports.answer(interface, frame.response_seconds)
+            self._reports.answer(interface, frame)
 
     # --- Closing
 

@@ -274,7 +274,7 @@ class VirtualNetwork(FixedAttributes):
             query_seconds: The time from one query to the next.
             response_seconds: The time in which each host answers a query, at a random moment.
             membership_seconds: How long a report counts.
-            last_member_seconds: How long a group is forwarded after all have left it.
+            last_member_seconds: How long a group is forwarded for a host that has left it.
 
         Returns:
             The router.

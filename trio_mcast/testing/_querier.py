@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .._values.addresses import IPAddress
 from ._core import Core
 from ._frames import Query
 from ._snooping import SnoopingTimes
@@ -41,8 +42,17 @@ class Querier:
 
     def ask_now(self) -> None:
         """Ask for reports, unless another switch does."""
-        if self._is_enabled and not self._hears_other:
+        if self.is_asking:
             self._ask(Query(self._times.response, self._number))
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether the switch asks for reports: no other one does."""
+        return self._is_enabled and not self._hears_other
+
+    def query_about(self, group: IPAddress) -> Query:
+        """Return a query on one group."""
+        return Query(self._times.last_member_response, self._number, group)
 
     @property
     def present_until(self) -> int:

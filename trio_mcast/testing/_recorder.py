@@ -42,8 +42,12 @@ _NS_PER_SECOND: Final = 1_000_000_000
 
 # The events that decide what becomes of a datagram at an interface.
 _CHANGES: Final[frozenset[EventKind]] = frozenset(
-    ["plugged", "unplugged", "up", "down", "addressed", "joined", "left", "learned", "forgot"]
+    ["plugged", "unplugged", "up", "down", "addressed", "joined", "left"]
 )
+
+# Those by which a port learns what is wanted there: several can report through one port, and
+# what one of them wants has no part in what another does.
+_REPORTED: Final[frozenset[EventKind]] = frozenset(["learned", "forgot"])
 
 Instant: TypeAlias = tuple[int, int]
 # The place of an event, the kind, and the interface.
@@ -70,9 +74,10 @@ class Recorder:
         # How often no task could run; and the time and that number at the last event.
         self.rests = 0
         self._now: Instant = (0, 0)
-        # The depth at this instant: of the last change of each interface, by place and name; of
-        # what each place has done and read; of each task.
+        # The depth at this instant: of the last change of each interface, by place and name, and of
+        # what was last learned there; of what each place has done and read; of each task.
         self._changes: dict[tuple[str, str | None], int] = {}
+        self._reported: dict[tuple[str, str | None], int] = {}
         self._places: dict[str, int] = {}
         self._tasks: dict[object, int] = {}
         # The depth of the next event's cause; the task that causes it, if one does directly; and
@@ -144,6 +149,7 @@ class Recorder:
             self._now = (time_ns, self.rests)
             self.depth = 0
             self._changes.clear()
+            self._reported.clear()
             self._places.clear()
             self._tasks.clear()
             self._begin_instant()
@@ -164,8 +170,12 @@ class Recorder:
             self._set_now(time_ns)
         changed = (where, interface)
         self.depth = max(self.depth, self._changes.get(changed, 0)) + 1
-        if what in _CHANGES:
-            self._changes[changed] = self.depth
+        if what in _REPORTED:
+            self._reported[changed] = max(self.depth, self._reported.get(changed, 0))
+        else:
+            self.depth = max(self.depth, self._reported.get(changed, 0) + 1)
+            if what in _CHANGES:
+                self._changes[changed] = self.depth
         if self._task is not None:
             self._acted()
         spot = (where, what, interface)
@@ -270,9 +280,12 @@ class Recorder:
 
     def _sort_part(self, start: int, stop: int) -> None:
         def key(position: int) -> tuple[int, str, str, str]:
-            where, _, interface = self._spot_list[self._spot_numbers[position]]
-            source, _, _ = _texts(self._subjects[position])
-            return self._depths[position], where, interface or "", source or ""
+            where, what, interface = self._spot_list[self._spot_numbers[position]]
+            if what in _REPORTED:
+                whose = self._reason_list[self._reason_numbers[position]]
+            else:
+                whose = _texts(self._subjects[position])[0] or ""
+            return self._depths[position], where, interface or "", whose
 
         # The events of each path stay in the order in which they were recorded: sorting is stable.
         positions = sorted(range(start, stop), key=key)

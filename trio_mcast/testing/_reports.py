@@ -7,7 +7,7 @@ from typing import Final
 
 from .._values.addresses import Family, IPAddress, family_of
 from ._core import Core
-from ._frames import Report, SourceFilter, is_all_hosts
+from ._frames import NO_SOURCE, Query, Report, SourceFilter, is_all_hosts
 from ._interface import VirtualInterface
 from ._scheduler import NS_PER_SECOND
 from ._sockets import SocketTable
@@ -41,17 +41,35 @@ class Reports:
             scheduler.later(_REPORT_AGAIN_SECONDS), (interface.number,), report_again
         )
 
-    def answer(self, interface: VirtualInterface, within: float) -> None:
-        """Answer a query at a random moment, with all groups (RFC 3376, 5.2; igmp_gq_start_timer).
+    def answer(self, interface: VirtualInterface, query: Query) -> None:
+        """Answer a query at a random moment (RFC 3376, 5.2; igmp_gq_start_timer).
 
-        An answer that is due sooner will do for this query as well.
+        An answer with all groups that is due sooner will do for a query on all as well.
         """
-        if not self._sockets.groups_on(interface.index):
-            return
-        scheduler, number = self._core.scheduler, interface.number
+        if query.group is not None:
+            self._answer_on(interface, query.group, query.response_seconds)
+        elif self._sockets.groups_on(interface.index):
+            self._answer_on_all(interface, query.response_seconds)
+
+    def _answer_on(self, interface: VirtualInterface, group: IPAddress, within: float) -> None:
+        def report() -> None:
+            if self._sockets.wanted(group, interface.index) != NO_SOURCE:
+                self.of_group(interface, group)
+
+        if self._sockets.wanted(group, interface.index) != NO_SOURCE:
+            due = self._moment(interface, f"{group}/", within)
+            self._core.scheduler.schedule(due, (interface.number,), report)
+
+    def _moment(self, interface: VirtualInterface, about: str, within: float) -> int:
+        """Return a random moment of the next seconds."""
+        now = self._core.scheduler.now_ns()
         # A generator for each interface would take 2.5 kB.
-        chance = Random(f"{self._core.seed}/{interface}/answers/{scheduler.now_ns()}")
-        due = scheduler.now_ns() + round(chance.random() * within * NS_PER_SECOND)
+        chance = Random(f"{self._core.seed}/{interface}/answers/{about}{now}")
+        return now + round(chance.random() * within * NS_PER_SECOND)
+
+    def _answer_on_all(self, interface: VirtualInterface, within: float) -> None:
+        scheduler, number = self._core.scheduler, interface.number
+        due = self._moment(interface, "", within)
         if self._answers.get(number, due + 1) <= due:
             return
         self._answers[number] = due

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 
 import attrs
 
 from .._values.addresses import AddressLike, IPAddress, parse_group
 from ._arguments import FixedAttributes, check_name, check_text
 from ._core import Core
-from ._frames import Frame, Packet, Query, Report, is_routable
+from ._frames import Frame, Packet, Query, Report, Reporter, is_routable
 from ._interface import VirtualInterface
 from ._interface_address import AddressWithPrefix, parse_interface_address
 from ._snooping import MembershipTable, SnoopingTimes
@@ -24,6 +25,10 @@ class VirtualRouter(FixedAttributes):
     datagram with a ttl of 1 goes no further. Groups of the link (224.0.0.0/24, IPv6 scopes up to 2)
     are never forwarded. Unicast is forwarded to the networks of the router's own interfaces; hosts
     need the router as ``gateway``.
+
+    When a host leaves a group, the others behind the interface that have reported to want it are
+    asked, twice in ``last_member_seconds``. Who does not answer, as a host that has crashed, is
+    forgotten. With 0 seconds, or if the router is no querier, nobody is asked.
     """
 
     name: str
@@ -43,7 +48,7 @@ class VirtualRouter(FixedAttributes):
         self.name = name
         self._core = core
         self._forwards_joined = forwards_joined
-        self._table = MembershipTable(core, name, times)
+        self._table = MembershipTable(core, name, times, attrgetter("name"), self._ask_about)
         self._interfaces: dict[str, VirtualInterface] = {}
         # By group and interface of arrival, the targets that `forward` has named.
         self._named_targets: dict[tuple[IPAddress, str], tuple[str, ...]] = {}
@@ -113,7 +118,7 @@ class VirtualRouter(FixedAttributes):
     def receive(self, interface: VirtualInterface, frame: Frame) -> None:
         """Take a frame that arrived at an interface. For the network only."""
         if isinstance(frame, Report):
-            self._table.learn(interface, frame, interface.name)
+            self._table.learn(interface, frame)
         elif isinstance(frame, Packet) and frame.destination.is_multicast:
             self._forward_group(interface, frame)
         elif isinstance(frame, Packet):
@@ -122,14 +127,14 @@ class VirtualRouter(FixedAttributes):
     def carrier_changed(self, interface: VirtualInterface) -> None:
         """Notice that a cable was taken out or put in. For the network only."""
         if not interface.has_link:
-            self._table.forget_port(interface, interface.name)
+            self._table.forget_port(interface)
 
     def interface_changed(self, interface: VirtualInterface, *, removed: bool = False) -> None:
         """Notice that an interface came, went or changed. For the network only."""
         if removed:
             del self._interfaces[interface.name]
         if removed or not interface.is_up:
-            self._table.forget_port(interface, interface.name)
+            self._table.forget_port(interface)
 
     def _forward_group(self, interface: VirtualInterface, packet: Packet) -> None:
         group = packet.destination
@@ -180,6 +185,14 @@ class VirtualRouter(FixedAttributes):
                 reason=f"ttl {onward.ttl}",
             )
             target.transmit(onward, next_hop)
+
+    def _ask_about(self, interface: Reporter, group: IPAddress) -> bool:
+        """Ask all hosts behind an interface for reports on a group, if the router is a querier."""
+        if self._is_querier:
+            assert isinstance(interface, VirtualInterface)
+            self._core.record(self.name, "queried", interface=interface.name, subject=group)
+            interface.transmit(Query(self._times.last_member_response, group=group))
+        return self._is_querier
 
     def _query_again(self) -> None:
         if self._interfaces:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
 
 import attrs
 
@@ -45,102 +45,181 @@ class SnoopingTimes:
             not_negative(last_member, "last_member_seconds"),
         )
 
+    @property
+    def last_member_response(self) -> float:
+        """The time in which hosts answer a query on one group: such a query is sent twice.
+
+        The last member query interval and count (RFC 3376, 8.8 and 8.9).
+        """
+        return self.last_member / 2
+
 
 USUAL_TIMES: Final = SnoopingTimes(query=125.0, response=10.0, membership=260.0, last_member=2.0)
 
 
 @attrs.define(eq=False)
 class _Entry:
-    """The sources of a group that one interface wants.
+    """The sources of a group that one reporter wants.
 
     Attributes:
+        group: The group.
+        port: The port where the report arrived.
+        reporter: The interface that has reported.
         filter: The wanted sources.
         expiry: When that is forgotten.
         former: What was wanted until lately, each with the time until which that counts as well.
     """
 
-    filter: SourceFilter
-    expiry: int
+    group: IPAddress
+    port: Reporter
+    reporter: Reporter
+    filter: SourceFilter = NO_SOURCE
+    expiry: int = 0
     former: list[tuple[SourceFilter, int]] = attrs.Factory(list)
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """The numbers by which what is due at the same time is ordered."""
+        return self.port.number, self.reporter.number
+
+    def allows(self, source: IPAddress) -> bool:
+        """Tell whether datagrams of a source are wanted, or were lately."""
+        return self.filter.allows(source) or any(former.allows(source) for former, _ in self.former)
 
 
 class MembershipTable:
-    """A table of the groups that interfaces have reported. Without a new report, an entry ages.
+    """A table of the groups that are wanted at ports: an entry for each interface that reports.
+
+    At a port of a switch that is the interface which is plugged in there; behind the interface of a
+    router, and behind a trunk, there can be many. Without a new report, an entry ages.
 
     Who wants less than before, or nothing, gets the rest for a while: the time in which a querier
-    asks whether anybody else on the port wants it (RFC 3376, 6.4.2).
+    asks whether anybody else at the port wants it (RFC 3376, 6.4.2). Where somebody else has
+    reported there, that is asked, twice; and who does not answer in time is forgotten (6.6.3.1).
     """
 
-    def __init__(self, core: Core, where: str, times: SnoopingTimes) -> None:
+    def __init__(
+        self,
+        core: Core,
+        where: str,
+        times: SnoopingTimes,
+        show: Callable[[Reporter], str],
+        ask: Callable[[Reporter, IPAddress], bool],
+    ) -> None:
+        """Begin without entries.
+
+        Args:
+            core: The core of the network.
+            where: The name of the switch or router.
+            times: The times of the querier.
+            show: Called with a port; returns its name in the trace.
+            ask: Called with a port and a group, to ask everybody there for reports; returns whether
+                this switch or router asks at all.
+        """
         self._times = times
         self._core = core
         self._where = where
-        self._entries: dict[IPAddress, dict[Reporter, _Entry]] = {}
+        self._show = show
+        self._ask = ask
+        # By group and port, the entry of each reporter.
+        self._entries: dict[IPAddress, dict[Reporter, dict[Reporter, _Entry]]] = {}
 
-    def learn(self, interface: Reporter, report: Report, at: str) -> None:
-        """Take in a report.
-
-        Args:
-            interface: The interface of the entry: the one that reports, or the router's own.
-            report: The report.
-            at: The interface's name in the trace.
-        """
-        group, scheduler = report.group, self._core.scheduler
-        entries = self._entries.setdefault(group, {})
-        entry = entries.get(interface)
-        before = NO_SOURCE if entry is None else entry.filter
+    def learn(self, port: Reporter, report: Report) -> None:
+        """Take in a report that has arrived at a port."""
+        reporter, scheduler = report.reporter or port, self._core.scheduler
+        entry = self._at(report.group, port).get(reporter)
         if entry is None:
             if report.filter == NO_SOURCE:
                 return
-            entry = entries[interface] = _Entry(NO_SOURCE, 0)
+            entry = _Entry(report.group, port, reporter)
+            self._entries.setdefault(report.group, {}).setdefault(port, {})[reporter] = entry
+        before, entry.filter = entry.filter, report.filter
+        if report.filter != NO_SOURCE:
+            if before != report.filter:
+                self._record("learned", entry, str(report.filter))
+            self._expire_at(entry, scheduler.later(self._times.membership))
         if not report.filter.covers(before):
-            until = scheduler.later(self._times.last_member) if self._times.last_member else 0
-            entry.former.append((before, until))
-            scheduler.schedule(
-                until, (interface.number,), lambda: self._end_former(group, interface, at)
-            )
-        entry.filter = report.filter
-        if report.filter == NO_SOURCE:
-            return
-        if before != report.filter:
-            self._core.record(
-                self._where, "learned", interface=at, subject=group, reason=str(report.filter)
-            )
-        entry.expiry = scheduler.later(self._times.membership)
+            self._keep_for_a_while(entry, before)
+
+    def _at(self, group: IPAddress, port: Reporter) -> dict[Reporter, _Entry]:
+        return self._entries.get(group, {}).get(port, {})
+
+    def _keep_for_a_while(self, entry: _Entry, former: SourceFilter) -> None:
+        """Keep what is wanted no longer while others at the port are asked."""
+        scheduler, seconds = self._core.scheduler, self._times.last_member
+        until = scheduler.later(seconds) if seconds else 0
+        entry.former.append((former, until))
+        scheduler.schedule(until, entry.numbers, lambda: self._end_former(entry))
+        if seconds:
+            # A moment later: then it makes no difference who of several that leave was the first.
+            numbers = (entry.port.number, 0)
+            scheduler.schedule(scheduler.later(0), numbers, lambda: self._ask_others(entry, until))
+
+    def _ask_others(self, leaving: _Entry, until: int) -> None:
+        """Ask the others at a port whether they want a group; who does not answer is forgotten."""
+        group, port, scheduler = leaving.group, leaving.port, self._core.scheduler
+        others = [
+            entry
+            for entry in self._at(group, port).values()
+            if entry is not leaving and entry.filter != NO_SOURCE
+        ]
+        if others and self._ask(port, group):
+            for entry in others:
+                self._expire_at(entry, min(entry.expiry, until))
+            again = scheduler.later(self._times.last_member_response)
+
+            def ask_again() -> None:
+                self._ask(port, group)
+
+            scheduler.schedule(again, (port.number, 0), ask_again)
+
+    def _end_former(self, entry: _Entry) -> None:
+        """Forget what counts no longer."""
+        now = self._core.scheduler.now_ns()
+        entry.former = [(former, until) for former, until in entry.former if until > now]
+        if self._has(entry) and entry.filter == NO_SOURCE and not entry.former:
+            self._forget(entry, "it left")
+
+    def _expire_at(self, entry: _Entry, expiry: int) -> None:
+        """Forget an entry at a time, unless a report comes before that."""
+        entry.expiry = expiry
 
         def expire() -> None:
-            if entry.expiry <= scheduler.now_ns() and entries.get(interface) is entry:
-                self._forget(group, interface, at, "no report for too long")
+            is_due = entry.expiry <= self._core.scheduler.now_ns()
+            if self._has(entry) and is_due and entry.filter != NO_SOURCE:
+                self._forget(entry, "no report for too long")
 
-        scheduler.schedule(entry.expiry, (interface.number,), expire)
+        self._core.scheduler.schedule(expiry, entry.numbers, expire)
 
-    def _end_former(self, group: IPAddress, interface: Reporter, at: str) -> None:
-        """Forget what counts no longer."""
-        entry = self._entries.get(group, {}).get(interface)
-        if entry is not None:
-            now = self._core.scheduler.now_ns()
-            entry.former = [(former, until) for former, until in entry.former if until > now]
-            if entry.filter == NO_SOURCE and not entry.former:
-                self._forget(group, interface, at, "it left")
+    def _has(self, entry: _Entry) -> bool:
+        return self._at(entry.group, entry.port).get(entry.reporter) is entry
 
-    def _forget(self, group: IPAddress, interface: Reporter, at: str, why: str) -> None:
-        if self._entries.get(group, {}).pop(interface, None) is not None:
-            self._core.record(self._where, "forgot", interface=at, subject=group, reason=why)
+    def _forget(self, entry: _Entry, why: str) -> None:
+        ports = self._entries[entry.group]
+        del ports[entry.port][entry.reporter]
+        if not ports[entry.port]:
+            del ports[entry.port]
+        if not ports:
+            del self._entries[entry.group]
+        self._record("forgot", entry, why)
 
-    def forget_port(self, interface: Reporter, at: str) -> None:
-        """Forget all reports of an interface."""
+    def _record(self, what: Literal["learned", "forgot"], entry: _Entry, reason: str) -> None:
+        if entry.reporter is not entry.port:
+            reason += f": {entry.reporter}"
+        port = self._show(entry.port)
+        self._core.record(self._where, what, interface=port, subject=entry.group, reason=reason)
+
+    def forget_port(self, port: Reporter) -> None:
+        """Forget all reports that have come from a port."""
         for group in list(self._entries):
-            self._forget(group, interface, at, "its link is down")
+            for entry in list(self._at(group, port).values()):
+                self._forget(entry, "its link is down")
 
-    def wants(self, interface: Reporter, group: IPAddress, source: IPAddress) -> bool:
-        """Tell whether a datagram is wanted at an interface."""
-        entry = self._entries.get(group, {}).get(interface)
-        if entry is None:
-            return False
-        return entry.filter.allows(source) or any(
-            former.allows(source) for former, _ in entry.former
-        )
+    def wants(self, port: Reporter, group: IPAddress, source: IPAddress) -> bool:
+        """Tell whether a datagram is wanted at a port."""
+        return any(entry.allows(source) for entry in self._at(group, port).values())
 
-    def wanting(self, group: IPAddress) -> Iterable[Reporter]:
-        """Return the interfaces that want a group."""
-        return tuple(self._entries.get(group, {}))
+    def wanting(self, group: IPAddress) -> Iterator[Reporter]:
+        """Yield the interfaces that want a group."""
+        for entries in self._entries.get(group, {}).values():
+            yield from entries

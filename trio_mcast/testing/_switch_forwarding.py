@@ -11,7 +11,7 @@ from .._values.addresses import IPAddress
 from ._arguments import FixedAttributes
 from ._core import Core
 from ._drops import DropRule
-from ._frames import Frame, Packet, Query, Report, is_flooded
+from ._frames import Frame, Packet, Query, Report, Reporter, is_flooded
 from ._holders import Holders
 from ._impairment import IMPAIRMENTS, check_impairment
 from ._interface import VirtualInterface
@@ -60,7 +60,7 @@ class SwitchForwarding(FixedAttributes):
         for key in IMPAIRMENTS:
             setattr(self, key, impairments[key])
         self._core = core
-        self._table = MembershipTable(core, name, times) if snooping else None
+        self._table = MembershipTable(core, name, times, str, self._ask_about) if snooping else None
         self._ports: dict[VirtualInterface, None] = {}
         self._routers: dict[VirtualInterface, None] = {}
         self._trunks: dict[TrunkEnd, None] = {}
@@ -100,7 +100,7 @@ class SwitchForwarding(FixedAttributes):
     def forget_port(self, interface: VirtualInterface) -> None:
         """Forget all reports of an interface."""
         if self._table is not None:
-            self._table.forget_port(interface, str(interface))
+            self._table.forget_port(interface)
 
     def attach_trunk(self, end: TrunkEnd) -> None:
         """Connect an end of a trunk."""
@@ -115,8 +115,7 @@ class SwitchForwarding(FixedAttributes):
         """Disconnect an end of a trunk, and forget the reports that came from there."""
         self._trunks.pop(end, None)
         if self._table is not None:
-            for reporter in end.reporters:
-                self._table.forget_port(reporter, str(end))
+            self._table.forget_port(end)
 
     def joined(self, but: TrunkEnd | None = None) -> Iterator[JoinedSwitch]:
         """Yield the switch and all that trunks lead to, except behind one trunk."""
@@ -216,16 +215,7 @@ class SwitchForwarding(FixedAttributes):
         if is_flooded(group):
             return ports
         source = frame.source
-        wanting = [port for port in ports if port.is_of_router or table.wants(port, group, source)]
-        if self._trunks:
-            wanting += [
-                port
-                for port in ports
-                if isinstance(port, TrunkEnd)
-                and not port.is_of_router
-                and port.wants(table, group, source)
-            ]
-        return wanting
+        return [port for port in ports if port.is_of_router or table.wants(port, group, source)]
 
     def _send(
         self,
@@ -299,20 +289,17 @@ class SwitchForwarding(FixedAttributes):
 
     def _learn(self, source: _Port, report: Report) -> None:
         """Take in a report, and pass it on to where routers and the querier are."""
+        if report.reporter is None:
+            report = attrs.evolve(report, reporter=source)
         if self._table is not None:
-            reporter = report.reporter or source
-            if isinstance(source, TrunkEnd):
-                source.reporters[reporter] = None
-            self._table.learn(reporter, report, str(source))
+            self._table.learn(source, report)
         for port in list(self._routers):
             if port is not source and self._connected(source, port):
                 port.receive(report)
-        if self._trunks:
-            onward = attrs.evolve(report, reporter=report.reporter or source)
-            for end in list(self._trunks):
-                is_wanted = end.hears_reports if self._table is None else end.is_of_router
-                if end is not source and is_wanted and self._connected(source, end):
-                    end.receive(onward)
+        for end in list(self._trunks):
+            is_wanted = end.hears_reports if self._table is None else end.is_of_router
+            if end is not source and is_wanted and self._connected(source, end):
+                end.receive(report)
 
     def _query(self, query: Query) -> None:
         """Ask all hosts for reports."""
@@ -320,6 +307,16 @@ class SwitchForwarding(FixedAttributes):
             self._core.record(self.name, "queried")
         hosts = [port for port in self._ports if not port.is_of_router]
         self._send(None, [*hosts, *self._trunks], query)
+
+    def _ask_about(self, port: Reporter, group: IPAddress) -> bool:
+        """Ask all hosts at a port for reports on a group, if this switch is the querier."""
+        querier = self._querier
+        if querier is None or not querier.is_asking:
+            return False
+        self._core.record(self.name, "queried", interface=str(port), subject=group)
+        assert isinstance(port, (VirtualInterface, TrunkEnd))
+        self._send(None, [port], querier.query_about(group))
+        return True
 
     def _drop(self, interface: _Port | None, frame: Frame, reason: str) -> None:
         if isinstance(frame, Packet):

@@ -8,9 +8,8 @@ from typing import Protocol
 from .._values.addresses import IPAddress
 from ._cable import Cable
 from ._core import Core
-from ._frames import Frame, Packet, Reporter
+from ._frames import Frame, Packet
 from ._interface import VirtualInterface
-from ._snooping import MembershipTable
 
 
 class JoinedSwitch(Protocol):
@@ -54,8 +53,7 @@ class TrunkEnd:
         self.owner = far
         self.cable = cable
         self.is_plugged = True
-        # The interfaces behind the trunk that have reported; and until when a querier is there.
-        self.reporters: dict[Reporter, None] = {}
+        # Until when a querier is there.
         self.router_until = 0
         self._core = core
         self._near = near
@@ -72,10 +70,6 @@ class TrunkEnd:
     def hears_reports(self) -> bool:
         """Whether anybody behind the trunk takes notice of reports."""
         return self.owner.hears_reports(self.twin)
-
-    def wants(self, table: MembershipTable, group: IPAddress, source: IPAddress) -> bool:
-        """Tell whether anybody behind the trunk has reported to want a datagram."""
-        return any(table.wants(reporter, group, source) for reporter in self.reporters)
 
     def has_usable(self, address: IPAddress) -> bool:
         """Tell whether an interface behind the trunk has an address."""
