@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from ipaddress import IPv4Interface
-from typing import Any
 
 import attrs
 import pytest
 import trio
+from trio.abc import Instrument
 from trio.testing import wait_all_tasks_blocked
 
 from trio_mcast import (
@@ -67,8 +67,8 @@ async def network() -> AsyncIterator[VirtualNetwork]:
         yield network
 
 
-class Turns:
-    """Counts the calls of Python functions from one turn of a task to its next."""
+class Turns(Instrument):
+    """Counts the calls of Python functions in each turn of a task."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -77,21 +77,23 @@ class Turns:
     def count(self, _frame: object, event: str, _argument: object) -> None:
         self.calls += event == "call"
 
-    async def take(self) -> None:
-        while True:
-            await trio.lowlevel.checkpoint()
-            self.most = max(self.most, self.calls)
-            self.calls = 0
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.calls = 0
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.most = max(self.most, self.calls)
 
 
 @contextmanager
-def profiled(profile: Callable[[Any, str, Any], object]):  # type: ignore[no-untyped-def]
+def counted(turns: Turns) -> Iterator[None]:
     before = sys.getprofile()
-    sys.setprofile(profile)
+    trio.lowlevel.add_instrument(turns)
+    sys.setprofile(turns.count)
     try:
         yield
     finally:
         sys.setprofile(before)
+        trio.lowlevel.remove_instrument(turns)
 
 
 async def opened(how: str, stack: AsyncExitStack, crowded: str) -> None:
@@ -139,8 +141,7 @@ async def test_address_more_among_thousands_keeps_nobody_waiting(
             changes = await stack.enter_async_context(watch_interfaces())
             nursery.start_soon(changes.receive)
         await wait_all_tasks_blocked()
-        with profiled(turns.count):
-            nursery.start_soon(turns.take)
+        with counted(turns):
             machine.addresses += 1
             notify(host, lan)
             for _ in range(3 * len(ADDRESSES)):

@@ -33,7 +33,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from itertools import repeat
+from itertools import product, repeat
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ..._live import call_each
@@ -285,29 +285,19 @@ class LinuxSocket(SendingSocket):
             rejects = self.endpoints.may_reject and not _REJECTIONS.isdisjoint(sources)
             if any(controls) or rejects:
                 before = self._taken
-                self._add_each(batch, sizes, sources, controls)
+                each = sources if len(sources) == count else [sources[0]] * count
+                self._add_each(batch, sizes, each, controls)
                 return self._taken - before, sum(sizes)
             payloads, total = buffers.payloads(range(count), sizes), sum(sizes)
-        self._extend(batch, payloads, sources, self._constants)
+        _extend(batch, payloads, sources, self._constants)
         self.count(count, total)
         return count, total
 
-    @staticmethod
-    def _extend(
-        batch: list[Datagram],
-        payloads: Sequence[bytes],
-        sources: Iterable[Endpoint | Rejection],
-        constants: tuple[object, ...],
-    ) -> None:
-        """Add datagrams without a line of Python for each."""
-        fields = zip(payloads, sources, *map(repeat, constants), strict=False)
-        batch.extend(map(make_datagram, fields))
-
     def _sources_of(self, count: int) -> Sequence[Endpoint | Rejection]:
-        """Return the sources of the last read."""
+        """Return the source of each datagram of the last read; one alone is that of them all."""
         name_of_all = self._buffers.same_name(count)
         if name_of_all is not None:
-            return [self.endpoints[name_of_all]] * count
+            return (self.endpoints[name_of_all],)
         return [self.endpoints[name] for name in self._buffers.each_name(count)]
 
     def _add_each(
@@ -379,7 +369,7 @@ class LinuxSocket(SendingSocket):
             self._destination,
             arrival.traffic_class,
         )
-        self._extend(batch, parts, repeat(source), constants)
+        _extend(batch, parts, (source,), constants)
         self.count(len(parts), end - start)
 
     def dropped(self) -> int | None:
@@ -389,3 +379,19 @@ class LinuxSocket(SendingSocket):
         part = () if self.together is None else (self.together.part,)
         call_each((*part, super().close))
         self.number = -1
+
+
+def _extend(
+    batch: list[Datagram],
+    payloads: Sequence[bytes],
+    sources: Sequence[Endpoint | Rejection],
+    constants: tuple[object, ...],
+) -> None:
+    """Add datagrams without a line of Python for each. One source alone is that of them all."""
+    if len(sources) == 1:
+        # To change one field of the last tuple costs less than to fill a new one (measured: 6 per
+        # cent of all that reading units takes, and 2 of reading datagrams).
+        fields: Iterable[Iterable[object]] = product(payloads, sources, *zip(constants))
+    else:
+        fields = zip(payloads, sources, *map(repeat, constants), strict=False)
+    batch.extend(map(make_datagram, fields))
