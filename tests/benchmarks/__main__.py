@@ -23,7 +23,7 @@ from ._page import FIGURES, write_page
 from ._peers import code_before
 from ._record import Measured, Record, read_record
 from ._rounds import Figures, WorkerFailed, measure
-from ._subjects import COMPARISONS, Comparison
+from ._subjects import COMPARISONS, SINGLE_TIMES, Comparison
 from ._table import Tables
 
 _ROUNDS = 15
@@ -59,7 +59,8 @@ def main() -> int:
     if not console.is_terminal:
         console.width = _WIDTH
     console.print("\n".join(f"{name}: {value}" for name, value in describe_machine().items()))
-    console.print(f"Medians of {rounds} rounds; {time.monotonic() - started:.0f} seconds.\n")
+    counts = f"{rounds} rounds (single datagrams: {rounds * SINGLE_TIMES})"
+    console.print(f"Medians of {counts}; {time.monotonic() - started:.0f} seconds.\n")
     console.print(Tables(chosen, record))
     record.write(arguments.json)
     if arguments.page:
@@ -72,7 +73,7 @@ def _measure_all(comparisons: Sequence[Comparison], rounds: int) -> Record:
     date, machine, busy = f"{datetime.date.today()}", describe_machine(), busy_share()
     record = Record()
     for comparison in comparisons:
-        figures = Figures(measure(comparison, rounds, _show_progress))
+        figures = Figures(measure(comparison, rounds * comparison.times, _show_progress))
         skipped = {
             subject.label: subject.problem for subject in comparison.subjects if subject.problem
         }
