@@ -182,3 +182,42 @@ async def test_trace_has_what_is_due_at_the_time_of_the_look(network: VirtualNet
                     assert trace.totals(b).dropped == count
                 else:
                     assert trace[-1].what == "dropped"
+
+
+@pytest.mark.parametrize("group", [GROUP, "ff05::9"])
+@network_test
+async def test_interface_that_is_gone_has_the_name_of_then(
+    network: VirtualNetwork, group: str
+) -> None:
+    (a,) = hosts_on_a_lan(network, "a")
+    interface = a.interface("eth0")
+    with a:
+        async with open_mcast_receiver(group, PORT, interfaces="eth0") as receiver:
+            a.rename("eth0", "wan0")
+            interface.unplug()
+            # Another one of that name has another index.
+            a.plug("wan0", network.switch("other"))
+            await trio.testing.wait_all_tasks_blocked()
+            receiver.close()
+    assert [event.interface for event in network.trace.joined(to=group)] == ["eth0"]
+    (left,) = network.trace.left(to=group)
+    assert left.interface == "wan0"
+    assert str(left).endswith(f"a        left        wan0 {group}")
+
+
+@network_test
+async def test_interface_that_was_renamed_has_its_new_name_when_it_refuses(
+    network: VirtualNetwork,
+) -> None:
+    (a,) = hosts_on_a_lan(network, "a")
+    with a:
+        async with open_mcast_sender(GROUP, PORT, interfaces="eth0") as sender:
+            a.rename("eth0", "wan0")
+            with pytest.raises(ValueError, match="does not fit"):
+                await sender.send(bytes(65_508))
+            a.interface("wan0").unplug()
+            with pytest.raises(OSError):  # noqa: PT011
+                await sender.send(b"x")
+    refused = network.trace.refused()
+    assert len(refused) >= 2
+    assert {event.interface for event in refused} == {"wan0"}

@@ -117,9 +117,7 @@ class VirtualHost(HostSystem):
             RuntimeError: The network has ended.
         """
         self._core.enter(self.name)
-        check_name(name)
-        if name in self._interfaces:
-            raise ValueError(f"{self.name} has an interface {name!r} already")
+        self._interfaces.check_free(name)
         router = None if gateway is None else parse_address(gateway, "gateway")
         interface = VirtualInterface(
             self._core,
@@ -134,7 +132,7 @@ class VirtualHost(HostSystem):
             alternative_names=alternative_names,
         )
         connect(self._core, interface, switch, addresses, router)
-        self._interfaces[name] = interface
+        self._interfaces.add(interface)
         if router is not None:
             self._gateways[name] = router
         self.interface_changed(interface)
@@ -157,13 +155,8 @@ class VirtualHost(HostSystem):
         """
         self._core.enter(self.name)
         renamed = self.interface(interface)
-        check_name(name)
-        if name in self._interfaces:
-            raise ValueError(f"{self.name} has an interface {name!r} already")
-        # In place: the order is that of plugging in.
-        for former in list(self._interfaces):
-            each = self._interfaces.pop(former)
-            self._interfaces[name if former == interface else former] = each
+        self._interfaces.check_free(name)
+        self._interfaces.rename(interface, name)
         if interface in self._gateways:
             self._gateways[name] = self._gateways.pop(interface)
         self.routes.rename_interface(interface, name)
@@ -194,7 +187,7 @@ class VirtualHost(HostSystem):
         self._watchers.clear()
         self._pollers.clear()
         self._sockets.clear()
-        for interface in self._interfaces.values():
+        for interface in self._interfaces:
             interface.set_power(on=False)
 
     def restart(self) -> None:
@@ -210,5 +203,5 @@ class VirtualHost(HostSystem):
             raise RuntimeError(f"{self.name} has not crashed")
         self._has_crashed = False
         self._core.record(self.name, "restarted")
-        for interface in self._interfaces.values():
+        for interface in self._interfaces:
             interface.set_power(on=True)

@@ -21,10 +21,11 @@ from .._plan.socket_spec import BindAddress, SocketSpec
 from .._platform.model import Platform
 from .._values.addresses import Family, IPAddress
 from .._values.interface import Interface
-from ._arguments import FixedAttributes, check_text
+from ._arguments import FixedAttributes
 from ._clock import VirtualClock
 from ._core import Core
 from ._frames import Frame, Packet, Query, SourceFilter, is_all_hosts
+from ._host_interfaces import HostInterfaces
 from ._input import Input
 from ._interface import VirtualInterface
 from ._interface_address import parse_interface_address
@@ -93,7 +94,7 @@ class HostSystem(FixedAttributes):
             is_multicast=self._rules.loopback_is_multicast,
             is_linux=platform.name == "linux",
         )
-        self._interfaces: dict[str, VirtualInterface] = {loopback.name: loopback}
+        self._interfaces = HostInterfaces(name, loopback)
         self._input = Input(core, name, platform, self.clock, self._sockets, self._interfaces)
         loopback.set_addresses(_LOOPBACK)
 
@@ -107,12 +108,7 @@ class HostSystem(FixedAttributes):
             TypeError: The name is not a `str`.
             ValueError: There is no interface of that name.
         """
-        check_text(name, "name")
-        interface = self._interfaces.get(name)
-        if interface is None:
-            names = ", ".join(self._interfaces)
-            raise ValueError(f"{self.name} has no interface {name!r}; there are: {names}")
-        return interface
+        return self._interfaces.named(name)
 
     # --- The Host protocol
 
@@ -124,7 +120,7 @@ class HostSystem(FixedAttributes):
     def list_interfaces(self) -> list[Interface]:
         """Return the host's interfaces, by index."""
         self._enter()
-        interfaces = sorted(self._interfaces.values(), key=lambda interface: interface.index)
+        interfaces = sorted(self._interfaces, key=lambda interface: interface.index)
         return [interface.value for interface in interfaces]
 
     def look(self) -> LookSteps:
@@ -170,7 +166,7 @@ class HostSystem(FixedAttributes):
         self._enter()
         self._numbers += 1
         state = SocketState(self._platform, spec.family, self._numbers, self._rmem_max)
-        kernel = KernelSocket(self, state)
+        kernel = KernelSocket(self, self._interfaces, state)
         step = Step.first(spec, self._platform)
         self._sockets.add(kernel)
         try:
@@ -213,33 +209,7 @@ class HostSystem(FixedAttributes):
         return self._indexes
 
     def _output(self) -> Output:
-        return Output(tuple(self._interfaces.values()), self._gateways, self.routes)
-
-    def index_of(self, name: str) -> int | None:
-        """Return the index of an interface. For the host's sockets."""
-        interface = self._interfaces.get(name)
-        return None if interface is None else interface.index
-
-    def has_index(self, index: int) -> bool:
-        """Tell whether there is an interface of that index. For the host's sockets."""
-        return self._by_index(index) is not None
-
-    def has_room(self, index: int, family: Family) -> bool:
-        """Tell whether an interface has a family. For the host's sockets."""
-        interface = self._by_index(index)
-        return interface is not None and family not in interface.families_without_room
-
-    def has_family(self, index: int, family: Family) -> bool:
-        """Tell whether an interface has an address of a family. For the host's sockets."""
-        interface = self._by_index(index)
-        return interface is not None and bool(interface.addresses(family))
-
-    def index_with(self, address: IPAddress) -> int | None:
-        """Return the index of the interface that has an address. For the host's sockets."""
-        for interface in self._interfaces.values():
-            if interface.has_usable(address) and (interface.is_up or address.version == 4):
-                return interface.index
-        return None
+        return Output(tuple(self._interfaces), self._gateways, self.routes)
 
     def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
         """Bind a port, or a free one for 0; OSError if it is taken. For the host's sockets."""
@@ -262,12 +232,12 @@ class HostSystem(FixedAttributes):
         Returns:
             The error with which the system refuses that all the same; 0 for none.
         """
-        interface = self._by_index(index)
+        interface = self._interfaces.at(index)
         if (before is None) is not (after is None):
             self._core.record(
                 self.name,
                 "left" if after is None else "joined",
-                interface=str(index) if interface is None else interface.name,
+                interface=self._interfaces.name_of(index),
                 subject=group,
                 reason="" if after is None else str(after),
             )
@@ -279,9 +249,12 @@ class HostSystem(FixedAttributes):
             self._sockets.leave_behind(state, (group, index), before, after)
         return error
 
-    def _by_index(self, index: int) -> VirtualInterface | None:
-        interfaces = self._interfaces.values()
-        return next((interface for interface in interfaces if interface.index == index), None)
+    def answers_for(self, address: IPAddress) -> bool:
+        """Tell whether all interfaces answer ARP for an address of one. For the network only.
+
+        Those of Linux do (net.ipv4.conf.all.arp_ignore is 0; measured).
+        """
+        return self._platform.name == "linux" and self._interfaces.index_with(address) is not None
 
     def carrier_changed(self, interface: VirtualInterface) -> None:
         """Notice that a cable was taken out or put in. For the network only."""
@@ -294,7 +267,7 @@ class HostSystem(FixedAttributes):
         """Notice that an interface came, went or changed. For the network only."""
         self._input.addresses_changed()
         if removed:
-            del self._interfaces[interface.name]
+            self._interfaces.remove(interface)
             self._gateways.pop(interface.name, None)
             self.routes.forget_interface(interface.name)
         elif interface.is_up:
@@ -319,7 +292,8 @@ class HostSystem(FixedAttributes):
         except BlockingIOError:
             raise  # The program waits, and tries again.
         except OSError as error:
-            record_refusal(self._core, self.name, socket.socket_spec, data, address, error)
+            name = self._interfaces.name_of(socket.socket_spec.interface.index)
+            record_refusal(self._core, self.name, name, data, address, error)
             raise
         self._core.record(
             self.name,

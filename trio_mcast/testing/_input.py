@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from .._platform.model import Platform
 from ._clock import VirtualClock
@@ -26,7 +26,7 @@ class Input:
         platform: Platform,
         clock: VirtualClock,
         sockets: SocketTable,
-        interfaces: Mapping[str, VirtualInterface],
+        interfaces: Iterable[VirtualInterface],
     ) -> None:
         """Receive for a host.
 
@@ -69,7 +69,7 @@ class Input:
         if self._own_addresses is None:
             self._own_addresses = frozenset(
                 address.packed
-                for interface in self._interfaces.values()
+                for interface in self._interfaces
                 for address in interface.addresses("ipv4")
             )
         return packet.packed_source in self._own_addresses
@@ -133,7 +133,7 @@ class Input:
 
     def receive_unicast(self, interface: VirtualInterface, packet: Packet) -> None:
         """Give a unicast datagram to the one socket that is to get the datagram."""
-        owners = [interface] if self._rules.is_strong_host else self._interfaces.values()
+        owners = [interface] if self._rules.is_strong_host else self._interfaces
         if not interface.is_loopback and not any(owner.has(packet.destination) for owner in owners):
             interface.drop(packet, "it is for another address")
             return

@@ -176,14 +176,10 @@ class AddressedInterface(FixedAttributes):
         return address in self.addresses(family_of(address))
 
     def answers_for(self, address: IPAddress) -> bool:
-        """Tell whether the interface answers ARP for an address that another one of its host has.
-
-        Those of Linux do (net.ipv4.conf.all.arp_ignore is 0; measured).
-        """
-        if not self._is_linux or address.version == 6 or address.is_loopback:
+        """Tell whether the interface answers ARP for an address that its host has elsewhere."""
+        if address.version == 6 or address.is_loopback:
             return False
-        index_with = getattr(self.owner, "index_with", None)
-        return index_with is not None and index_with(address) is not None
+        return self.owner.answers_for(address)
 
     def is_on_link(self, address: IPAddress) -> bool:
         """Tell whether an address is in one of the interface's networks."""

@@ -10,9 +10,10 @@ from typing import Final, Protocol
 import attrs
 
 from .._plan.socket_spec import BindAddress
-from .._values.addresses import Family, IPAddress, is_link_scoped, parse_address, without_zone
+from .._values.addresses import IPAddress, is_link_scoped, parse_address, without_zone
 from . import _options as decode
 from ._frames import ANY_SOURCE, NO_SOURCE, SourceFilter, multicast_scope
+from ._host_interfaces import HostInterfaces
 from ._options import refuse
 from ._receive_buffer import ReceiveBuffer
 from ._send_buffer import SendBuffer
@@ -24,21 +25,6 @@ _EARLY_BIND: Final = frozenset({"IP_FREEBIND", "IPV6_FREEBIND"})
 
 class System(Protocol):
     """The part of a host that the host's sockets call."""
-
-    def index_of(self, name: str) -> int | None:
-        """Return the index of an interface."""
-
-    def has_index(self, index: int) -> bool:
-        """Tell whether there is an interface of that index."""
-
-    def index_with(self, address: IPAddress) -> int | None:
-        """Return the index of the interface that has an address, and is up for an IPv6 one."""
-
-    def has_room(self, index: int, family: Family) -> bool:
-        """Tell whether the mtu of an interface is large enough for a family."""
-
-    def has_family(self, index: int, family: Family) -> bool:
-        """Tell whether an interface has an address of a family."""
 
     def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
         """Bind a port, or a free one for 0. OSError if the port is taken."""
@@ -60,11 +46,12 @@ class System(Protocol):
 class KernelSocket:
     """One UDP socket."""
 
-    def __init__(self, system: System, state: SocketState) -> None:
+    def __init__(self, system: System, interfaces: HostInterfaces, state: SocketState) -> None:
         self.state = state
         self.buffer = ReceiveBuffer(state)
         self.send_buffer = SendBuffer(state)
         self._system = system
+        self._interfaces = interfaces
 
     # --- Options
 
@@ -124,31 +111,31 @@ class KernelSocket:
     def _set_multicast_interface(self, value: int | bytes) -> None:
         index, address = decode.multicast_interface(self.state.platform, value)
         if address is not None and not index:
-            owner_index = self._system.index_with(address)
+            owner_index = self._interfaces.index_with(address)
             if owner_index is None:
                 raise refuse(errno.EADDRNOTAVAIL)
             index = owner_index
-        if index and not self._system.has_index(index):
+        if index and not self._interfaces.has_index(index):
             raise refuse(errno.EADDRNOTAVAIL)
         self.state.multicast_interface = index
 
     def _set_multicast_interface6(self, value: int | bytes) -> None:
         index = decode.as_int(value)
-        if index and not self._system.has_index(index):
+        if index and not self._interfaces.has_index(index):
             is_linux = self.state.platform.name == "linux"
             raise refuse(errno.ENODEV if is_linux else errno.ENXIO)
         self.state.multicast_interface = index
 
     def _bind_to_device(self, value: int | bytes) -> None:
         name = decode.device_name(value)
-        index = self._system.index_of(name) if name else 0
+        index = self._interfaces.index_of(name) if name else 0
         if index is None:
             raise refuse(errno.ENODEV)
         self.state.device = index
 
     def _bind_to_index(self, value: int | bytes) -> None:
         index = decode.as_int(value)
-        if index and not self._system.has_index(index):
+        if index and not self._interfaces.has_index(index):
             raise refuse(errno.ENXIO)
         self.state.device = index
 
@@ -166,7 +153,7 @@ class KernelSocket:
         self._join_any(index or self._index_at(address), group)
 
     def _index_at(self, address: IPv4Address | None) -> int:
-        index = None if address is None else self._system.index_with(address)
+        index = None if address is None else self._interfaces.index_with(address)
         if index is None:
             raise refuse(self.state.rules.no_such_interface)
         return index
@@ -183,12 +170,12 @@ class KernelSocket:
 
     def _check_joinable(self, index: int, group: IPAddress) -> None:
         state = self.state
-        if not self._system.has_index(index):
+        if not self._interfaces.has_index(index):
             raise refuse(state.rules.no_such_interface)
-        if not self._system.has_room(index, state.family):
+        if not self._interfaces.has_room(index, state.family):
             raise refuse(errno.ENODEV if state.family == "ipv4" else errno.EINVAL)
         if not (
-            state.platform.joins_without_address or self._system.has_family(index, state.family)
+            state.platform.joins_without_address or self._interfaces.has_family(index, state.family)
         ):
             raise refuse(errno.EINVAL if is_link_scoped(group) else errno.EAFNOSUPPORT)
         limit = state.rules.membership_limit.get(state.family)
@@ -213,7 +200,7 @@ class KernelSocket:
 
     def _block_source(self, request: tuple[int, IPAddress, IPAddress]) -> None:
         index, group, source = request
-        if not self._system.has_index(index):
+        if not self._interfaces.has_index(index):
             raise refuse(self.state.rules.no_such_interface)
         if (group, index) not in self.state.memberships:
             raise refuse(self.state.rules.not_joined)
@@ -300,7 +287,7 @@ class KernelSocket:
         self._system.socket_changed()
 
     def _check_bindable(self, address: IPAddress, scope_id: int) -> None:
-        state, system = self.state, self._system
+        state, interfaces = self.state, self._interfaces
         is_linux = state.platform.name == "linux"
         if address.version == 6:
             needs_scope = address.is_link_local or (
@@ -310,12 +297,12 @@ class KernelSocket:
                 state.device = scope_id or state.device
                 if not state.device:
                     raise refuse(errno.EINVAL)
-            if is_linux and state.device and not system.has_index(state.device):
+            if is_linux and state.device and not interfaces.has_index(state.device):
                 raise refuse(errno.ENODEV)
         if address.is_multicast:
             if not state.platform.binds_to_group:
                 raise refuse(errno.EADDRNOTAVAIL)
-        elif not state.flags & _EARLY_BIND and system.index_with(address) is None:
+        elif not state.flags & _EARLY_BIND and interfaces.index_with(address) is None:
             raise refuse(errno.EADDRNOTAVAIL)
 
     def leave_all(self) -> None:

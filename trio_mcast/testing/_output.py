@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 from typing import TypeAlias
 
 from .._plan.route import Route, RouteAnswer
-from .._plan.socket_spec import BindAddress, SocketSpec
+from .._plan.socket_spec import BindAddress
 from .._platform.model import PlatformName
 from .._values.addresses import (
     Endpoint,
@@ -379,7 +379,7 @@ def leaves_host(packet: Packet, platform: PlatformName, *, loops: bool, joined: 
 def record_refusal(
     core: Core,
     host: str,
-    socket_spec: SocketSpec,
+    interface: str,
     data: bytes,
     address: BindAddress,
     error: OSError,
@@ -388,7 +388,7 @@ def record_refusal(
     core.record(
         host,
         "refused",
-        interface=socket_spec.interface.name,
+        interface=interface,
         subject=RefusedDatagram(str(Endpoint(str(address[0]), address[1])), data),
         reason=error_name(error.errno) or str(error.errno),
     )

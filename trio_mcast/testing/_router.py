@@ -124,6 +124,10 @@ class VirtualRouter(FixedAttributes):
         elif isinstance(frame, Packet):
             self._forward_unicast(interface, frame)
 
+    def answers_for(self, address: IPAddress) -> bool:
+        """Tell whether all interfaces answer ARP for an address of one. For the network only."""
+        return False
+
     def carrier_changed(self, interface: VirtualInterface) -> None:
         """Notice that a cable was taken out or put in. For the network only."""
         if not interface.has_link:

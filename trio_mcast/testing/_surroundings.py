@@ -18,6 +18,9 @@ class Owner(Protocol[_Interface]):
     def receive(self, interface: _Interface, frame: Frame) -> None:
         """Take a frame that arrived at an interface."""
 
+    def answers_for(self, address: IPAddress) -> bool:
+        """Tell whether each interface answers ARP for an address that any of them has."""
+
     def carrier_changed(self, interface: _Interface) -> None:
         """Notice that the cable of an interface was taken out or put in at the other end."""
 
