@@ -96,24 +96,20 @@ def _numbers_outside_the_tables() -> Iterator[tuple[str, str, int]]:
                     yield path.relative_to(PACKAGE).as_posix(), found[1], value.value
 
 
-OUTSIDE = list(_numbers_outside_the_tables())
-
-
-@pytest.mark.parametrize(("path", "symbol", "number"), OUTSIDE)
-def test_constant_outside_the_tables_is_what_the_header_says(
-    path: str, symbol: str, number: int
-) -> None:
-    systems = ["linux"]
-    if "windows" in path:
-        systems = ["windows"]
-    elif "bsd" in path:  # What only FreeBSD has is used for it alone.
-        systems = [name for name in ("darwin", "freebsd") if symbol in HEADERS[name]["constants"]]
-    assert systems
-    assert {number} == {HEADERS[system]["constants"][symbol] for system in systems}
-
-
-def test_constants_outside_the_tables_are_found() -> None:
-    found = {symbol for _, symbol, _ in OUTSIDE}
+def test_constants_outside_the_tables_are_what_the_header_says() -> None:
+    found = set()
+    for path, symbol, number in _numbers_outside_the_tables():
+        systems = ["linux"]
+        if "windows" in path:
+            systems = ["windows"]
+        elif "bsd" in path:  # What only FreeBSD has is used for it alone.
+            systems = [
+                name for name in ("darwin", "freebsd") if symbol in HEADERS[name]["constants"]
+            ]
+        assert systems, (path, symbol)
+        numbers = {HEADERS[system]["constants"][symbol] for system in systems}
+        assert numbers == {number}, (path, symbol)
+        found.add(symbol)
     assert {"IFF_UP", "IFF_LOOPBACK", "IFF_MULTICAST", "RTM_GETROUTE", "RTA_OIF"} <= found
     assert {"AF_LINK", "AF_ROUTE", "RTM_IFANNOUNCE", "IFAN_DEPARTURE"} <= found
     assert {"SIO_UDP_CONNRESET", "WSAECONNRESET", "IF_TYPE_SOFTWARE_LOOPBACK"} <= found
