@@ -45,17 +45,24 @@ class Member:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.events: list[dict[str, Any]] = []
+        self.names: dict[str, str] = {}
 
     def until(self, *wanted: str) -> None:
         """Read until all of these have happened, such as "came b"."""
-        missing = set(wanted)
+        start = len(self.events)
         assert self.process.stdout is not None
-        while missing:
+        while missing := {*wanted} - set(map(self._text_of, self.events[start:])):
             line = self.process.stdout.readline()
             assert line, f"ended without {missing}"
             event = json.loads(line)
+            assert event["event"] != "matrix", f"ended without {missing}: {self.events}"
             self.events.append(event)
-            missing.discard(text_of(event))
+            for station in stations_of(event):
+                self.names[station["run"]] = station["name"] or self.names.get(station["run"], "")
+
+    def _text_of(self, event: dict[str, Any]) -> str:
+        # One that others tell of before it has come has no name yet.
+        return " ".join([event["event"], *(self.names[one["run"]] for one in stations_of(event))])
 
     def end(self) -> dict[str, Any]:
         """Press Ctrl-C; return the matrix."""
@@ -68,9 +75,8 @@ class Member:
         return matrix
 
 
-def text_of(event: dict[str, Any]) -> str:
-    whom = f" {event['whom']['name']}" if "whom" in event else ""
-    return f"{event['event']} {event['who']['name']}{whom}"
+def stations_of(event: dict[str, Any]) -> list[dict[str, Any]]:
+    return [event[role] for role in ("who", "whom") if role in event]
 
 
 @contextmanager
