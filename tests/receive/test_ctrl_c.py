@@ -137,13 +137,16 @@ def python_handles_ctrl_c() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("receive", "overflow"),
+    ("receive", "overflow", "step"),
     [
-        (receive_in_every_way, "wait"),
-        pytest.param(receive_in_every_way, "drop_oldest", marks=pytest.mark.once),
+        # All lines take ten seconds: each Python has a share, and one of them all.
+        (receive_in_every_way, "wait", 5),
+        pytest.param(receive_in_every_way, "wait", 1, marks=pytest.mark.once),
+        pytest.param(receive_in_every_way, "drop_oldest", 1, marks=pytest.mark.once),
         pytest.param(
             receive_what_is_there,
             "wait",
+            1,
             marks=[
                 pytest.mark.once,
                 pytest.mark.skipif(sys.platform != "linux", reason="reads first on Linux"),
@@ -152,7 +155,7 @@ def python_handles_ctrl_c() -> Iterator[None]:
     ],
 )
 def test_ctrl_c_at_each_line_gives_keyboard_interrupt_only(
-    receive: Receive, overflow: Overflow, python_handles_ctrl_c: None
+    receive: Receive, overflow: Overflow, step: int, python_handles_ctrl_c: None
 ) -> None:
     counting = Interrupting(0)
     trio.run(receive, overflow, counting)
@@ -160,7 +163,7 @@ def test_ctrl_c_at_each_line_gives_keyboard_interrupt_only(
     first, last = ({where: n for n, where in some} for some in (reversed(numbered), numbered))
     assert len(first) > 150
     lines = {*first.values(), *(last.values() if overflow == "wait" else ())}
-    for line in sorted(lines):
+    for line in sorted(lines)[sys.version_info.minor % step :: step]:
         interrupting = Interrupting(line)
         error = None
         try:
@@ -173,7 +176,7 @@ def test_ctrl_c_at_each_line_gives_keyboard_interrupt_only(
 
 
 async def with_timeout(receive: Receive, overflow: Overflow, interrupting: Interrupting) -> None:
-    with trio.fail_after(2):
+    with trio.fail_after(30):
         await receive(overflow, interrupting)
 
 
