@@ -88,8 +88,8 @@ BAD_FOR_RECEIVERS: list[Bad] = [
     ({"receive_ttl": 1}, TypeError, "receive_ttl must be True or False, not int: 1"),
     ({"receive_traffic_class": 0}, TypeError, "receive_traffic_class must be True or False, not"),
     ({"receive_timestamp": "yes"}, TypeError, "receive_timestamp must be True or False, not str"),
-    ({"max_buffered": 0}, ValueError, "max_buffered must be at least 1, not 0"),
-    ({"max_buffered": -5}, ValueError, "max_buffered must be at least 1, not -5"),
+    ({"max_buffered": 0}, ValueError, "max_buffered must be from 1 to 2147483647, not 0"),
+    ({"max_buffered": -5}, ValueError, "max_buffered must be from 1 to 2147483647, not -5"),
     ({"max_buffered": float("inf")}, TypeError, "max_buffered must be an int, not float: inf"),
     (
         {"overflow": "drop"},

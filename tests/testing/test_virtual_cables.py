@@ -148,12 +148,12 @@ async def test_measures_of_a_cable_are_checked(network: VirtualNetwork) -> None:
     with pytest.raises(ValueError, match="loss must be from 0 to 1, not 2"):
         cable.loss = 2
     with pytest.raises(
-        ValueError, match="rate must be more than 0 bits per second, or None, not 0"
+        ValueError, match="rate must be at least 1 bit per second, or None for no limit, not 0"
     ):
         cable.rate = 0
     with pytest.raises(TypeError, match="queue must be an int, or None for no limit, not float"):
         cable.queue = 1.5  # type: ignore[assignment]
-    with pytest.raises(ValueError, match="mark must be at least 0 bytes, or None, not -1"):
+    with pytest.raises(ValueError, match="mark must be at least 0 bytes, or None for no"):
         cable.mark = -1
     with pytest.raises(AttributeError, match="Cable has no attribute 'los'"):
         cable.los = 1

@@ -448,7 +448,7 @@ async def test_check_of_an_address_that_has_changed_or_gone_changes_nothing(
         ("10.0.0.1/24", {"check_seconds": 1}, "linux", "only IPv6 addresses are checked"),
         ("fd00::1/64", {"check_seconds": 1, "state": "tentative"}, "linux", "not 'tentative'"),
         ("fd00::1/64", {"check_seconds": 0}, "linux", "more than 0 seconds, not 0"),
-        ("fd00::1/64", {"check_seconds": float("nan")}, "linux", "at least 0 seconds, not nan"),
+        ("fd00::1/64", {"check_seconds": float("nan")}, "linux", "more than 0 seconds, not nan"),
         ("fd00::1/64", {"check_seconds": 1}, "darwin", "only Linux has"),
     ],
 )

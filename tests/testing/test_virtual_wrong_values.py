@@ -198,7 +198,7 @@ WRONG: list[tuple[str, Callable[[_Parts], object], type[Exception], str]] = [
         "endless_rate",
         lambda parts: setattr(parts.eth0.outgoing, "rate", float("inf")),
         ValueError,
-        "rate must be more than 0 bits per second, or None, not inf",
+        "rate must be at most 1,000,000,000,000,000 bits per second, or None for no limit, not inf",
     ),
     (
         "kind_of_event",

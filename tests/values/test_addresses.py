@@ -33,11 +33,11 @@ from trio_mcast._values.addresses import (
     parse_address,
     parse_group,
     parse_groups,
-    parse_int,
     parse_port,
     parse_sources,
     without_zone,
 )
+from trio_mcast._values.numbers import parse_int
 
 # Groups ----------------------------------------------------------------------------------------
 

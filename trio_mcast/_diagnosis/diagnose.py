@@ -7,8 +7,9 @@ from typing import Final
 
 from .._plan.selecting import parse_named
 from .._specs.receiver import McastReceiverSpec
-from .._values.addresses import AddressLike, Endpoint
+from .._values.addresses import AddressLike, Endpoint, parse_port
 from .._values.interface import InterfaceSelector, InterfaceSelectors
+from .._values.numbers import parse_int, parse_seconds
 from .diagnosis import Diagnosis
 from .evidence import Question, Role
 from .examination import Examination
@@ -137,11 +138,10 @@ def parse_question(
         raise ValueError("sources, role and routed are about groups: name at least one group")
     if not spec.groups and peer is not None:
         raise ValueError("a peer is probed with groups: name at least one group and the port")
+    if port is not None:
+        parse_port(port, "port")
     _check_send(send, role)
-    if isinstance(listen_seconds, bool) or not isinstance(listen_seconds, (int, float)):
-        raise TypeError(f"listen_seconds must be a number, not {type(listen_seconds).__name__}")
-    if not 0 < listen_seconds < float("inf"):
-        raise ValueError(f"listen_seconds must be more than 0, not {listen_seconds}")
+    parse_seconds(listen_seconds, "listen_seconds", above=True)
     if role not in ("receiver", "sender"):
         raise ValueError(f"role must be 'receiver' or 'sender', not {role!r}")
     named = parse_named(spec.interfaces)
@@ -162,10 +162,7 @@ def parse_question(
 def _check_send(send: int | None, role: Role) -> None:
     if send is None:
         return
-    if isinstance(send, bool) or not isinstance(send, int):
-        raise TypeError(f"send must be a number of datagrams or None, not {type(send).__name__}")
-    if not 1 <= send <= MOST_SENT:
-        raise ValueError(f"send must be from 1 to {MOST_SENT}, not {send}")
+    parse_int(send, "send", 1, MOST_SENT, otherwise=", or None")
     if role != "sender":
         raise ValueError('send is for senders: it needs role="sender"')
 

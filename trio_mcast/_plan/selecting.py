@@ -21,6 +21,7 @@ from .._values.interface import (
     zone_of,
 )
 from .._values.mistakes import about_selector, check_selector_text
+from .._values.shown import show_value
 
 
 class Directory(tuple[Interface, ...]):
@@ -150,8 +151,8 @@ def parse_selectors(value: InterfaceSelectors | None) -> ParsedSelectors:
             raise TypeError(_selector_type_message(selector))
         if isinstance(selector, int) and selector < 1:
             raise ValueError(
-                f"interfaces={selector} is no interface's index, as these begin with 1: leave "
-                "interfaces out, or name an interface"
+                f"interfaces={show_value(selector)} is no interface's index, as these begin with "
+                "1: leave interfaces out, or name an interface"
             )
         if not isinstance(selector, (int, Interface)):
             check_selector_text(text_of(selector))
@@ -216,7 +217,7 @@ def _select_one(selector: InterfaceSelector, interfaces: Directory) -> Selection
         if selector in interfaces.by_index:
             return Selection(interfaces.by_index[selector])
         raise InterfaceNotFoundError(
-            f"no interface has index {selector}; there are: "
+            f"no interface has index {show_value(selector)}; there are: "
             + describe_addresses([f"{each.index} ({each.name})" for each in interfaces])
         )
     if isinstance(selector, str):

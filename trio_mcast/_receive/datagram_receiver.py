@@ -9,8 +9,8 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from .._live import Closeable, OpenedOnly
-from .._values.addresses import parse_int
 from .._values.datagram import Datagram
+from .._values.numbers import parse_int
 from .intake import Intake
 
 

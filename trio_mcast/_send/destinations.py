@@ -16,6 +16,7 @@ from .._values.addresses import (
     split_ipv4_zone,
 )
 from .._values.datagram import Datagram
+from .._values.shown import show_value
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Destination: TypeAlias = AddressLike | tuple[AddressLike, int]
@@ -34,7 +35,7 @@ def checked_payload(data: Buffer) -> bytes:
         if not isinstance(data, (bytearray, memoryview)):
             hint = ": encode it" if isinstance(data, str) else ""
             raise TypeError(
-                f"data must be bytes-like, not {type(data).__name__}: {data!r:.100}{hint}"
+                f"data must be bytes-like, not {type(data).__name__}: {show_value(data):.100}{hint}"
             )
         data = bytes(data)
     if len(data) > MAX_DATAGRAM_BYTES:

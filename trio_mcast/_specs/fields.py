@@ -13,11 +13,11 @@ from .._values.addresses import (
     AddressLike,
     parse_address,
     parse_groups,
-    parse_int,
     parse_port,
     parse_ports,
     parse_sources,
 )
+from .._values.numbers import parse_int
 
 
 def groups(value: AddressLike | Iterable[AddressLike]) -> Any:
@@ -81,8 +81,12 @@ def traffic_class(value: int | None) -> int | None:
     return None if value is None else parse_int(value, "traffic_class", 0, 255)
 
 
+# More datagrams than any memory has room for.
+_MOST_BUFFERED = 2**31 - 1
+
+
 def max_buffered(value: int) -> int:
-    return parse_int(value, "max_buffered", 1)
+    return parse_int(value, "max_buffered", 1, _MOST_BUFFERED)
 
 
 def _check_overflow(value: object, policies: Sequence[str]) -> None:

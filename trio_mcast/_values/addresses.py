@@ -15,7 +15,9 @@ from typing import Literal, NamedTuple, TypeAlias, cast
 import attrs
 
 from .errors import printable
-from .mistakes import about_address, about_address_type, about_number
+from .mistakes import about_address, about_address_type
+from .numbers import parse_int
+from .shown import show_value
 
 # The largest payload of a UDP datagram over IPv4: 65,535 bytes of IPv4 packet less 20 bytes of IPv4
 # header and 8 of UDP header. (IPv6 could carry 20 bytes more; one limit for both families
@@ -107,7 +109,8 @@ def parse_address(value: AddressLike, what: str) -> IPAddress:
     if not isinstance(value, str):
         raise TypeError(
             f"{what} must be a str, IPv4Address or IPv6Address, "
-            f"not {type(value).__name__}: {value!r}{about_address_type(value, what)}"
+            f"not {type(value).__name__}: {show_value(value)}"
+            f"{about_address_type(value, what)}"
         )
     try:
         return ip_address(value)
@@ -177,7 +180,8 @@ def listed(
     except TypeError:
         raise TypeError(
             f"{what} must be an address or an iterable of addresses, "
-            f"not {type(value).__name__}: {value!r}{about_address_type(value, what)}"
+            f"not {type(value).__name__}: {show_value(value)}"
+            f"{about_address_type(value, what)}"
         ) from None
     if not values and not may_be_none:
         raise ValueError(f"{what} is empty: name at least one")
@@ -249,16 +253,6 @@ def parse_ports(value: int | Iterable[int]) -> tuple[int, ...]:
     if not ports:
         raise ValueError("port is empty: name at least one")
     return tuple(dict.fromkeys(parse_port(port, "port") for port in ports))
-
-
-def parse_int(value: int, what: str, lowest: int, highest: int | None = None) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        hint = about_number(value) if isinstance(value, str) else ""
-        raise TypeError(f"{what} must be an int, not {type(value).__name__}: {value!r}{hint}")
-    if value < lowest or (highest is not None and value > highest):
-        span = f"at least {lowest}" if highest is None else f"from {lowest} to {highest}"
-        raise ValueError(f"{what} must be {span}, not {value}")
-    return value
 
 
 @attrs.frozen

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 # How much of a payload is shown, and how many lines of a table before the others are one line. Both
 # are arbitrary.
 _SHOWN_BYTES = 32
 _SHOWN_LINES = 16
+# The digits of an int that are shown in whole.
+_SHOWN_DIGITS = 24
+
+
+def show_value(value: object) -> str:
+    """Return the repr of a wrong value for an error; of a very long int, only the beginning.
+
+    Python refuses to write an int of more than 4,300 digits, with an error of its own.
+    """
+    if isinstance(value, int) and abs(value) >= 10**_SHOWN_DIGITS:
+        digits = int(math.log10(abs(value))) + 1
+        first = abs(value) // 10 ** (digits - _SHOWN_DIGITS // 2)
+        return f"{'-' if value < 0 else ''}{first}... (some {digits:,} digits)"
+    try:
+        return repr(value)
+    except ValueError:
+        return f"one that cannot be shown: it is a {type(value).__name__} with very long numbers"
 
 
 def first_and_more(texts: Sequence[str], none: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .._values.addresses import IPAddress
-from ._arguments import not_negative, positive
+from .._values.numbers import parse_seconds
 from ._core import Core
 
 
@@ -17,9 +17,9 @@ def check_lifetimes(valid: float | None, preferred: float | None) -> None:
         ValueError: A value is out of range, or the address is to be preferred longer than valid.
     """
     if valid is not None:
-        positive(valid, "valid_seconds")
+        parse_seconds(valid, "valid_seconds", above=True)
     if preferred is not None:
-        not_negative(preferred, "preferred_seconds")
+        parse_seconds(preferred, "preferred_seconds")
     if valid is not None and preferred is not None and preferred > valid:
         raise ValueError(
             f"preferred_seconds={preferred} is more than valid_seconds={valid}: "

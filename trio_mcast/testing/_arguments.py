@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Collection, Iterable
 from typing import ClassVar, Final
+
+from .._values.numbers import parse_int
+from .._values.shown import show_value
 
 # The names that people use for systems which have another name here.
 _OTHER_NAMES: Final = {"macos": "darwin", "osx": "darwin", "mac": "darwin", "win32": "windows"}
 
+
+# What a real system takes: the mtu of Linux's loopback, and a C int for net.core.rmem_max.
+_MOST_MTU: Final = 65_536
+_MOST_RMEM: Final = 2**31 - 1
+# A seed stands in the names of all random numbers.
+_MOST_SEED: Final = 2**64 - 1
 
 # The number of names that a `repr` has at most.
 _SHOWN_NAMES: Final = 10
@@ -85,9 +93,13 @@ def parse_names(names: Iterable[str], what: str) -> tuple[str, ...]:
 
 
 def check_seed(seed: int) -> None:
-    """Raise TypeError for a seed that is not an int."""
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"seed must be an int, not {type(seed).__name__}: {seed!r}")
+    """Check a seed.
+
+    Raises:
+        TypeError: The seed is not an int.
+        ValueError: The seed has more than 64 bits.
+    """
+    parse_int(seed, "seed", -_MOST_SEED, _MOST_SEED)
 
 
 def parse_trace(trace: bool | int) -> int | None:
@@ -101,9 +113,7 @@ def parse_trace(trace: bool | int) -> int | None:
         raise TypeError(
             f"trace must be True, False or an int, not {type(trace).__name__}: {trace!r}"
         )
-    if trace < 0:
-        raise ValueError(f"trace must be at least 0 events, not {trace}")
-    return None if trace is True else int(trace)
+    return None if trace is True else parse_int(int(trace), "trace", 0, unit="events")
 
 
 def show_names(names: Collection[str]) -> str:
@@ -119,12 +129,9 @@ def check_mtu(mtu: int) -> None:
 
     Raises:
         TypeError: The mtu is not an int.
-        ValueError: The mtu is less than 1.
+        ValueError: The mtu is less than 1, or more than 65,536.
     """
-    if isinstance(mtu, bool) or not isinstance(mtu, int):
-        raise TypeError(f"mtu must be an int, not {type(mtu).__name__}: {mtu!r}")
-    if mtu < 1:
-        raise ValueError(f"mtu must be at least 1 byte, not {mtu}")
+    parse_int(mtu, "mtu", 1, _MOST_MTU, unit="bytes")
 
 
 def check_platform(platform: str) -> None:
@@ -144,37 +151,8 @@ def check_linux_options(platform: str, rmem_max: int | None, rp_filter: int) -> 
         ValueError: A number is out of range, or an option is given for another system.
     """
     if rmem_max is not None:
-        if isinstance(rmem_max, bool) or not isinstance(rmem_max, int):
-            raise TypeError(f"rmem_max must be an int, not {type(rmem_max).__name__}: {rmem_max!r}")
-        if rmem_max < 1:
-            raise ValueError(f"rmem_max must be at least 1 byte, not {rmem_max}")
+        parse_int(rmem_max, "rmem_max", 1, _MOST_RMEM, unit="bytes")
     if isinstance(rp_filter, bool) or rp_filter not in (0, 1, 2):
-        raise ValueError(f"rp_filter must be 0, 1 or 2, not {rp_filter!r}")
+        raise ValueError(f"rp_filter must be 0, 1 or 2, not {show_value(rp_filter)}")
     if platform != "linux" and (rmem_max is not None or rp_filter):
         raise ValueError(f"{platform} has neither rmem_max nor rp_filter: only Linux has")
-
-
-def positive(value: float, what: str) -> float:
-    """Return a number of seconds.
-
-    Raises:
-        TypeError: The value is not a number.
-        ValueError: The value is not more than 0, or not finite.
-    """
-    if not not_negative(value, what):
-        raise ValueError(f"{what} must be more than 0 seconds, not {value}")
-    return value
-
-
-def not_negative(value: float, what: str) -> float:
-    """Return a number of seconds, which may be 0.
-
-    Raises:
-        TypeError: The value is not a number.
-        ValueError: The value is less than 0, or not finite.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{what} must be a number, not {type(value).__name__}: {value!r}")
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{what} must be at least 0 seconds, not {value}")
-    return value

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
+from .._values.numbers import parse_float, parse_int
 from ._arguments import FixedAttributes
 from ._core import Core
 from ._frames import Frame, Packet, fragments, wire_bytes
@@ -20,16 +20,19 @@ from ._trace import EventKind
 _ECN_BITS: Final = 0b11
 
 
+# The most bits per second, and bytes, that a cable can be given: more than any network has.
+_MOST: Final = 10**15
+
+
 def _check_limit(name: str, value: object) -> None:
-    kinds, wanted = ((int, float), "a number") if name == "rate" else ((int,), "an int")
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        raise TypeError(
-            f"{name} must be {wanted}, or None for no limit, not {type(value).__name__}: {value!r}"
+    if name == "rate":
+        rate = cast("float", value)
+        parse_float(
+            rate, name, 1, _MOST, unit="bits per second", otherwise=", or None for no limit"
         )
-    if name == "rate" and not 0 < value < math.inf:
-        raise ValueError(f"rate must be more than 0 bits per second, or None, not {value}")
-    if value < 0:
-        raise ValueError(f"{name} must be at least 0 bytes, or None, not {value}")
+    else:
+        size = cast("int", value)
+        parse_int(size, name, 0, _MOST, unit="bytes", otherwise=", or None for no limit")
 
 
 class Cable(FixedAttributes):

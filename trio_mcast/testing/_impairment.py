@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from random import Random
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
+
+from .._values.numbers import parse_float, parse_seconds
 
 IMPAIRMENTS: Final = ("loss", "delay", "jitter", "duplicate", "reorder", "reorder_delay")
 _PROBABILITIES: Final = frozenset({"loss", "duplicate", "reorder"})
@@ -28,12 +29,11 @@ def check_impairment(name: str, value: object) -> None:
         TypeError: The value is not a number.
         ValueError: The value is out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, not {type(value).__name__}: {value!r}")
-    limit = 1.0 if name in _PROBABILITIES else math.inf
-    if not 0 <= value <= limit or value == math.inf:
-        span = "from 0 to 1" if name in _PROBABILITIES else "at least 0 seconds"
-        raise ValueError(f"{name} must be {span}, not {value}")
+    number = cast("float", value)
+    if name in _PROBABILITIES:
+        parse_float(number, name, 0, 1)
+    else:
+        parse_seconds(number, name)
 
 
 def show_impairments(impairment: Impairment) -> str:

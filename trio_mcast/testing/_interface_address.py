@@ -8,7 +8,8 @@ from typing import Final, TypeAlias, get_args
 
 from .._values.addresses import Family, IPAddress, family_of, parse_address, without_zone
 from .._values.interface import AddressScope, AddressState, InterfaceAddress, assumed_scope
-from ._arguments import check_flag, positive
+from .._values.numbers import parse_seconds
+from ._arguments import check_flag
 
 # From the widest to the narrowest, as Linux numbers the scopes (rtnetlink(7)).
 _SCOPES: Final = get_args(AddressScope)
@@ -71,7 +72,7 @@ def parse_details(
         raise ValueError(f"{parsed} is not IPv6, and only IPv6 has temporary addresses")
     check_flag(temporary, "temporary")
     if check_seconds is not None:
-        positive(check_seconds, "check_seconds")
+        parse_seconds(check_seconds, "check_seconds", above=True)
         if parsed.version == 4 or state == "tentative":
             raise ValueError(
                 f"check_seconds={check_seconds!r}: only IPv6 addresses are checked, and state is "

@@ -17,6 +17,7 @@ from .._host.current import host_variable
 from .._live import call_each, check_trio, running
 from .._platform.current import platform_named
 from .._platform.model import PlatformName
+from .._values.numbers import parse_seconds
 from ._arguments import (
     FixedAttributes,
     check_flag,
@@ -24,9 +25,7 @@ from ._arguments import (
     check_name,
     check_platform,
     check_seed,
-    not_negative,
     parse_trace,
-    positive,
     show_names,
 )
 from ._core import Core
@@ -249,7 +248,7 @@ class VirtualNetwork(FixedAttributes):
             platform_named(platform),
             rmem_max=rmem_max,
             rp_filter=rp_filter,
-            notice_seconds=not_negative(notice_seconds, "notice_seconds"),
+            notice_seconds=parse_seconds(notice_seconds, "notice_seconds"),
         )
         return host
 
@@ -378,8 +377,9 @@ class VirtualNetwork(FixedAttributes):
         core = self._enter()
         choice = Choice.parse(what, core.trace.names, at=at, to=to, source=source, data=data)
         if since is not None:
-            not_negative(since, "since")
-        return await expect(core, choice, positive(within, "within"), since)
+            parse_seconds(since, "since")
+        parse_seconds(within, "within", above=True)
+        return await expect(core, choice, within, since)
 
     @property
     def trace(self) -> VirtualTrace:

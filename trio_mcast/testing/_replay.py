@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 import attrs
 import trio
@@ -12,12 +13,16 @@ import trio
 from .._capture.datagrams import datagram_of
 from .._capture.reading import CapturedFrame, read_capture
 from .._values.addresses import IPAddress
+from .._values.numbers import MOST_SECONDS, parse_int
 from ._core import Core
 from ._frames import Packet
 from ._scheduler import NS_PER_SECOND
 from ._switch import VirtualSwitch
 
 _BROADCAST = "broadcast"
+
+# Before and after 1970: some 300 years.
+_MOST_NS: Final = 9 * MOST_SECONDS * NS_PER_SECOND
 
 
 @attrs.frozen
@@ -50,6 +55,8 @@ async def replay(
     for frame in frames:
         if not isinstance(frame, CapturedFrame):
             raise TypeError(_type_message(frame))
+        what = "time_ns of a captured frame"
+        parse_int(frame.time_ns, what, -_MOST_NS, _MOST_NS, unit="nanoseconds")
         if first_ns is None:
             first_ns = frame.time_ns
         datagram = datagram_of(frame.link_type, frame.data)

@@ -8,9 +8,12 @@ from typing import Final, Literal
 import attrs
 
 from .._values.addresses import IPAddress
-from ._arguments import not_negative, positive
+from .._values.numbers import parse_seconds
 from ._core import Core
 from ._frames import NO_SOURCE, Report, Reporter, SourceFilter
+
+# Queries that follow each other without a pause would be all that ever happens.
+_LEAST_QUERY_SECONDS: Final = 0.001
 
 
 @attrs.frozen
@@ -39,10 +42,10 @@ class SnoopingTimes:
             ValueError: A value is out of range.
         """
         return cls(
-            positive(query, "query_seconds"),
-            not_negative(response, "response_seconds"),
-            positive(membership, "membership_seconds"),
-            not_negative(last_member, "last_member_seconds"),
+            parse_seconds(query, "query_seconds", lowest=_LEAST_QUERY_SECONDS),
+            parse_seconds(response, "response_seconds"),
+            parse_seconds(membership, "membership_seconds", above=True),
+            parse_seconds(last_member, "last_member_seconds"),
         )
 
     @property

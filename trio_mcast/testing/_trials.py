@@ -11,6 +11,8 @@ from typing import Final, TypeAlias, overload
 import trio
 from trio.testing import MockClock
 
+from .._values.numbers import parse_int
+from ._arguments import check_seed
 from ._network import VirtualNetwork
 
 # The length of the end of the trace that is printed when a test fails.
@@ -18,6 +20,9 @@ _SHOWN_EVENTS: Final = 30
 
 # The exceptions with which a test of pytest or unittest says that it does not apply.
 _SKIPS: Final = frozenset({"Skipped", "SkipTest"})
+
+# More networks than a test can run through.
+_MOST_SEEDS: Final = 1_000_000
 
 AsyncTest: TypeAlias = Callable[..., Awaitable[object]]
 Test: TypeAlias = Callable[..., None]
@@ -63,10 +68,7 @@ def network_test(
         ValueError: There are no seeds, or ``shown`` is negative.
     """
     all_seeds = _parse_seeds(seeds)
-    if isinstance(shown, bool) or not isinstance(shown, int):
-        raise TypeError(f"shown must be an int, not {type(shown).__name__}: {shown!r}")
-    if shown < 0:
-        raise ValueError(f"shown must be at least 0, not {shown}")
+    parse_int(shown, "shown", 0)
 
     def decorate(function: AsyncTest) -> Test:
         signature = _signature_without_network(function)
@@ -104,10 +106,11 @@ def _parse_seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
         raise TypeError(
             f"seeds must be an int or an iterable of ints, not {type(seeds).__name__}: {seeds!r}"
         )
+    if isinstance(seeds, int):
+        parse_int(seeds, "seeds", 1, _MOST_SEEDS)
     numbers = tuple(range(seeds) if isinstance(seeds, int) else seeds)
     for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise TypeError(f"a seed must be an int, not {type(number).__name__}: {number!r}")
+        check_seed(number)
     if not numbers:
         raise ValueError(f"seeds={seeds!r}: at least one seed is needed")
     return numbers
