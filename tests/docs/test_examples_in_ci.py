@@ -30,7 +30,8 @@ async def test_each_process_receives_its_share(two_hosts: TwoHosts) -> None:
     unbuffered = example("several_processes.py", "2", "12345", *GROUPS)
     # Lines of several processes would mix.
     command = [word for word in unbuffered if word != "-u"]
-    with two_hosts.b.popen(*command) as processes, on(two_hosts.a):
+    buffered = ("env", "--unset=PYTHONUNBUFFERED", *command)
+    with two_hosts.b.popen(*buffered) as processes, on(two_hosts.a):
         await subscribed(two_hosts.lan, *GROUPS)
         async with open_mcast_sender(GROUPS, 12345, interfaces="eth0") as sender:
             for _ in range(20):

@@ -13,7 +13,7 @@ import select
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import attrs
@@ -303,7 +303,7 @@ def test_refusal_to_watch_a_socket_is_explained(
     (plan,) = spec.plan(machine.list_interfaces())
     sock: Any = machine.open_socket(plan)
     monkeypatch.setattr(Kqueue, "refusal", errno.ENOMEM)
-    with poller._kqueue._epoll, sock._sock, pytest.raises(SocketSetupError) as caught:
+    with closing(poller), sock._sock, pytest.raises(SocketSetupError) as caught:
         poller.add(sock)
     assert (caught.value.errno, caught.value.step) == (errno.ENOMEM, "kevent")
     assert (caught.value.group, caught.value.interface) == ("239.1.2.3", "lo")
