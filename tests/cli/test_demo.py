@@ -17,6 +17,7 @@ from pathlib import Path
 import attrs
 import pytest
 import trio
+from click.testing import CliRunner
 
 import trio_mcast
 from tests.lab import Host, Lab
@@ -31,6 +32,7 @@ from trio_mcast import (
     SenderStatistics,
     SocketSetupError,
 )
+from trio_mcast._cli.app import cli
 from trio_mcast._cli.demo_run import (
     DATAGRAMS_PER_SENDER,
     GROUPS,
@@ -60,12 +62,12 @@ ROW = re.compile(
 
 # A control sequence that sets a colour.
 COLOUR = re.compile(r"\x1b\[(\d+;)*3\d")
+CHANGES_LOOKS = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM")
 
 
 def environment(**variables: str) -> dict[str, str]:
     """The environment for the command: nothing that would change its looks, unless named."""
-    changes_looks = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM"}
-    kept = {key: value for key, value in os.environ.items() if key not in changes_looks}
+    kept = {key: value for key, value in os.environ.items() if key not in CHANGES_LOOKS}
     return {**kept, "PYTHONPATH": str(Path(trio_mcast.__file__).parents[1]), **variables}
 
 
@@ -73,6 +75,18 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, check=False, capture_output=True, text=True, env=environment(), timeout=30
     )
+
+
+def run_here(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process: most of its time, a process of its own would import.
+
+    For what says something and ends. Of each command, other tests run it as people do.
+    """
+    result = CliRunner(env=dict.fromkeys(CHANGES_LOOKS)).invoke(
+        cli, arguments, prog_name="trio-mcast", catch_exceptions=False
+    )
+    command = ["trio-mcast", *arguments]
+    return subprocess.CompletedProcess(command, result.exit_code, result.stdout, result.stderr)
 
 
 def drop_udp(host: Host, hook: str) -> None:

@@ -23,7 +23,7 @@ from trio_mcast._cli.targets import parse_target
 from trio_mcast._diagnosis.evidence import Evidence, Heard, JoinedGroup, Question, Role
 from trio_mcast._diagnosis.phases import Progress
 
-from .test_demo import COMMAND, environment, run
+from .test_demo import COMMAND, environment, run_here
 
 pytestmark = pytest.mark.once
 
@@ -136,7 +136,7 @@ def test_targets_that_make_no_question_are_a_usage_error(
     ],
 )
 def test_wrong_usage_ends_with_status_2(arguments: Sequence[str], message: str) -> None:
-    result = run(*DOCTOR, *arguments)
+    result = run_here("doctor", *arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert message in result.stderr
     # What is typed has other names than the arguments of the function.
@@ -206,10 +206,10 @@ def saved(path: Path, diagnosis: Diagnosis) -> str:
 )
 def test_report_is_read_as_what_it_was(tmp_path: Path, diagnosis: Diagnosis, status: int) -> None:
     path = saved(tmp_path / "report.json", diagnosis)
-    result = run(*DOCTOR, "--read", path)
+    result = run_here("doctor", "--read", path)
     assert (result.returncode, result.stderr) == (status, "")
     assert result.stdout.startswith("The verdict.\n")
-    again = run(*DOCTOR, "--read", path, "--json")
+    again = run_here("doctor", "--read", path, "--json")
     assert (again.returncode, Diagnosis.from_json(again.stdout)) == (status, diagnosis)
 
 
@@ -217,7 +217,7 @@ def test_report_is_masked_when_it_is_read(tmp_path: Path) -> None:
     finding = attrs.evolve(FINDING, what="Something drops what comes from 10.20.30.40.")
     path = saved(tmp_path / "report.json", diagnosis_with(finding))
     masked = tmp_path / "masked.json"
-    result = run(*DOCTOR, "--read", path, "--mask", "--report", str(masked))
+    result = run_here("doctor", "--read", path, "--mask", "--report", str(masked))
     assert result.returncode == 1
     for text in (result.stdout, masked.read_text()):
         assert "10.20.30.40" not in text
@@ -242,7 +242,7 @@ def test_report_that_is_none_is_refused_in_a_sentence(
 ) -> None:
     path = tmp_path / "report.json"
     path.write_bytes(content)
-    result = run(*DOCTOR, "--read", str(path))
+    result = run_here("doctor", "--read", str(path))
     assert (result.returncode, result.stdout) == (1, "")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
@@ -254,7 +254,7 @@ def test_report_of_a_stranger_cannot_move_the_cursor(tmp_path: Path) -> None:
         FINDING, code=evil, what=evil, cure=evil, evidence=(Reading(evil, evil),)
     )
     diagnosis = attrs.evolve(diagnosis_with(finding), verdict=evil, not_checked=())
-    result = run(*DOCTOR, "--read", saved(tmp_path / "report.json", diagnosis))
+    result = run_here("doctor", "--read", saved(tmp_path / "report.json", diagnosis))
     assert (result.returncode, result.stderr) == (1, "")
     assert all(line.isprintable() for line in result.stdout.split("\n"))
 
@@ -264,7 +264,7 @@ def test_report_with_an_address_that_is_none_is_refused(tmp_path: Path) -> None:
         question=Question((), None), joined_before=(JoinedGroup("eth0", "nonsense", 1),)
     )
     path = saved(tmp_path / "report.json", Diagnosis("The verdict.", (), (), evidence))
-    result = run(*DOCTOR, "--read", path)
+    result = run_here("doctor", "--read", path)
     assert result.returncode == 1
     assert "report.json: this is no diagnosis: 'nonsense' does not appear to be" in result.stderr
 
@@ -302,7 +302,7 @@ def test_every_broken_field_of_a_report_is_refused(tmp_path: Path) -> None:
 def test_file_that_cannot_be_used_is_told_in_a_sentence(
     tmp_path: Path, option: str, name: str, message: str
 ) -> None:
-    result = run(*DOCTOR, option, str(tmp_path / name))
+    result = run_here("doctor", option, str(tmp_path / name))
     assert result.returncode in (1, 2)
     assert message.lower() in result.stderr.lower()
     assert result.stderr.count("\n") == 1
@@ -332,7 +332,7 @@ def test_machine_is_looked_at_saved_and_read(two_hosts: TwoHosts, tmp_path: Path
     assert "net.core.rmem_max = " in live.stdout
     assert "Queriers heard" in live.stdout
     assert all(len(line) <= 80 for line in live.stdout.splitlines())
-    read = run(*DOCTOR, "--read", path)
+    read = run_here("doctor", "--read", path)
     assert (read.returncode, read.stdout) == (0, live.stdout)
 
 
@@ -392,6 +392,6 @@ def test_peer_that_does_not_answer_ends_with_status_1(two_hosts: TwoHosts) -> No
 
 @pytest.mark.parametrize("peer", ["239.1.2.3", "", "10.0.0.2:0"])
 def test_peer_that_is_no_machine_is_wrong_usage(peer: str) -> None:
-    result = run(*DOCTOR, "239.1.2.3:5000", "--peer", peer)
+    result = run_here("doctor", "239.1.2.3:5000", "--peer", peer)
     assert (result.returncode, result.stdout) == (2, "")
     assert "peer" in result.stderr

@@ -15,7 +15,7 @@ from tests.support.examples import DOCS
 from trio_mcast import Interface, McastReceiverSpec
 from trio_mcast._cli.plan_view import bytes_text, describe_socket, socket_as_json
 
-from .test_demo import COMMAND, environment, run
+from .test_demo import COMMAND, environment, run_here
 
 pytestmark = pytest.mark.once
 
@@ -104,7 +104,7 @@ def test_json_has_the_bytes_of_each_option(platform: str) -> None:
     ],
 )
 def test_plan_is_printed(arguments: Sequence[str], first: str, has: str) -> None:
-    result = run(*PLAN, *arguments)
+    result = run_here("plan", *arguments)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith(f"Socket 1 of 1: {first}\n")
     assert has in result.stdout
@@ -121,7 +121,7 @@ def test_plan_is_printed(arguments: Sequence[str], first: str, has: str) -> None
     ],
 )
 def test_wrong_plan_is_a_sentence(arguments: Sequence[str], status: int, complaint: str) -> None:
-    result = run(*PLAN, *arguments)
+    result = run_here("plan", *arguments)
     assert (result.returncode, result.stdout) == (status, "")
     assert complaint in result.stderr
     assert result.stderr.count("\n") == 1

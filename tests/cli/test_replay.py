@@ -17,7 +17,7 @@ from trio_mcast import Datagram, open_mcast_receiver
 from trio_mcast._capture.playing import Survey, multicast_of, survey
 from trio_mcast._cli.replay import Replaying, describe_replay, parse_speed
 
-from .test_demo import COMMAND, environment, run
+from .test_demo import COMMAND, environment, run_here
 
 pytestmark = pytest.mark.once
 
@@ -162,7 +162,7 @@ async def test_loops_follow_after_the_usual_interval(
 def test_file_with_nothing_to_send_is_told(content: bytes, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
-    result = run(*REPLAY, str(path))
+    result = run_here("replay", str(path))
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("trio-mcast replay: ")
     assert sentence in result.stderr

@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab.fixtures import TwoHosts
 
-from .test_demo import COMMAND, environment, run
+from .test_demo import COMMAND, environment, run_here
 
 pytestmark = pytest.mark.once
 
@@ -65,6 +65,6 @@ def test_port_that_another_program_has_is_told_in_a_sentence(two_hosts: TwoHosts
     ],
 )
 def test_wrong_usage_ends_with_status_2(arguments: Sequence[str], message: str) -> None:
-    result = run(*RESPOND, *arguments)
+    result = run_here("respond", *arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert message in result.stderr
