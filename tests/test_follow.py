@@ -135,7 +135,7 @@ async def test_removed_interfaces_add_up_until_a_look_has_succeeded(
     await follower.wait()
     watcher.change(8)
     # It is stale, so this wait is over at once; what the watcher has is not lost.
-    with trio.fail_after(1), assert_checkpoints():
+    with trio.fail_after(5), assert_checkpoints():
         await follower.wait()
     assert follower.ended.removed == {7}
     follower.looked()
@@ -155,7 +155,7 @@ async def test_cancelled_wait_takes_nothing(watcher: Watcher, follower: Follower
     with trio.CancelScope() as scope:
         scope.cancel()
         await follower.wait()
-    with trio.fail_after(1):
+    with trio.fail_after(5):
         await follower.wait()
     assert follower.ended.removed == {7}
 
@@ -248,7 +248,7 @@ async def test_refusal_of_the_watcher_is_told_and_made_up_for(
 async def test_following_ends_when_closed_whatever_it_does(
     watcher: Watcher, follower: Follower, looks: Looks
 ) -> None:
-    with trio.fail_after(1):
+    with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(looks.follow)
             await wait_all_tasks_blocked()
@@ -265,7 +265,7 @@ async def test_look_that_finds_all_closed_ends_the_following(
 ) -> None:
     looks.refusals = [trio.ClosedResourceError()]
     watcher.change()
-    with trio.fail_after(1):
+    with trio.fail_after(5):
         await looks.follow()
     assert len(looks.times) == 1
 
@@ -274,7 +274,7 @@ async def test_without_a_watcher_nothing_is_followed() -> None:
     follower = Follower(None, MACHINE)
     looks = Looks(follower)
     follower.look_again()
-    with trio.fail_after(1):
+    with trio.fail_after(5):
         await looks.follow()
     assert looks.times == []
     follower.close()

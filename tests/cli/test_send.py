@@ -123,8 +123,8 @@ def test_message_lines_and_files_arrive(two_hosts: TwoHosts, tmp_path: Path) -> 
         (Kind.NUMBERED, number, 1) for number in range(3)
     ]
     assert len({header.run for header in headers}) == 1
-    # 50 a second: 40 ms from the first to the third, by the sender's clock.
-    assert 0.039 < (headers[2].time_ns - headers[0].time_ns) / 1e9 < 0.5
+    # 50 a second: 40 ms from the first to the third, by the sender's clock; on a busy machine more.
+    assert 0.039 < (headers[2].time_ns - headers[0].time_ns) / 1e9 < 1.9
 
 
 def test_numbered_ones_end_on_ctrl_c_with_the_summary_and_status_0(two_hosts: TwoHosts) -> None:

@@ -73,11 +73,16 @@ async def test_free_interface_has_a_batch_while_the_slow_one_is_waited_for(
 
 async def test_two_slow_interfaces_are_waited_for_together(two_lans: TwoLans) -> None:
     slow_down(two_lans.a, "eth0", "eth1", rate="800kbit")  # 1 s for 100 kB
+    seconds: list[float] = []
     async with sender_behind(two_lans) as sender:
-        start = time.monotonic()
-        await sender.send_batch([bytes(1_000)] * COUNT)
-        assert time.monotonic() - start < 1.5
-        assert (counts(sender, "eth0").sent, counts(sender, "eth1").sent) == (COUNT, COUNT)
+        # One after the other, they would take 2 s each time. A busy machine has another try.
+        while not seconds or (seconds[-1] >= 1.5 and len(seconds) < 3):
+            start = time.monotonic()
+            await sender.send_batch([bytes(1_000)] * COUNT)
+            seconds.append(time.monotonic() - start)
+        assert min(seconds) < 1.5
+        total = COUNT * len(seconds)
+        assert (counts(sender, "eth0").sent, counts(sender, "eth1").sent) == (total, total)
 
 
 async def test_datagram_that_waits_on_one_interface_is_sent_on_the_other(
