@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -36,13 +37,16 @@ async def main(interface: str) -> None:
         run_sync_soon_threadsafe=loop.call_soon_threadsafe,
         done_callback=ended.set_result,
     )
-    for _ in range(3):
-        datagram = await datagrams.get()
-        print(datagram.source, datagram.data)
-    scope.cancel()
-    (await ended).unwrap()
+    try:
+        for _ in range(3):
+            datagram = await datagrams.get()
+            print(datagram.source, datagram.data)
+    finally:
+        scope.cancel()
+        (await ended).unwrap()
 
 
 if len(sys.argv) != 2:
     sys.exit(__doc__)
-asyncio.run(main(sys.argv[1]))
+with suppress(KeyboardInterrupt):  # Ctrl-C ends it.
+    asyncio.run(main(sys.argv[1]))

@@ -1,6 +1,7 @@
 """Receive and send in one program. Usage: python both.py [INTERFACE...]"""
 
 import sys
+from contextlib import suppress
 
 import trio
 
@@ -29,4 +30,5 @@ async def main() -> None:
     print("left the group")
 
 
-trio.run(main)
+with suppress(KeyboardInterrupt):  # Ctrl-C ends it.
+    trio.run(main)

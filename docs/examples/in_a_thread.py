@@ -3,6 +3,7 @@
 import queue
 import sys
 import threading
+from contextlib import suppress
 
 import trio
 
@@ -44,10 +45,11 @@ class Receiving:
 
 if len(sys.argv) != 2:
     sys.exit(__doc__)
-receiving = Receiving(sys.argv[1])
-try:
-    for _ in range(3):
-        datagram = receiving.datagrams.get()
-        print(datagram.source, datagram.data)
-finally:
-    receiving.close()
+with suppress(KeyboardInterrupt):  # Ctrl-C ends it.
+    receiving = Receiving(sys.argv[1])
+    try:
+        for _ in range(3):
+            datagram = receiving.datagrams.get()
+            print(datagram.source, datagram.data)
+    finally:
+        receiving.close()

@@ -4,6 +4,7 @@ Usage: python losses.py SECONDS [INTERFACE...]
 """
 
 import sys
+from contextlib import suppress
 
 import trio
 
@@ -42,4 +43,5 @@ async def main() -> None:
 
 if len(sys.argv) < 2:
     sys.exit(__doc__)
-trio.run(main)
+with suppress(KeyboardInterrupt):  # Ctrl-C ends it.
+    trio.run(main)

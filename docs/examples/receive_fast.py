@@ -1,6 +1,7 @@
 """Receive in batches. Usage: python receive_fast.py SECONDS [INTERFACE...]"""
 
 import sys
+from contextlib import suppress
 
 import trio
 
@@ -31,4 +32,5 @@ async def main() -> None:
 
 if len(sys.argv) < 2:
     sys.exit(__doc__)
-trio.run(main)
+with suppress(KeyboardInterrupt):  # Ctrl-C ends it.
+    trio.run(main)

@@ -1,6 +1,7 @@
 """Wait, but not for ever. Usage: python timeout.py SECONDS [INTERFACE...]"""
 
 import sys
+from contextlib import suppress
 
 import trio
 
@@ -21,4 +22,5 @@ async def main() -> None:
 
 if len(sys.argv) < 2:
     sys.exit(__doc__)
-trio.run(main)
+with suppress(KeyboardInterrupt):  # Ctrl-C ends it.
+    trio.run(main)

@@ -1,6 +1,7 @@
 """Receive in an AnyIO program. Usage: python with_anyio.py INTERFACE"""
 
 import sys
+from contextlib import suppress
 
 import anyio
 
@@ -19,4 +20,5 @@ async def main(interface: str) -> None:
 
 if len(sys.argv) != 2:
     sys.exit(__doc__)
-anyio.run(main, sys.argv[1], backend="trio")
+with suppress(KeyboardInterrupt):  # Ctrl-C ends it.
+    anyio.run(main, sys.argv[1], backend="trio")
