@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import typing
 from ipaddress import IPv4Interface
@@ -227,6 +228,7 @@ def test_public_values_have_public_fields_only(cls: type[attrs.AttrsInstance]) -
     assert [field.name for field in attrs.fields(cls) if field.name.startswith("_")] == []
 
 
+@functools.cache
 def attribute_docstrings() -> dict[str, set[str]]:
     """The attributes with a docstring below them, by class."""
     documented: dict[str, set[str]] = {}
@@ -252,6 +254,7 @@ def fields_of(cls: type) -> list[str]:
 
 
 # A spec's fields are explained as arguments, by the function that opens.
+@pytest.mark.once
 @pytest.mark.parametrize("cls", [cls for cls in CLASSES if not cls.__name__.endswith("Spec")])
 def test_editors_show_a_docstring_for_each_attribute(cls: type) -> None:
     documented = attribute_docstrings()

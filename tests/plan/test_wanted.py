@@ -34,6 +34,8 @@ from trio_mcast._platform.model import Platform
 from trio_mcast._values.addresses import parse_groups
 from trio_mcast._values.interface import InterfaceSelector
 
+pytestmark = pytest.mark.once
+
 THERE: list[InterfaceSelector] = [
     "eth0",
     8,

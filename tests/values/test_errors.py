@@ -72,6 +72,7 @@ def _steps_of_the_package() -> Iterator[str]:
                 yield node.value.value
 
 
+@pytest.mark.once
 def test_every_step_that_an_error_can_name_is_documented() -> None:
     steps = set(_steps_of_the_package())
     assert {"send", "route", "list interfaces"} <= steps
