@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import attrs
 
-from .._values.addresses import Family, IPAddress, family_of
+from .._values.addresses import Family, IPAddress, family_of, in_fixed_order
 from .._values.errors import AmbiguousInterfaceError, InterfaceNotFoundError
 from .._values.interface import (
     ALL_INTERFACES,
@@ -141,7 +141,7 @@ def parse_selectors(value: InterfaceSelectors | None) -> ParsedSelectors:
         raise TypeError(_selector_type_message(value))
     else:
         try:
-            selectors = list(value)
+            selectors = in_fixed_order(value)
         except TypeError:
             raise TypeError(_selector_type_message(value)) from None
         if not selectors:

@@ -8,9 +8,9 @@ one.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Literal, NamedTuple, TypeAlias, cast
+from typing import Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -23,6 +23,8 @@ from .shown import show_value
 # header and 8 of UDP header. (IPv6 could carry 20 bytes more; one limit for both families
 # means that a program does not break when its groups change.)
 MAX_DATAGRAM_BYTES = 65_507
+
+_T = TypeVar("_T")
 
 Family: TypeAlias = Literal["ipv4", "ipv6"]
 IPAddress: TypeAlias = IPv4Address | IPv6Address
@@ -157,6 +159,14 @@ def parse_group(value: AddressLike) -> Group:
     return Group(without_zone(address), zone)
 
 
+def in_fixed_order(values: Iterable[_T]) -> list[_T]:
+    """Return what a program gives as a list: a set in the order of its texts, all else as it is.
+
+    A set of texts has another order in each process, and sockets are opened in the order of these.
+    """
+    return sorted(values, key=str) if isinstance(values, Set) else list(values)
+
+
 def listed(
     value: AddressLike | Iterable[AddressLike], what: str, *, may_be_none: bool = False
 ) -> list[AddressLike]:
@@ -176,7 +186,7 @@ def listed(
     try:
         if isinstance(value, (IPv4Network, IPv6Network)):
             raise TypeError  # Iterated, it would be each of its addresses.
-        values = list(value)
+        values = in_fixed_order(value)
     except TypeError:
         raise TypeError(
             f"{what} must be an address or an iterable of addresses, "
@@ -245,7 +255,7 @@ def parse_ports(value: int | Iterable[int]) -> tuple[int, ...]:
     if isinstance(value, (int, str, bytes, bytearray)):
         return (parse_port(cast("int", value), "port"),)
     try:
-        ports = list(value)
+        ports = in_fixed_order(value)
     except TypeError:
         raise TypeError(
             f"port must be an int or an iterable of ints, not {type(value).__name__}: {value!r}"

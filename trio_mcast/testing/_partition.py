@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 
 
 def parse_parts(groups: Iterable[object], known: Collection[str], switch: str) -> dict[str, int]:
@@ -18,10 +18,14 @@ def parse_parts(groups: Iterable[object], known: Collection[str], switch: str) -
     """
     parts: dict[str, int] = {}
     for number, group in enumerate(groups, start=1):
-        for host in (
-            group if isinstance(group, Iterable) and not isinstance(group, str) else [group]
-        ):
-            name = host if isinstance(host, str) else getattr(host, "name", repr(host))
+        is_one = isinstance(group, str) or not isinstance(group, Iterable)
+        hosts = [group] if is_one else group
+        names = [
+            host if isinstance(host, str) else getattr(host, "name", repr(host)) for host in hosts
+        ]
+        if isinstance(group, Set):  # Its order differs from run to run.
+            names.sort()
+        for name in names:
             if name not in known:
                 raise ValueError(f"nothing called {name!r} is plugged into {switch}")
             if parts.setdefault(name, number) != number:

@@ -11,7 +11,8 @@ has a depth, one more than the depth of its causes (a Lamport clock). The causes
 
 * the event that led to it in the same call;
 * the events before by the same task, and by the task that woke that task;
-* if a program acts: what programs on the same host have done and read;
+* if a program acts: what programs on the same host have done and read, and what has been delivered
+  there by itself, whether or not somebody has had the time to read it before;
 * what has changed the interface that the event is told of: a join, a report, a cable.
 
 Depths start afresh whenever no task can run: whatever comes then comes after all that was before.
@@ -178,6 +179,8 @@ class Recorder:
                 self._changes[changed] = self.depth
         if self._task is not None:
             self._acted()
+        elif what == "delivered" and self.depth > self._places.get(where, 0):
+            self._places[where] = self.depth
         spot = (where, what, interface)
         spot_number = self._spots.get(spot)
         if spot_number is None:
