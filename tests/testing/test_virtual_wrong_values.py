@@ -21,6 +21,9 @@ class _Parts:
         self.router: Any = network.router("r")
         self.eth0: Any = self.a.plug("eth0", self.lan, "10.0.0.1/24")
         self.router.plug("eth0", self.lan, "10.0.0.254/24")
+        self.attic: Any = network.switch("attic")
+        self.trunk: Any = self.lan.plug(self.attic)
+        self.lo: Any = self.a.interface("lo")
 
 
 WRONG: list[tuple[str, Callable[[_Parts], object], type[Exception], str]] = [
@@ -133,6 +136,96 @@ WRONG: list[tuple[str, Callable[[_Parts], object], type[Exception], str]] = [
         lambda parts: parts.a.routes.add("10.9.0.0/16", "eth0", gateway="239.1.2.3"),
         ValueError,
         "gateway '239.1.2.3' is not an address that one host can have",
+    ),
+    (
+        "gateway_of_a_route_off_every_network",
+        lambda parts: parts.a.routes.add("10.9.0.0/16", "eth0", gateway="192.168.9.9"),
+        ValueError,
+        "gateway 192.168.9.9 is in none of the networks of a/eth0: 10.0.0.0/24",
+    ),
+    (
+        "gateway_that_is_the_host",
+        lambda parts: parts.a.plug("eth1", parts.attic, "10.1.0.1/24", gateway="10.1.0.1"),
+        ValueError,
+        "gateway 10.1.0.1 is an address of a/eth1 itself",
+    ),
+    (
+        "gateway_that_is_for_broadcasts",
+        lambda parts: parts.a.plug("eth1", parts.attic, "10.1.0.1/24", gateway="10.1.0.255"),
+        ValueError,
+        "gateway 10.1.0.255 is the broadcast address of a network, or its own",
+    ),
+    (
+        "link_local_gateway_off_every_network",
+        lambda parts: parts.a.plug("eth1", parts.attic, "10.1.0.1/24", gateway="169.254.1.1"),
+        ValueError,
+        "gateway 169.254.1.1 is in none of the networks of a/eth1: 10.1.0.0/24",
+    ),
+    (
+        "gateway_without_an_interface",
+        lambda parts: parts.a.routes.add("10.9.0.0/16", gateway="10.0.0.254"),
+        ValueError,
+        "gateway 10.0.0.254 without an interface: name that, too",
+    ),
+    (
+        "gateway_of_another_family",
+        lambda parts: parts.a.routes.add("10.9.0.0/16", "eth0", gateway="fe80::9"),
+        ValueError,
+        "gateway fe80::9 is of another family than 10.9.0.0/16",
+    ),
+    (
+        "source_that_the_host_does_not_have",
+        lambda parts: parts.a.routes.add("10.9.0.0/16", "eth0", source="10.0.0.99"),
+        ValueError,
+        "source 10.0.0.99 is not an address of this host",
+    ),
+    (
+        "interface_name_that_is_long",
+        lambda parts: parts.a.plug("sixteen-letters1", parts.lan),
+        ValueError,
+        "an interface's name has at most 15 bytes, unlike 'sixteen-letters1'",
+    ),
+    (
+        "interface_name_with_a_space",
+        lambda parts: parts.a.rename("eth0", "eth 0"),
+        ValueError,
+        "an interface of Linux cannot be called 'eth 0'",
+    ),
+    (
+        "interface_name_of_dots",
+        lambda parts: parts.a.plug("..", parts.lan),
+        ValueError,
+        "an interface of Linux cannot be called '..'",
+    ),
+    (
+        "loss_of_loopback",
+        lambda parts: setattr(parts.lo.outgoing, "loss", 1.0),
+        ValueError,
+        "a/lo is a loopback interface, which has no cable",
+    ),
+    (
+        "loss_of_an_interface",
+        lambda parts: setattr(parts.eth0, "loss", 0.5),
+        AttributeError,
+        "no attribute 'loss'; .*; impairments are attributes of its outgoing and incoming cable",
+    ),
+    (
+        "loss_of_a_trunk",
+        lambda parts: setattr(parts.trunk, "loss", 0.5),
+        AttributeError,
+        "Trunk has no attribute 'loss'; .* of its outgoing and incoming cable",
+    ),
+    (
+        "attribute_of_a_rule",
+        lambda parts: setattr(parts.lan.drop(bool), "dropped", 0),
+        AttributeError,
+        "'dropped' of a DropRule cannot be changed",
+    ),
+    (
+        "attribute_of_the_trace",
+        lambda parts: setattr(parts.network.trace, "keep", 10),
+        AttributeError,
+        "VirtualTrace has no attribute 'keep'",
     ),
     (
         "no_such_route",

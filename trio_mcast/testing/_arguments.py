@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Collection, Iterable
 from typing import ClassVar, Final
 
+from .._platform.model import PlatformName
 from .._values.numbers import parse_int
 from .._values.shown import show_value
 
@@ -30,6 +32,8 @@ class FixedAttributes:
     """
 
     CHANGEABLE: ClassVar[frozenset[str]] = frozenset()
+    # What is said besides about an attribute that cannot be set.
+    HINT: ClassVar[str] = ""
     _declared: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls) -> None:
@@ -39,6 +43,7 @@ class FixedAttributes:
         if not name.startswith("_") and name not in self.CHANGEABLE:
             kind = type(self).__name__
             can_be_set = ", ".join(sorted(self.CHANGEABLE)) or "nothing"
+            can_be_set += self.HINT
             if hasattr(self, name):
                 raise AttributeError(
                     f"{name!r} of a {kind} cannot be changed; what can be set: {can_be_set}"
@@ -63,6 +68,22 @@ def check_name(name: str) -> None:
     # A real interface's name can have bytes that are not UTF-8; Python has them as surrogates.
     if not all(letter.isprintable() or "\udc80" <= letter <= "\udcff" for letter in name):
         raise ValueError(f"a name must consist of what can be printed, unlike {name!r}")
+
+
+def check_interface_name(name: str, platform: PlatformName) -> None:
+    """Check the name of a host's interface: whether its system would take it.
+
+    Raises:
+        TypeError: The name is not a `str`.
+        ValueError: No interface can have that name.
+    """
+    check_name(name)
+    # IFNAMSIZ of Linux, macOS and FreeBSD, with the zero byte at the end.
+    if platform != "windows" and len(os.fsencode(name)) > 15:
+        raise ValueError(f"an interface's name has at most 15 bytes, unlike {name!r}")
+    # dev_valid_name in net/core/dev.c.
+    if platform == "linux" and (name in (".", "..") or ":" in name or len(name.split()) != 1):
+        raise ValueError(f"an interface of Linux cannot be called {name!r}")
 
 
 def check_text(value: str, what: str) -> None:

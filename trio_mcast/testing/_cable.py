@@ -23,6 +23,9 @@ _ECN_BITS: Final = 0b11
 # The most bits per second, and bytes, that a cable can be given: more than any network has.
 _MOST: Final = 10**15
 
+# Said about attributes of what has two cables.
+IN_CABLES: Final = "; impairments are attributes of its outgoing and incoming cable"
+
 
 def _check_limit(name: str, value: object) -> None:
     if name == "rate":

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import attrs
 
 from .._values.addresses import Endpoint
+from ._arguments import FixedAttributes
 from ._frames import Packet
 
 
@@ -35,7 +36,7 @@ class DatagramOnLink:
 Predicate: TypeAlias = Callable[[DatagramOnLink], object]
 
 
-class DropRule:
+class DropRule(FixedAttributes):
     """A rule of a switch by which datagrams are dropped; made by `VirtualSwitch.drop`.
 
     It holds until `end`, or until the end of a ``with`` block.

@@ -8,6 +8,7 @@ from typing import ClassVar, TypeAlias, get_args, overload
 import attrs
 
 from .._values.addresses import AddressLike, Endpoint, parse_address, parse_port
+from ._arguments import FixedAttributes
 from ._recorder import Recorder
 from ._trace import EventKind, TraceEvent
 
@@ -37,7 +38,7 @@ class TraceTotals:
     """Datagrams that the host's system refused to send."""
 
 
-class VirtualTrace(Sequence[TraceEvent]):
+class VirtualTrace(FixedAttributes, Sequence[TraceEvent]):
     """The events of a `VirtualNetwork`, by time, causes before effects: a view that is never stale.
 
     It is a sequence: ``trace[-1]``, ``len(trace)``, ``for event in trace``. A slice is a new list,

@@ -112,8 +112,8 @@ class VirtualHost(HostSystem):
         Raises:
             TypeError: The name, the switch, the mtu or an address is none.
             ValueError: The name or an address is taken or cannot be one, the mtu is less than 1,
-                the gateway is in none of the interface's networks, the switch is of another
-                network, or what is Linux's is given to another.
+                the gateway is in none of the interface's networks or cannot be a router's, the
+                switch is of another network, or what is Linux's is given to another.
             RuntimeError: The network has ended.
         """
         self._core.enter(self.name)

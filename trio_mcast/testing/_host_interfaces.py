@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .._platform.model import PlatformName
 from .._values.addresses import Family, IPAddress
-from ._arguments import check_name, check_text
+from ._arguments import check_interface_name, check_text
 from ._interface import VirtualInterface
 
 
 class HostInterfaces:
     """A table of a host's interfaces, in the order of plugging in: the loopback interface first."""
 
-    def __init__(self, host: str, loopback: VirtualInterface) -> None:
+    def __init__(self, host: str, platform: PlatformName, loopback: VirtualInterface) -> None:
         """Begin with the loopback interface alone.
 
         Args:
             host: The host's name.
+            platform: The platform whose rules the host follows.
             loopback: The loopback interface.
         """
         self._host = host
+        self._platform = platform
         self._by_name: dict[str, VirtualInterface] = {loopback.name: loopback}
         # By index, the last names of interfaces that are gone: what happens there is still told.
         self._former_names: dict[int, str] = {}
@@ -34,7 +37,7 @@ class HostInterfaces:
             TypeError: The name is not a `str`.
             ValueError: The name is taken, or cannot be one.
         """
-        check_name(name)
+        check_interface_name(name, self._platform)
         if name in self._by_name:
             raise ValueError(f"{self._host} has an interface {name!r} already")
 

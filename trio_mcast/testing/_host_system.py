@@ -81,7 +81,6 @@ class HostSystem(FixedAttributes):
         self._pollers: dict[VirtualPoller, None] = {}
         self._watchers = Watchers(core, name, notice_seconds)
         self._gateways: dict[str, IPAddress] = {}
-        self.routes = VirtualRoutes(platform.name, self.interface, self._watchers.notice)
         self._indexes = 0
         self._numbers = 0
         loopback = VirtualInterface(
@@ -94,7 +93,8 @@ class HostSystem(FixedAttributes):
             is_multicast=self._rules.loopback_is_multicast,
             is_linux=platform.name == "linux",
         )
-        self._interfaces = HostInterfaces(name, loopback)
+        self._interfaces = HostInterfaces(name, platform.name, loopback)
+        self.routes = VirtualRoutes(platform.name, self._interfaces, self._watchers.notice)
         self._input = Input(core, name, platform, self.clock, self._sockets, self._interfaces)
         loopback.set_addresses(_LOOPBACK)
 

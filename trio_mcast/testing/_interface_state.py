@@ -20,7 +20,7 @@ from .._values.interface import (
 from ._address_checks import AddressChecks
 from ._address_lifetimes import AddressLifetimes
 from ._arguments import FixedAttributes, check_mtu, check_name, parse_names
-from ._cable import Cable
+from ._cable import IN_CABLES, Cable
 from ._core import Core
 from ._interface_address import (
     bare_address,
@@ -35,6 +35,8 @@ from ._surroundings import Link, Owner
 
 class AddressedInterface(FixedAttributes):
     """The part of a `VirtualInterface` that holds what it is and has."""
+
+    HINT = IN_CABLES
 
     name: str
     """The interface's name."""
@@ -102,17 +104,19 @@ class AddressedInterface(FixedAttributes):
 
     @property
     def outgoing(self) -> Cable:
-        """The impairments of what the interface sends."""
+        """The impairments of what the interface sends; ValueError for a loopback interface."""
         return self._cable("outgoing")
 
     @property
     def incoming(self) -> Cable:
-        """The impairments of what the interface gets."""
+        """The impairments of what the interface gets; ValueError for a loopback interface."""
         return self._cable("incoming")
 
     def _cable(self, direction: str) -> Cable:
         cable = self._cables.get(direction)
         if cable is None:
+            if self._link is None:
+                raise ValueError(f"{self} is a loopback interface, which has no cable")
             cable = Cable(self._core, self.owner.name, self.name, self.number, direction)
             self._cables[direction] = cable
         return cable

@@ -13,6 +13,7 @@ from ._core import Core
 from ._frames import Frame, Packet, Query, Report, Reporter, is_routable
 from ._interface import VirtualInterface
 from ._interface_address import AddressWithPrefix, parse_interface_address
+from ._routes import check_gateway
 from ._snooping import MembershipTable, SnoopingTimes
 from ._switch import VirtualSwitch
 
@@ -219,18 +220,16 @@ def connect(
     Raises:
         TypeError: The switch or an address is none.
         ValueError: An address is none that an interface can have or is taken, the gateway is in
-            none of the interface's networks, or the switch is of another network.
+            none of the interface's networks or cannot be a router's, or the switch is of
+            another network.
     """
     if not isinstance(switch, VirtualSwitch):
         raise TypeError(f"switch must be a VirtualSwitch, not {type(switch).__name__}: {switch!r}")
     if switch.core is not core:
         raise ValueError(f"{switch.name} is a switch of another network")
     interface.set_addresses([parse_interface_address(address) for address in addresses])
-    if gateway is not None and not (gateway.is_link_local or interface.is_on_link(gateway)):
-        networks = ", ".join(str(address.network) for address in interface.networks)
-        raise ValueError(
-            f"gateway {gateway} is in none of the networks of {interface}: {networks or 'none'}"
-        )
+    if gateway is not None:
+        check_gateway(gateway, interface)
     switch.attach(interface)
     core.record(
         interface.owner.name,

@@ -13,6 +13,8 @@ from .._plan.route import RouteRefusal
 from .._platform.model import PlatformName
 from .._values.addresses import IPAddress, parse_address
 from ._arguments import FixedAttributes, check_text
+from ._host_interfaces import HostInterfaces
+from ._interface import VirtualInterface
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -56,11 +58,11 @@ class VirtualRoutes(FixedAttributes):
     def __init__(
         self,
         platform: PlatformName,
-        check_interface: Callable[[str], object],
+        interfaces: HostInterfaces,
         changed: Callable[[], None],
     ) -> None:
         self.refusal = _REFUSALS.get(platform)
-        self._check_interface = check_interface
+        self._interfaces = interfaces
         self._changed = changed
         self._routes: dict[Network, VirtualRoute] = {}
 
@@ -90,22 +92,41 @@ class VirtualRoutes(FixedAttributes):
 
         Raises:
             TypeError: An argument is of the wrong type.
-            ValueError: The destination is no network, there is no such interface, or the platform
-                has no routes that refuse.
+            ValueError: The destination is no network, there is no such interface, the gateway is in
+                none of its networks, the source is not an address of the host, an address is of
+                another family than the destination, a gateway or source is given without an
+                interface, or the platform has no routes that refuse.
             RuntimeError: The network has ended.
         """
+        network = _parse_network(destination)
+        to_router = None if gateway is None else _parse_host(gateway, "gateway")
+        named = None if source is None else _parse_host(source, "source")
+        for address, what in ((to_router, "gateway"), (named, "source")):
+            if address is not None:
+                self._check_address(address, what, network, interface)
         if interface is not None:
-            self._check_interface(interface)
+            outgoing = self._interfaces.named(interface)
+            if to_router is not None:
+                check_gateway(to_router, outgoing)
         elif self.refusal is None:
             raise ValueError("Windows has no routes that refuse: name an interface")
-        network = _parse_network(destination)
-        self._routes[network] = VirtualRoute(
-            network,
-            interface,
-            None if gateway is None else _parse_host(gateway, "gateway"),
-            None if source is None else _parse_host(source, "source"),
-        )
+        self._routes[network] = VirtualRoute(network, interface, to_router, named)
         self._changed()
+
+    def _check_address(
+        self, address: IPAddress, what: str, network: Network, interface: str | None
+    ) -> None:
+        """Check an address that a route names, as Linux does (fib_create_info in fib_semantics.c).
+
+        Raises:
+            ValueError: The route cannot name the address.
+        """
+        if interface is None:
+            raise ValueError(f"{what} {address} without an interface: name that, too")
+        if address.version != network.version:
+            raise ValueError(f"{what} {address} is of another family than {network}")
+        if what == "source" and self._interfaces.index_with(address) is None:
+            raise ValueError(f"source {address} is not an address of this host")
 
     def remove(self, destination: str) -> None:
         """Remove a route.
@@ -150,6 +171,29 @@ class VirtualRoutes(FixedAttributes):
             if network.version == address.version and address in network and counts(route)
         ]
         return max(routes, key=lambda route: route.destination.prefixlen, default=None)
+
+
+def check_gateway(gateway: IPAddress, interface: VirtualInterface) -> None:
+    """Check the address of a router, as Linux does (fib_check_nh in net/ipv4/fib_semantics.c).
+
+    Raises:
+        ValueError: There can be no router of that address behind the interface.
+    """
+    networks = interface.networks_with(gateway)
+    if not networks and not (gateway.version == 6 and gateway.is_link_local):
+        others = ", ".join(str(address.network) for address in interface.networks)
+        raise ValueError(
+            f"gateway {gateway} is in none of the networks of {interface}: {others or 'none'}"
+        )
+    if interface.has(gateway):
+        raise ValueError(f"gateway {gateway} is an address of {interface} itself")
+    if any(
+        network.version == 4
+        and network.prefixlen < 31
+        and gateway in (network.network_address, network.broadcast_address)
+        for network in networks
+    ):
+        raise ValueError(f"gateway {gateway} is the broadcast address of a network, or its own")
 
 
 def _parse_network(text: str) -> Network:

@@ -13,6 +13,7 @@ import attrs
 from .._values.addresses import Endpoint
 from .._values.datagram import Datagram
 from .._values.interface import Interface
+from ._arguments import FixedAttributes
 from ._frames import Packet
 from ._interface import VirtualInterface
 from ._trunk import TrunkEnd
@@ -25,7 +26,7 @@ except ImportError as _error:
     CaptureWriter = None  # type: ignore[assignment, misc]
 
 
-class SwitchCapture:
+class SwitchCapture(FixedAttributes):
     """A capture of a switch's datagrams to a file; made by `VirtualSwitch.capture`.
 
     It ends with the ``with`` block, or with `close`.

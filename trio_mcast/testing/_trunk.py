@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from .._values.addresses import IPAddress
-from ._cable import Cable
+from ._arguments import FixedAttributes
+from ._cable import IN_CABLES, Cable
 from ._core import Core
 from ._frames import Frame, Packet
 from ._interface import VirtualInterface
@@ -95,12 +96,14 @@ class TrunkEnd:
             )
 
 
-class Trunk:
+class Trunk(FixedAttributes):
     """A cable between two switches; made by `VirtualSwitch.plug`.
 
     ``trunk.outgoing`` is what the switch sends on which ``plug`` was called, and ``trunk.incoming``
     what that switch gets: both can be impaired at any time.
     """
+
+    HINT = IN_CABLES
 
     def __init__(self, core: Core, near: JoinedSwitch, far: JoinedSwitch) -> None:
         number = core.new_number()
