@@ -212,3 +212,92 @@ async def test_chosen_datagrams_are_dropped(network: VirtualNetwork) -> None:
     rule.end()
     with pytest.raises(TypeError, match="predicate must be a function, not 3"):
         lan.drop(3)  # type: ignore[arg-type]
+
+
+@network_test
+async def test_error_of_a_rule_ends_the_network_if_the_sender_has_gone_on(
+    network: VirtualNetwork,
+) -> None:
+    lan = network.switch("lan")
+    a, b, _ = three_hosts(network, lan)
+
+    def fail(datagram: DatagramOnLink) -> bool:
+        raise ZeroDivisionError(datagram.data)
+
+    with lan.drop(fail), b:
+        async with open_mcast_receiver(GROUP, PORT, interfaces="eth0") as receiver:
+            with a:
+                async with open_mcast_sender(GROUP, PORT, interfaces="eth0") as sender:
+                    with pytest.raises(ZeroDivisionError, match="at once"):
+                        await sender.send(b"at once")
+            assert receiver.statistics().received == 0
+
+    async def main() -> None:
+        async with VirtualNetwork() as other:
+            lan = other.switch("lan")
+            a, b, _ = three_hosts(other, lan)
+            a.interface("eth0").outgoing.delay = 1
+            lan.drop(fail)
+            with a:
+                async with open_mcast_sender(GROUP, PORT, interfaces="eth0") as sender:
+                    await sender.send(b"later")
+            # Who comes by then is not to blame.
+            with b:
+                async with open_mcast_receiver(GROUP, PORT, interfaces="eth0") as receiver:
+                    await trio.sleep(1)
+                    with pytest.raises(trio.WouldBlock):
+                        receiver.receive_nowait()
+                    await trio.sleep(1)
+                    raise AssertionError("the network goes on")
+
+    with pytest.raises(ZeroDivisionError, match="later"):
+        await main()
+
+
+@pytest.mark.parametrize("how", ["crash", "take_down", "lose_carrier", "unplug"])
+@network_test
+async def test_what_waits_is_lost_with_the_link(network: VirtualNetwork, how: str) -> None:
+    a, b, _ = three_hosts(network)
+    eth0 = a.interface("eth0")
+    eth0.outgoing.rate = 100_000
+    heard: dict[str, list[Heard]] = {}
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listen, b, heard)
+        await trio.testing.wait_all_tasks_blocked()
+        with a:
+            async with open_mcast_sender(
+                GROUP, PORT, interfaces="eth0", send_buffer_size=10_000
+            ) as sender:
+                # 1,024 bytes on the wire: one leaves each 82 ms.
+                for _ in range(8):
+                    await sender.send(bytes(958))
+                await trio.sleep(0.3)
+                (a.crash if how == "crash" else getattr(eth0, how))()
+                dropped = network.trace.dropped(at=a)
+                assert len(heard["b"]) + len(dropped) == 8
+                assert {event.reason for event in dropped} == {
+                    "the link was lost before it could leave"
+                }
+        await trio.sleep(0.001)
+        if how == "lose_carrier":
+            eth0.restore_carrier()
+            with a:
+                async with open_mcast_sender(GROUP, PORT, interfaces="eth0") as sender:
+                    await sender.send(bytes(958))
+        await trio.sleep(5)
+        nursery.cancel_scope.cancel()
+    times = [time for time, *_ in heard["b"]]
+    assert times[:3] == [0.08192, 0.16384, 0.24576]
+    # The queue is empty: the next one leaves at once.
+    assert times[3:] == ([0.38292] if how == "lose_carrier" else [])
+
+
+@network_test
+async def test_interface_of_a_crashed_host_has_no_power(network: VirtualNetwork) -> None:
+    lan = network.switch("lan")
+    a, *_ = three_hosts(network, lan)
+    a.crash()
+    eth1 = a.plug("eth1", lan, "10.0.0.11/24")
+    assert not eth1.is_up
+    a.restart()
+    assert eth1.is_up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -36,6 +37,21 @@ def _check_limit(name: str, value: object) -> None:
     else:
         size = cast("int", value)
         parse_int(size, name, 0, _MOST, unit="bytes", otherwise=", or None for no limit")
+
+
+@attrs.define(eq=False)
+class Waiting:
+    """A frame that waits for a cable with a rate.
+
+    Attributes:
+        frame: The frame.
+        until_ns: When it leaves this end, or was lost here.
+        is_lost: Whether the link was lost before it could leave.
+    """
+
+    frame: Frame
+    until_ns: int
+    is_lost: bool = False
 
 
 class Cable(FixedAttributes):
@@ -84,6 +100,7 @@ class Cable(FixedAttributes):
         self._direction = direction
         self._path = Path(f"{core.seed}/{place}/{interface}/{direction}")
         self._free_ns = 0
+        self._waiting: deque[Waiting] = deque()
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in IMPAIRMENTS:
@@ -117,11 +134,25 @@ class Cable(FixedAttributes):
         """Note the new name of the interface. For the interface only."""
         self._interface = interface
 
-    def pass_on(self, frame: Frame, deliver: Callable[[Frame], None]) -> int | None:
+    def cut(self) -> None:
+        """Lose what waits for the cable, as the link is gone. For the interface only.
+
+        A Linux host empties its queues then (dev_deactivate_many in net/sched/sch_generic.c).
+        """
+        now = self._core.scheduler.now_ns()
+        self._free_ns = min(self._free_ns, now)
+        self._path.begin_again(now)
+        for waiting in self._waiting:
+            if waiting.until_ns > now:
+                waiting.until_ns, waiting.is_lost = now, True
+                self._record("dropped", waiting.frame, "the link was lost before it could leave")
+        self._waiting.clear()
+
+    def pass_on(self, frame: Frame, deliver: Callable[[Frame], None]) -> Waiting | None:
         """Have a frame arrive at the other end: at once, later, twice, or never.
 
         Returns:
-            When the frame will have left this end, if it waits for a cable with a rate.
+            The frame that waits for a cable with a rate; `None` if it has left this end.
         """
         if self.is_perfect:
             deliver(frame)
@@ -135,9 +166,20 @@ class Cable(FixedAttributes):
         dues = self._path.fate(self, left_ns, fragments(frame))
         if not dues:
             self._record("lost", frame, f"{self._direction} cable")
+        waiting = Waiting(frame_now, left_ns)
+
+        def arrive() -> None:
+            if not waiting.is_lost:
+                deliver(frame_now)
+
         for due in dues:
-            scheduler.schedule(due, (self._number, 0), lambda: deliver(frame_now))
-        return left_ns if left_ns > now else None
+            scheduler.schedule(due, (self._number, 0), arrive)
+        if left_ns <= now:
+            return None
+        while self._waiting and self._waiting[0].until_ns <= now:
+            self._waiting.popleft()
+        self._waiting.append(waiting)
+        return waiting
 
     def _leave_queue(self, frame: Frame, now: int) -> tuple[int | None, Frame]:
         """Return when a frame has left, or `None` if it finds no room; and the frame, marked."""

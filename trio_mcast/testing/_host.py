@@ -132,6 +132,8 @@ class VirtualHost(HostSystem):
             alternative_names=alternative_names,
         )
         connect(self._core, interface, switch, addresses, router)
+        if self._has_crashed:
+            interface.set_power(on=False)
         self._interfaces.add(interface)
         if router is not None:
             self._gateways[name] = router

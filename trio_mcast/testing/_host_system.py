@@ -261,6 +261,7 @@ class HostSystem(FixedAttributes):
         if interface.has_link:
             only: Family | None = "ipv6" if self._platform.name == "linux" else None
             self._reports.of_all(interface, only)
+        self._wake_writers(interface)
         self._watchers.notice()
 
     def interface_changed(self, interface: VirtualInterface, *, removed: bool = False) -> None:
@@ -274,12 +275,19 @@ class HostSystem(FixedAttributes):
             self._reports.of_all(interface)
         for family in interface.families_without_room:
             self._sockets.end(interface.index, family)
+        self._wake_writers(interface)
         self._watchers.notice(
             Ended(
                 frozenset({interface.index} if removed else ()),
                 frozenset((interface.index, family) for family in interface.families_without_room),
             )
         )
+
+    def _wake_writers(self, interface: VirtualInterface) -> None:
+        """Have programs look for room in their send buffers, which have lost what waited there."""
+        if not interface.has_link:
+            for opened in self._opened:
+                opened.look_for_room()
 
     # --- Sending
 
@@ -306,9 +314,9 @@ class HostSystem(FixedAttributes):
             home = self._output().home_of(packet, self._platform.name)
             self._input.receive_unicast(home, packet)
         elif not packet.is_to_group or self._deliver_here(state, interface, packet):
-            left_ns = interface.transmit(packet, next_hop)
-            if left_ns is not None:
-                buffer.hold(packet, left_ns)
+            waiting = interface.transmit(packet, next_hop)
+            if waiting is not None:
+                buffer.hold(packet, waiting)
 
     def _deliver_here(
         self, state: SocketState, interface: VirtualInterface, packet: Packet

@@ -71,6 +71,10 @@ class Path:
         self._random: Random | None = None
         self._last_due = 0
 
+    def begin_again(self, now_ns: int) -> None:
+        """Have no frame wait for those that are under way now."""
+        self._last_due = min(self._last_due, now_ns)
+
     def fate(
         self, impairment: Impairment, now_ns: int, fragments: int = 1, earliest_ns: int = 0
     ) -> list[int]:

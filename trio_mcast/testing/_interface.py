@@ -11,6 +11,7 @@ from .._values.interface import (
 )
 from ._address_lifetimes import check_lifetimes
 from ._arguments import check_mtu, check_name
+from ._cable import Waiting
 from ._frames import Frame, Packet, fits
 from ._interface_address import (
     AddressWithPrefix,
@@ -209,7 +210,7 @@ class VirtualInterface(AddressedInterface):
         self._changed("addressed", f"has an mtu of {mtu}")
 
     def take_down(self) -> None:
-        """Switch the interface off: nothing goes in or out.
+        """Switch the interface off: nothing goes in or out, and what waits to go out is lost.
 
         Memberships stay, and are reported again later. On Linux the interface loses its IPv6
         addresses, as on a real Linux.
@@ -223,8 +224,7 @@ class VirtualInterface(AddressedInterface):
             if self._is_linux:
                 # addrconf_ifdown in net/ipv6/addrconf.c; link-local addresses are made again.
                 self._details = without_family(self._details, "ipv6")
-            if self._link is not None:
-                self._link.forget_port(self)
+            self._lose_link()
             self._changed("down")
 
     def take_up(self) -> None:
@@ -242,7 +242,8 @@ class VirtualInterface(AddressedInterface):
     def lose_carrier(self) -> None:
         """Take the cable out at the other end: nothing goes in or out, and the addresses stay.
 
-        What programs send is lost without an error, as on a real system. On Windows the interface
+        What programs send, and what waits to go out, is lost without an error, as on a real
+        system. On Windows the interface
         is listed as down meanwhile.
 
         Raises:
@@ -272,7 +273,7 @@ class VirtualInterface(AddressedInterface):
         self._has_carrier = has_carrier
         self._value = None
         if not has_carrier:
-            self._link.forget_port(self)
+            self._lose_link()
         self._core.record(
             self.owner.name,
             "addressed",
@@ -292,20 +293,28 @@ class VirtualInterface(AddressedInterface):
             raise ValueError(f"{self} is a loopback interface, which cannot be unplugged")
         self._is_there = False
         self._link.detach(self)
+        self._lose_link()
         self._core.record(self.owner.name, "unplugged", interface=self.name)
         self.owner.interface_changed(self, removed=True)
 
     def set_power(self, *, on: bool) -> None:
         """Take part in a crash or restart of the host. For the host only."""
         self._has_power = on
-        if not on and self._link is not None:
-            self._link.forget_port(self)
+        if not on:
+            self._lose_link()
 
-    def transmit(self, frame: Frame, next_hop: IPAddress | None = None) -> int | None:
+    def _lose_link(self) -> None:
+        """Have the switch forget what was reported, and lose what waits for the cables."""
+        if self._link is not None:
+            self._link.forget_port(self)
+        for cable in self._cables.values():
+            cable.cut()
+
+    def transmit(self, frame: Frame, next_hop: IPAddress | None = None) -> Waiting | None:
         """Put a frame on the cable, if the interface is up and has a cable.
 
         Returns:
-            When it will have left, if it waits for a cable with a rate.
+            The frame that waits for a cable with a rate; `None` if it does not wait.
         """
         if self._link is None or not self.has_link:
             return None

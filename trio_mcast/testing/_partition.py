@@ -18,8 +18,9 @@ def parse_parts(groups: Iterable[object], known: Collection[str], switch: str) -
     """
     parts: dict[str, int] = {}
     for number, group in enumerate(groups, start=1):
-        is_one = isinstance(group, str) or not isinstance(group, Iterable)
-        hosts = [group] if is_one else group
+        hosts: list[object] = [group]
+        if isinstance(group, Iterable) and not isinstance(group, str):
+            hosts = list(group)
         names = [
             host if isinstance(host, str) else getattr(host, "name", repr(host)) for host in hosts
         ]

@@ -40,6 +40,7 @@ class Scheduler:
         self._first_changed = trio.Event()
         self._ended = False
         self._now_ns = 0
+        self._failure: Exception | None = None
 
     def now_ns(self) -> int:
         """Return the nanoseconds from the start to the last `read_clock`, or to the end.
@@ -77,7 +78,7 @@ class Scheduler:
         self._number += 1
         heapq.heappush(self._heap, (due_ns, path, self._number, self._trace.depth, call))
         if due_ns <= self.now_ns():
-            self.run_due()
+            self._call_due()
         elif self._heap[0][2] == self._number:
             self._first_changed.set()
 
@@ -86,6 +87,17 @@ class Scheduler:
         return not self._running and bool(self._heap) and self._heap[0][0] <= self.read_clock()
 
     def run_due(self) -> None:
+        """Call all functions that are due.
+
+        What such a function raises is no matter of whoever comes by: it ends `run`.
+        """
+        try:
+            self._call_due()
+        except Exception as error:
+            self._failure = self._failure or error
+            self._first_changed.set()
+
+    def _call_due(self) -> None:
         """Call all functions that are due. From inside such a function, the others follow later."""
         if self._running:
             return
@@ -104,10 +116,12 @@ class Scheduler:
             self._trace.depth = outer
 
     async def run(self) -> None:
-        """Call every function when due, until cancelled."""
+        """Call every function when due, until cancelled or until one raises."""
         while True:
             self._trace.begin(self.read_clock(), None)
             self.run_due()
+            if self._failure is not None:
+                raise self._failure
             self._first_changed = trio.Event()
             due = math.inf
             if self._heap:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from collections import deque
 
+from ._cable import Waiting
 from ._charges import linux_charge, parts
 from ._frames import Packet
 from ._options import refuse
@@ -25,7 +26,7 @@ class SendBuffer:
 
     def __init__(self, state: SocketState) -> None:
         self._state = state
-        self._held: deque[tuple[int, int]] = deque()
+        self._held: deque[tuple[Waiting, int]] = deque()
         self._charged = 0
 
     def check_room(self, packet: Packet, now_ns: int) -> None:
@@ -50,23 +51,23 @@ class SendBuffer:
         if before_last and 1 + charged + taken > 2 * limit:
             raise refuse(errno.ENOBUFS)
 
-    def hold(self, packet: Packet, until_ns: int) -> None:
-        """Charge for a datagram until it has left the interface."""
+    def hold(self, packet: Packet, waiting: Waiting) -> None:
+        """Charge for a datagram until it has left the interface, or is lost there."""
         if self._state.platform.name == "linux":
             charge = linux_charge(packet.family, len(packet.data), packet.mtu, arrived=False)
-            self._held.append((until_ns, charge))
+            self._held.append((waiting, charge))
             self._charged += charge
 
     def writable_at(self, now_ns: int) -> int | None:
         """Return when a program can send again: when half of the buffer is free; `None` for now."""
         charged, due_ns = self._charged_at(now_ns), None
-        for until_ns, charge in self._held:
+        for waiting, charge in self._held:
             if charged + 1 < self._state.buffers[1] // 2:
                 break
-            charged, due_ns = charged - charge, until_ns
+            charged, due_ns = charged - charge, waiting.until_ns
         return due_ns
 
     def _charged_at(self, now_ns: int) -> int:
-        while self._held and self._held[0][0] <= now_ns:
+        while self._held and self._held[0][0].until_ns <= now_ns:
             self._charged -= self._held.popleft()[1]
         return self._charged

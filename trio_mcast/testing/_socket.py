@@ -122,6 +122,10 @@ class VirtualSocket:
         self._has_room.set()
         self.kernel.buffer.waiting.clear()
 
+    def look_for_room(self) -> None:
+        """Have whoever waits until there is room to send look again."""
+        self._has_room.set()
+
     def _arrived(self) -> None:
         for watching in self.watchers:
             watching.became_ready(self)

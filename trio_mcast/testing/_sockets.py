@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -63,7 +63,14 @@ class SocketTable:
 
     def clear(self) -> None:
         """Forget all sockets, and what they have joined."""
-        tables = (self._sockets, self._by_port, self._filters, self._joined, self.takers)
+        tables: tuple[dict[Any, Any], ...] = (
+            self._sockets,
+            self._by_port,
+            self._filters,
+            self._joined,
+            self._left_behind,
+            self.takers,
+        )
         for table in tables:
             table.clear()
 

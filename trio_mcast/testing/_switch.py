@@ -103,7 +103,8 @@ class VirtualSwitch(SwitchForwarding):
 
         Args:
             predicate: Called with each datagram; it is dropped if the result is true. What the
-                function raises leaves the call that has sent the datagram.
+                function raises leaves the call that has sent the datagram, or the block of the
+                network, if the datagram was under way before it came to the switch.
 
         Returns:
             The rule, which can be ended and counts.
