@@ -189,6 +189,27 @@ async def test_plain_and_trio_sockets_are_refused(network: VirtualNetwork) -> No
     right.close()
 
 
+@network_test
+async def test_names_are_not_looked_up_in_the_real_network(network: VirtualNetwork) -> None:
+    _, a, _ = two_hosts(network)
+    refused = pytest.raises(RuntimeError, match=r"asks the real network for 'server\.test'")
+    with a:
+        for look_up in (socket.gethostbyname, socket.gethostbyname_ex):
+            with refused:
+                look_up("server.test")
+        with refused:
+            socket.getaddrinfo("server.test", 80)
+        with refused:
+            await trio.socket.getaddrinfo(host="server.test", port=80)
+        with refused:
+            await trio.open_tcp_stream("server.test", 80)
+        assert socket.getaddrinfo("10.0.0.2", 80)[0][4] == ("10.0.0.2", 80)
+        assert await trio.socket.getaddrinfo("::1", 80)
+        assert socket.getaddrinfo(None, 80)
+    with pytest.raises(AssertionError, match=r"^there was no event within 1 s; what happened: no"):
+        await network.expect(within=1)
+
+
 def test_sockets_are_allowed_after_the_network() -> None:
     async def main() -> None:
         async with VirtualNetwork():

@@ -66,4 +66,5 @@ async def expect(core: Core, choice: Choice, within: float, since: float | None)
     if events:
         return min(events, key=lambda entry: entry[0])[1]
     shown = "".join(f"\n{event}" for event in last) or " nothing"
-    raise AssertionError(f"there was no event ({choice}) within {within} s; what happened:{shown}")
+    wanted = f" ({choice})" if str(choice) else ""
+    raise AssertionError(f"there was no event{wanted} within {within} s; what happened:{shown}")

@@ -1,4 +1,6 @@
-"""The doubles of what programs would use to leave a virtual network: `time.time` and plain sockets.
+"""The doubles of what programs would use to leave a virtual network.
+
+These are `time.time`, plain sockets, and what asks the real network for the address of a name.
 
 They stand in for the real ones while a network is entered, and in its tasks only: each asks whose
 task it is. Everybody else, such as other threads and pytest itself, gets the real ones.
@@ -8,6 +10,8 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final
 
 from .._host.current import host_variable
@@ -16,7 +20,11 @@ from ._clock import VirtualClock
 _REAL_TIME: Final = time.time
 _REAL_TIME_NS: Final = time.time_ns
 _REAL_INIT: Final = socket.socket.__init__
-_INTERNET: Final = (-1, socket.AF_INET, socket.AF_INET6)
+_REAL_LOOKUPS: Final = {
+    name: getattr(socket, name) for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex")
+}
+# The default, the two families, and sockets that send whole frames, which only Linux has.
+_INTERNET: Final = (-1, socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_PACKET", -1))
 
 # How many networks are entered.
 _networks = 0
@@ -53,10 +61,30 @@ def _init(
     _REAL_INIT(self, family, type, proto, fileno)
 
 
+def _double_of_lookup(name: str) -> Callable[..., Any]:
+    """Return the double of a function that looks a host up: it takes numbers only."""
+    real = _REAL_LOOKUPS[name]
+
+    @wraps(real)
+    def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host and _clock() is not None:
+            try:
+                _REAL_LOOKUPS["getaddrinfo"](host, None, flags=socket.AI_NUMERICHOST)
+            except socket.gaierror:
+                raise RuntimeError(
+                    f"socket.{name}() asks the real network for {host!r}, and this task is in a "
+                    "VirtualNetwork: name an address, or look it up before the network is entered"
+                ) from None
+        return real(host, *args, **kwargs)
+
+    return look_up
+
+
 _DOUBLES: Final[tuple[tuple[Any, str, Any, Any], ...]] = (
     (time, "time", _REAL_TIME, _time),
     (time, "time_ns", _REAL_TIME_NS, _time_ns),
     (socket.socket, "__init__", _REAL_INIT, _init),
+    *((socket, name, real, _double_of_lookup(name)) for name, real in _REAL_LOOKUPS.items()),
 )
 
 
