@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
@@ -11,6 +12,7 @@ import attrs
 from .._values.addresses import Group, IPAddress
 
 _Request = TypeVar("_Request")
+_Spec = TypeVar("_Spec", bound="Requests[Any]")
 
 
 def as_texts(values: Iterable[Group | IPAddress] | None) -> tuple[str, ...] | None:
@@ -21,6 +23,18 @@ def as_texts(values: Iterable[Group | IPAddress] | None) -> tuple[str, ...] | No
 def keep(spec: object, name: str, value: object) -> None:
     """Set a field of a frozen spec that is being made."""
     object.__setattr__(spec, name, value)
+
+
+def with_request(spec: _Spec, **changes: object) -> _Spec:
+    """Return a copy of a spec that asks for what no field of a spec can say.
+
+    Args:
+        spec: The spec.
+        changes: The changed fields of the spec's request.
+    """
+    changed = copy(spec)
+    keep(changed, "_request", attrs.evolve(spec._request, **changes))
+    return changed
 
 
 class Requests(Generic[_Request]):

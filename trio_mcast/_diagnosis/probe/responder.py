@@ -7,13 +7,12 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
-import attrs
 import trio
 
 from ..._channel.channel import McastChannel
 from ..._host.current import current_host
 from ..._specs.channel import McastChannelSpec
-from ..._specs.requests import keep
+from ..._specs.requests import with_request
 from ..._values.datagram import Datagram
 from .control import CONTROL_PORT, MESSAGES, Message
 from .control_socket import UNICAST_TTL, ControlSocket
@@ -117,8 +116,7 @@ class Responder:
             max_buffered=_MOST_WAITING,
         )
         # Of datagrams that came as one unit (UDP_GRO), the kernel counts one if it drops them all.
-        keep(spec, "_request", attrs.evolve(spec._request, receive_units=False))
-        return spec
+        return with_request(spec, receive_units=False)
 
     def _drops(self) -> Drops:
         """Return the datagrams of all groups that were dropped here."""
