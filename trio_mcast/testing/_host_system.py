@@ -353,7 +353,7 @@ class HostSystem(FixedAttributes):
         self._remove(socket.kernel)
 
     def _remove(self, kernel: KernelSocket) -> None:
-        kernel.leave_all()
+        kernel.memberships.leave_all()
         self._sockets.remove(kernel)
 
     def shut_down(self) -> None:

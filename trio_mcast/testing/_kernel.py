@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from ipaddress import IPv4Address
 from typing import Final, Protocol
 
-import attrs
-
 from .._plan.socket_spec import BindAddress
-from .._values.addresses import IPAddress, is_link_scoped, parse_address, without_zone
+from .._values.addresses import IPAddress, parse_address, without_zone
 from . import _options as decode
-from ._frames import ANY_SOURCE, NO_SOURCE, SourceFilter, multicast_scope
+from ._frames import multicast_scope
 from ._host_interfaces import HostInterfaces
 from ._options import refuse
 from ._receive_buffer import ReceiveBuffer
 from ._send_buffer import SendBuffer
+from ._socket_memberships import MembershipOwner, SocketMemberships
 from ._state import SocketState
 
 # The options with which Linux lets a socket be bound to an address that cannot be used (yet).
 _EARLY_BIND: Final = frozenset({"IP_FREEBIND", "IPV6_FREEBIND"})
 
 
-class System(Protocol):
+class System(MembershipOwner, Protocol):
     """The part of a host that the host's sockets call."""
 
     def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
@@ -31,16 +29,6 @@ class System(Protocol):
 
     def socket_changed(self) -> None:
         """Note that a socket may get other datagrams than before."""
-
-    def membership_changed(
-        self,
-        state: SocketState,
-        group: IPAddress,
-        index: int,
-        before: SourceFilter | None,
-        after: SourceFilter | None,
-    ) -> int:
-        """Note that a socket joined, left, or wants other sources; return an error, or 0."""
 
 
 class KernelSocket:
@@ -52,6 +40,7 @@ class KernelSocket:
         self.send_buffer = SendBuffer(state)
         self._system = system
         self._interfaces = interfaces
+        self.memberships = SocketMemberships(system, interfaces, state)
 
     # --- Options
 
@@ -66,7 +55,7 @@ class KernelSocket:
         self._system.socket_changed()
         if symbol in _SETTERS:
             _SETTERS[symbol](self, value)
-        else:
+        elif not self.memberships.take(symbol, value):
             # Requests for ancillary data, and options without effect here, such as a traffic class.
             (state.flags.add if decode.as_int(value) else state.flags.discard)(symbol)
 
@@ -139,129 +128,6 @@ class KernelSocket:
             raise refuse(errno.ENXIO)
         self.state.device = index
 
-    # --- Memberships
-
-    def _join(self, value: int | bytes) -> None:
-        state = self.state
-        self._join_any(*decode.group_request(state.platform, state.family, value))
-
-    def _join_older(self, value: int | bytes) -> None:
-        state = self.state
-        index, address, group, _ = decode.older_request(
-            state.platform, state.family, value, with_source=False
-        )
-        self._join_any(index or self._index_at(address), group)
-
-    def _index_at(self, address: IPv4Address | None) -> int:
-        index = None if address is None else self._interfaces.index_with(address)
-        if index is None:
-            raise refuse(self.state.rules.no_such_interface)
-        return index
-
-    def _join_any(self, index: int, group: IPAddress) -> None:
-        self._check_joinable(index, group)
-        before = self.state.memberships.get((group, index))
-        if before is not None:
-            # in_mcast.c of XNU and FreeBSD: EINVAL where sources had been named.
-            is_bsd = self.state.platform.name in ("darwin", "freebsd")
-            named = is_bsd and before.mode == "include"
-            raise refuse(errno.EINVAL if named else errno.EADDRINUSE)
-        self._change(group, index, ANY_SOURCE)
-
-    def _check_joinable(self, index: int, group: IPAddress) -> None:
-        state = self.state
-        if not self._interfaces.has_index(index):
-            raise refuse(state.rules.no_such_interface)
-        if not self._interfaces.has_room(index, state.family):
-            raise refuse(errno.ENODEV if state.family == "ipv4" else errno.EINVAL)
-        if not (
-            state.platform.joins_without_address or self._interfaces.has_family(index, state.family)
-        ):
-            raise refuse(errno.EINVAL if is_link_scoped(group) else errno.EAFNOSUPPORT)
-        limit = state.rules.membership_limit.get(state.family)
-        new = (group, index) not in state.memberships
-        if new and limit is not None and len(state.memberships) >= limit:
-            raise refuse(errno.ENOBUFS)
-
-    def _source_request(self, value: int | bytes) -> tuple[int, IPAddress, IPAddress]:
-        return decode.group_source_request(self.state.platform, self.state.family, value)
-
-    def _older_source_request(self, value: int | bytes) -> tuple[int, IPAddress, IPAddress]:
-        index, address, group, source = decode.older_request(
-            self.state.platform, self.state.family, value, with_source=True
-        )
-        assert source is not None
-        return index or self._index_at(address), group, source
-
-    def _join_source(self, request: tuple[int, IPAddress, IPAddress]) -> None:
-        index, group, source = request
-        self._check_joinable(index, group)
-        self._add_source(index, group, source, "include")
-
-    def _block_source(self, request: tuple[int, IPAddress, IPAddress]) -> None:
-        index, group, source = request
-        if not self._interfaces.has_index(index):
-            raise refuse(self.state.rules.no_such_interface)
-        if (group, index) not in self.state.memberships:
-            raise refuse(self.state.rules.not_joined)
-        self._add_source(index, group, source, "exclude")
-
-    def _add_source(self, index: int, group: IPAddress, source: IPAddress, mode: str) -> None:
-        state = self.state
-        before = state.memberships.get((group, index), NO_SOURCE)
-        if before.mode != mode:
-            # ip_mc_source of Linux lets a filter without sources change its mode.
-            if before.sources or state.platform.name != "linux":
-                raise refuse(errno.EINVAL)
-            before = SourceFilter("include" if mode == "include" else "exclude")
-        if source in before.sources:
-            raise refuse(errno.EADDRNOTAVAIL)
-        limit = state.rules.source_limit.get(state.family)
-        if limit is not None and len(before.sources) >= limit:
-            raise refuse(errno.ENOBUFS)
-        self._change(group, index, attrs.evolve(before, sources=before.sources | {source}))
-
-    def _remove_source(self, request: tuple[int, IPAddress, IPAddress], mode: str) -> None:
-        index, group, source = request
-        before = self.state.memberships.get((group, index))
-        if before is None:
-            raise refuse(self.state.rules.not_joined)
-        if before.mode != mode:
-            raise refuse(errno.EINVAL)
-        if source not in before.sources:
-            raise refuse(errno.EADDRNOTAVAIL)
-        after = attrs.evolve(before, sources=before.sources - {source})
-        self._change(group, index, None if after == NO_SOURCE else after)
-
-    def _leave(self, value: int | bytes) -> None:
-        state = self.state
-        self._leave_joined(*decode.group_request(state.platform, state.family, value))
-
-    def _leave_joined(self, index: int, group: IPAddress) -> None:
-        if (group, index) not in self.state.memberships:
-            raise refuse(errno.EADDRNOTAVAIL)
-        self._change(group, index, None)
-
-    def _leave_older(self, value: int | bytes) -> None:
-        state = self.state
-        index, address, group, _ = decode.older_request(
-            state.platform, state.family, value, with_source=False
-        )
-        self._leave_joined(index or self._index_at(address), group)
-
-    def _change(self, group: IPAddress, index: int, after: SourceFilter | None) -> None:
-        before = self.state.memberships.get((group, index))
-        if after is None:
-            self.state.memberships.pop((group, index), None)
-        else:
-            self.state.memberships[group, index] = after  # A known membership keeps its place.
-        error = self._system.membership_changed(self.state, group, index, before, after)
-        if error:
-            self.state.memberships.pop((group, index))
-            if before is not None:
-                self.state.memberships[group, index] = before
-            raise refuse(error)
-
     # --- Binding
 
     def bind(self, address: BindAddress, /) -> None:
@@ -305,11 +171,6 @@ class KernelSocket:
         elif not state.flags & _EARLY_BIND and interfaces.index_with(address) is None:
             raise refuse(errno.EADDRNOTAVAIL)
 
-    def leave_all(self) -> None:
-        """End every membership."""
-        for group, index in list(self.state.memberships):
-            self._change(group, index, None)
-
 
 _SETTERS: dict[str, Callable[[KernelSocket, int | bytes], None]] = {
     "SO_REUSEADDR": lambda sock, value: sock._set_flag("reuse_address", value),
@@ -333,25 +194,4 @@ _SETTERS: dict[str, Callable[[KernelSocket, int | bytes], None]] = {
     "IPV6_MULTICAST_LOOP": lambda sock, value: sock._set_flag("multicast_loop", value),
     "IP_MULTICAST_ALL": lambda sock, value: sock._set_flag("multicast_all", value),
     "IPV6_MULTICAST_ALL": lambda sock, value: sock._set_flag("multicast_all", value),
-    "MCAST_JOIN_GROUP": KernelSocket._join,
-    "MCAST_LEAVE_GROUP": KernelSocket._leave,
-    "MCAST_JOIN_SOURCE_GROUP": lambda sock, value: sock._join_source(sock._source_request(value)),
-    "MCAST_LEAVE_SOURCE_GROUP": lambda sock, value: sock._remove_source(
-        sock._source_request(value), "include"
-    ),
-    "MCAST_BLOCK_SOURCE": lambda sock, value: sock._block_source(sock._source_request(value)),
-    "MCAST_UNBLOCK_SOURCE": lambda sock, value: sock._remove_source(
-        sock._source_request(value), "exclude"
-    ),
-    "IP_ADD_MEMBERSHIP": KernelSocket._join_older,
-    "IPV6_JOIN_GROUP": KernelSocket._join_older,
-    "IP_DROP_MEMBERSHIP": KernelSocket._leave_older,
-    "IPV6_LEAVE_GROUP": KernelSocket._leave_older,
-    "IP_ADD_SOURCE_MEMBERSHIP": lambda sock, value: sock._join_source(
-        sock._older_source_request(value)
-    ),
-    "IP_BLOCK_SOURCE": lambda sock, value: sock._block_source(sock._older_source_request(value)),
-    "IP_UNBLOCK_SOURCE": lambda sock, value: sock._remove_source(
-        sock._older_source_request(value), "exclude"
-    ),
 }
