@@ -9,8 +9,9 @@ from typing import TypeAlias
 
 import trio
 
-from .._host.poller import OnFailure, PassPoller
+from .._host.poller import OnFailure
 from .._host.protocols import Ended, McastSocket
+from .._host.woken_poller import WokenPoller
 from .._live import call_each
 from .._values.datagram import Datagram
 from ._core import Core
@@ -21,7 +22,7 @@ from ._socket import VirtualSocket
 _Head: TypeAlias = tuple[ReadingOrder, int, VirtualSocket]
 
 
-class VirtualPoller(PassPoller):
+class VirtualPoller(WokenPoller):
     """A `Poller` of virtual sockets. Ready sockets come in the order of their datagrams."""
 
     def __init__(
@@ -33,11 +34,6 @@ class VirtualPoller(PassPoller):
         self._on_close = closed
         self._sockets: dict[VirtualSocket, None] = {}
         self._ready: dict[VirtualSocket, None] = {}
-        self._closed = False
-        # Whether somebody is in `wait`, and was interrupted.
-        self._ahead = False
-        self._interrupted = False
-        self._wake = trio.Event()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{len(self._sockets)} sockets"
@@ -60,33 +56,6 @@ class VirtualPoller(PassPoller):
         """Note that a socket has something to read."""
         self._ready[socket] = None
         self._wake.set()
-
-    async def wait_ready(self) -> Sequence[McastSocket]:
-        """Wait until sockets can be read, and return those sockets. A checkpoint.
-
-        Raises:
-            trio.ClosedResourceError: The poller was closed, or the network has ended.
-        """
-        self._ahead, self._interrupted = True, False
-        try:
-            await trio.lowlevel.checkpoint()
-            while not (self._find_ready() or self._interrupted):
-                await self._wait_for_change()
-            return self._awaited
-        finally:
-            self._ahead = False
-            self._wake.set()
-
-    async def wait_ready_behind(self) -> Sequence[McastSocket]:
-        await trio.lowlevel.checkpoint()
-        while self._ahead or not self._find_ready():
-            await self._wait_for_change()
-        return self._awaited
-
-    async def _wait_for_change(self) -> None:
-        if self._wake.is_set():
-            self._wake = trio.Event()
-        await self._wake.wait()
 
     def _find_ready(self) -> Sequence[McastSocket]:
         if self._closed:
@@ -119,11 +88,6 @@ class VirtualPoller(PassPoller):
             if socket in self._sockets and socket.is_readable:
                 heapq.heappush(heads, (socket.kernel.buffer.waiting[0].key, number, socket))
         return ()
-
-    def interrupt(self) -> None:
-        """End a wait that is going on."""
-        self._interrupted = True
-        self._wake.set()
 
     def close(self) -> None:
         """Close the poller and wake whoever waits. Idempotent."""

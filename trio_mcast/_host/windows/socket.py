@@ -52,9 +52,10 @@ from ..._platform.control import NOTHING, Arrival, split_control
 from ..._platform.model import Platform
 from ..._values.addresses import Endpoint
 from ..._values.datagram import Datagram
-from ..poller import OnFailure, PassPoller
+from ..poller import OnFailure
 from ..portable_socket import CONTROL_BYTES, READ_BYTES, PosixSocket
 from ..protocols import McastSocket, Rejection
+from ..woken_poller import WokenPoller
 from .api import (
     SIO_GET_EXTENSION_FUNCTION_POINTER,
     SIO_UDP_CONNRESET,
@@ -240,7 +241,7 @@ class _Watch:
     was_read: trio.Event = attrs.Factory(trio.Event)
 
 
-class WindowsPoller(PassPoller):
+class WindowsPoller(WokenPoller):
     """A `Poller` on Windows."""
 
     def __init__(self, fail: OnFailure) -> None:
@@ -250,11 +251,6 @@ class WindowsPoller(PassPoller):
         # the last wait has returned.
         self._ready: dict[McastSocket, _Watch] = {}
         self._returned: dict[McastSocket, _Watch] = {}
-        self._wake = trio.Event()
-        self._closed = False
-        # Whether somebody is in `wait`, and was interrupted.
-        self._ahead = False
-        self._interrupted = False
 
     def _watch(self, socket: McastSocket) -> None:
         assert isinstance(socket, WindowsSocket)
@@ -283,28 +279,6 @@ class WindowsPoller(PassPoller):
                 await watch.was_read.wait()
                 watch.was_read = trio.Event()
 
-    async def wait_ready(self) -> Sequence[McastSocket]:
-        self._ahead, self._interrupted = True, False
-        try:
-            await trio.lowlevel.checkpoint()
-            while not (self._find_ready() or self._interrupted):
-                await self._wait_for_change()
-            return self._awaited
-        finally:
-            self._ahead = False
-            self._wake.set()
-
-    async def wait_ready_behind(self) -> Sequence[McastSocket]:
-        await trio.lowlevel.checkpoint()
-        while self._ahead or not self._find_ready():
-            await self._wait_for_change()
-        return self._awaited
-
-    async def _wait_for_change(self) -> None:
-        if self._wake.is_set():
-            self._wake = trio.Event()
-        await self._wake.wait()
-
     def _find_ready(self) -> Sequence[McastSocket]:
         if self._closed:
             raise trio.ClosedResourceError
@@ -314,10 +288,6 @@ class WindowsPoller(PassPoller):
             del self._ready[returned]
         self._awaited = list(self._returned)
         return self._awaited
-
-    def interrupt(self) -> None:
-        self._interrupted = True
-        self._wake.set()
 
     def _take_back(self) -> None:
         """Sort the sockets of the last wait: still readable, or to be waited for."""
