@@ -274,7 +274,7 @@ async def test_names_and_numbers_are_checked() -> None:
             network.host("a", platform="amiga")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="platform must be a name such as 'linux', not None"):
             network.host("a", platform=None)  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match="query_seconds must be at least 0.001 seconds, not 0"):
+        with pytest.raises(ValueError, match=r"query_seconds must be at least 0\.001"):
             network.switch("lan", query_seconds=0)
         with pytest.raises(TypeError, match="membership_seconds must be a number"):
             network.router("r", membership_seconds="long")  # type: ignore[arg-type]
