@@ -164,6 +164,32 @@ async def test_closing_ends_the_wait_for_room(autojump_clock: MockClock) -> None
         assert trio.current_time() < 1
 
 
+async def test_lost_link_ends_the_wait_for_room(autojump_clock: MockClock) -> None:
+    async with two_on_lan() as lan:
+        eth0 = lan.a.interface("eth0")
+        eth0.outgoing.rate = SLOW
+        with lan.a:
+            async with (
+                open_mcast_sender(
+                    GROUPS["ipv4"], PORT, interfaces="eth0", send_buffer_size=10_000
+                ) as sender,
+                trio.open_nursery() as nursery,
+            ):
+                sent: list[float] = []
+
+                async def send() -> None:
+                    for _ in range(12):
+                        await sender.send(bytes(1_000))
+                        sent.append(trio.current_time())
+
+                start = trio.current_time()
+                nursery.start_soon(send)
+                await trio.sleep(0.5)
+                assert len(sent) < 12
+                eth0.lose_carrier()  # What is sent now is lost at once.
+        assert {time - start for time in sent} == {0, 0.5}
+
+
 @pytest.mark.parametrize("platform", ["darwin", "freebsd", "windows"])
 async def test_other_systems_have_room_always(platform: str) -> None:
     async with two_on_lan(platform) as lan:
