@@ -127,7 +127,7 @@ async def test_body_and_task_that_raise_the_very_same_exception_are_one_failure(
             if end_raises:
                 raise shared
 
-        async with running(run, end, name="a task"):
+        async with running(lambda _: run(), end, name="a task"):
             if task_raises:
                 both.set()
             with trio.CancelScope(shield=True):
@@ -152,7 +152,7 @@ def test_ctrl_c_during_the_end_comes_out_with_the_exception() -> None:
                 await trio.testing.wait_all_tasks_blocked(0.01)  # By then it has been delivered.
 
     async def run_block(*failures: Exception) -> None:
-        async with running(run, lambda: None, name="a task"):
+        async with running(lambda _: run(), lambda: None, name="a task"):
             await trio.testing.wait_all_tasks_blocked()
             for failure in failures:
                 raise failure

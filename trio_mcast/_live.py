@@ -49,39 +49,77 @@ class OpenedOnly(ABCMeta):
         return made
 
 
+class _Tasks:
+    """The tasks of a block, in a nursery of their own, which the first task opens.
+
+    Attributes:
+        crashes: The errors of the tasks.
+    """
+
+    __slots__ = ("_body_scope", "_has_ended", "_nursery", "crashes")
+
+    def __init__(self, body_scope: trio.CancelScope) -> None:
+        """Run no task yet.
+
+        Args:
+            body_scope: Cancelled if a task fails.
+        """
+        self.crashes: list[BaseException] = []
+        self._body_scope = body_scope
+        self._nursery: trio.Nursery | None = None
+        self._has_ended = False
+
+    @enable_ki_protection
+    async def run(self, run: Callable[[trio.Nursery], Awaitable[object]]) -> None:
+        """Run the first task, and those that it starts, until `end`. Raises nothing."""
+        if self._has_ended:
+            return
+        try:
+            async with trio.open_nursery() as self._nursery:
+                # What cancels the body is not to cancel what its clean-up may still use.
+                self._nursery.cancel_scope.shield = True
+                try:
+                    await run(self._nursery)
+                    await trio.sleep_forever()  # More tasks may be started, at any time.
+                except trio.Cancelled:
+                    raise
+                except BaseException as error:  # Before the nursery wraps it.
+                    self.crashes.append(error)
+                    self._nursery.cancel_scope.cancel()
+        except BaseException as error:  # Of the other tasks.
+            self.crashes += getattr(error, "exceptions", [error])
+        if self.crashes:
+            self._body_scope.cancel()
+
+    def end(self) -> None:
+        """Cancel the tasks."""
+        self._has_ended = True
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
+
 @asynccontextmanager
 @enable_ki_protection  # Else Ctrl-C could leave the shielded task without an end.
 async def running(
-    run: Callable[[], Awaitable[object]], stop: Callable[[], object], *, name: str
+    run: Callable[[trio.Nursery], Awaitable[object]], stop: Callable[[], object], *, name: str
 ) -> AsyncIterator[None]:
-    """Run a task for the length of a block, and call a function at its end.
+    """Run tasks for the length of a block, and call a function at its end.
 
-    If the task fails, the body is cancelled. The end of the block is a checkpoint.
+    If a task fails, the body is cancelled. The end of the block is a checkpoint.
 
     Args:
-        run: What the task runs, until it is cancelled.
-        stop: Called when the body has ended, while the task still runs.
-        name: The name of the task.
+        run: The first task runs this until cancelled. It is given its own nursery, for more tasks.
+        stop: Called when the body has ended, while the tasks still run.
+        name: The name of the first task.
     """
     failures: list[BaseException] = []
-    crashes: list[BaseException] = []
-    body_scope, task_scope = trio.CancelScope(), trio.CancelScope(shield=True)
-
-    @enable_ki_protection
-    async def run_task() -> None:
-        try:
-            with task_scope:
-                await run()
-        except BaseException as error:
-            crashes.append(error)
-            body_scope.cancel()
-
+    body_scope = trio.CancelScope()
+    tasks = _Tasks(body_scope)
     try:
         async with trio.open_nursery() as nursery:
-            # Shielded: what cancels the body is not to cancel what its clean-up may still use.
-            nursery.start_soon(run_task, name=name)
+            nursery.start_soon(tasks.run, run, name=name)
             try:
-                # This scope catches the cancellation by `run_task`, and no other.
+                # This scope catches the cancellation by a crash of a task, and no other.
                 with body_scope:
                     yield
             except BaseException as error:
@@ -91,12 +129,12 @@ async def running(
             except BaseException as error:
                 failures.append(error)
             finally:
-                task_scope.cancel()
+                tasks.end()
     except BaseException as error:
-        # The task raises nothing: this is Ctrl-C during the wait for its end.
+        # The first task raises nothing: this is Ctrl-C during the wait for its end.
         failures += getattr(error, "exceptions", [error])
-    failures += crashes
-    crashes.clear()
+    failures += tasks.crashes
+    tasks.crashes.clear()
     if failures:
         raise_together(failures)
     await trio.lowlevel.checkpoint_if_cancelled()
@@ -223,6 +261,12 @@ class Closeable(trio.abc.AsyncResource):
         self._run_token = trio.lowlevel.current_trio_token()
         # For who waits until it is closed. Set by those that can be served.
         self._closing = trio.Event()
+        # Where the tasks run, once they do.
+        self._tasks: trio.Nursery | None = None
+
+    def _cancel_tasks(self) -> None:
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
 
     def _check_run(self) -> None:
         """Raise an error, before anything is done, if this is not the run that it was opened in.

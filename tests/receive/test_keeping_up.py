@@ -11,7 +11,7 @@ import trio
 from tests.lab import Host, Lab
 from tests.lab.machine import on
 from tests.support.changing_lan import ChangingLan, exclusive_program, states, until_memberships
-from tests.support.leftovers import nothing_left_over, open_socket_names, settled_tasks
+from tests.support.leftovers import nothing_left_over, open_socket_names, settled_tasks, tasks_now
 from tests.support.traffic import PORT, await_payload, plain_socket, receive, with_prefix
 from tests.support.waiting import wait_for
 from tests.support.watched_host import ip
@@ -308,16 +308,25 @@ async def test_without_following_memberships_stay_as_they_were_opened(net: Chang
             assert sockets - open_socket_names() != set()  # Those of the other one.
 
 
-async def test_without_following_there_is_no_task_and_no_watcher(lab: Lab) -> None:
+async def test_without_following_there_is_no_watcher(lab: Lab) -> None:
     host = lab.host("a")
     with on(host):
         async with open_mcast_receiver("239.1.2.3", PORT, interfaces="lo"):
-            following = await settled_tasks(), len(open_socket_names())
+            following = len(open_socket_names())
         async with open_mcast_receiver("239.1.2.3", PORT, interfaces="lo", follow_interfaces=False):
-            assert (await settled_tasks(), len(open_socket_names())) == (
-                following[0] - 1,
-                following[1] - 1,
-            )
+            assert len(open_socket_names()) == following - 1
+
+
+@pytest.mark.parametrize("follows", [False, True])
+async def test_receiver_has_a_task_for_each_interface_and_one_that_follows(
+    lab: Lab, follows: bool
+) -> None:
+    with on(lab.host("a")):
+        before = tasks_now()
+        async with open_mcast_receiver(
+            ["239.1.2.3", "ff35::1"], PORT, interfaces="lo", follow_interfaces=follows
+        ):
+            assert await settled_tasks() == before + 2
 
 
 # Backpressure, unicast ---------------------------------------------------------------------------

@@ -146,7 +146,8 @@ async def test_who_reads_for_itself_gets_the_latest_only(
     most: int | None, autojump_clock: MockClock
 ) -> None:
     queue = LatestQueue(10)
-    with trio.fail_after(1), queue.read_by(ReadyReader()):
+    queue.lend(ReadyReader())
+    with trio.fail_after(1):
         assert numbers_of(await queue.get_batch(most)) == [9]
     assert waiting(queue) == []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 import pytest
@@ -143,7 +143,8 @@ class Sockets:
         return batch
 
     async def run(self) -> None:
-        with self._queue.read_by(self), suppress(trio.ClosedResourceError):
+        self._queue.lend(self)
+        try:
             while True:
                 await self._queue.wait_for_room()
                 await self._wait_until(lambda: self._arrived and not self._ahead)
@@ -152,3 +153,7 @@ class Sockets:
                 self.read_by_task += len(batch)
                 if batch:
                     self._queue.put(batch, self)
+        except trio.ClosedResourceError:
+            pass
+        finally:
+            self._queue.take_back(self)

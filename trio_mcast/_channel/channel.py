@@ -76,11 +76,10 @@ class McastChannel(McastReceiver, trio.abc.SendChannel[bytes]):
         self._logged: set[object] = set()
 
     @enable_ki_protection
-    async def _run(self) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(super()._run)
-            for sender in self._senders.values():
-                nursery.start_soon(sender._run)
+    async def _run(self, tasks: trio.Nursery) -> None:
+        for sender in self._senders.values():
+            tasks.start_soon(sender._run, tasks)
+        await super()._run(tasks)
 
     async def _settle(self) -> None:
         """Wait, if nothing can be sent anywhere, for an address that is still being checked."""

@@ -53,8 +53,8 @@ class SharedReplies(Replies):
         self._request = request
         self._unreadable = unreadable
 
-    async def run(self) -> None:
-        await trio.sleep_forever()  # The channel reads.
+    async def start(self, nursery: trio.Nursery) -> None:
+        pass  # The channel reads.
 
     def add(self, socket: McastSocket) -> None:
         inner, request = inner_socket(socket), self._request

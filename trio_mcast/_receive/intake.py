@@ -48,7 +48,7 @@ class Intake:
     """The sockets that one receiver or sender reads, by interface, with their queue and counts.
 
     Sockets are added and closed at any time. Each interface that has a socket has a reader, and
-    each reader has a task while `run` runs.
+    each reader has a task from `start` on.
 
     Reading ends in two ways, for one socket or for all: `stop_socket` and `stop` leave the sockets
     open, `close_socket` and `close` close them.
@@ -63,7 +63,6 @@ class Intake:
         # By name and index: one that was removed and made again under its name is another one.
         self._readers: dict[tuple[str, int], InterfaceReader] = {}
         self._buffer_asked = buffer_asked
-        self._tasks = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._stopped = False
         # What is about to be closed or could not be: the end of everything tries once more.
@@ -90,23 +89,21 @@ class Intake:
         return (socket for reader in self._readers.values() for socket in reader.sockets)
 
     @enable_ki_protection
-    async def run(self, on_failure: OnFailure) -> None:
-        """Read, with a task for each interface, until stopped or closed.
+    async def start(self, nursery: trio.Nursery, on_failure: OnFailure) -> None:
+        """Begin to read, with a task for each interface, until stopped or closed.
 
         Args:
+            nursery: Where the tasks run, also those of interfaces that come later.
             on_failure: Called for a socket that the system refuses to read, after the refusal was
                 logged and counted; has to call `stop_socket` or `close_socket`.
         """
         self._on_failure = on_failure
-        with self._tasks:
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                # With a thousand, each takes its first turn by itself.
-                for key, reader in list(self._readers.items()):
-                    if self._readers.get(key) is reader:
-                        self._start(reader)
-                    await self.give_way()
-                await trio.sleep_forever()  # Readers come and go.
+        self._nursery = nursery
+        for number, (key, reader) in enumerate(list(self._readers.items())):
+            if number:
+                await self.give_way()  # With a thousand, each takes its first turn by itself.
+            if self._readers.get(key) is reader:
+                self._start(reader)
 
     def _start(self, reader: InterfaceReader) -> None:
         if self._nursery is not None:
@@ -237,7 +234,7 @@ class Intake:
             await self.give_way()
 
     def drain_and_close_soon(self, socket: McastSocket) -> None:
-        """Have a task do as `drain_and_close`, while `run` runs."""
+        """Have a task do as `drain_and_close`."""
         self.stop_socket(socket)
         assert self._nursery is not None
         self._nursery.start_soon(self.drain_and_close, socket)
@@ -279,12 +276,12 @@ class Intake:
 
     @enable_ki_protection
     def stop(self) -> None:
-        """Read nothing any more, and end `run` and the queue; the sockets stay open. Idempotent."""
+        """Read nothing any more, and end the queue; the sockets stay open. Idempotent."""
         self._stopped = True
         stops = [reader.stop for reader in self._readers.values()]
-        # What ends the tasks comes first, and the counts before the pollers have gone.
+        # The counts come before the pollers have gone.
         counts, look = self._keep_statistics, self._outlook.close
-        call_each([self._tasks.cancel, counts, look, *stops, self.queue.close])
+        call_each([counts, look, *stops, self.queue.close])
 
     def _keep_statistics(self) -> None:
         self._last_statistics = self.statistics()

@@ -34,12 +34,11 @@ Other tasks have their turn after each 16 memberships, and one change is made at
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TypeAlias
 
 import attrs
 import trio
-from trio.lowlevel import enable_ki_protection
 
 from .._follow import Backoff
 from .._host.protocols import Ended
@@ -62,11 +61,10 @@ class KeepingUp:
     def __init__(self, memberships: Memberships) -> None:
         self._memberships = memberships
 
-    @enable_ki_protection
-    async def follow(self) -> None:
+    def follow(self) -> Awaitable[None]:
         """Keep the memberships up until the receiver is closed."""
         backoff = Backoff(_LOOK_AGAIN_SECONDS, _LOOK_AGAIN_SECONDS)
-        await self._memberships.follower.follow(self._look_and_tell, self._due, backoff)
+        return self._memberships.follower.follow(self._look_and_tell, self._due, backoff)
 
     def _due(self) -> float:
         """Return the time at which a membership that has failed is to be tried again."""

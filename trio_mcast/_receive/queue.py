@@ -51,8 +51,7 @@ own channels, nothing that changes the state is interrupted: Ctrl-C comes at the
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import trio
@@ -177,19 +176,19 @@ class DatagramQueue(Store):
         self.received += len(excess)
         self._count_dropped(excess)
 
-    @contextmanager
     @enable_ki_protection
-    def read_by(self, reader: Lendable) -> Iterator[None]:
-        """Let consumers read with a reader, too, for the length of a block."""
+    def lend(self, reader: Lendable) -> None:
+        """Let consumers read with a reader, too, until it is taken back."""
         self._readers.append(reader)
         self._choose_looked_at()
-        try:
-            yield
-        finally:
-            self._readers.remove(reader)
-            if self._last is reader:
-                self._last = None
-            self._choose_looked_at()
+
+    @enable_ki_protection
+    def take_back(self, reader: Lendable) -> None:
+        """Let nobody read with a reader any more."""
+        self._readers.remove(reader)
+        if self._last is reader:
+            self._last = None
+        self._choose_looked_at()
 
     def _choose_looked_at(self) -> None:
         self._looked_at = tuple(self._readers) if len(self._readers) <= MOST_LOOKED_AT else ()

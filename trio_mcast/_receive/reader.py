@@ -6,7 +6,6 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
 
@@ -70,7 +69,8 @@ class InterfaceReader:
         self._running = trio.CancelScope()
         self._expects_more = False
         self._pass_ended = -math.inf
-        self._found_nothing = False
+        # As if it had looked: the first thing to do is to wait.
+        self._found_nothing = True
         # Whether waiting was refused once, which was logged.
         self._looks_instead = False
 
@@ -98,16 +98,22 @@ class InterfaceReader:
     async def run(self) -> None:
         """Read what arrives, in batches, and feed the queue, until stopped or closed."""
         queue = self._queue
-        with self._running, queue.read_by(self), suppress(trio.ClosedResourceError):
-            while True:
-                # Backpressure: while the queue is full nothing is read, and the kernel's buffers
-                # fill; or, if the queue is to drop, who takes from it has a turn first.
-                await queue.wait_for_room()
-                await self._wait_or_look()
-                await queue.let_return()
-                batch = self._read_pass(queue.room)
-                if batch:
-                    queue.put(batch, self)
+        queue.lend(self)
+        try:
+            with self._running:
+                while True:
+                    # Backpressure: while the queue is full nothing is read, and the kernel's
+                    # buffers fill; or, if the queue is to drop, who takes from it has a turn first.
+                    await queue.wait_for_room()
+                    await self._wait_or_look()
+                    await queue.let_return()
+                    batch = self._read_pass(queue.room)
+                    if batch:
+                        queue.put(batch, self)
+        except trio.ClosedResourceError:
+            pass
+        finally:
+            queue.take_back(self)
 
     def interrupt(self) -> None:
         """End the wait in `read`."""

@@ -53,7 +53,6 @@ class McastReceiver(DatagramReceiver):
         self._joining = Joining(memberships)
         self._keeping_up = KeepingUp(memberships)
         self._blocking = Blocking(memberships)
-        self._tasks = trio.CancelScope()
 
     def __repr__(self) -> str:
         groups = dict.fromkeys(group for group, _ in self._memberships.live if group is not None)
@@ -71,12 +70,11 @@ class McastReceiver(DatagramReceiver):
         return printable(f"<{type(self).__name__} {what}, {label} {listed}: {state}>")
 
     @enable_ki_protection
-    async def _run(self) -> None:
+    async def _run(self, tasks: trio.Nursery) -> None:
         """Read the interfaces and follow them, until the receiver is closed."""
-        with self._tasks:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._intake.run, self._socket_failed)
-                nursery.start_soon(self._keeping_up.follow)
+        self._tasks = tasks
+        await self._intake.start(tasks, self._socket_failed)
+        await self._keeping_up.follow()
 
     def _socket_failed(self, socket: McastSocket, error: SocketSetupError) -> None:
         self._memberships.socket_failed(socket, error)
@@ -394,5 +392,5 @@ class McastReceiver(DatagramReceiver):
         if not self._ended:
             self._check_run()
             self._closing.set()
-            call_each((self._tasks.cancel, self._memberships.close, self._intake.close))
+            call_each((self._cancel_tasks, self._memberships.close, self._intake.close))
             self._ended = True

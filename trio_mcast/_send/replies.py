@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trio.lowlevel import enable_ki_protection
+import trio
 
 from .._host.protocols import Host, McastSocket
 from .._plan.common_options import DEFAULT_RECEIVE_BUFFER_BYTES
@@ -39,10 +39,9 @@ class Replies:
         self._unreadable = unreadable
         self.receiver: DatagramReceiver = DatagramReceiver._create(self._intake)
 
-    @enable_ki_protection
-    async def run(self) -> None:
-        """Read the sockets, until closed."""
-        await self._intake.run(self._on_failure)
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Begin to read the sockets, until closed."""
+        await self._intake.start(nursery, self._on_failure)
 
     def _on_failure(self, socket: McastSocket, error: SocketSetupError) -> None:
         # It can still be sent from, so it stays open until there is another.

@@ -40,7 +40,6 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         super().__init__()
         self._outlets = outlets
         self._send_buffer_asked = send_buffer_asked
-        self._tasks = trio.CancelScope()
         self._targets = Targets(outlets)
         self._transmitter = Transmitter(self._targets, outlets, self._check_open, overflow)
         outlets.listeners = Listeners(self._targets.hold, self._renew, self._targets.forget)
@@ -57,16 +56,14 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         return printable(f"<{type(self).__name__} {what}, port {request.port}: {state}>")
 
     @enable_ki_protection
-    async def _run(self) -> None:
+    async def _run(self, tasks: trio.Nursery) -> None:
         """Follow the interfaces and read replies, until closed."""
-        replies = self._outlets.replies
-        with self._tasks:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._outlets.follow, name="follow interfaces")
-                if self._drops:
-                    nursery.start_soon(self._transmitter.full.run, name="wait for room")
-                if replies is not None:
-                    nursery.start_soon(replies.run, name="read replies")
+        self._tasks = tasks
+        if self._drops:
+            tasks.start_soon(self._transmitter.full.run, name="wait for room")
+        if self._outlets.replies is not None:
+            await self._outlets.replies.start(tasks)
+        await self._outlets.follow()
 
     def _renew(self) -> Steps[None]:
         """Send through the sockets that there are now, from the last step on."""
@@ -369,7 +366,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             self._check_run()
             self._closed = True
             self._closing.set()
-            call_each((self._tasks.cancel, self._keep_statistics, self._outlets.close))
+            call_each((self._cancel_tasks, self._keep_statistics, self._outlets.close))
             self._ended = True
 
     def _keep_statistics(self) -> None:

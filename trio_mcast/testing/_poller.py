@@ -120,7 +120,6 @@ class VirtualWatcher:
         Raises:
             trio.ClosedResourceError: The watcher was closed, or the network has ended.
         """
-        await trio.lowlevel.checkpoint()
         while True:
             self._check_open()
             await self._changed.wait()

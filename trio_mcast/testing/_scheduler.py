@@ -115,7 +115,7 @@ class Scheduler:
             self._running = False
             self._trace.depth = outer
 
-    async def run(self) -> None:
+    async def run(self, _: trio.Nursery) -> None:
         """Call every function when due, until cancelled or until one raises."""
         while True:
             self._trace.begin(self.read_clock(), None)
