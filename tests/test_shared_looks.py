@@ -18,6 +18,7 @@ from trio_mcast import Interface, _follow, open_mcast_receiver, open_mcast_sende
 from trio_mcast._follow import Follower
 from trio_mcast._host.current import current_network
 from trio_mcast._host.protocols import LookSteps
+from trio_mcast._host.system import SystemHost
 from trio_mcast._host.ticking_watch import TickingWatcher
 from trio_mcast.testing import VirtualHost, VirtualNetwork, VirtualSwitch
 
@@ -125,7 +126,7 @@ async def test_look_into_another_network_is_not_taken(
 ) -> None:
     first, second, _ = followings
     network = 1
-    monkeypatch.setattr(_follow, "current_network", lambda: network)
+    monkeypatch.setattr(_follow, "current_network", lambda _: network)
 
     async def look_elsewhere() -> None:
         nonlocal network
@@ -146,10 +147,10 @@ async def test_look_into_another_network_is_not_taken(
 
 
 def test_network_is_that_of_the_thread(lab: Lab) -> None:
-    before = current_network()
+    before = current_network(SystemHost())
     with lab.host("a").inside():
-        assert current_network() not in (None, before)
-    assert current_network() == before
+        assert current_network(SystemHost()) not in (None, before)
+    assert current_network(SystemHost()) == before
 
 
 async def test_look_that_was_refused_is_not_taken(

@@ -37,7 +37,8 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._host.current import current_network
-from ._host.protocols import Ended, Host, InterfaceWatcher
+from ._host.protocols import NOTHING_ENDED, Ended, Host, InterfaceWatcher
+from ._live import Signal
 from ._values.errors import SocketSetupError
 from ._values.interface import Interface
 
@@ -88,14 +89,25 @@ class _Look:
         network: The network that was looked into.
         interfaces: The interfaces; `None` until the look is at its end, and if it was refused or
             cancelled.
-        has_ended: Set when nothing more comes.
+        has_ended: Whether nothing more comes.
     """
 
     def __init__(self, number: int, network: int | None) -> None:
         self.number = number
         self.network = network
         self.interfaces: list[Interface] | None = None
-        self.has_ended = trio.Event()
+        self.has_ended = False
+        self._end = Signal()
+
+    async def wait(self) -> None:
+        """Wait for the end."""
+        if not self.has_ended:
+            await self._end.wait()
+
+    def end(self) -> None:
+        """Note that nothing more comes."""
+        self.has_ended = True
+        self._end.give()
 
 
 class SharedLooks:
@@ -110,7 +122,7 @@ class SharedLooks:
         self.begun = 0
         self.waiting: set[Follower] = set()
         self._host = host
-        self._last = _Look(0, None)
+        self._last: _Look | None = None
 
     @classmethod
     def at(cls, host: Host) -> SharedLooks:
@@ -136,14 +148,14 @@ class SharedLooks:
         Raises:
             SocketSetupError: The system refused to list the interfaces.
         """
-        network = current_network()
+        network = current_network(self._host)
         while True:
             look = self._last
-            if look.number >= least and look.network == network:
+            if look is not None and look.number >= least and look.network == network:
                 if look.interfaces is not None:
                     return look.number, look.interfaces
-                if not look.has_ended.is_set():
-                    await look.has_ended.wait()
+                if not look.has_ended:
+                    await look.wait()
                     continue
             return await self._look(network)
 
@@ -164,7 +176,7 @@ class SharedLooks:
                         break
                     await trio.lowlevel.checkpoint()
         finally:
-            look.has_ended.set()
+            look.end()
         assert look.interfaces is not None
         return look.number, look.interfaces
 
@@ -191,12 +203,12 @@ class Follower:
             host: The machine whose interfaces are followed.
         """
         self.stale: bool = False
-        self.ended: Ended = Ended()
+        self.ended: Ended = NOTHING_ENDED
         self._watcher = watcher
         # Whether the watcher has raised something: the next wait does without it.
         self._watch_failed = False
         # The wait that goes on, or the last one.
-        self._waiting = trio.CancelScope()
+        self._waiting: trio.CancelScope | None = None
         self._looks = SharedLooks.at(host)
         self._closed = False
         # The number that the next look has to have at least: one that began after the last wait.
@@ -283,7 +295,8 @@ class Follower:
 
     def hurry(self, due: float) -> None:
         """Bring the end of the present wait forward to a time; later waits are as they are."""
-        self._waiting.deadline = min(self._waiting.deadline, due)
+        if self._waiting is not None:
+            self._waiting.deadline = min(self._waiting.deadline, due)
 
     def look_again(self) -> None:
         """Have the next look come at once, although the interfaces may be what they were."""
@@ -292,7 +305,7 @@ class Follower:
 
     def looked(self) -> None:
         """Put down that a look has succeeded, and has minded `ended`."""
-        self.stale, self.ended = False, Ended()
+        self.stale, self.ended = False, NOTHING_ENDED
 
     async def follow(
         self,

@@ -81,9 +81,7 @@ class _Tasks:
                 try:
                     await run(self._nursery)
                     await trio.sleep_forever()  # More tasks may be started, at any time.
-                except trio.Cancelled:
-                    raise
-                except BaseException as error:  # Before the nursery wraps it.
+                except Exception as error:  # Before the nursery wraps it.
                     self.crashes.append(error)
                     self._nursery.cancel_scope.cancel()
         except BaseException as error:  # Of the other tasks.
@@ -165,6 +163,27 @@ class at_end:  # Used like `contextlib.suppress`.
             failures.clear()
             return
         raise_together(failures)
+
+
+class Signal:
+    """A way to wake all tasks that wait, which takes next to nothing while none does."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event: trio.Event | None = None
+
+    async def wait(self) -> None:
+        """Wait for the next `give`. A checkpoint."""
+        if self._event is None:
+            self._event = trio.Event()
+        await self._event.wait()
+
+    def give(self) -> None:
+        """Wake the tasks that wait now."""
+        event, self._event = self._event, None
+        if event is not None:
+            event.set()
 
 
 class Opening(AbstractAsyncContextManager[_Co]):
@@ -259,10 +278,14 @@ class Closeable(trio.abc.AsyncResource):
 
     def __init__(self) -> None:
         self._run_token = trio.lowlevel.current_trio_token()
-        # For who waits until it is closed. Set by those that can be served.
-        self._closing = trio.Event()
+        # For `serve_until_closed`, if that has opened it. Set by those that can be served.
+        self._closing: trio.Event | None = None
         # Where the tasks run, once they do.
         self._tasks: trio.Nursery | None = None
+
+    def _note_closing(self) -> None:
+        if self._closing is not None:
+            self._closing.set()
 
     def _cancel_tasks(self) -> None:
         if self._tasks is not None:
@@ -314,8 +337,9 @@ async def serve_until_closed(
         task_status: Given the live object, once that is open.
     """
     async with opening as live:
+        closing = live._closing = trio.Event()
         task_status.started(live)
-        await live._closing.wait()
+        await closing.wait()
 
 
 async def in_turns(steps: Steps[_T], give_way: Callable[[], Awaitable[object]]) -> _T:

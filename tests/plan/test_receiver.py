@@ -248,6 +248,18 @@ def test_membership_has_a_socket_for_each_port_and_chunk_of_sources() -> None:
     ]
 
 
+def test_sockets_share_what_is_alike() -> None:
+    # Thousands of plans are kept, and each empty set of its own takes 216 bytes.
+    (one,), (other,) = (
+        McastReceiverSpec(group, 5000, interfaces="eth0").plan(MACHINE, "linux")
+        for group in (FOUR, "239.1.2.4")
+    )
+    assert one.rejected_sources is other.rejected_sources
+    assert one.own_addresses is other.own_addresses
+    shared = {id(option) for option in one.options} & {id(option) for option in other.options}
+    assert len(shared) == len(one.options) - 1, "all but the join"
+
+
 def test_without_a_group_there_is_nothing_to_open() -> None:
     assert receiver_plan("linux", (), interfaces="eth0") == ()
     assert McastReceiverSpec((), 5000).plan([], "linux") == ()

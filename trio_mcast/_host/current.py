@@ -20,11 +20,14 @@ def current_host() -> Host:
     return host_variable.get()
 
 
-def current_network() -> int | None:
-    """Return the number of this thread's network namespace.
+def current_network(host: Host) -> int | None:
+    """Return the number of the network namespace in which this thread would look at a host.
 
-    `None` on other systems than Linux, and where there is no /proc to ask.
+    `None` for a host that has none, on other systems than Linux, and where there is no /proc to
+    ask.
     """
+    if not isinstance(host, SystemHost):
+        return None
     try:
         return os.stat("/proc/thread-self/ns/net").st_ino
     except OSError:

@@ -9,7 +9,7 @@ import enum
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import attrs
 
@@ -239,6 +239,10 @@ class Ended:
             self.families | other.families,
             self.unknown or other.unknown,
         )
+
+
+# The same for all: an `Ended` does not change.
+NOTHING_ENDED: Final = Ended()
 
 
 class InterfaceWatcher(Protocol):

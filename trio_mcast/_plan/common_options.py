@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from .._platform import options as layout
 from .._platform.model import Platform
@@ -13,6 +14,29 @@ from .wanted import ReceiveRequest, SendRequest
 # The receive buffer to ask for unless the user names another. The usual default of Linux, 208 KiB,
 # holds some 270 small datagrams, because each is charged with the kernel's bookkeeping.
 DEFAULT_RECEIVE_BUFFER_BYTES = 1_048_576
+
+
+class Wishes(NamedTuple):
+    """The part of a request that the options of a receiver's socket follow from."""
+
+    loopback: bool
+    receive_ttl: bool
+    receive_timestamp: bool
+    receive_traffic_class: bool
+    receive_buffer_size: int | None
+    receive_units: bool
+
+    @classmethod
+    def of(cls, request: ReceiveRequest) -> Wishes:
+        """Return that part of a request."""
+        return cls(
+            request.loopback,
+            request.receive_ttl,
+            request.receive_timestamp,
+            request.receive_traffic_class,
+            request.receive_buffer_size,
+            request.receive_units,
+        )
 
 
 def port_options(platform: Platform, port: str = "the port") -> Iterator[SocketOption]:
@@ -52,7 +76,7 @@ def sharing_options(family: Family, platform: Platform) -> Iterator[SocketOption
 
 
 def arrival_options(
-    family: Family, request: ReceiveRequest | SendRequest, platform: Platform
+    family: Family, request: Wishes | ReceiveRequest | SendRequest, platform: Platform
 ) -> Iterator[SocketOption]:
     """Yield the options for what is to be told of each datagram on arrival.
 
@@ -69,7 +93,7 @@ def arrival_options(
 
 
 def reading_options(
-    family: Family, request: ReceiveRequest, platform: Platform
+    family: Family, request: Wishes | ReceiveRequest, platform: Platform
 ) -> Iterator[SocketOption]:
     """Yield the options for reading every socket of a receiver."""
     yield from arrival_options(family, request, platform)

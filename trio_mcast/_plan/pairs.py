@@ -225,9 +225,9 @@ def check_served(
     keys, groups, selectors = list(keys), list(groups), list(selectors)
     served = {group for group, _ in keys}
     called = {name for _, name in keys}
-    names = printable(", ".join(map(text_of, selectors)))
     for group in groups:
         if group.text not in served:
+            names = printable(", ".join(map(text_of, selectors)))
             raise ValueError(
                 f"group {printable(str(group))} cannot be {done} on what interfaces names ({names})"
             )

@@ -51,11 +51,11 @@ lets a blocked source through (measured on FreeBSD 13's code), so all are reject
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import attrs
 
 from .._platform import options as layout
-from .._platform import restrictions
 from .._platform.model import Platform
 from .._platform.options import SocketOption
 from .._values.addresses import FAMILY_LABEL, Family, Group, IPAddress, family_of
@@ -66,9 +66,10 @@ from .._values.interface import (
     shared_addresses,
 )
 from .blocked import SourceRule, excluded_for
-from .common_options import LOOPBACK_PURPOSE, exact_port_options, reading_options, sharing_options
+from .common_options import Wishes
 from .filtering import split_filters
 from .pairs import Pairing, pair_groups
+from .receiver_options import options_around_joins
 from .selecting import Directory, Selection, is_port, select_interfaces
 from .socket_spec import (
     BindAddress,
@@ -82,6 +83,9 @@ from .source_address import address_to_bind
 from .unicast import plan_unicast
 from .wanted import ReceiveRequest
 
+# No addresses. One for all plans: each empty set of its own takes 216 bytes.
+_NONE: Final[frozenset[str]] = frozenset()
+
 
 @attrs.frozen
 class _OnInterface:
@@ -91,7 +95,8 @@ class _OnInterface:
         before_joins: The options before the joins.
         after_joins: The options after them.
         own_addresses: The addresses that mean this machine on the interface's link, as text.
-        address: The address of the interface to bind to where a group cannot be bound.
+        address: The address of the interface to bind to where a group cannot be bound, and to join
+            on where that takes an address; `None` if there is none, or none is needed.
         sources: The only sources that the request wants; none for any.
     """
 
@@ -129,11 +134,11 @@ def _plan_membership(
     unicast = request.accept_unicast and not platform.binds_to_group and local is not None
     system = split_filters(group, (sources, excluded), platform)
     left_to_system = len(system.blocked) if platform.filters_blocked and not unicast else 0
-    rejected = frozenset(map(str, excluded[left_to_system:]))
+    rejected = frozenset(map(str, excluded[left_to_system:])) if excluded else _NONE
     system_decides = platform.receiver_decides_loopback and not unicast
     own_addresses = shared.own_addresses
     if request.loopback or system_decides or interface.is_loopback:
-        own_addresses = frozenset()
+        own_addresses = _NONE
     sockets = []
     for chunk in system.chunks:
         filters = ([] if system.looks else chunk), system.blocked
@@ -193,33 +198,6 @@ def _receiver_bind(
     if local is None:
         return bind_wildcard(group.family, port)
     return bind_address(local, port, interface.index if local.is_link_local else 0)
-
-
-def _receiver_options(
-    interface: Interface, family: Family, request: ReceiveRequest, platform: Platform
-) -> Iterator[SocketOption]:
-    yield from sharing_options(family, platform)
-    exact = platform.exact_groups.get(family)
-    if exact is not None:
-        yield layout.exact_groups(platform, exact)
-    restriction = restrictions.interface_restriction(
-        platform, family, interface.name, interface.index
-    )
-    if restriction is not None:
-        yield restriction
-    if platform.receiver_decides_loopback:
-        yield layout.family_option(
-            platform,
-            "loopback",
-            family,
-            # The loopback interface always delivers.
-            int(request.loopback or interface.is_loopback),
-            LOOPBACK_PURPOSE,
-        )
-    if not platform.binds_to_group:
-        symbol = "IP_PKTINFO" if family == "ipv4" else "IPV6_PKTINFO"
-        yield layout.option(platform, symbol, 1, "tell the group's datagrams from unicast")
-    yield from reading_options(family, request, platform)
 
 
 def plan_request(
@@ -318,13 +296,8 @@ def _plan_all(
                 continue
             part = parts.get((interface.name, group.family))
             if part is None:
-                part = parts[interface.name, group.family] = _OnInterface(
-                    tuple(_receiver_options(interface, group.family, request, platform)),
-                    tuple(exact_port_options(platform)),
-                    own_addresses_on(interface, on_any_link),
-                    address_to_bind(interface, group.family),
-                    request.sources_of(group.family),
-                )
+                part = _part_on(interface, group.family, request, on_any_link, platform)
+                parts[interface.name, group.family] = part
             plan = _plan_membership(group, selection, request, excluded, part, platform)
         yield plan
     for group, interface in pairing.missing:
@@ -333,6 +306,32 @@ def _plan_all(
     if request.accepts_unicast:
         for excluded, pairs in _by_exclusion(request, rules, pairing).items():
             yield from plan_unicast(pairs, request, excluded, *machine)
+
+
+def _part_on(
+    interface: Interface,
+    family: Family,
+    request: ReceiveRequest,
+    on_any_link: frozenset[str],
+    platform: Platform,
+) -> _OnInterface:
+    """Work out the part of a plan that all groups of a family on an interface share."""
+    before, after = options_around_joins(
+        Wishes.of(request),
+        family,
+        interface.name,
+        interface.index,
+        interface.is_loopback,
+        platform,
+    )
+    needs_address = not (platform.binds_to_group and platform.takes_mreqn)
+    return _OnInterface(
+        before,
+        after,
+        _NONE if request.loopback else own_addresses_on(interface, on_any_link),
+        address_to_bind(interface, family) if needs_address else None,
+        request.sources_of(family),
+    )
 
 
 def _plan_without_sockets(

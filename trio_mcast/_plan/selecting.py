@@ -234,12 +234,12 @@ def _select_one(selector: InterfaceSelector, interfaces: Directory) -> Selection
 
 def address_or_none(text: str) -> IPAddress | None:
     """Return the address that a text is; `None` if it is none."""
-    for kind in (IPv4Address, IPv6Address):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return None
+    if ":" not in text and text.count(".") != 3:
+        return None  # Mostly it is a name, and that is told sooner than by an error.
+    try:
+        return IPv6Address(text) if ":" in text else IPv4Address(text)
+    except ValueError:
+        return None
 
 
 def _by_name(name: str, interfaces: Directory) -> Interface:
@@ -300,9 +300,10 @@ def _by_address(address: IPAddress, interfaces: Directory) -> Selection:
 
 def family_of_selector(selector: InterfaceSelector) -> Family | None:
     """Return the family of a selector that is an address; `None` for another selector."""
-    if isinstance(selector, Interface):
-        return None  # Its name may look like an address.
-    address = address_or_none(text_of(selector))
+    if isinstance(selector, (IPv4Address, IPv6Address)):
+        return family_of(selector)
+    # The name of an `Interface` may look like an address.
+    address = address_or_none(selector) if isinstance(selector, str) else None
     return None if address is None else family_of(address)
 
 

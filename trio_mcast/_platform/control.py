@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from .._values.addresses import Family
@@ -116,22 +117,15 @@ class ControlDecoder:
         return value[0] if len(value) == 1 else int(struct.unpack_from("=i", value)[0])
 
 
-# A decoder knows nothing of a socket but these three, so that all sockets with the same share one.
-# The platform is kept beside the decoder, so that no other can have its id. The number is
-# arbitrary: there is one platform, with two families and some choices of options.
-_MOST_SHARED = 64
-_shared: dict[tuple[int, Family, frozenset[str]], tuple[Platform, ControlDecoder]] = {}
-
-
+# The number is arbitrary: mostly there is one platform, with two families and some choices of
+# options.
+@lru_cache(maxsize=64)
 def shared_decoder(platform: Platform, family: Family, applied: frozenset[str]) -> ControlDecoder:
-    """Return the decoder for a socket; the arguments are those of `ControlDecoder`."""
-    key = id(platform), family, applied
-    shared = _shared.get(key)
-    if shared is None:
-        if len(_shared) >= _MOST_SHARED:
-            _shared.clear()
-        shared = _shared[key] = platform, ControlDecoder(platform, family, applied)
-    return shared[1]
+    """Return the decoder for a socket; the arguments are those of `ControlDecoder`.
+
+    A decoder knows nothing of a socket but these three, so all sockets with the same share one.
+    """
+    return ControlDecoder(platform, family, applied)
 
 
 def split_control(raw: bytes) -> Iterator[tuple[int, int, bytes]]:

@@ -60,9 +60,11 @@ class Timestamps:
         return self.control or self.option
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Platform:
     """One operating system, as far as multicast sockets are concerned.
+
+    A platform is equal to itself only, so that what follows from it can be kept for it.
 
     Attributes:
         name: The system's name.

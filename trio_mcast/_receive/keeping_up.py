@@ -41,7 +41,7 @@ import attrs
 import trio
 
 from .._follow import Backoff
-from .._host.protocols import Ended
+from .._host.protocols import NOTHING_ENDED
 from .._plan.socket_spec import MembershipKey, MembershipPlan, key_of
 from .._plan.wanted import ReceiveRequest
 from .._values.interface import Interface
@@ -95,7 +95,7 @@ class KeepingUp:
                 return
             memberships.plans_are_old = True  # Until all is carried out, whatever goes wrong.
             await memberships.sockets.happen_to_all(lost, Event.LOST)
-            memberships.follower.ended = Ended()  # What is joined from now on is not lost.
+            memberships.follower.ended = NOTHING_ENDED  # What is joined from now on is not lost.
             own_addresses = await memberships.own_addresses(interfaces)
             wanted = await self._plan_all(interfaces, own_addresses)
             memberships.take_interfaces(interfaces, own_addresses, all_planned=True)

@@ -97,6 +97,14 @@ State: TypeAlias = Literal["joined", "waiting", "failed", "left"]
 # The states that a program sees.
 SEEN_STATES: Final = ("joined", "waiting", "failed")
 
+# States as they are logged, without an error: of thousands of memberships, most have the same.
+_WITHOUT_ERROR: Final[Mapping[State, tuple[State, str]]] = {
+    "joined": ("joined", ""),
+    "waiting": ("waiting", ""),
+    "failed": ("failed", ""),
+    "left": ("left", ""),
+}
+
 
 @attrs.frozen
 class Transition:
@@ -268,7 +276,7 @@ class LiveMembership:
         self._logged = self._loggable()
 
     def _loggable(self) -> tuple[State, str]:
-        return self.state, str(self.error or "")
+        return _WITHOUT_ERROR[self.state] if self.error is None else (self.state, str(self.error))
 
 
 def _port_error(plan: MembershipPlan) -> SocketSetupError:

@@ -14,6 +14,7 @@ import trio
 
 from .._follow import Follower
 from .._host.protocols import Host, McastSocket
+from .._live import Signal
 from .._plan.blocked import SourceRule
 from .._plan.receiver import plan_in_steps
 from .._plan.socket_spec import MembershipKey, MembershipPlan
@@ -58,7 +59,7 @@ class Memberships:
         self.addresses: frozenset[str] = frozenset()
         self.plans_are_old: bool = False
         self.changes: int = 0
-        self._watchers = trio.lowlevel.ParkingLot()
+        self._changed = Signal()
         self._host = host
         self._owner = intake.queue.owner
         self._last_number = 0
@@ -202,6 +203,8 @@ class Memberships:
 
     def put_in_order(self) -> None:
         """Order the memberships by group as asked for, then by interface in the order of coming."""
+        if len(self.live) < 2:
+            return
         order: dict[tuple[int, str | None], int] = {}
         for request in self.requests:
             for group in request.groups:
@@ -233,12 +236,12 @@ class Memberships:
     def notice(self) -> None:
         """Have all who watch look: something may have changed."""
         self.changes += 1
-        self._watchers.unpark_all()
+        self._changed.give()
 
     async def wait_for_change(self, seen: int) -> None:
         """Wait until `changes` is another number than the one that was seen."""
         while self.changes == seen:
-            await self._watchers.park()
+            await self._changed.wait()
 
     # The end
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
 import trio
@@ -50,22 +50,21 @@ async def opened(
     """
     host = current_host()
     await trio.lowlevel.checkpoint()
-    with ExitStack() as stack:
-        # Before the first look: what changes after it is then noticed, too.
-        follower = Follower(host.watch() if follow_interfaces else None, host)
-        stack.enter_context(at_end(follower.close))
+    # Before the first look: what changes after it is then noticed, too.
+    follower = Follower(host.watch() if follow_interfaces else None, host)
+    with at_end(follower.close):
         intake = Intake(
             host,
             queue_for(max_buffered, overflow, owner),
             buffer_asked=request.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
             sift=sift,
         )
-        stack.enter_context(at_end(intake.close))
-        memberships = Memberships(host, intake, follower)
-        await Joining(memberships).join(request, strict=not allow_missing)
-        receiver = await make(request, intake, memberships, allow_missing=allow_missing)
-        async with running(receiver._run, receiver.close, name="receiver"):
-            yield receiver
+        with at_end(intake.close):
+            memberships = Memberships(host, intake, follower)
+            await Joining(memberships).join(request, strict=not allow_missing)
+            receiver = await make(request, intake, memberships, allow_missing=allow_missing)
+            async with running(receiver._run, receiver.close, name="receiver"):
+                yield receiver
 
 
 def open_receiver(

@@ -57,6 +57,7 @@ from typing import Final, Protocol
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from .._live import Signal
 from .._values.datagram import Datagram
 from .store import Overflow, Store
 
@@ -120,7 +121,7 @@ class DatagramQueue(Store):
         # The number of consumers that have read and are about to return, and the reading tasks that
         # wait for that.
         self._returning = 0
-        self._returned = trio.lowlevel.ParkingLot()
+        self._returned = Signal()
         self._closed = False
 
     # Putting
@@ -134,7 +135,7 @@ class DatagramQueue(Store):
         if self.full and self._overflow != "wait":
             await trio.lowlevel.checkpoint()
         while self.full and self._overflow == "wait":
-            await self._room_made.park()
+            await self._room_made.wait()
         self._check_open()
 
     @enable_ki_protection
@@ -263,8 +264,7 @@ class DatagramQueue(Store):
                 await trio.lowlevel.cancel_shielded_checkpoint()
             finally:
                 self._returning -= 1
-                if self._returned:
-                    self._returned.unpark_all()
+                self._returned.give()
             return taken
         return await self._wait(most)
 
@@ -300,7 +300,7 @@ class DatagramQueue(Store):
         dropped for which the consumer comes.
         """
         while self._returning:
-            await self._returned.park()
+            await self._returned.wait()
 
     async def _read_later(self, most: int | None) -> list[Datagram]:
         """Borrow a reader, wait with it, and return the first datagrams."""
@@ -348,7 +348,7 @@ class DatagramQueue(Store):
         self._head.clear()
         self._lists.clear()
         self.full = False
-        self._room_made.unpark_all()
+        self._room_made.give()
         while self._consumers:
             task, _ = self._consumers.popitem(last=False)
             trio.lowlevel.reschedule(task)

@@ -50,9 +50,6 @@ class McastReceiver(DatagramReceiver):
         self._request = request
         self._allow_missing = allow_missing
         self._memberships = memberships
-        self._joining = Joining(memberships)
-        self._keeping_up = KeepingUp(memberships)
-        self._blocking = Blocking(memberships)
 
     def __repr__(self) -> str:
         groups = dict.fromkeys(group for group, _ in self._memberships.live if group is not None)
@@ -74,7 +71,7 @@ class McastReceiver(DatagramReceiver):
         """Read the interfaces and follow them, until the receiver is closed."""
         self._tasks = tasks
         await self._intake.start(tasks, self._socket_failed)
-        await self._keeping_up.follow()
+        await KeepingUp(self._memberships).follow()
 
     def _socket_failed(self, socket: McastSocket, error: SocketSetupError) -> None:
         self._memberships.socket_failed(socket, error)
@@ -134,7 +131,7 @@ class McastReceiver(DatagramReceiver):
             parse_sources(excluded_sources, "excluded_sources"),
         )
         await trio.lowlevel.checkpoint()
-        await self._joining.join(request, strict=not self._allow_missing)
+        await Joining(self._memberships).join(request, strict=not self._allow_missing)
         return request.number
 
     async def leave(
@@ -167,7 +164,7 @@ class McastReceiver(DatagramReceiver):
         self._memberships.check_open()
         parsed, selectors = parse_groups(groups), parse_named(interfaces)
         await trio.lowlevel.checkpoint()
-        await self._joining.leave(parsed, selectors)
+        await Joining(self._memberships).leave(parsed, selectors)
 
     def joined(
         self,
@@ -215,7 +212,7 @@ class McastReceiver(DatagramReceiver):
         except BaseException as error:
             failures.append(error)
         try:
-            await self._joining.undo(number)
+            await Joining(self._memberships).undo(number)
         except BaseException as error:
             failures.append(error)
         if failures:
@@ -299,7 +296,7 @@ class McastReceiver(DatagramReceiver):
         parsed = None if groups is None else parse_groups(groups)
         selectors = parse_named(interfaces)
         await trio.lowlevel.checkpoint()
-        await self._blocking.change(address, blocked, parsed, selectors)
+        await Blocking(self._memberships).change(address, blocked, parsed, selectors)
 
     def watch_memberships(
         self,
@@ -391,6 +388,6 @@ class McastReceiver(DatagramReceiver):
         """
         if not self._ended:
             self._check_run()
-            self._closing.set()
+            self._note_closing()
             call_each((self._cancel_tasks, self._memberships.close, self._intake.close))
             self._ended = True

@@ -22,8 +22,7 @@ from itertools import chain, islice
 from operator import attrgetter
 from typing import Final, Literal, TypeAlias, get_args
 
-import trio
-
+from .._live import Signal
 from .._values.datagram import Datagram
 
 # The fate of datagrams when `max_buffered` of them wait; "latest" is in `latest`.
@@ -62,7 +61,7 @@ class Store:
         # The remainder of the list that was taken from last, and the lists behind it.
         self._head: deque[Datagram] = deque()
         self._lists: deque[list[Datagram]] = deque()
-        self._room_made = trio.lowlevel.ParkingLot()
+        self._room_made = Signal()
         self._dropped_total = 0
 
     @property
@@ -151,4 +150,4 @@ class Store:
 
     def _make_room(self) -> None:
         self.full = False
-        self._room_made.unpark_all()
+        self._room_made.give()

@@ -365,7 +365,7 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         if not self._ended:
             self._check_run()
             self._closed = True
-            self._closing.set()
+            self._note_closing()
             call_each((self._cancel_tasks, self._keep_statistics, self._outlets.close))
             self._ended = True
 

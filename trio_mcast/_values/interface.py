@@ -24,6 +24,8 @@ _LEAST_MTU: Final[Mapping[Family, int]] = {"ipv4": 68, "ipv6": 1_280}
 
 def families_without_room(mtu: int) -> frozenset[Family]:
     """Return the families for which the mtu of an interface is too small; 0 is an unknown mtu."""
+    if mtu >= _LEAST_MTU["ipv6"]:
+        return frozenset()
     return frozenset(family for family, least in _LEAST_MTU.items() if 0 < mtu < least)
 
 

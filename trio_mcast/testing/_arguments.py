@@ -40,7 +40,7 @@ class FixedAttributes:
         cls._declared |= inspect.get_annotations(cls).keys()
 
     def __setattr__(self, name: str, value: object) -> None:
-        if not name.startswith("_") and name not in self.CHANGEABLE:
+        if name[0] != "_" and name not in self.CHANGEABLE:
             kind = type(self).__name__
             can_be_set = ", ".join(sorted(self.CHANGEABLE)) or "nothing"
             can_be_set += self.HINT
@@ -52,7 +52,7 @@ class FixedAttributes:
                 raise AttributeError(
                     f"{kind} has no attribute {name!r}; what can be set: {can_be_set}"
                 )
-        super().__setattr__(name, value)
+        object.__setattr__(self, name, value)
 
 
 def check_name(name: str) -> None:
@@ -66,6 +66,8 @@ def check_name(name: str) -> None:
     if not name or "/" in name:
         raise ValueError(f"a name must not be empty or contain a slash: {name!r}")
     # A real interface's name can have bytes that are not UTF-8; Python has them as surrogates.
+    if name.isprintable():
+        return
     if not all(letter.isprintable() or "\udc80" <= letter <= "\udcff" for letter in name):
         raise ValueError(f"a name must consist of what can be printed, unlike {name!r}")
 

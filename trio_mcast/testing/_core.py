@@ -69,8 +69,9 @@ class Core:
                 "'async with VirtualNetwork()' only"
             )
         now = self.scheduler.read_clock()
-        self.trace.begin(now, None)
-        self.scheduler.run_due()
+        if self.scheduler.is_due_at(now):
+            self.trace.begin(now, None)
+            self.scheduler.run_due()
         self.trace.begin(now, trio.lowlevel.current_task(), place)
 
     def _catch_up(self) -> None:

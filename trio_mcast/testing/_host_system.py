@@ -20,7 +20,7 @@ from .._plan.route import RouteAnswer
 from .._plan.socket_spec import BindAddress, SocketSpec
 from .._platform.model import Platform
 from .._values.addresses import Family, IPAddress
-from .._values.interface import Interface
+from .._values.interface import Interface, InterfaceAddress
 from ._arguments import FixedAttributes
 from ._clock import VirtualClock
 from ._core import Core
@@ -42,6 +42,9 @@ from ._state import SocketState
 from ._watchers import Watchers
 
 _LOOPBACK: Final = tuple(map(parse_interface_address, ("127.0.0.1/8", "::1/128")))
+# The same for all hosts. Only Linux tells the state of an address.
+_LINUX_LOOPBACK: Final = tuple(InterfaceAddress(each, "host", "preferred") for each in _LOOPBACK)
+_OTHER_LOOPBACK: Final = tuple(InterfaceAddress(each, "host") for each in _LOOPBACK)
 
 
 class HostSystem(FixedAttributes):
@@ -96,7 +99,7 @@ class HostSystem(FixedAttributes):
         self._interfaces = HostInterfaces(name, platform.name, loopback)
         self.routes = VirtualRoutes(platform.name, self._interfaces, self._watchers.notice)
         self._input = Input(core, name, platform, self.clock, self._sockets, self._interfaces)
-        loopback.set_addresses(_LOOPBACK)
+        loopback.set_first(_LINUX_LOOPBACK if platform.name == "linux" else _OTHER_LOOPBACK)
 
     def interface(self, name: str) -> VirtualInterface:
         """Return an interface of the host, by name.
@@ -151,11 +154,7 @@ class HostSystem(FixedAttributes):
     def open_poller(self, fail: OnFailure) -> Poller:
         """Return a new poller."""
         self._enter()
-        poller = VirtualPoller(
-            self._core, self.name, lambda old: self._pollers.pop(old, None) and None, fail
-        )
-        self._pollers[poller] = None
-        return poller
+        return VirtualPoller(self._core, self.name, self._pollers, fail)
 
     def open_socket(self, spec: SocketSpec) -> McastSocket:
         """Carry out a plan for one socket, all or nothing.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Any, Literal
 
@@ -90,11 +91,19 @@ class AddressedInterface(FixedAttributes):
         self._has_power = True
         self._has_carrier = True
         self._details: list[InterfaceAddress] = []
-        self._checks = AddressChecks(core, self.number, self._end_check)
-        self._lifetimes = AddressLifetimes(core, self.number, self._deprecate, self._end_address)
         self._value: Interface | None = None
         # The place of each network's route among all: the oldest of equal ones counts.
         self._route_numbers: dict[IPv4Network | IPv6Network, int] = {}
+
+    # Made when first wanted: mostly an interface has addresses that stay.
+
+    @cached_property
+    def _checks(self) -> AddressChecks:
+        return AddressChecks(self._core, self.number, self._end_check)
+
+    @cached_property
+    def _lifetimes(self) -> AddressLifetimes:
+        return AddressLifetimes(self._core, self.number, self._deprecate, self._end_address)
 
     def __repr__(self) -> str:
         return f"<VirtualInterface {self}>"
@@ -204,9 +213,9 @@ class AddressedInterface(FixedAttributes):
     def _number_routes(self) -> None:
         """Give new networks of the interface a number, and forget those that are gone."""
         networks = [address.network for address in self.networks] if self._is_up else []
+        before, new = self._route_numbers, self._core.new_route_number
         self._route_numbers = {
-            network: self._route_numbers.get(network) or self._core.new_route_number()
-            for network in networks
+            network: (before.get(network) if before else None) or new() for network in networks
         }
 
     @property
@@ -221,6 +230,12 @@ class AddressedInterface(FixedAttributes):
         if not absent:
             return self._details
         return [detail for detail in self._details if family_of(detail.address) not in absent]
+
+    def set_first(self, details: Iterable[InterfaceAddress]) -> None:
+        """Give the interface its first addresses, in the order of its system. For the host only."""
+        self._details = list(details)
+        self._value = None
+        self._number_routes()
 
     def set_addresses(self, addresses: Iterable[IPv4Interface | IPv6Interface]) -> None:
         """Give the interface the first addresses. For the network only."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TypeAlias
 
 import trio
 
 from .._host.poller import OnFailure
-from .._host.protocols import Ended, McastSocket
+from .._host.protocols import NOTHING_ENDED, Ended, McastSocket
 from .._host.woken_poller import WokenPoller
 from .._live import call_each
 from .._values.datagram import Datagram
@@ -26,12 +26,21 @@ class VirtualPoller(WokenPoller):
     """A `Poller` of virtual sockets. Ready sockets come in the order of their datagrams."""
 
     def __init__(
-        self, core: Core, host: str, closed: Callable[[VirtualPoller], None], fail: OnFailure
+        self, core: Core, host: str, all_open: dict[VirtualPoller, None], fail: OnFailure
     ) -> None:
+        """Watch nothing yet.
+
+        Args:
+            core: The core of the network.
+            host: The host's name.
+            all_open: The pollers of the host that are not closed.
+            fail: As for `PassPoller`.
+        """
         super().__init__(fail)
         self._core = core
         self._host = host
-        self._on_close = closed
+        self._all_open = all_open
+        all_open[self] = None
         self._sockets: dict[VirtualSocket, None] = {}
         self._ready: dict[VirtualSocket, None] = {}
 
@@ -93,17 +102,26 @@ class VirtualPoller(WokenPoller):
         """Close the poller and wake whoever waits. Idempotent."""
         self._closed = True
         removals = [partial(self.remove, socket) for socket in self._sockets]
-        call_each([self._wake.set, *removals, super().close, partial(self._on_close, self)])
+        call_each(
+            [self._wake.set, *removals, super().close, partial(self._all_open.pop, self, None)]
+        )
 
 
 class VirtualWatcher:
     """An `InterfaceWatcher` of a virtual host. Tells every change at once."""
 
-    def __init__(self, host: str, closed: Callable[[VirtualWatcher], None]) -> None:
+    def __init__(self, host: str, all_open: dict[VirtualWatcher, None]) -> None:
+        """Watch from now on.
+
+        Args:
+            host: The host's name.
+            all_open: The watchers of the host that are not closed.
+        """
         self._host = host
-        self._on_close = closed
+        self._all_open = all_open
+        all_open[self] = None
         self._changed = trio.Event()
-        self._ended = Ended()
+        self._ended = NOTHING_ENDED
         self._closed = False
 
     def __repr__(self) -> str:
@@ -132,7 +150,7 @@ class VirtualWatcher:
         """Take what the next wait would end for; `None` if nothing was noticed."""
         if not self._changed.is_set():
             return None
-        ended, self._ended = self._ended, Ended()
+        ended, self._ended = self._ended, NOTHING_ENDED
         self._changed = trio.Event()
         return ended
 
@@ -143,4 +161,4 @@ class VirtualWatcher:
     def close(self) -> None:
         """Close the watcher and wake whoever waits. Idempotent."""
         self._closed = True
-        call_each((self._changed.set, partial(self._on_close, self)))
+        call_each((self._changed.set, partial(self._all_open.pop, self, None)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -30,16 +31,18 @@ class Reports:
         self, interface: VirtualInterface, group: IPAddress, wanted: SourceFilter
     ) -> None:
         """Report that a group is wanted otherwise than before: now, and once again."""
-
-        def report_again() -> None:
-            if self._sockets.wanted(group, interface.index) == wanted:
-                self.of_group(interface, group)
-
         self.of_group(interface, group)
         scheduler = self._core.scheduler
+        report_again = partial(self._report_again, interface, group, wanted)
         scheduler.schedule(
             scheduler.later(_REPORT_AGAIN_SECONDS), (interface.number,), report_again
         )
+
+    def _report_again(
+        self, interface: VirtualInterface, group: IPAddress, wanted: SourceFilter
+    ) -> None:
+        if self._sockets.wanted(group, interface.index) == wanted:
+            self.of_group(interface, group)
 
     def answer(self, interface: VirtualInterface, query: Query) -> None:
         """Answer a query at a random moment (RFC 3376, 5.2; igmp_gq_start_timer).

@@ -84,7 +84,11 @@ class Scheduler:
 
     def is_due(self) -> bool:
         """Tell whether a function is due that was not called yet."""
-        return not self._running and bool(self._heap) and self._heap[0][0] <= self.read_clock()
+        return self.is_due_at(self.read_clock())
+
+    def is_due_at(self, now_ns: int) -> bool:
+        """Tell whether a function is due at a time that was not called yet."""
+        return not self._running and bool(self._heap) and self._heap[0][0] <= now_ns
 
     def run_due(self) -> None:
         """Call all functions that are due.
@@ -104,13 +108,13 @@ class Scheduler:
         self._running = True
         outer = self._trace.depth
         try:
-            # A real clock goes on in the meantime, and a call may schedule more that is due.
-            while self._heap and (
-                self._heap[0][0] <= self._now_ns or self._heap[0][0] <= self.read_clock()
-            ):
+            while self._heap and self._heap[0][0] <= self._now_ns:
                 due, _path, _number, depth, call = heapq.heappop(self._heap)
                 self._trace.depth = depth if due == self._now_ns else 0
                 call()
+                # A call may schedule more that is due, or that is by the time of a real clock.
+                if self._heap and self._heap[0][0] > self._now_ns:
+                    self.read_clock()
         finally:
             self._running = False
             self._trace.depth = outer

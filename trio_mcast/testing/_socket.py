@@ -6,17 +6,18 @@ import errno
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import attrs
 import trio
 
 from .._host.carry_out import change_options, leave_group
-from .._host.endpoint_cache import endpoint_cache
+from .._host.endpoint_cache import EndpointCache, endpoint_cache
 from .._host.protocols import Rejection
 from .._plan.socket_spec import BindAddress, SocketSpec, group_destination
 from .._platform.bsd import AF_LINK
-from .._platform.control import NOTHING, ControlDecoder
+from .._platform.control import NOTHING, shared_decoder
 from .._platform.options import SocketOption
 from .._values.addresses import Endpoint, host_with_zone, parse_address, without_zone
 from .._values.datagram import Datagram
@@ -77,27 +78,43 @@ class VirtualSocket:
         self._send = send
         self._on_close = closed
         self._closed = False
-        self._has_room = trio.Event()
+        # For who waits for room.
+        self._has_room: trio.Event | None = None
         state = kernel.state
         self._platform = state.platform
-        self._control = ControlDecoder(state.platform, socket_spec.family, applied)
-        self._endpoints = endpoint_cache(state.platform.sockaddr, socket_spec)
-        self.local_endpoint = Endpoint(self._local_host(), state.port)
-        self._group_destination = group_destination(socket_spec)
+        self._control = shared_decoder(state.platform, socket_spec.family, applied)
+        # The sources of datagrams, once some come.
+        self._endpoints: EndpointCache | None = None
         divisor = 2 if state.platform.doubles_buffers else 1
         self.receive_buffer_granted = state.buffers[0] // divisor
         self.send_buffer_granted = state.buffers[1] // divisor
         kernel.buffer.on_arrival = self._arrived
-        # By the destination of a datagram, the group that the datagram counts as sent to. Empty
-        # for a socket without a group.
-        self._groups: dict[bytes | None, str | None] = {}
+
+    @cached_property
+    def local_endpoint(self) -> Endpoint:
+        """The address and port that the socket is bound to."""
+        return Endpoint(self._local_host(), self.kernel.state.port)
+
+    @cached_property
+    def _group_destination(self) -> Endpoint | None:
+        return group_destination(self.socket_spec)
+
+    @cached_property
+    def _groups(self) -> dict[bytes | None, str | None]:
+        """By the destination of a datagram, the group that the datagram counts as sent to.
+
+        Empty for a socket without a group.
+        """
+        socket_spec, bound_to = self.socket_spec, self.kernel.state.address
+        groups: dict[bytes | None, str | None] = {}
         if socket_spec.group is not None:
-            self._groups[parse_address(socket_spec.group, "group").packed] = socket_spec.group
-            if socket_spec.accepts_unicast and kernel.state.address is not None:
-                self._groups[kernel.state.address.packed] = None
-        elif socket_spec.bind_if_taken is not None and kernel.state.address is None:
-            bound_to = parse_address(socket_spec.bind[0], "address")
-            self._groups[without_zone(bound_to).packed] = None
+            groups[parse_address(socket_spec.group, "group").packed] = socket_spec.group
+            if socket_spec.accepts_unicast and bound_to is not None:
+                groups[bound_to.packed] = None
+        elif socket_spec.bind_if_taken is not None and bound_to is None:
+            address = parse_address(socket_spec.bind[0], "address")
+            groups[without_zone(address).packed] = None
+        return groups
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else str(self.local_endpoint)
@@ -119,12 +136,12 @@ class VirtualSocket:
     def die(self) -> None:
         """Let the socket go down with its host: it does nothing any more."""
         self._is_dead = True
-        self._has_room.set()
+        self._end_wait()
         self.kernel.buffer.waiting.clear()
 
     def look_for_room(self) -> None:
         """Have whoever waits until there is room to send look again."""
-        self._has_room.set()
+        self._end_wait()
 
     def _arrived(self) -> None:
         for watching in self.watchers:
@@ -148,6 +165,8 @@ class VirtualSocket:
         packet, socket_spec = arrived.packet, self.socket_spec
         messages = list(self._control_messages(arrived))
         control = self._control.decode(messages) if messages else NOTHING
+        if self._endpoints is None:
+            self._endpoints = endpoint_cache(self._platform.sockaddr, socket_spec)
         source = self._endpoints[self._source_tuple(packet, arrived.interface_index)]
         if control.interface_index not in (None, socket_spec.interface.index):
             source = Rejection.OTHER_INTERFACE
@@ -227,7 +246,7 @@ class VirtualSocket:
             return
         change_options(self.kernel, socket_spec, options, self._platform.name)
         self.socket_spec = socket_spec
-        self._endpoints = endpoint_cache(self._platform.sockaddr, socket_spec)
+        self._endpoints = None
 
     def send(self, data: bytes, address: BindAddress) -> None:
         """Send one datagram. OSError if the system refuses."""
@@ -293,4 +312,8 @@ class VirtualSocket:
             self.watchers.clear()
             self._on_close(self)
             self._closed = True
+            self._end_wait()
+
+    def _end_wait(self) -> None:
+        if self._has_room is not None:
             self._has_room.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from .._host.protocols import Ended
+from .._host.protocols import NOTHING_ENDED, Ended
 from ._core import Core
 from ._poller import VirtualWatcher
 
@@ -34,9 +34,7 @@ class Watchers:
 
     def new(self) -> VirtualWatcher:
         """Return a new watcher."""
-        watcher = VirtualWatcher(self._host, lambda old: self._watchers.pop(old, None) and None)
-        self._watchers[watcher] = None
-        return watcher
+        return VirtualWatcher(self._host, self._watchers)
 
     def clear(self) -> None:
         """Forget all watchers."""
@@ -45,7 +43,7 @@ class Watchers:
     def notice(self, ended: Ended | None = None) -> None:
         """Tell all watchers of a change, with what it has ended."""
         self._core.enter(self._host)
-        tell = partial(self._tell, ended or Ended())
+        tell = partial(self._tell, ended or NOTHING_ENDED)
         if self._notice_seconds:
             scheduler = self._core.scheduler
             scheduler.schedule(scheduler.later(self._notice_seconds), (0,), tell)
