@@ -192,6 +192,18 @@ WRONG: list[tuple[str, Callable[[_Parts], object], type[Exception], str]] = [
         "an interface of Linux cannot be called 'eth 0'",
     ),
     (
+        "interface_name_that_begins_with_a_space",
+        lambda parts: parts.a.rename("eth0", " eth0"),
+        ValueError,
+        "an interface of Linux cannot be called ' eth0': its name has no space, colon or slash",
+    ),
+    (
+        "interface_name_with_a_byte_that_is_a_space_to_linux",
+        lambda parts: parts.a.rename("eth0", "là"),
+        ValueError,
+        "an interface of Linux cannot be called 'là'",
+    ),
+    (
         "interface_name_of_dots",
         lambda parts: parts.a.plug("..", parts.lan),
         ValueError,

@@ -21,6 +21,10 @@ _MOST_RMEM: Final = 2**31 - 1
 # A seed stands in the names of all random numbers.
 _MOST_SEED: Final = 2**64 - 1
 
+# The bytes that dev_valid_name in Linux's net/core/dev.c refuses in a name, besides the slash. The
+# last one is its no-break space in Latin 1, and the second half of some letters in UTF-8.
+_REFUSED_BY_LINUX: Final = frozenset(b": \t\n\v\f\r\xa0")
+
 # The number of names that a `repr` has at most.
 _SHOWN_NAMES: Final = 10
 
@@ -83,9 +87,11 @@ def check_interface_name(name: str, platform: PlatformName) -> None:
     # IFNAMSIZ of Linux, macOS and FreeBSD, with the zero byte at the end.
     if platform != "windows" and len(os.fsencode(name)) > 15:
         raise ValueError(f"an interface's name has at most 15 bytes, unlike {name!r}")
-    # dev_valid_name in net/core/dev.c.
-    if platform == "linux" and (name in (".", "..") or ":" in name or len(name.split()) != 1):
-        raise ValueError(f"an interface of Linux cannot be called {name!r}")
+    if platform == "linux" and (name in (".", "..") or _REFUSED_BY_LINUX & {*os.fsencode(name)}):
+        raise ValueError(
+            f"an interface of Linux cannot be called {name!r}: its name has no space, colon or "
+            'slash, and is neither "." nor ".."'
+        )
 
 
 def check_text(value: str, what: str) -> None:

@@ -6,7 +6,9 @@ import socket
 from collections.abc import Collection
 from typing import Final
 
+from ..._host.current import current_host
 from ..._host.facts import open_frames_to_port
+from ..._host.system import SystemHost
 
 # linux/if_packet.h: a packet to this machine alone.
 _PACKET_HOST: Final = 0
@@ -24,7 +26,9 @@ class Replies:
         self._sockets: list[socket.socket] = []
 
     def open(self, ports: Collection[int]) -> None:
-        """Begin to see them, if the system lets it."""
+        """Begin to see them, if the system lets it. Those of a virtual host are not seen."""
+        if type(current_host()) is not SystemHost:
+            return
         for port in ports:
             try:
                 sock = open_frames_to_port(port)
