@@ -25,7 +25,7 @@ _ECN_BITS: Final = 0b11
 _MOST: Final = 10**15
 
 # Said about attributes of what has two cables.
-IN_CABLES: Final = "; impairments are attributes of its outgoing and incoming cable"
+IN_CABLES: Final[str] = "; impairments are attributes of its outgoing and incoming cable"
 
 
 def _check_limit(name: str, value: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -37,7 +37,7 @@ from ._surroundings import Link, Owner
 class AddressedInterface(FixedAttributes):
     """The part of a `VirtualInterface` that holds what it is and has."""
 
-    HINT: ClassVar[str] = IN_CABLES
+    HINT = IN_CABLES
 
     name: str
     """The interface's name."""

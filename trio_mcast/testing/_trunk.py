@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from .._values.addresses import IPAddress
 from ._arguments import FixedAttributes
@@ -103,7 +103,7 @@ class Trunk(FixedAttributes):
     what that switch gets: both can be impaired at any time.
     """
 
-    HINT: ClassVar[str] = IN_CABLES
+    HINT = IN_CABLES
 
     def __init__(self, core: Core, near: JoinedSwitch, far: JoinedSwitch) -> None:
         number = core.new_number()
