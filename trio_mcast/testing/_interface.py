@@ -243,8 +243,7 @@ class VirtualInterface(AddressedInterface):
         """Take the cable out at the other end: nothing goes in or out, and the addresses stay.
 
         What programs send, and what waits to go out, is lost without an error, as on a real
-        system. On Windows the interface
-        is listed as down meanwhile.
+        system. On Windows the interface is listed as down meanwhile.
 
         Raises:
             ValueError: This is a loopback interface.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from ipaddress import IPv4Network
 from typing import TypeAlias
 
 from .._plan.route import Route, RouteAnswer
@@ -22,15 +21,13 @@ from .._values.errors import error_name
 from .._values.interface import Interface
 from ._core import Core
 from ._frames import Packet, RefusedDatagram, multicast_scope
+from ._host_source import source_for, source_here
 from ._interface import VirtualInterface
-from ._interface_address import bare_address
 from ._options import refuse
 from ._routes import VirtualRoute, VirtualRoutes
-from ._source_address import choose_source
 from ._state import SocketState
 
 _LIMITED_BROADCAST = "255.255.255.255"
-_LOCAL_GROUPS = IPv4Network("224.0.0.0/24")
 
 
 # The interface, the router to hand to, if any, and the address to send from, if a route names one.
@@ -90,7 +87,9 @@ class Output:
             interface, next_hop, named = self._for_unicast(state, destination, scope_id)
             ttl = state.unicast_ttl
         name = state.platform.name
-        chosen = source or named or self._source(name, interface, destination, next_hop)
+        chosen = (
+            source or named or source_for(name, self._interfaces, interface, destination, next_hop)
+        )
         packet = Packet(
             chosen, state.port, destination, port, ttl, data, state.traffic_class, interface.mtu
         )
@@ -197,7 +196,7 @@ class Output:
             return None
         outgoing, next_hop, source = way
         if source is None and not address.is_multicast:
-            source = self._source(platform, outgoing, address, next_hop)
+            source = source_for(platform, self._interfaces, outgoing, address, next_hop)
         index = outgoing.index
         return Route(next((each for each in interfaces if each.index == index), None), source)
 
@@ -220,51 +219,6 @@ class Output:
         except OSError:
             return True
         return strict and way_back is not interface
-
-    def _source(
-        self,
-        platform: PlatformName,
-        interface: VirtualInterface,
-        destination: IPAddress,
-        next_hop: IPAddress | None,
-    ) -> IPAddress:
-        """Return the address to send from, for a socket that is not bound to an address."""
-        family = family_of(destination)
-        if family == "ipv6":
-            others = (
-                detail
-                for other_interface in self._interfaces
-                if other_interface is not interface and other_interface.is_up
-                for detail in other_interface.value.address_details
-            )
-            chosen = choose_source(destination, interface.value.address_details, others)
-            if chosen is None:
-                raise refuse(errno.EADDRNOTAVAIL)
-            return chosen
-        if platform == "linux" and destination.is_multicast:
-            return self._by_scope(interface, destination)
-        addresses = list(interface.addresses(family))
-        networks = [] if next_hop is None else interface.networks_with(next_hop)
-        if networks:  # From the first address of the network that the route is of.
-            network = max(networks, key=lambda network: network.prefixlen)
-            of_route = [own for own in interface.networks if own.network == network]
-            addresses.insert(0, bare_address(of_route[0]))
-        for other_interface in self._interfaces[1:]:
-            addresses += other_interface.addresses(family)
-        return addresses[0] if addresses else parse_address("0.0.0.0", "address")
-
-    def _by_scope(self, interface: VirtualInterface, destination: IPAddress) -> IPAddress:
-        """Choose as inet_select_addr of Linux does, which may take another interface's address."""
-        narrow = destination in _LOCAL_GROUPS
-        for address in interface.addresses("ipv4"):
-            scope = interface.detail_of(address).scope
-            if scope == "global" or (scope == "link" and narrow) or interface.is_loopback:
-                return address
-        for other_interface in self._interfaces[1:]:
-            for address in other_interface.addresses("ipv4"):
-                if other_interface.detail_of(address).scope == "global":
-                    return address
-        return parse_address("0.0.0.0", "address")
 
     # --- Unicast
 
@@ -298,7 +252,7 @@ class Output:
             # socket's, other routes count: to a neighbour with that address (measured).
             needs_interface = is_linux and destination.version == 6 and wanted
             if not needs_interface or wanted in [owner.index for owner in owners]:
-                return self._loopback, None, self._source_here(platform, destination)
+                return self._loopback, None, source_here(platform, owners, destination)
         usable = [
             interface
             for interface in self._interfaces[1:]
@@ -328,22 +282,6 @@ class Output:
             if gateway is not None and gateway.version == destination.version:
                 return interface, gateway, None
         raise refuse(errno.ENETUNREACH)
-
-    def _source_here(self, platform: PlatformName, destination: IPAddress) -> IPAddress:
-        """Return the source of what a host sends to itself: the address itself.
-
-        For a secondary address of IPv4, Linux takes the primary one (fib_add_ifaddr in
-        net/ipv4/fib_frontend.c; measured).
-        """
-        if platform == "linux" and destination.version == 4:
-            for interface in self._owners(destination):
-                own = interface.detail_of(destination).address.network
-                return next(
-                    bare_address(address)
-                    for address in interface.networks
-                    if address.network == own
-                )
-        return destination
 
     def home_of(self, packet: Packet, platform: PlatformName) -> VirtualInterface:
         """Return the interface on which unicast to this host itself counts as arrived.

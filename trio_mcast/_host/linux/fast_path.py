@@ -34,7 +34,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from itertools import product, repeat
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from ..._live import call_each
 from ..._plan.socket_spec import SocketSpec
@@ -56,8 +56,8 @@ if not TYPE_CHECKING or sys.platform == "linux":
         thread_buffers,
         unit_layout,
     )
+    from .counted_socket import CountedSocket
     from .drops import read_drops
-    from .sending import SendingSocket
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
@@ -88,17 +88,7 @@ _MANY_ALIKE: Final = 2
 _REJECTIONS: Final = frozenset(Rejection)
 
 
-class Counts(Protocol):
-    """Keeps the counts of several sockets until somebody asks."""
-
-    def settle(self) -> None:
-        """Add to each socket's counts."""
-
-    def part(self) -> None:
-        """Add to each socket's counts, and count for the sockets no longer."""
-
-
-class LinuxSocket(SendingSocket):
+class LinuxSocket(CountedSocket):
     """A `McastSocket` on Linux."""
 
     __slots__ = (
@@ -107,11 +97,8 @@ class LinuxSocket(SendingSocket):
         "_last_read",
         "_per_read",
         "_reads_batches",
-        "_received",
-        "_received_bytes",
         "_slots",
         "number",
-        "together",
     )
 
     def __init__(
@@ -121,8 +108,6 @@ class LinuxSocket(SendingSocket):
         platform: Platform,
         applied: frozenset[str],
     ) -> None:
-        # Keeps the counts of this socket while the socket is read together with others.
-        self.together: Counts | None = None
         super().__init__(sock, socket_spec, platform, applied)
         self.number = sock.fileno()
         self._buffers = thread_buffers()
@@ -148,33 +133,6 @@ class LinuxSocket(SendingSocket):
     def destination(self) -> Endpoint:
         """The address and port that datagrams for the socket are sent to."""
         return self._destination
-
-    # Counts
-
-    @property
-    def received(self) -> int:
-        if self.together is not None:
-            self.together.settle()
-        return self._received
-
-    @received.setter
-    def received(self, count: int) -> None:
-        self._received = count
-
-    @property
-    def received_bytes(self) -> int:
-        if self.together is not None:
-            self.together.settle()
-        return self._received_bytes
-
-    @received_bytes.setter
-    def received_bytes(self, count: int) -> None:
-        self._received_bytes = count
-
-    def count(self, datagrams: int, size: int) -> None:
-        """Add to the socket's own counts, without asking `together` to settle."""
-        self._received += datagrams
-        self._received_bytes += size
 
     # Reading
 
