@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 
 import trio
@@ -21,8 +22,21 @@ def open_descriptors() -> set[tuple[int, str]]:
 
 
 def open_socket_names() -> set[str]:
-    """Return the names of the open sockets: one that was opened anew has another name."""
-    return {name for _, name in open_descriptors() if name.startswith("socket:")}
+    """Return the names of the sockets that have a port: one that was opened anew has another name.
+
+    Those by which the library asks the kernel have none. They come and go whenever it looks.
+    """
+    return {
+        name
+        for number, name in open_descriptors()
+        if name.startswith("socket:") and _has_port(number)
+    }
+
+
+def _has_port(descriptor: int) -> bool:
+    with socket.socket(fileno=os.dup(descriptor)) as sock:
+        internet = sock.family in (socket.AF_INET, socket.AF_INET6)
+        return internet and sock.getsockname()[1] != 0
 
 
 def tasks_now() -> int:
