@@ -41,18 +41,70 @@ async def test_sender_follows_a_route_of_the_test(group: str) -> None:
 
 
 @EACH_GROUP
-async def test_route_goes_with_its_interface(group: str) -> None:
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+async def test_route_goes_with_its_interface(platform: str, group: str) -> None:
+    async with two_on_lan(platform) as lan:
+        add_second_lan(lan)
+        host, interface = lan.b, lan.b.interface("eth1")
+        host.routes.add(GROUPS[group], "eth1")
+        interface.take_down()
+        assert default_on(host, group) != "eth1"
+        interface.take_up()
+        if platform == "darwin":
+            assert default_on(host, group) == "eth1"
+            interface.unplug()
+        assert default_on(host, group) != "eth1"
+        with pytest.raises(ValueError, match="no route"):
+            host.routes.remove(GROUPS[group])
+
+
+@EACH_GROUP
+async def test_route_stays_without_a_carrier(group: str) -> None:
     async with two_on_lan() as lan:
         add_second_lan(lan)
         lan.a.routes.add(GROUPS[group], "eth1")
-        lan.a.interface("eth1").take_down()
-        assert default_on(lan.a, group) != "eth1"
-        lan.a.interface("eth1").take_up()
+        lan.a.interface("eth1").lose_carrier()
+        lan.a.interface("eth1").restore_carrier()
         assert default_on(lan.a, group) == "eth1"
-        lan.a.interface("eth1").unplug()
-        assert default_on(lan.a, group) != "eth1"
-        with pytest.raises(ValueError, match="no route"):
-            lan.a.routes.remove(GROUPS[group])
+
+
+@EACH_GROUP
+async def test_ipv4_route_goes_with_the_last_address_of_its_interface(group: str) -> None:
+    async with two_on_lan() as lan:
+        add_second_lan(lan)
+        interface = lan.a.interface("eth1")
+        lan.a.routes.add(GROUPS[group], "eth1")
+        interface.add_address("10.0.1.9/24")
+        interface.remove_address("10.0.1.1")
+        assert default_on(lan.a, group) == "eth1"
+        interface.remove_address("10.0.1.9")
+        interface.add_address("10.0.1.1/24")
+        assert (default_on(lan.a, group) == "eth1") is (group == GROUP6)
+
+
+async def test_ipv4_route_to_an_interface_without_addresses_stays() -> None:
+    async with two_on_lan() as lan:
+        lan.a.plug("eth1", lan.network.switch("lan1"))
+        lan.a.routes.add(GROUPS[GROUP4], "eth1")
+        lan.a.interface("eth1").set_mtu(1400)
+        assert default_on(lan.a, GROUP4) == "eth1"
+
+
+@EACH_GROUP
+async def test_ipv4_route_goes_with_the_source_that_it_names(group: str) -> None:
+    async with two_on_lan() as lan:
+        add_second_lan(lan)
+        source = {GROUP4: "10.0.0.9", GROUP6: "fd00::9"}[group]
+        with_prefix = f"{source}/{24 if group == GROUP4 else 64}"
+        lan.a.interface("eth0").add_address(with_prefix)
+        lan.a.routes.add(GROUPS[group], "eth1", source=source)
+        lan.a.interface("eth0").remove_address(source)
+        lan.a.interface("eth0").add_address(with_prefix)
+        assert (default_on(lan.a, group) == "eth1") is (group == GROUP6)
+        if group == GROUP6:
+            async with sending(lan.a, group) as sender:
+                (endpoint,) = sender.local_endpoints
+                assert endpoint.host != source, "the route names none any more"
 
 
 @EACH_GROUP

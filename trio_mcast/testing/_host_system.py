@@ -272,6 +272,7 @@ class HostSystem(FixedAttributes):
             self.routes.forget_interface(interface.name)
         elif interface.is_up:
             self._reports.of_all(interface)
+        self.routes.follow(interface)
         for family in interface.families_without_room:
             self._sockets.end(interface.index, family)
         self._wake_writers(interface)

@@ -11,7 +11,7 @@ import attrs
 
 from .._plan.route import RouteRefusal
 from .._platform.model import PlatformName
-from .._values.addresses import IPAddress, parse_address
+from .._values.addresses import IPAddress, family_of, parse_address
 from ._arguments import FixedAttributes, check_text
 from ._host_interfaces import HostInterfaces
 from ._interface import VirtualInterface
@@ -36,20 +36,25 @@ class VirtualRoute:
         interface: The name of the interface that the route leads to; `None` if it refuses.
         gateway: The router to hand datagrams to, if any.
         source: The address that the route names for what is not bound to another, if any.
+        is_addressed: Whether the interface had an address of the family when the route was added.
     """
 
     destination: Network
     interface: str | None
     gateway: IPAddress | None
     source: IPAddress | None
+    is_addressed: bool = False
 
 
 class VirtualRoutes(FixedAttributes):
     """The routes of a virtual host, besides those to its own networks: ``routes`` of `VirtualHost`.
 
-    The route with the longest prefix counts. A route to an interface that is down counts for
-    nothing, and so does one that names an address which the host does not have. A route goes with
-    its interface.
+    The route with the longest prefix counts. A route goes with its interface.
+
+    On Linux a route to an interface also goes when that is switched off, and an IPv4 route when the
+    interface loses its last IPv4 address, or the host the address that the route names as its
+    source; an IPv6 route then names none any more. None of that comes back by itself. On other
+    systems such a route counts for nothing until things are as before.
     """
 
     refusal: RouteRefusal | None
@@ -62,6 +67,7 @@ class VirtualRoutes(FixedAttributes):
         changed: Callable[[], None],
     ) -> None:
         self.refusal = _REFUSALS.get(platform)
+        self._is_linux = platform == "linux"
         self._interfaces = interfaces
         self._changed = changed
         self._routes: dict[Network, VirtualRoute] = {}
@@ -104,13 +110,15 @@ class VirtualRoutes(FixedAttributes):
         for address, what in ((to_router, "gateway"), (named, "source")):
             if address is not None:
                 self._check_address(address, what, network, interface)
+        is_addressed = False
         if interface is not None:
             outgoing = self._interfaces.named(interface)
+            is_addressed = bool(outgoing.addresses(family_of(network.network_address)))
             if to_router is not None:
                 check_gateway(to_router, outgoing)
         elif self.refusal is None:
             raise ValueError("Windows has no routes that refuse: name an interface")
-        self._routes[network] = VirtualRoute(network, interface, to_router, named)
+        self._routes[network] = VirtualRoute(network, interface, to_router, named, is_addressed)
         self._changed()
 
     def _check_address(
@@ -148,6 +156,25 @@ class VirtualRoutes(FixedAttributes):
         self._routes = {
             network: route for network, route in self._routes.items() if route.interface != name
         }
+
+    def follow(self, interface: VirtualInterface) -> None:
+        """Forget what Linux forgets when an interface changes. For the host only."""
+        if self._is_linux and self._routes:
+            routes = (self._after_change(route, interface) for route in self._routes.values())
+            self._routes = {route.destination: route for route in routes if route is not None}
+
+    def _after_change(
+        self, route: VirtualRoute, interface: VirtualInterface
+    ) -> VirtualRoute | None:
+        """Return what is left of a route after a change of an interface; as measured."""
+        is_ipv4 = route.destination.version == 4
+        if route.interface == interface.name:
+            is_bare = is_ipv4 and route.is_addressed and not interface.addresses("ipv4")
+            if is_bare or not interface.value.is_up:
+                return None
+        if route.source is None or self._interfaces.index_with(route.source) is not None:
+            return route
+        return None if is_ipv4 else attrs.evolve(route, source=None)
 
     def rename_interface(self, former: str, name: str) -> None:
         """Have the routes to an interface follow its new name. For the host only."""
