@@ -109,6 +109,17 @@ async def test_freebsd_and_ipv6_have_no_such_errors(autojump_clock: MockClock) -
         assert not lan.b.open_socket(socket_spec).pending
 
 
+async def test_crash_forgets_what_was_refused(autojump_clock: MockClock) -> None:
+    async with two_on_lan("darwin", snooping=True) as lan:
+        assert opened(lan.b, SOURCES).pending
+        lan.b.crash()
+        lan.b.restart()
+        assert not opened(lan.b, SOURCES[:1]).pending
+        asked = [event.reason for event in lan.network.trace.select(what="learned")]
+        one, both = f"only from {SOURCES[0]}", f"only from {', '.join(SOURCES)}"
+        assert asked == [one, both, one], "the second one stayed until the crash"
+
+
 # The library beside it ---------------------------------------------------------------------------
 
 
