@@ -206,6 +206,16 @@ async def test_names_are_not_looked_up_in_the_real_network(network: VirtualNetwo
         assert socket.getaddrinfo("10.0.0.2", 80)[0][4] == ("10.0.0.2", 80)
         assert await trio.socket.getaddrinfo("::1", 80)
         assert socket.getaddrinfo(None, 80)
+        refused = pytest.raises(RuntimeError, match=r"the name of '10\.0\.0\.2'")
+        for look_up in (socket.gethostbyaddr, socket.getfqdn):
+            with refused:
+                look_up("10.0.0.2")
+        with refused:
+            socket.getnameinfo(("10.0.0.2", 80), 0)
+        with refused:
+            await trio.socket.getnameinfo(("10.0.0.2", 80), 0)
+        numbers = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+        assert socket.getnameinfo(("10.0.0.2", 80), numbers) == ("10.0.0.2", "80")
     with pytest.raises(AssertionError, match=r"^there was no event within 1 s; what happened: no"):
         await network.expect(within=1)
 

@@ -1,6 +1,7 @@
 """The doubles of what programs would use to leave a virtual network.
 
-These are `time.time`, plain sockets, and what asks the real network for the address of a name.
+These are `time.time`, plain sockets, and what asks the real network for addresses and names of
+hosts.
 
 They stand in for the real ones while a network is entered, and in its tasks only: each asks whose
 task it is. Everybody else, such as other threads and pytest itself, gets the real ones.
@@ -23,6 +24,8 @@ _REAL_INIT: Final = socket.socket.__init__
 _REAL_LOOKUPS: Final = {
     name: getattr(socket, name) for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex")
 }
+_REAL_GETHOSTBYADDR: Final = socket.gethostbyaddr
+_REAL_GETNAMEINFO: Final = socket.getnameinfo
 # The default, the two families, and sockets that send whole frames, which only Linux has.
 _INTERNET: Final = (-1, socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_PACKET", -1))
 
@@ -80,10 +83,33 @@ def _double_of_lookup(name: str) -> Callable[..., Any]:
     return look_up
 
 
+def _refuse_name(function: str, host: Any) -> None:
+    if _clock() is not None:
+        raise RuntimeError(
+            f"socket.{function}() asks the real network for the name of {host!r}, and this task is "
+            "in a VirtualNetwork: show the address, or look its name up before the network is "
+            "entered"
+        )
+
+
+def _gethostbyaddr(host: Any) -> tuple[str, list[str], list[str]]:
+    # Called by socket.getfqdn(), too.
+    _refuse_name("gethostbyaddr", host)
+    return _REAL_GETHOSTBYADDR(host)
+
+
+def _getnameinfo(address: Any, flags: int) -> tuple[str, str]:
+    if not flags & socket.NI_NUMERICHOST:
+        _refuse_name("getnameinfo", address[0])
+    return _REAL_GETNAMEINFO(address, flags)
+
+
 _DOUBLES: Final[tuple[tuple[Any, str, Any, Any], ...]] = (
     (time, "time", _REAL_TIME, _time),
     (time, "time_ns", _REAL_TIME_NS, _time_ns),
     (socket.socket, "__init__", _REAL_INIT, _init),
+    (socket, "gethostbyaddr", _REAL_GETHOSTBYADDR, _gethostbyaddr),
+    (socket, "getnameinfo", _REAL_GETNAMEINFO, _getnameinfo),
     *((socket, name, real, _double_of_lookup(name)) for name, real in _REAL_LOOKUPS.items()),
 )
 
