@@ -31,6 +31,9 @@ EXAMPLES = [
     if isinstance(command, Command)
     for example in command.examples
 ]
+# The commands that go on until Ctrl-C, unless they are told an end.
+ENDLESS = ("listen", "measure", "mesh", "respond")
+ENDS = ("--count", "--duration", "| head")
 # The seconds from its first output after which an example that goes on is ended by Ctrl-C.
 GOES_ON = 4
 # The seconds for which an example may say nothing.
@@ -66,6 +69,7 @@ def test_example_works(example: str, two_hosts: TwoHosts, folder: Path) -> None:
     script = f"cd {folder} && {example if '|' in example else f'exec {example}'}"
     command = ("env", "--default-signal=INT", "sh", "-c", script)
     is_measured = " measure " in example and "--sender" in example
+    goes_on = example.split()[1] in ENDLESS and not any(end in example for end in ENDS)
     with ExitStack() as stack:
         stack.enter_context(sending(two_hosts.b, "239.1.2.3"))
         if " ping " in example or is_measured:
@@ -78,7 +82,7 @@ def test_example_works(example: str, two_hosts: TwoHosts, folder: Path) -> None:
         process = stack.enter_context(
             two_hosts.a.popen(*command, stdout=files[0].fileno(), stderr=files[1].fileno(), env=env)
         )
-        wait_or_interrupt(process, folder / "out")
+        wait_or_interrupt(process, folder / "out", GOES_ON if goes_on else PATIENCE)
     output, errors = (folder / "out").read_text(), (folder / "err").read_text()
     assert "Traceback" not in errors
     # The status of the doctor tells its findings.
@@ -87,8 +91,8 @@ def test_example_works(example: str, two_hosts: TwoHosts, folder: Path) -> None:
     assert process.returncode in allowed, (output, errors)
 
 
-def wait_or_interrupt(process: subprocess.Popen[str], output: Path) -> None:
-    """Wait for the end of a command, or press Ctrl-C if it goes on after its first output."""
+def wait_or_interrupt(process: subprocess.Popen[str], output: Path, seconds: float) -> None:
+    """Wait for the end of a command; press Ctrl-C so many seconds after its first output."""
     start = time.monotonic()
     first: float | None = None
     while process.poll() is None:
@@ -96,7 +100,7 @@ def wait_or_interrupt(process: subprocess.Popen[str], output: Path) -> None:
         assert now - start < PATIENCE
         if first is None and output.stat().st_size:
             first = now
-        if first is not None and now - first > GOES_ON:
+        if first is not None and now - first > seconds:
             process.send_signal(signal.SIGINT)
             process.wait(timeout=PATIENCE)
         time.sleep(0.02)

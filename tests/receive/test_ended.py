@@ -80,7 +80,8 @@ async def test_mtu_that_dips_and_returns_at_once_joins_again(
                 ip(net6.a, *DIP)
                 await until_replaced(sockets)
                 await until_memberships(receiver, "eth0 joined", "eth0 joined")
-            await until_heard(net6, receiver)
+                await until_heard(net6, receiver)
+                await wait_until_async(lambda: caplog.records, bool, "what is logged")
             assert [record.getMessage() for record in caplog.records] == [
                 f"group {net6.group} on interface eth0 is joined again: the system has ended it, "
                 "or may have"
