@@ -107,9 +107,11 @@ class VirtualRoutes(FixedAttributes):
         network = _parse_network(destination)
         to_router = None if gateway is None else _parse_host(gateway, "gateway")
         named = None if source is None else _parse_host(source, "source")
-        for address, what in ((to_router, "gateway"), (named, "source")):
+        for what, address in (("gateway", to_router), ("source", named)):
             if address is not None:
-                self._check_address(address, what, network, interface)
+                _check_beside(address, what, network, interface)
+        if named is not None and self._interfaces.index_with(named) is None:
+            raise ValueError(f"source {named} is not an address of this host")
         is_addressed = False
         if interface is not None:
             outgoing = self._interfaces.named(interface)
@@ -120,21 +122,6 @@ class VirtualRoutes(FixedAttributes):
             raise ValueError("Windows has no routes that refuse: name an interface")
         self._routes[network] = VirtualRoute(network, interface, to_router, named, is_addressed)
         self._changed()
-
-    def _check_address(
-        self, address: IPAddress, what: str, network: Network, interface: str | None
-    ) -> None:
-        """Check an address that a route names, as Linux does (fib_create_info in fib_semantics.c).
-
-        Raises:
-            ValueError: The route cannot name the address.
-        """
-        if interface is None:
-            raise ValueError(f"{what} {address} without an interface: name that, too")
-        if address.version != network.version:
-            raise ValueError(f"{what} {address} is of another family than {network}")
-        if what == "source" and self._interfaces.index_with(address) is None:
-            raise ValueError(f"source {address} is not an address of this host")
 
     def remove(self, destination: str) -> None:
         """Remove a route.
@@ -198,6 +185,18 @@ class VirtualRoutes(FixedAttributes):
             if network.version == address.version and address in network and counts(route)
         ]
         return max(routes, key=lambda route: route.destination.prefixlen, default=None)
+
+
+def _check_beside(address: IPAddress, what: str, network: Network, interface: str | None) -> None:
+    """Check an address that a route names, as Linux does (fib_create_info in fib_semantics.c).
+
+    Raises:
+        ValueError: The route cannot name the address.
+    """
+    if interface is None:
+        raise ValueError(f"{what} {address} without an interface: name that, too")
+    if address.version != network.version:
+        raise ValueError(f"{what} {address} is of another family than {network}")
 
 
 def check_gateway(gateway: IPAddress, interface: VirtualInterface) -> None:
