@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab import Host, Switch
+from tests.lab import Host, Lab, Switch
 from tests.lab.fixtures import TwoHosts
 from tests.support.needs import needs_program
 from tests.support.privileges import UNPRIVILEGED
@@ -32,6 +32,19 @@ RUN = (
     *("env", "--default-signal=INT", *UNPRIVILEGED, *COMMAND),
 )
 SEND = (*RUN, "measure", TARGET, "--sender", "--interface=eth0")
+
+
+@pytest.fixture
+def two_hosts(lab: Lab) -> TwoHosts:
+    """Give two hosts on a switch that loses nothing by itself.
+
+    One that forwards only what was asked for forgets a group if a busy machine asks too late.
+    """
+    lan = lab.switch("lan", flood=True)
+    a, b = lab.host("a"), lab.host("b")
+    for number, host in enumerate((a, b), start=1):
+        host.plug("eth0", lan, f"10.0.1.{number}/24", f"fd00:1::{number}/64")
+    return TwoHosts(lab, lan, a, b)
 
 
 @contextmanager

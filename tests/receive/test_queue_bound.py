@@ -196,7 +196,7 @@ async def test_wait_for_room_does_not_wait_for_consumers_if_the_queue_drops(
     overflow: Overflow,
 ) -> None:
     queue = filled(10, max_buffered=10, overflow=overflow)
-    with trio.fail_after(1):
+    with trio.fail_after(5):
         await queue.wait_for_room()
     assert queue.full
 

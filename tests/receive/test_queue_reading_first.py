@@ -35,7 +35,7 @@ GROUP, PORT = "239.1.2.3", 5000
 async def reading(queue: DatagramQueue, interfaces: int = 1) -> AsyncIterator[list[Sockets]]:
     """Sockets that a look finds something in; their tasks run, and do not read by themselves."""
     sockets = [Sockets(queue) for _ in range(interfaces)]
-    with trio.fail_after(1):
+    with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             for each in sockets:
                 each.looks = True

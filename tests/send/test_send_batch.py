@@ -325,8 +325,9 @@ async def test_full_send_buffer_is_waited_for_without_spinning(
     two_hosts: TwoHosts, kernel: Kernel, name: str, sizes: list[int]
 ) -> None:
     payloads = payloads_of(sizes)
-    # A slow link, behind which datagrams queue up and fill the sender's buffer.
-    shape = "tc qdisc add dev eth0 root tbf rate 30mbit burst 20kb limit 10mb"
+    # A slow link, behind which datagrams queue up and fill the sender's buffer: it takes them in a
+    # second, so the buffer is full even where this program has few turns.
+    shape = "tc qdisc add dev eth0 root tbf rate 4mbit burst 20kb limit 10mb"
     two_hosts.a.run(*shape.split())
     results: list[object] = []
 
@@ -345,7 +346,7 @@ async def test_full_send_buffer_is_waited_for_without_spinning(
         receiver_on(two_hosts, two_hosts.b, GROUP, max_buffered=400) as receiver,
         sender_on(two_hosts.a, GROUP, interfaces="eth0", send_buffer_size=20_000) as sender,
     ):
-        with trio.fail_after(10):
+        with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(sender.send_batch, payloads)
                 assert await receive_all(receiver, len(payloads)) == payloads
