@@ -89,25 +89,20 @@ class _Look:
         network: The network that was looked into.
         interfaces: The interfaces; `None` until the look is at its end, and if it was refused or
             cancelled.
-        has_ended: Whether nothing more comes.
+        ending: Given when nothing more comes; `None` from then on.
     """
 
     def __init__(self, number: int, network: int | None) -> None:
         self.number = number
         self.network = network
         self.interfaces: list[Interface] | None = None
-        self.has_ended = False
-        self._end = Signal()
-
-    async def wait(self) -> None:
-        """Wait for the end."""
-        if not self.has_ended:
-            await self._end.wait()
+        self.ending: Signal | None = Signal()
 
     def end(self) -> None:
         """Note that nothing more comes."""
-        self.has_ended = True
-        self._end.give()
+        if self.ending is not None:
+            self.ending.give()
+            self.ending = None
 
 
 class SharedLooks:
@@ -154,8 +149,8 @@ class SharedLooks:
             if look is not None and look.number >= least and look.network == network:
                 if look.interfaces is not None:
                     return look.number, look.interfaces
-                if not look.has_ended:
-                    await look.wait()
+                if look.ending is not None:
+                    await look.ending.wait()
                     continue
             return await self._look(network)
 

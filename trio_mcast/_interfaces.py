@@ -27,7 +27,7 @@ import trio
 from ._follow import Follower
 from ._host.current import current_host
 from ._host.protocols import Host
-from ._live import Closeable, Opening, at_end
+from ._live import Closeable, Opening, closing_each
 from ._plan.route import Route
 from ._plan.selecting import by_zone, parse_named, select_interfaces
 from ._values.addresses import AddressLike, parse_group
@@ -200,9 +200,9 @@ async def _watch_interfaces() -> AsyncIterator[trio.abc.ReceiveChannel[Interface
     await trio.lowlevel.checkpoint()
     # Before the first look: what changes after it is then noticed, too.
     watcher = host.watch()
-    with at_end(watcher.close):  # Also if the first look is refused.
+    with closing_each(watcher):  # Also if the first look is refused.
         changes = _InterfaceChanges(host, Follower(watcher, host))
-        with at_end(changes.close):
+        with closing_each(changes):
             yield changes
     await trio.lowlevel.checkpoint()
 

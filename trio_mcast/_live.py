@@ -16,14 +16,12 @@ from __future__ import annotations
 import sys
 from abc import ABCMeta, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import trio
 from trio.lowlevel import enable_ki_protection
-
-from ._values.steps import Steps
 
 if sys.version_info < (3, 11):
     # Trio depends on it there. Not every Python that types are checked on has it.
@@ -138,11 +136,20 @@ async def running(
     await trio.lowlevel.checkpoint_if_cancelled()
 
 
-class at_end:  # Used like `contextlib.suppress`.
-    """Call a function at the end of a ``with`` block; its error does not replace the body's."""
+class Closes(Protocol):
+    """Something that can be closed at once."""
 
-    def __init__(self, call: Callable[[], object]) -> None:
-        self._call = call
+    def close(self) -> object:
+        """Close it."""
+
+
+class closing_each:  # Used like `contextlib.closing`.
+    """Close each at the end of a ``with`` block; an error of that does not replace the body's."""
+
+    __slots__ = ("_resources",)
+
+    def __init__(self, *resources: Closes) -> None:
+        self._resources = resources
 
     def __enter__(self) -> None:
         pass
@@ -153,16 +160,17 @@ class at_end:  # Used like `contextlib.suppress`.
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        failures = [] if error is None else [error]
-        del error
-        try:
-            self._call()
-        except BaseException as another:
-            failures.append(another)
-        else:
-            failures.clear()
-            return
-        raise_together(failures)
+        failures: list[BaseException] = []
+        for resource in self._resources:
+            try:
+                resource.close()
+            except BaseException as another:
+                failures.append(another)
+        if failures:
+            if error is not None:
+                failures.insert(0, error)
+            del error
+            raise_together(failures)
 
 
 class Signal:
@@ -319,7 +327,7 @@ class Closeable(trio.abc.AsyncResource):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        at_end(self.close).__exit__(kind, error, traceback)
+        closing_each(self).__exit__(kind, error, traceback)
         if error is None:
             await trio.lowlevel.checkpoint()
 
@@ -340,23 +348,6 @@ async def serve_until_closed(
         closing = live._closing = trio.Event()
         task_status.started(live)
         await closing.wait()
-
-
-async def in_turns(steps: Steps[_T], give_way: Callable[[], Awaitable[object]]) -> _T:
-    """Do some work in steps, and return its result.
-
-    Args:
-        steps: The work. It is closed if a step fails, or a turn is cancelled.
-        give_way: Called after each step, to let other tasks run now and then.
-    """
-    with closing(steps):
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                result: _T = end.value
-                return result
-            await give_way()
 
 
 def call_each(calls: Iterable[Callable[[], object]]) -> None:

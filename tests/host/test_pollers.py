@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import attrs
@@ -79,10 +79,10 @@ async def test_interrupted_wait_returns_nothing_and_the_next_one_waits(
     async with bench_of(lab) as bench:
         for item in bench.sockets[:count]:
             bench.poller.add(item)
-        found: list[Sequence[McastSocket]] = []
+        found: list[list[McastSocket]] = []
 
         async def wait() -> None:
-            found.append(await bench.poller.wait_ready())
+            found.append(list(await bench.poller.wait_ready()))
 
         with trio.fail_after(5):
             bench.poller.interrupt()  # Nobody waits: the next wait is another one.
@@ -119,10 +119,10 @@ async def test_wait_is_interrupted_though_what_it_has_ended_for_has_gone(
     async with bench_of(lab) as bench:
         for item in bench.sockets:
             bench.poller.add(item)
-        found: list[Sequence[McastSocket]] = []
+        found: list[list[McastSocket]] = []
 
         async def wait() -> None:
-            found.append(await bench.poller.wait_ready())
+            found.append(list(await bench.poller.wait_ready()))
 
         def read_and_interrupt() -> None:
             assert len(bench.sockets[0].receive(2)) == 1

@@ -10,7 +10,7 @@ import attrs
 
 from .._host.current import current_host
 from .._host.protocols import Host, McastSocket
-from .._live import at_end
+from .._live import closing_each
 from .._plan.wanted import ReceiveRequest, SendRequest
 from .._receive.intake import Intake
 from .._receive.memberships import Memberships
@@ -96,7 +96,7 @@ class _Making:
                 read=read,
                 owner=_OWNER,
             )
-            self.stack.enter_context(at_end(outlets.close))
+            self.stack.enter_context(closing_each(outlets))
             senders[wanted.source_port] = McastSender._create(
                 outlets, send_buffer_asked=wanted.send_buffer_size, overflow="wait"
             )

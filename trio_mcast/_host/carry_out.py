@@ -83,44 +83,41 @@ def carry_out(sock: Settable, socket_spec: SocketSpec, step: Step) -> frozenset[
         OSError: A step was refused.
     """
     applied: set[str] = set()
-    later: list[SocketOption] = []
-    for option in socket_spec.options:
-        if option.after_bind:
-            later.append(option)
-        elif not option.if_taken:
-            _set_step(sock, option, step, applied)
-    step.option = None
+    options = [option for option in socket_spec.options if not option.if_taken]
+    _set_each(sock, [option for option in options if not option.after_bind], step, applied)
     step.name, step.detail = "bind", f"to {socket_spec.bind[0]} port {socket_spec.bind[1]}"
     shared = _bind(sock, socket_spec)
     applied |= shared
-    for option in later:
-        if not option.if_taken and option.symbol not in shared:
-            # Of the others, how the bind was possible has decided.
-            _set_step(sock, option, step, applied)
-    step.option = None
+    # Of the others, how the bind was possible has decided.
+    later = [option for option in options if option.after_bind and option.symbol not in shared]
+    _set_each(sock, later, step, applied)
     if socket_spec.peer is not None:
         step.name, step.detail = "connect", f"to {socket_spec.peer[0]} port {socket_spec.peer[1]}"
         sock.connect(socket_spec.peer)
     return frozenset(applied)
 
 
-def _set_step(sock: TakesOptions, option: SocketOption, step: Step, applied: set[str]) -> None:
-    """Set one option of a plan. This runs for thousands of sockets, so there are few calls."""
-    step.option = option
-    if step.pending and option.symbol.startswith(_JOINS):
-        step.pending = (*step.pending, option)  # It would be refused as well.
-        return
-    try:
-        sock.setsockopt(option.level, option.number, option.value)
-    except OSError as error:
-        if error.errno in step.passing and option.symbol.startswith(_JOINS):
-            step.pending = (*step.pending, option)
-            return
-        symbol = _set_after(sock, option, error, step)
-        if symbol is not None:
-            applied.add(symbol)
-    else:
-        applied.add(option.symbol)
+def _set_each(
+    sock: TakesOptions, options: Iterable[SocketOption], step: Step, applied: set[str]
+) -> None:
+    """Set options of a plan. This runs for thousands of sockets, so there are few calls."""
+    for option in options:
+        step.option = option
+        if step.pending and option.symbol.startswith(_JOINS):
+            step.pending = (*step.pending, option)  # It would be refused as well.
+            continue
+        try:
+            sock.setsockopt(option.level, option.number, option.value)
+        except OSError as error:
+            if error.errno in step.passing and option.symbol.startswith(_JOINS):
+                step.pending = (*step.pending, option)
+                continue
+            symbol = _set_after(sock, option, error, step)
+            if symbol is not None:
+                applied.add(symbol)
+        else:
+            applied.add(option.symbol)
+    step.option = None
 
 
 def change_options(

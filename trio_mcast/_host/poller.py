@@ -53,7 +53,7 @@ class PassPoller(ABC):
                 which would be ready again at once.
         """
         self._fail = fail
-        self._watched: set[McastSocket] = set()
+        self._watched: dict[McastSocket, None] = {}
         # The sockets that the last wait has found; and those that were ready in the last pass, and
         # for which there was no room.
         self._awaited: Sequence[McastSocket] = ()
@@ -136,11 +136,11 @@ class PassPoller(ABC):
 
     def add(self, socket: McastSocket) -> None:
         self._watch(socket)
-        self._watched.add(socket)
+        self._watched[socket] = None
 
     def remove(self, socket: McastSocket) -> None:
         if socket in self._watched:
-            self._watched.remove(socket)
+            del self._watched[socket]
             self._awaited = ()  # It may be among them, and closed by the time of the read.
             self._unwatch(socket)
 

@@ -36,7 +36,10 @@ class WokenPoller(PassPoller):
             self._wake.set()
 
     async def wait_ready_behind(self) -> Sequence[McastSocket]:
-        await trio.lowlevel.checkpoint()
+        if self._ahead or not self._find_ready():
+            await self._wait_for_change()
+        else:
+            await trio.lowlevel.checkpoint()
         while self._ahead or not self._find_ready():
             await self._wait_for_change()
         return self._awaited

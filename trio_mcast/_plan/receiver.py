@@ -259,9 +259,10 @@ def plan_in_steps(
         needs_address=not platform.joins_without_address,
     )
     pairing = yield from steps
+    accepts_unicast = request.accepts_unicast
     if strict:
         pairing.check_complete()
-        if request.accepts_unicast and not request.groups and not pairing.selections:
+        if accepts_unicast and not request.groups and not pairing.selections:
             select_interfaces(None, interfaces)  # Raises the error that there is none.
     rules = [rule for rule in rules if rule.is_for(request.number)]
     if request.loopback:
@@ -269,7 +270,7 @@ def plan_in_steps(
     elif own_addresses is None:
         own_addresses = addresses_on_any_link(interfaces)
     shared: frozenset[IPAddress] = frozenset()
-    if request.accepts_unicast:
+    if accepts_unicast:
         shared = yield from shared_addresses(interfaces)
     machine = own_addresses, shared, platform
     for plan in _plan_all(request, rules, pairing, machine, known or {}):

@@ -199,7 +199,7 @@ def select_interfaces(
     """
     if selectors is not None:
         directory = Directory.of(interfaces)
-        selections = (_select_one(selector, directory) for selector in selectors)
+        selections = (select_one(selector, directory) for selector in selectors)
         return tuple(dict.fromkeys(selections))
     candidates = tuple(Selection(interface) for interface in interfaces if is_candidate(interface))
     if not candidates:
@@ -210,7 +210,8 @@ def select_interfaces(
     return candidates
 
 
-def _select_one(selector: InterfaceSelector, interfaces: Directory) -> Selection:
+def select_one(selector: InterfaceSelector, interfaces: Directory) -> Selection:
+    """Return the interface that one selector means; the errors are those of `select_interfaces`."""
     if isinstance(selector, Interface):
         return Selection(_by_name(selector.name, interfaces))
     if isinstance(selector, int):

@@ -133,6 +133,8 @@ class ReceiveRequest:
 
     def has_left(self, plan: MembershipPlan) -> bool:
         """Tell whether a membership that comes of the request was left since."""
+        if not (self.left or self.left_groups):
+            return False  # Mostly nothing was.
         if plan.group in self.left_groups or key_of(plan) in self.left:
             return True
         if plan.group is None or not any(group == plan.group for group, _ in self.left):
@@ -211,15 +213,13 @@ def check_sources(
             "sources and excluded_sources contradict each other: give those to receive from, "
             "or those to leave out, not both"
         )
-    _check_families(groups, sources, "sources")
-    _check_families(groups, excluded_sources, "excluded_sources")
+    if sources is not None:
+        _check_families(groups, sources, "sources")
+    if excluded_sources is not None:
+        _check_families(groups, excluded_sources, "excluded_sources")
 
 
-def _check_families(
-    groups: Iterable[Group], sources: Sequence[IPAddress] | None, parameter: str
-) -> None:
-    if sources is None:
-        return
+def _check_families(groups: Iterable[Group], sources: Sequence[IPAddress], parameter: str) -> None:
     group_families = {group.family: group for group in groups}
     for source in sources:
         if family_of(source) not in group_families:

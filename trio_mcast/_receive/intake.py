@@ -20,7 +20,7 @@ from .._values.interface import Interface
 from .._values.statistics import ReceiverStatistics, add_up, fields_of
 from .ledger import Ledger
 from .outlook import Outlook
-from .queue import DatagramQueue
+from .queue import MOST_LOOKED_AT, DatagramQueue
 from .reader import InterfaceReader, Sift
 
 logger = logging.getLogger("trio_mcast")
@@ -66,7 +66,7 @@ class Intake:
         self._nursery: trio.Nursery | None = None
         self._stopped = False
         # What is about to be closed or could not be: the end of everything tries once more.
-        self._unclosed: list[McastSocket | InterfaceReader] = []
+        self._unclosed: dict[McastSocket | InterfaceReader, None] = {}
         self._turn_ended = -math.inf
         self._on_failure: OnFailure | None = None
         self._sockets_failed = 0
@@ -75,8 +75,8 @@ class Intake:
         self._look_from = -math.inf
         self._look_at = 0
         queue.on_full = self.look_for_drops
-        self._outlook = Outlook()
-        queue.look = self._outlook.ready
+        # Made when there are more interfaces than are looked at one by one.
+        self._outlook: Outlook | None = None
         self._last_statistics: ReceiverStatistics | None = None
 
     @property
@@ -166,10 +166,18 @@ class Intake:
                 reader.stop()
                 raise
             self._readers[key] = reader
-            self._outlook.add(reader)
+            self._look_out_for(reader)
             self._start(reader)
         else:
             reader.add(socket)
+
+    def _look_out_for(self, reader: InterfaceReader) -> None:
+        """Have the one look at all interfaces, once there are many, tell of a new one, too."""
+        if self._outlook is not None:
+            self._outlook.add(reader)
+        elif len(self._readers) > MOST_LOOKED_AT:
+            self._outlook = Outlook(self._readers.values())
+            self.queue.look = self._outlook.ready
 
     @enable_ki_protection
     def stop_socket(self, socket: McastSocket) -> None:
@@ -181,7 +189,7 @@ class Intake:
     @enable_ki_protection
     def close_socket(self, socket: McastSocket) -> None:
         """Close one socket; the counts of the socket are kept."""
-        self._unclosed.append(socket)
+        self._unclosed[socket] = None
         call_each([partial(self._stop_reading, socket), partial(self._close_unclosed, socket)])
 
     def _stop_reading(self, socket: McastSocket) -> None:
@@ -193,14 +201,15 @@ class Intake:
                 partial(reader.close_socket, socket),
             ]
             if len(reader.sockets) == 1:
-                self._unclosed.append(self._readers.pop(key))
-                steps.append(partial(self._outlook.remove, reader))
+                self._unclosed[self._readers.pop(key)] = None
+                if self._outlook is not None:
+                    steps.append(partial(self._outlook.remove, reader))
                 steps.append(partial(self._close_unclosed, reader))
             call_each(steps)
 
     def _close_unclosed(self, unclosed: McastSocket | InterfaceReader) -> None:
         unclosed.close()
-        self._unclosed.remove(unclosed)
+        del self._unclosed[unclosed]
 
     async def drain_and_close(self, socket: McastSocket) -> None:
         """Do as `drain`, then as `close_socket`. Cannot be cancelled."""
@@ -280,8 +289,8 @@ class Intake:
         self._stopped = True
         stops = [reader.stop for reader in self._readers.values()]
         # The counts come before the pollers have gone.
-        counts, look = self._keep_statistics, self._outlook.close
-        call_each([counts, look, *stops, self.queue.close])
+        looks = [] if self._outlook is None else [self._outlook.close]
+        call_each([self._keep_statistics, *looks, *stops, self.queue.close])
 
     def _keep_statistics(self) -> None:
         self._last_statistics = self.statistics()

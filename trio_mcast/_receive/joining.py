@@ -44,23 +44,27 @@ class Joining:
 
         After an error, or if the call is cancelled, nothing has been joined.
         """
+        async with self._memberships.turn:
+            await self.join_first(request, strict=strict)
+
+    async def join_first(self, request: ReceiveRequest, *, strict: bool) -> None:
+        """Do as `join`, while nobody else can change anything: at the opening, or in turn."""
         memberships = self._memberships
-        async with memberships.turn:
-            memberships.check_open()
-            interfaces = await memberships.look(anew=True)
-            own_addresses = await memberships.own_addresses(interfaces, request)
-            plans = await memberships.plan(request, interfaces, own_addresses, strict=strict)
-            check_served(request.groups, request.selectors, map(key_of, plans), "received")
-            self._check_new(plans)
-            named = request.selectors is not None
-            only_one = named and len({plan.interface for plan in plans}) == 1
-            joined = await self._join_all(request, plans, all_or_nothing=only_one)
-            memberships.take_interfaces(interfaces, own_addresses, all_planned=False)
-            self._replace(request)
-            memberships.requests.append(request)
-            memberships.live.update(joined)
-            memberships.put_in_order()
-            memberships.notice()
+        memberships.check_open()
+        interfaces = await memberships.look(anew=True)
+        own_addresses = await memberships.own_addresses(interfaces, request)
+        plans = await memberships.plan(request, interfaces, own_addresses, strict=strict)
+        check_served(request.groups, request.selectors, map(key_of, plans), "received")
+        self._check_new(plans)
+        named = request.selectors is not None
+        only_one = named and len({plan.interface for plan in plans}) == 1
+        joined = await self._join_all(request, plans, all_or_nothing=only_one)
+        memberships.take_interfaces(interfaces, own_addresses, all_planned=False)
+        self._replace(request)
+        memberships.requests.append(request)
+        memberships.live.update(joined)
+        memberships.put_in_order()
+        memberships.notice()
         for membership in joined.values():
             if membership.error is not None:
                 membership.log()
@@ -97,12 +101,14 @@ class Joining:
             of_groups = [
                 joining[key] for key in joining if key[0] is not None or not request.groups
             ]
-            failed = [membership for membership in of_groups if membership.state == "failed"]
-            errors = [membership.error for membership in failed]
-            causes = tuple(error for error in errors if error is not None)
+            causes = [
+                membership.error
+                for membership in of_groups
+                if membership.state == "failed" and membership.error is not None
+            ]
             if causes and len(causes) == len(of_groups):
                 what = "group could be joined" if request.groups else "unicast can be received"
-                raise all_failed(f"no {what} anywhere", causes)
+                raise all_failed(f"no {what} anywhere", tuple(causes))
         except BaseException:
             await memberships.sockets.happen_to_all(joining.values(), Event.LEFT)
             memberships.sockets.forget_unused(joining.values())

@@ -47,6 +47,8 @@ _Key: TypeAlias = "tuple[str | None, str]"
 # The key of the queue's drops whose membership is no longer told apart.
 _EARLIER: Final[_Key] = (None, "")
 
+_NOTHING: Final = DatagramCounts()
+
 _key_of: Final[Callable[[Datagram], _Key]] = attrgetter("group", "interface.name")
 
 
@@ -119,11 +121,11 @@ class Ledger:
         self._queue = queue
         self._drops: dict[McastSocket, _KernelDrops] = {}
         self._on_first_drop = on_first_drop
-        self._dropping: set[_Key] = set()
+        self._dropping: dict[_Key, None] = {}
         # The counts of sockets that are closed; the membership that ended last stands last.
         self._ended: dict[_Key, _Tally] = {}
         self._ended_kept = self._fold_above = ended_kept
-        self.earlier = DatagramCounts()
+        self.earlier = _NOTHING
 
     def keep_counts(self, socket: McastSocket) -> None:
         """Keep the counts of a socket that is about to be closed. Once for each socket."""
@@ -181,7 +183,7 @@ class Ledger:
         if key not in self._dropping:
             if len(self._dropping) >= ENDED_KEPT:  # Of those, most have ended long ago.
                 self._dropping.clear()
-            self._dropping.add(key)
+            self._dropping[key] = None
             self._on_first_drop(socket, count)
 
     def _read(self, socket: McastSocket) -> _Tally:

@@ -10,7 +10,7 @@ import trio
 
 from .._follow import Follower
 from .._host.current import current_host
-from .._live import at_end, running
+from .._live import closing_each, running
 from .._plan.common_options import DEFAULT_RECEIVE_BUFFER_BYTES
 from .._plan.wanted import ReceiveRequest
 from .intake import Intake
@@ -50,21 +50,20 @@ async def opened(
     """
     host = current_host()
     await trio.lowlevel.checkpoint()
+    intake = Intake(
+        host,
+        queue_for(max_buffered, overflow, owner),
+        buffer_asked=request.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
+        sift=sift,
+    )
     # Before the first look: what changes after it is then noticed, too.
     follower = Follower(host.watch() if follow_interfaces else None, host)
-    with at_end(follower.close):
-        intake = Intake(
-            host,
-            queue_for(max_buffered, overflow, owner),
-            buffer_asked=request.receive_buffer_size or DEFAULT_RECEIVE_BUFFER_BYTES,
-            sift=sift,
-        )
-        with at_end(intake.close):
-            memberships = Memberships(host, intake, follower)
-            await Joining(memberships).join(request, strict=not allow_missing)
-            receiver = await make(request, intake, memberships, allow_missing=allow_missing)
-            async with running(receiver._run, receiver.close, name="receiver"):
-                yield receiver
+    with closing_each(intake, follower):
+        memberships = Memberships(host, intake, follower)
+        await Joining(memberships).join_first(request, strict=not allow_missing)
+        receiver = await make(request, intake, memberships, allow_missing=allow_missing)
+        async with running(receiver._run, receiver.close, name="receiver"):
+            yield receiver
 
 
 def open_receiver(

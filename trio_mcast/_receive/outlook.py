@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from .._host.protocols import Lookout, Poller
@@ -17,9 +17,11 @@ class Outlook:
     system has it. An interface that the system refuses to look at is read by its task only.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, readers: Iterable[InterfaceReader]) -> None:
         self._readers: dict[Poller, InterfaceReader] = {}
         self._lookout: Lookout | None = None
+        for reader in readers:
+            self.add(reader)
 
     def add(self, reader: InterfaceReader) -> None:
         """Look at an interface, too."""

@@ -92,6 +92,10 @@ class Lendable(Protocol):
         """End the waiting in `read`."""
 
 
+def _nothing_to_look_at() -> Sequence[Lendable]:
+    return ()
+
+
 class DatagramQueue(Store):
     """A bounded queue of datagrams, filled with lists and emptied in lists or one by one."""
 
@@ -110,14 +114,14 @@ class DatagramQueue(Store):
         self._handed: dict[trio.lowlevel.Task, list[Datagram]] = {}
         # The readers whose tasks run, and can be borrowed; those of them that are looked at before
         # waiting; the one that has given something the last time; and the one that is borrowed.
-        self._readers: list[Lendable] = []
+        self._readers: tuple[Lendable, ...] = ()
         self._looked_at: tuple[Lendable, ...] = ()
         self._last: Lendable | None = None
         self._borrowed: Lendable | None = None
         # Those for which there was no room in the last pass.
         self._left_over: Sequence[Lendable] = ()
         # Tells which of many readers have something to read, where there is a way to know at once.
-        self.look: Callable[[], Sequence[Lendable]] = lambda: ()
+        self.look: Callable[[], Sequence[Lendable]] = _nothing_to_look_at
         # The number of consumers that have read and are about to return, and the reading tasks that
         # wait for that.
         self._returning = 0
@@ -180,19 +184,19 @@ class DatagramQueue(Store):
     @enable_ki_protection
     def lend(self, reader: Lendable) -> None:
         """Let consumers read with a reader, too, until it is taken back."""
-        self._readers.append(reader)
+        self._readers = (*self._readers, reader)
         self._choose_looked_at()
 
     @enable_ki_protection
     def take_back(self, reader: Lendable) -> None:
         """Let nobody read with a reader any more."""
-        self._readers.remove(reader)
+        self._readers = tuple(each for each in self._readers if each is not reader)
         if self._last is reader:
             self._last = None
         self._choose_looked_at()
 
     def _choose_looked_at(self) -> None:
-        self._looked_at = tuple(self._readers) if len(self._readers) <= MOST_LOOKED_AT else ()
+        self._looked_at = self._readers if len(self._readers) <= MOST_LOOKED_AT else ()
 
     # Taking
 

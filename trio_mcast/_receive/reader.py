@@ -66,7 +66,8 @@ class InterfaceReader:
         self.sockets: dict[McastSocket, bool] = {}
         self._poller = poller
         self._stopped = False
-        self._running = trio.CancelScope()
+        # The wait for room that goes on, or the last one: there is none before the queue was full.
+        self._waiting_for_room: trio.CancelScope | None = None
         self._expects_more = False
         self._pass_ended = -math.inf
         # As if it had looked: the first thing to do is to wait.
@@ -100,16 +101,17 @@ class InterfaceReader:
         queue = self._queue
         queue.lend(self)
         try:
-            with self._running:
-                while True:
+            while not self._stopped:
+                if queue.full:
                     # Backpressure: while the queue is full nothing is read, and the kernel's
                     # buffers fill; or, if the queue is to drop, who takes from it has a turn first.
-                    await queue.wait_for_room()
-                    await self._wait_or_look()
-                    await queue.let_return()
-                    batch = self._read_pass(queue.room)
-                    if batch:
-                        queue.put(batch, self)
+                    with trio.CancelScope() as self._waiting_for_room:
+                        await queue.wait_for_room()
+                await self._wait_or_look()
+                await queue.let_return()
+                batch = self._read_pass(queue.room)
+                if batch:
+                    queue.put(batch, self)
         except trio.ClosedResourceError:
             pass
         finally:
@@ -164,12 +166,13 @@ class InterfaceReader:
             The datagrams; none also if the last pass was just now, and more is not expected.
         """
         since = time.perf_counter() - self._pass_ended
-        if self._stopped or (since < _BACK_AT_ONCE_SECONDS and not self._expects_more):
+        if since < _BACK_AT_ONCE_SECONDS and not self._expects_more:
             return []
         return self._read_pass(room)
 
     def _read_pass(self, room: int) -> list[Datagram]:
-        if not room:  # A consumer has filled the queue since the task has waited for room.
+        # The queue is full if a consumer has filled it since the task has waited for room.
+        if self._stopped or not room:
             return []
         batch = self._poller.read(room)
         self._expects_more = len(batch) >= _MANY
@@ -207,8 +210,9 @@ class InterfaceReader:
         """Read nothing any more, and end `run`; the sockets stay open. Idempotent."""
         self._stopped = True
         self.sockets = dict.fromkeys(self.sockets, False)
-        # It may be waiting for room.
-        call_each((self._running.cancel, self._poller.close))
+        if self._waiting_for_room is not None:
+            self._waiting_for_room.cancel()
+        self._poller.close()
 
     @enable_ki_protection
     def close(self) -> None:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
-from .._live import Closeable, at_end
+from .._live import Closeable, closing_each
 from .._plan.selecting import in_zone
 from .._plan.socket_spec import MembershipKey
 from .._values.interface import Interface
@@ -79,7 +79,7 @@ async def watch_memberships(
     await trio.lowlevel.checkpoint()
     memberships.check_open()
     changes = _MembershipChanges(memberships)
-    with at_end(changes.close):
+    with closing_each(changes):
         yield changes
     await trio.lowlevel.checkpoint()
 

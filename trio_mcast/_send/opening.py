@@ -9,7 +9,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from .._host.current import current_host
-from .._live import at_end, running
+from .._live import closing_each, running
 from .._plan.wanted import SendRequest
 from .outlets import Outlets
 from .sender import McastSender
@@ -29,7 +29,7 @@ async def open_sender(
     host = current_host()
     await trio.lowlevel.checkpoint()
     outlets = Outlets(host, request)
-    with at_end(outlets.close):
+    with closing_each(outlets):
         sender = McastSender._create(
             outlets, send_buffer_asked=request.send_buffer_size, overflow=overflow
         )

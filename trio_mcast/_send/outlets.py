@@ -43,7 +43,7 @@ from trio.lowlevel import enable_ki_protection
 
 from .._follow import Backoff, Follower
 from .._host.protocols import Host, McastSocket
-from .._live import call_each, in_turns
+from .._live import call_each
 from .._plan.route import RouteAnswer
 from .._plan.selecting import Directory
 from .._plan.sender import Absence, RouteLookup, plan_in_steps, replan_sender
@@ -51,7 +51,7 @@ from .._plan.socket_spec import SocketSpec
 from .._plan.wanted import SendRequest
 from .._values.addresses import Group, IPAddress
 from .._values.interface import ALL_INTERFACES, Interface
-from .._values.steps import Steps
+from .._values.steps import Steps, in_turns
 from .replies import Replies
 from .sender_sockets import SenderSockets, Wrap
 from .stand_ins import Gone, Outlet, Refusing, port_of

@@ -19,7 +19,7 @@ from .._platform.model import PlatformName
 from .._receive.opening import open_receiver
 from .._receive.receiver import McastReceiver
 from .._receive.store import Overflow
-from .._values.addresses import Group, IPAddress, parse_ports
+from .._values.addresses import Group, IPAddress
 from .._values.interface import ALL_INTERFACES, Interface, ParsedSelectors, show_selectors
 from . import fields
 from .requests import Requests, as_texts, keep
@@ -85,7 +85,7 @@ class McastReceiverSpec(Requests[ReceiveRequest]):
             )
         request = ReceiveRequest(
             groups,
-            parse_ports(self.port),
+            (self.port,) if isinstance(self.port, int) else self.port,
             None if self.interfaces is ALL_INTERFACES else self.interfaces,
             sources=sources,
             excluded_sources=excluded,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import copy
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 import attrs
 
@@ -20,9 +20,8 @@ def as_texts(values: Iterable[Group | IPAddress] | None) -> tuple[str, ...] | No
     return None if values is None else tuple(map(str, values))
 
 
-def keep(spec: object, name: str, value: object) -> None:
-    """Set a field of a frozen spec that is being made."""
-    object.__setattr__(spec, name, value)
+# Sets a field of a frozen spec that is being made.
+keep: Final = object.__setattr__
 
 
 def with_request(spec: _Spec, **changes: object) -> _Spec:

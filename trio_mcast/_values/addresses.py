@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Set
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal, NamedTuple, TypeAlias, TypeVar, cast
 
@@ -64,15 +65,13 @@ class Group:
 
     address: IPAddress
     zone: str | None = None
-    # The address as text, made once: it stands in every plan for the group, and takes long to make.
+    # The family, and the address as text, made once: both stand in every plan for the group.
+    family: Family = attrs.field(init=False, eq=False, repr=False)
     text: str = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "family", family_of(self.address))
         object.__setattr__(self, "text", str(self.address))
-
-    @property
-    def family(self) -> Family:
-        return family_of(self.address)
 
     def __str__(self) -> str:
         return self.text if self.zone is None else f"{self.text}%{self.zone}"
@@ -146,6 +145,10 @@ def parse_group(value: AddressLike) -> Group:
         TypeError: The value is neither text nor an address object.
         ValueError: The value is not an address, or not a multicast address.
     """
+    return _parse_group_text(value) if type(value) is str else _parse_group(value)
+
+
+def _parse_group(value: AddressLike) -> Group:
     bare, zone = split_ipv4_zone(value)
     address = parse_address(bare, "group")
     if isinstance(address, IPv6Address):
@@ -157,6 +160,10 @@ def parse_group(value: AddressLike) -> Group:
             "(239.0.0.0/8 is free for private use) and IPv6 addresses that begin with ff"
         )
     return Group(without_zone(address), zone)
+
+
+# A program names a group many times: when opening, joining, leaving. The number is arbitrary.
+_parse_group_text = lru_cache(maxsize=1_024)(_parse_group)
 
 
 def in_fixed_order(values: Iterable[_T]) -> list[_T]:

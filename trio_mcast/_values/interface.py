@@ -20,13 +20,14 @@ AddressState: TypeAlias = Literal["preferred", "tentative", "failed", "deprecate
 # it, Linux takes the family off the interface, and with it every membership and, of IPv6, every
 # address; the memberships do not come back with the mtu (measured on 6.18).
 _LEAST_MTU: Final[Mapping[Family, int]] = {"ipv4": 68, "ipv6": 1_280}
+_NO_FAMILY: Final[frozenset[Family]] = frozenset()
 
 
 def families_without_room(mtu: int) -> frozenset[Family]:
     """Return the families for which the mtu of an interface is too small; 0 is an unknown mtu."""
-    if mtu >= _LEAST_MTU["ipv6"]:
-        return frozenset()
-    return frozenset(family for family, least in _LEAST_MTU.items() if 0 < mtu < least)
+    if mtu >= _LEAST_MTU["ipv6"] or not mtu:
+        return _NO_FAMILY
+    return frozenset(family for family, least in _LEAST_MTU.items() if mtu < least)
 
 
 @attrs.frozen
@@ -70,8 +71,8 @@ def assumed_scope(address: IPv4Address | IPv6Address) -> AddressScope:
 
 
 def _without_network(address: IPv4Address | IPv6Address) -> IPAddress:
-    packed = address.packed
-    return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
+    # An IPv6Interface answers for its network; an IPv4Interface for itself.
+    return address if isinstance(address, IPv4Address) else IPv6Address(address.packed)
 
 
 @attrs.frozen

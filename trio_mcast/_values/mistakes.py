@@ -59,6 +59,8 @@ def about_address(text: str, what: str) -> str:
 
 
 def _is_address(text: str) -> bool:
+    if ":" not in text and text.count(".") != 3:
+        return False  # Mostly it is a name, and that is told sooner than by an error.
     try:
         ip_address(text)
     except ValueError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import closing
 from typing import TypeAlias, TypeVar
 
 _T = TypeVar("_T")
@@ -19,3 +20,20 @@ def at_once(steps: Steps[_T]) -> _T:
         except StopIteration as end:
             result: _T = end.value
             return result
+
+
+async def in_turns(steps: Steps[_T], give_way: Callable[[], Awaitable[object]]) -> _T:
+    """Do some work in steps, and return its result.
+
+    Args:
+        steps: The work. It is closed if a step fails, or a turn is cancelled.
+        give_way: Called after each step, to let other tasks run now and then.
+    """
+    with closing(steps):
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+            await give_way()

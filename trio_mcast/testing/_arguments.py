@@ -113,9 +113,14 @@ def parse_names(names: Iterable[str], what: str) -> tuple[str, ...]:
         TypeError: They are one `str`, or not names at all.
         ValueError: One is empty, contains a slash, or cannot be printed.
     """
-    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
-        raise TypeError(f"{what} must be a list of names, not {type(names).__name__}: {names!r}")
-    parsed = tuple(names)
+    try:
+        if isinstance(names, (str, bytes)):
+            raise TypeError  # Iterated, it would be its letters.
+        parsed = tuple(names)
+    except TypeError:
+        raise TypeError(
+            f"{what} must be a list of names, not {type(names).__name__}: {names!r}"
+        ) from None
     for name in parsed:
         check_name(name)
     return parsed

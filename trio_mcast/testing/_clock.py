@@ -31,16 +31,16 @@ class VirtualClock(FixedAttributes):
 
     CHANGEABLE = frozenset({"drift"})
 
-    drift: float
+    drift: float = 0.0
     """The seconds that the clock gains in each second: ``20e-6`` is 20 parts per million."""
+
+    # The clock's time at a time of the network, in nanoseconds.
+    _base_ns = 0
+    _shown_ns = _EPOCH_SECONDS * NS_PER_SECOND
 
     def __init__(self, core: Core, name: str) -> None:
         self._core = core
         self._name = name
-        # The clock's time at a time of the network, in nanoseconds.
-        self._base_ns = 0
-        self._shown_ns = _EPOCH_SECONDS * NS_PER_SECOND
-        self.drift = 0.0
 
     def __repr__(self) -> str:
         return f"<VirtualClock of {self._name}: {self.time():.6f}, drift={self.drift}>"
@@ -48,8 +48,7 @@ class VirtualClock(FixedAttributes):
     def __setattr__(self, name: str, value: object) -> None:
         if name == "drift":
             parse_float(cast("float", value), name, -1, _MOST_DRIFT, above=True)
-            if hasattr(self, "drift"):
-                self._rebase(0)
+            self._rebase(0)
         super().__setattr__(name, value)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
+from ipaddress import ip_address
 from typing import Final, Literal, Protocol, TypeAlias
 
 import attrs
@@ -46,6 +47,8 @@ NO_SOURCE = SourceFilter("include")
 def merge_filters(filters: Iterable[SourceFilter]) -> SourceFilter:
     """Return the filter of an interface on behalf of several sockets (RFC 3376, 3.2)."""
     all_filters = list(filters)
+    if len(all_filters) == 1:
+        return all_filters[0]
     included = frozenset[IPAddress]().union(
         *(source_filter.sources for source_filter in all_filters if source_filter.mode == "include")
     )
@@ -178,6 +181,8 @@ Frame: TypeAlias = Packet | Report | Query
 _AROUND_PACKET: Final = 8 + 14 + 4 + 12
 _LEAST_ON_WIRE: Final = 8 + 64 + 12
 
+_ALL_HOSTS: Final = frozenset(map(ip_address, ("224.0.0.1", "ff01::1", "ff02::1")))
+
 
 def fragments(frame: Frame) -> int:
     """Return the number of frames that a frame takes on the wire."""
@@ -211,7 +216,7 @@ def is_flooded(group: IPAddress) -> bool:
 
 def is_all_hosts(group: IPAddress) -> bool:
     """Tell whether a group is one that every host is in without a join."""
-    return str(group) in ("224.0.0.1", "ff01::1", "ff02::1")
+    return group in _ALL_HOSTS
 
 
 def multicast_scope(group: IPAddress) -> int:

@@ -11,7 +11,7 @@ from typing import Final
 from .._host.current import host_variable
 from .._host.protocols import Host
 from .._values.addresses import parse_address
-from ._arguments import check_name
+from ._arguments import check_mtu, check_name
 from ._host_system import HostSystem
 from ._interface import VirtualInterface
 from ._interface_address import AddressWithPrefix
@@ -119,6 +119,7 @@ class VirtualHost(HostSystem):
         self._core.enter(self.name)
         self._interfaces.check_free(name)
         router = None if gateway is None else parse_address(gateway, "gateway")
+        check_mtu(mtu)
         interface = VirtualInterface(
             self._core,
             self,
@@ -180,7 +181,8 @@ class VirtualHost(HostSystem):
         self._has_crashed = True
         for opened in self._opened:
             opened.die()
-        self._remains += [
+        self._remains = [
+            *self._remains,
             *(watcher.close for watcher in self._watchers),
             *(poller.close for poller in self._pollers),
             *(opened.close for opened in self._opened),

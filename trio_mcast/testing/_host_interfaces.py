@@ -72,7 +72,10 @@ class HostInterfaces:
 
     def at(self, index: int) -> VirtualInterface | None:
         """Return the interface of an index."""
-        return next((interface for interface in self if interface.index == index), None)
+        for interface in self._by_name.values():  # There are few, and few calls this way.
+            if interface.index == index:
+                return interface
+        return None
 
     def name_of(self, index: int) -> str:
         """Return the name of an interface; the last one, if the interface is gone."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import Final
 
 from .._host.carry_out import Step, carry_out
@@ -18,9 +20,9 @@ from .._host.protocols import (
 from .._live import call_each
 from .._plan.route import RouteAnswer
 from .._plan.socket_spec import BindAddress, SocketSpec
-from .._platform.model import Platform
+from .._platform.model import Platform, PlatformName
 from .._values.addresses import Family, IPAddress
-from .._values.interface import Interface, InterfaceAddress
+from .._values.interface import AddressState, Interface, InterfaceAddress
 from ._arguments import FixedAttributes
 from ._clock import VirtualClock
 from ._core import Core
@@ -28,7 +30,7 @@ from ._frames import Frame, Packet, Query, SourceFilter, is_all_hosts
 from ._host_interfaces import HostInterfaces
 from ._input import Input
 from ._interface import VirtualInterface
-from ._interface_address import parse_interface_address
+from ._interface_state import Network
 from ._kernel import KernelSocket
 from ._output import Output, leaves_host, record_refusal
 from ._poller import VirtualPoller
@@ -41,10 +43,31 @@ from ._sockets import SocketTable
 from ._state import SocketState
 from ._watchers import Watchers
 
-_LOOPBACK: Final = tuple(map(parse_interface_address, ("127.0.0.1/8", "::1/128")))
-# The same for all hosts. Only Linux tells the state of an address.
-_LINUX_LOOPBACK: Final = tuple(InterfaceAddress(each, "host", "preferred") for each in _LOOPBACK)
-_OTHER_LOOPBACK: Final = tuple(InterfaceAddress(each, "host") for each in _LOOPBACK)
+_LOOPBACK4: Final = IPv4Interface("127.0.0.1/8")
+_LOOPBACK6: Final = IPv6Interface("::1/128")
+
+
+@cache
+def _new_loopback(platform: PlatformName) -> tuple[Interface, Mapping[Network, int]]:
+    """Return a new host's loopback interface, and the numbers of its routes: older than others."""
+    rules = RULES[platform]
+    # Only Linux tells the state of an address.
+    state: AddressState | None = "preferred" if platform == "linux" else None
+    value = Interface(
+        name=rules.loopback_name,
+        index=1,
+        description=rules.loopback_name,
+        ipv4_addresses=(_LOOPBACK4,),
+        ipv6_addresses=(_LOOPBACK6,),
+        mtu=rules.loopback_mtu,
+        is_loopback=True,
+        is_multicast=rules.loopback_is_multicast,
+        address_details=(
+            InterfaceAddress(_LOOPBACK4, "host", state),
+            InterfaceAddress(_LOOPBACK6, "host", state),
+        ),
+    )
+    return value, {_LOOPBACK4.network: 0, _LOOPBACK6.network: 0}
 
 
 class HostSystem(FixedAttributes):
@@ -56,6 +79,13 @@ class HostSystem(FixedAttributes):
     """Routes besides those to the host's own networks."""
     clock: VirtualClock
     """The host's clock, which a test can set, and make wrong."""
+
+    # Whether the host has crashed; and what closes what its programs had open then.
+    _has_crashed = False
+    _remains: Sequence[Callable[[], None]] = ()
+    # The last index of an interface: the loopback interface has the first. The sockets so far.
+    _indexes = 1
+    _numbers = 0
 
     def __init__(
         self,
@@ -72,34 +102,30 @@ class HostSystem(FixedAttributes):
         self._rp_filter = rp_filter
         self._core = core
         self._platform = platform
-        self._rules = RULES[platform.name]
         self.clock = VirtualClock(core, name)
-        # Whether the host has crashed; and what closes what its programs had open then.
-        self._has_crashed = False
-        self._remains: list[Callable[[], None]] = []
         self._sockets = SocketTable()
         self._reports = Reports(core, self._sockets)
-        self._report_sizes = ReportSizes(core.scheduler)
+        # Only where a system returns these as errors.
+        self._report_sizes = ReportSizes(core.scheduler) if platform.passing_join_errors else None
         self._opened: dict[VirtualSocket, None] = {}
         self._pollers: dict[VirtualPoller, None] = {}
         self._watchers = Watchers(core, name, notice_seconds)
         self._gateways: dict[str, IPAddress] = {}
-        self._indexes = 0
-        self._numbers = 0
+        value, route_numbers = _new_loopback(platform.name)
         loopback = VirtualInterface(
             core,
             self,
-            self._rules.loopback_name,
-            self._new_index(),
+            value.name,
+            value.index,
             None,
-            mtu=self._rules.loopback_mtu,
-            is_multicast=self._rules.loopback_is_multicast,
+            mtu=value.mtu,
+            is_multicast=value.is_multicast,
             is_linux=platform.name == "linux",
         )
         self._interfaces = HostInterfaces(name, platform.name, loopback)
-        self.routes = VirtualRoutes(platform.name, self._interfaces, self._watchers.notice)
+        self.routes = VirtualRoutes(platform.name, self._interfaces, self._watchers)
         self._input = Input(core, name, platform, self.clock, self._sockets, self._interfaces)
-        loopback.set_first(_LINUX_LOOPBACK if platform.name == "linux" else _OTHER_LOOPBACK)
+        loopback.set_first(value, route_numbers)
 
     def interface(self, name: str) -> VirtualInterface:
         """Return an interface of the host, by name.
@@ -123,8 +149,8 @@ class HostSystem(FixedAttributes):
     def list_interfaces(self) -> list[Interface]:
         """Return the host's interfaces, by index."""
         self._enter()
-        interfaces = sorted(self._interfaces, key=lambda interface: interface.index)
-        return [interface.value for interface in interfaces]
+        # In the order of plugging in, so the indexes rise.
+        return [interface.value for interface in self._interfaces]
 
     def look(self) -> LookSteps:
         """Look at the host's interfaces in steps: in one."""
@@ -170,16 +196,7 @@ class HostSystem(FixedAttributes):
         self._sockets.add(kernel)
         try:
             applied = carry_out(kernel, spec, step)
-            opened = VirtualSocket(
-                self._core,
-                self.name,
-                self.clock,
-                kernel,
-                spec,
-                applied,
-                self._send,
-                self._close_socket,
-            )
+            opened = VirtualSocket(self._core, self, kernel, spec, applied)
         except BaseException as error:
             self._remove(kernel)
             if isinstance(error, OSError):
@@ -240,9 +257,11 @@ class HostSystem(FixedAttributes):
                 subject=group,
                 reason="" if after is None else str(after),
             )
-        known, wanted = self._sockets.refresh(state, group, index)
+        known, wanted = self._sockets.refresh(state, (group, index), after)
         if wanted != known and interface is not None and not is_all_hosts(group):
             self._reports.of_change(interface, group, wanted)
+        if self._report_sizes is None:
+            return 0
         error = self._report_sizes.error_after(state, (group, index), after, wanted)
         if error:
             self._sockets.leave_behind(state, (group, index), before, after)
@@ -273,25 +292,28 @@ class HostSystem(FixedAttributes):
         elif interface.is_up:
             self._reports.of_all(interface)
         self.routes.follow(interface)
-        for family in interface.families_without_room:
+        without_room = interface.families_without_room
+        for family in without_room:
             self._sockets.end(interface.index, family)
         self._wake_writers(interface)
-        self._watchers.notice(
-            Ended(
+        ended = None
+        if removed or without_room:
+            ended = Ended(
                 frozenset({interface.index} if removed else ()),
-                frozenset((interface.index, family) for family in interface.families_without_room),
+                frozenset((interface.index, family) for family in without_room),
             )
-        )
+        self._watchers.notice(ended)
 
     def _wake_writers(self, interface: VirtualInterface) -> None:
         """Have programs look for room in their send buffers, which have lost what waited there."""
-        if not interface.has_link:
+        if self._opened and not interface.has_link:
             for opened in self._opened:
                 opened.look_for_room()
 
     # --- Sending
 
-    def _send(self, socket: VirtualSocket, data: bytes, address: BindAddress) -> None:
+    def send_from(self, socket: VirtualSocket, data: bytes, address: BindAddress) -> None:
+        """Send one datagram; OSError if the system refuses. For the host's sockets."""
         state = socket.kernel.state
         buffer = socket.kernel.send_buffer
         try:
@@ -344,7 +366,8 @@ class HostSystem(FixedAttributes):
 
     # --- Closing
 
-    def _close_socket(self, socket: VirtualSocket) -> None:
+    def socket_closed(self, socket: VirtualSocket) -> None:
+        """Forget a socket, which ends its memberships. For the host's sockets."""
         if self._opened.pop(socket, self) is self:
             return  # The host has crashed since.
         if self._core.is_open:

@@ -204,7 +204,7 @@ class VirtualInterface(AddressedInterface):
         """
         check_mtu(mtu)
         self._check_there()
-        self._mtu = mtu
+        self._set_mtu(mtu)
         for family in self.families_without_room:
             self._details = without_family(self._details, family)
         self._changed("addressed", f"has an mtu of {mtu}")

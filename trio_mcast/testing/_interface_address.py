@@ -44,7 +44,8 @@ def parse_interface_address(value: AddressWithPrefix) -> IPv4Interface | IPv6Int
         ) from None
     if isinstance(value, str) and "/" not in value:
         raise ValueError(f"{value!r} has no prefix length: write it as in '{value}/24'")
-    if parsed.ip.is_multicast or parsed.ip.is_unspecified:
+    bare = parsed.ip
+    if bare.is_multicast or bare.is_unspecified:
         raise ValueError(f"{str(value)!r} is not an address that an interface can have")
     if isinstance(parsed, IPv6Interface) and parsed.scope_id is not None:
         raise ValueError(f"{str(value)!r} has a zone, which its interface is already")
@@ -98,7 +99,7 @@ def parse_bare_address(value: AddressWithPrefix) -> IPAddress:
 
 def bare_address(address: IPv4Interface | IPv6Interface) -> IPAddress:
     """Return an address without its network."""
-    return IPv6Address(address.packed) if address.version == 6 else address.ip
+    return IPv6Address(address.packed) if isinstance(address, IPv6Interface) else address.ip
 
 
 def without_family(details: Iterable[InterfaceAddress], family: Family) -> list[InterfaceAddress]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
@@ -20,7 +21,7 @@ from .._values.interface import (
 )
 from ._address_checks import AddressChecks
 from ._address_lifetimes import AddressLifetimes
-from ._arguments import FixedAttributes, check_mtu, check_name, parse_names
+from ._arguments import FixedAttributes, check_name, parse_names
 from ._cable import IN_CABLES, Cable
 from ._core import Core
 from ._interface_address import (
@@ -32,6 +33,8 @@ from ._interface_address import (
     without_family,
 )
 from ._surroundings import Link, Owner
+
+Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class AddressedInterface(FixedAttributes):
@@ -50,6 +53,18 @@ class AddressedInterface(FixedAttributes):
     owner: Owner[Any]
     """The host or router that the interface belongs to."""
 
+    # A new interface is up, and has no address yet.
+    _is_up = True
+    _is_there = True
+    _has_power = True
+    _has_carrier = True
+    _master: str | None = None
+    _alternative_names: tuple[str, ...] = ()
+    _details: Sequence[InterfaceAddress] = ()
+    _value: Interface | None = None
+    # The place of each network's route among all: the oldest of equal ones counts.
+    _route_numbers: Mapping[Network, int] = MappingProxyType({})
+
     def __init__(
         self,
         core: Core,
@@ -65,10 +80,6 @@ class AddressedInterface(FixedAttributes):
         master: str | None = None,
         alternative_names: Iterable[str] = (),
     ) -> None:
-        check_name(name)
-        check_mtu(mtu)
-        if master is not None:
-            check_name(master)
         self.name = name
         self.index = index
         self.number = core.new_number()
@@ -78,22 +89,17 @@ class AddressedInterface(FixedAttributes):
         self.owner = owner
         self._shown = printable(f"{owner.name}/{name}")
         self._link = link
-        self._mtu = mtu
         self._is_multicast = is_multicast
         self._is_linux = is_linux
+        self._set_mtu(mtu)
         self._tells_carrier = tells_carrier
-        self._master = master
-        self._alternative_names = parse_names(alternative_names, "alternative_names")
+        if master is not None:
+            check_name(master)
+            self._master = master
+        if alternative_names != ():
+            self._alternative_names = parse_names(alternative_names, "alternative_names")
         if not is_linux and (master or self._alternative_names):
             raise ValueError(f"{self}: only Linux tells masters and alternative names")
-        self._is_up = True
-        self._is_there = True
-        self._has_power = True
-        self._has_carrier = True
-        self._details: list[InterfaceAddress] = []
-        self._value: Interface | None = None
-        # The place of each network's route among all: the oldest of equal ones counts.
-        self._route_numbers: dict[IPv4Network | IPv6Network, int] = {}
 
     # Made when first wanted: mostly an interface has addresses that stay.
 
@@ -159,22 +165,25 @@ class AddressedInterface(FixedAttributes):
     def value(self) -> Interface:
         """The `trio_mcast.Interface` of the interface's present state."""
         if self._value is None:
-            addresses = self.networks
+            details = self._shown_details
+            networks = self.networks
+            ipv4 = tuple([each for each in networks if isinstance(each, IPv4Interface)])
+            ipv6 = tuple([each for each in networks if isinstance(each, IPv6Interface)])
+            if ipv4 and ipv6:
+                details = sorted(details, key=lambda detail: detail.address.version)
             self._value = Interface(
                 name=self.name,
                 index=self.index,
                 description=self.name,
-                ipv4_addresses=tuple(a for a in addresses if isinstance(a, IPv4Interface)),
-                ipv6_addresses=tuple(a for a in addresses if isinstance(a, IPv6Interface)),
-                link_address=None if self.is_loopback else link_address(self.number),
+                ipv4_addresses=ipv4,
+                ipv6_addresses=ipv6,
+                link_address=None if self._link is None else link_address(self.number),
                 mtu=self._mtu,
                 # Only Windows calls an interface without a link down: OperStatus, and not IFF_UP.
                 is_up=self._is_up and (self._has_carrier or not self._tells_carrier),
-                is_loopback=self.is_loopback,
+                is_loopback=self._link is None,
                 is_multicast=self._is_multicast,
-                address_details=tuple(
-                    sorted(self._shown_details, key=lambda detail: detail.address.version)
-                ),
+                address_details=tuple(details),
                 master=self._master,
                 alternative_names=self._alternative_names,
             )
@@ -198,7 +207,7 @@ class AddressedInterface(FixedAttributes):
         """Tell whether an address is in one of the interface's networks."""
         return bool(self.networks_with(address))
 
-    def networks_with(self, address: IPAddress) -> list[IPv4Network | IPv6Network]:
+    def networks_with(self, address: IPAddress) -> list[Network]:
         """Return those of the interface's networks that an address is in."""
         return [
             own_address.network
@@ -206,44 +215,44 @@ class AddressedInterface(FixedAttributes):
             if own_address.version == address.version and address in own_address.network
         ]
 
-    def route_number(self, network: IPv4Network | IPv6Network) -> int:
+    def route_number(self, network: Network) -> int:
         """Return the place of the interface's route to a network among those of all interfaces."""
         return self._route_numbers.get(network, 0)
 
     def _number_routes(self) -> None:
         """Give new networks of the interface a number, and forget those that are gone."""
-        networks = [address.network for address in self.networks] if self._is_up else []
+        details = self._shown_details if self._is_up else ()
         before, new = self._route_numbers, self._core.new_route_number
         self._route_numbers = {
-            network: (before.get(network) if before else None) or new() for network in networks
+            network: new() if not before or network not in before else before[network]
+            for network in [detail.address.network for detail in details]
         }
 
     @property
     def networks(self) -> tuple[IPv4Interface | IPv6Interface, ...]:
         """The interface's addresses with prefix lengths, in the order of its system."""
-        return tuple(detail.address for detail in self._shown_details)
+        return tuple([detail.address for detail in self._shown_details])
 
     @property
     def _shown_details(self) -> Sequence[InterfaceAddress]:
         """The addresses, without those of a family for which the mtu is too small."""
-        absent = self.families_without_room
+        absent = self._without_room
         if not absent:
             return self._details
         return [detail for detail in self._details if family_of(detail.address) not in absent]
 
-    def set_first(self, details: Iterable[InterfaceAddress]) -> None:
-        """Give the interface its first addresses, in the order of its system. For the host only."""
-        self._details = list(details)
-        self._value = None
-        self._number_routes()
+    def set_first(self, value: Interface, route_numbers: Mapping[Network, int]) -> None:
+        """Give the interface the state that a value tells. For a new host's loopback only."""
+        self._details = value.address_details
+        self._value = value
+        self._route_numbers = route_numbers
 
     def set_addresses(self, addresses: Iterable[IPv4Interface | IPv6Interface]) -> None:
         """Give the interface the first addresses. For the network only."""
         for address in addresses:
             self._append(InterfaceAddress(address, assumed_scope(address), self._usual_state))
-        for family in self.families_without_room:
+        for family in self._without_room:
             self._details = without_family(self._details, family)
-        self._value = None
         self._number_routes()
 
     @property
@@ -252,15 +261,16 @@ class AddressedInterface(FixedAttributes):
 
     def _append(self, detail: InterfaceAddress, *, is_checked: bool = False) -> None:
         bare = bare_address(detail.address)
-        if any(bare_address(own_address) == bare for own_address in self.networks):
+        if any(bare_address(each.address) == bare for each in self._shown_details):
             raise ValueError(f"{self} has the address {bare} already")
         if not is_checked and self._link is not None:
             self._link.check_address(bare, str(self))
-        self._details.insert(self._place_of(detail), detail)
+        place = self._place_of(detail)
+        self._details = (*self._details[:place], detail, *self._details[place:])
 
     def _place_of(self, detail: InterfaceAddress) -> int:
         """Return where a new address stands among the others."""
-        if not self._is_linux:
+        if not self._details or not self._is_linux:
             return len(self._details)
         if detail.address.version == 6:
             return place_of_ipv6(self._details, detail)
@@ -286,7 +296,11 @@ class AddressedInterface(FixedAttributes):
     @property
     def families_without_room(self) -> frozenset[Family]:
         """The families that the interface does not have, as its mtu is too small."""
-        return families_without_room(self._mtu) if self._is_linux else frozenset()
+        return self._without_room
+
+    def _set_mtu(self, mtu: int) -> None:
+        self._mtu = mtu
+        self._without_room = families_without_room(mtu if self._is_linux else 0)
 
     def _end_check(self, address: IPAddress, outcome: AddressState) -> bool:
         """End a check, which fails if another interface has the address; return whether it ends."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from functools import cached_property, lru_cache
 from typing import Final, Protocol
 
 from .._plan.socket_spec import BindAddress
@@ -19,6 +20,12 @@ from ._state import SocketState
 
 # The options with which Linux lets a socket be bound to an address that cannot be used (yet).
 _EARLY_BIND: Final = frozenset({"IP_FREEBIND", "IPV6_FREEBIND"})
+
+
+# On each host, sockets are bound to the same groups. The number is arbitrary.
+@lru_cache(maxsize=1_024)
+def _parse_bare(host: str) -> IPAddress:
+    return without_zone(parse_address(host, "address"))
 
 
 class System(MembershipOwner, Protocol):
@@ -37,10 +44,14 @@ class KernelSocket:
     def __init__(self, system: System, interfaces: HostInterfaces, state: SocketState) -> None:
         self.state = state
         self.buffer = ReceiveBuffer(state)
-        self.send_buffer = SendBuffer(state)
         self._system = system
         self._interfaces = interfaces
         self.memberships = SocketMemberships(system, interfaces, state)
+
+    @cached_property
+    def send_buffer(self) -> SendBuffer:
+        """The send buffer. Made when something is sent: most sockets only receive."""
+        return SendBuffer(self.state)
 
     # --- Options
 
@@ -52,8 +63,11 @@ class KernelSocket:
             ("MCAST_", "IP_MULTICAST_", "IPV6_MULTICAST_", "IP_ADD_", "IPV6_JOIN")
         ):
             state.has_multicast_options = True
-        self._system.socket_changed()
-        if symbol in _SETTERS:
+        if state.port:  # One that is not bound gets nothing, whatever its options.
+            self._system.socket_changed()
+        if symbol in _FLAGS:
+            self._set_flag(_FLAGS[symbol], value)
+        elif symbol in _SETTERS:
             _SETTERS[symbol](self, value)
         elif not self.memberships.take(symbol, value):
             # Requests for ancillary data, and options without effect here, such as a traffic class.
@@ -133,7 +147,7 @@ class KernelSocket:
     def bind(self, address: BindAddress, /) -> None:
         """Bind the socket. OSError if the system refuses."""
         state = self.state
-        bare: IPAddress | None = without_zone(parse_address(address[0], "address"))
+        bare: IPAddress | None = _parse_bare(address[0])
         assert bare is not None
         scope_id = address[3] if len(address) == 4 else 0
         if (bare.version == 4) is not (state.family == "ipv4"):
@@ -145,11 +159,11 @@ class KernelSocket:
         self._system.socket_changed()
         state.port = self._system.claim_port(state, bare, address[1])
         state.address = bare
-        state.scope = scope_id if bare is not None and bare.is_link_local else 0
+        state.scope = scope_id if scope_id and bare is not None and bare.is_link_local else 0
 
     def connect(self, address: BindAddress, /) -> None:
         """Connect the socket to a peer: sends can still go anywhere, but only the peer is heard."""
-        self.state.peer = without_zone(parse_address(address[0], "address")), address[1]
+        self.state.peer = _parse_bare(address[0]), address[1]
         self._system.socket_changed()
 
     def _check_bindable(self, address: IPAddress, scope_id: int) -> None:
@@ -172,16 +186,24 @@ class KernelSocket:
             raise refuse(errno.EADDRNOTAVAIL)
 
 
+# The options that are attributes of `SocketState`.
+_FLAGS: Final = {
+    "SO_REUSEADDR": "reuse_address",
+    "SO_REUSEPORT": "reuse_port",
+    "IPV6_V6ONLY": "ipv6_only",
+    "IP_MULTICAST_LOOP": "multicast_loop",
+    "IPV6_MULTICAST_LOOP": "multicast_loop",
+    "IP_MULTICAST_ALL": "multicast_all",
+    "IPV6_MULTICAST_ALL": "multicast_all",
+}
+
 _SETTERS: dict[str, Callable[[KernelSocket, int | bytes], None]] = {
-    "SO_REUSEADDR": lambda sock, value: sock._set_flag("reuse_address", value),
-    "SO_REUSEPORT": lambda sock, value: sock._set_flag("reuse_port", value),
     "SO_RCVBUF": lambda sock, value: sock._set_buffer(0, value),
     "SO_RCVBUFFORCE": KernelSocket._force_buffer,
     "SO_SNDBUF": lambda sock, value: sock._set_buffer(1, value),
     "SO_BINDTODEVICE": KernelSocket._bind_to_device,
     "IP_BOUND_IF": KernelSocket._bind_to_index,
     "IPV6_BOUND_IF": KernelSocket._bind_to_index,
-    "IPV6_V6ONLY": lambda sock, value: sock._set_flag("ipv6_only", value),
     "IP_MULTICAST_IF": KernelSocket._set_multicast_interface,
     "IPV6_MULTICAST_IF": KernelSocket._set_multicast_interface6,
     "IP_MULTICAST_TTL": KernelSocket._set_ttl,
@@ -190,8 +212,4 @@ _SETTERS: dict[str, Callable[[KernelSocket, int | bytes], None]] = {
     "IPV6_UNICAST_HOPS": KernelSocket._set_unicast_ttl,
     "IP_TOS": KernelSocket._set_traffic_class,
     "IPV6_TCLASS": KernelSocket._set_traffic_class,
-    "IP_MULTICAST_LOOP": lambda sock, value: sock._set_flag("multicast_loop", value),
-    "IPV6_MULTICAST_LOOP": lambda sock, value: sock._set_flag("multicast_loop", value),
-    "IP_MULTICAST_ALL": lambda sock, value: sock._set_flag("multicast_all", value),
-    "IPV6_MULTICAST_ALL": lambda sock, value: sock._set_flag("multicast_all", value),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from .._platform.model import Platform
@@ -16,10 +17,6 @@ from .._values.addresses import SOCKADDR_IN6_BYTES, SOCKADDR_IN_BYTES, Family, I
 
 # Other constants than options in `Platform.constants`: levels, and types of ancillary data.
 _NO_OPTIONS = ("SOL_", "IPPROTO_", "SCM_")
-
-
-# The C names of options that were asked for before.
-_symbols: dict[tuple[str, Family, int, int], str] = {}
 
 
 def refuse(number: int) -> OSError:
@@ -31,20 +28,14 @@ def refuse(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
+# There are fewer options, on all platforms together.
+@lru_cache(maxsize=512)
 def option_symbol(platform: Platform, family: Family, level: int, number: int) -> str:
     """Return the C name of an option.
 
     Raises:
         OSError: ENOPROTOOPT: there is no such option on such a socket.
     """
-    key = (platform.name, family, level, number)
-    known = _symbols.get(key)
-    if known is None:
-        known = _symbols[key] = _find_symbol(platform, family, level, number)
-    return known
-
-
-def _find_symbol(platform: Platform, family: Family, level: int, number: int) -> str:
     for symbol, value in platform.constants.items():
         if value != number or symbol.startswith(_NO_OPTIONS):
             continue
@@ -98,6 +89,8 @@ def multicast_interface(platform: Platform, value: int | bytes) -> tuple[int, IP
     return index, IPv4Address(address) if any(address) else None
 
 
+# On each host, the same groups are joined. The number is arbitrary.
+@lru_cache(maxsize=1_024)
 def group_request(platform: Platform, family: Family, value: int | bytes) -> tuple[int, IPAddress]:
     """Return the interface's index and the group in a ``struct group_req``.
 

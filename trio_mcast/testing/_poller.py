@@ -41,23 +41,20 @@ class VirtualPoller(WokenPoller):
         self._host = host
         self._all_open = all_open
         all_open[self] = None
-        self._sockets: dict[VirtualSocket, None] = {}
         self._ready: dict[VirtualSocket, None] = {}
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{len(self._sockets)} sockets"
+        state = "closed" if self._closed else f"{len(self._watched)} sockets"
         return f"<VirtualPoller of {self._host} ({state})>"
 
     def _watch(self, socket: McastSocket) -> None:
         assert isinstance(socket, VirtualSocket)
-        self._sockets[socket] = None
         socket.watchers[self] = None
         if socket.is_readable:
             self.became_ready(socket)
 
     def _unwatch(self, socket: McastSocket) -> None:
         if isinstance(socket, VirtualSocket):
-            self._sockets.pop(socket, None)
             self._ready.pop(socket, None)
             socket.watchers.pop(self, None)
 
@@ -70,6 +67,9 @@ class VirtualPoller(WokenPoller):
         if self._closed:
             raise trio.ClosedResourceError("this poller was closed")
         self._core.enter(self._host)
+        if not self._ready:
+            self._awaited = ()
+            return ()
         ready: list[McastSocket] = [socket for socket in self._ready if socket.is_readable]
         # A socket that is still readable next time goes to the end, so each has its turn.
         self._ready = {socket: None for socket in ready if isinstance(socket, VirtualSocket)}
@@ -94,14 +94,14 @@ class VirtualPoller(WokenPoller):
             datagrams = self._try_receive(socket, 1)
             batch += datagrams
             room -= len(datagrams)
-            if socket in self._sockets and socket.is_readable:
+            if socket in self._watched and socket.is_readable:
                 heapq.heappush(heads, (socket.kernel.buffer.waiting[0].key, number, socket))
         return ()
 
     def close(self) -> None:
         """Close the poller and wake whoever waits. Idempotent."""
         self._closed = True
-        removals = [partial(self.remove, socket) for socket in self._sockets]
+        removals = [partial(self.remove, socket) for socket in self._watched]
         call_each(
             [self._wake.set, *removals, super().close, partial(self._all_open.pop, self, None)]
         )

@@ -108,7 +108,8 @@ class Recorder:
 
     def begin(self, time_ns: int, task: object, place: str = "") -> None:
         """Note that a task begins to act at a place; `None` for what happens by itself."""
-        self._set_now(time_ns)
+        if self._now[0] != time_ns or self._now[1] != self.rests:
+            self._set_now(time_ns)
         self._task = task
         self._place = place
         self.depth = 0
@@ -146,14 +147,14 @@ class Recorder:
             places[self._place] = depth
 
     def _set_now(self, time_ns: int) -> None:
-        if self._now != (time_ns, self.rests):
-            self._now = (time_ns, self.rests)
-            self.depth = 0
-            self._changes.clear()
-            self._reported.clear()
-            self._places.clear()
-            self._tasks.clear()
-            self._begin_instant()
+        """Begin another instant, as the time or the number of rests is another."""
+        self._now = (time_ns, self.rests)
+        self.depth = 0
+        self._changes.clear()
+        self._reported.clear()
+        self._places.clear()
+        self._tasks.clear()
+        self._begin_instant()
 
     # --- Recording
 

@@ -31,7 +31,7 @@ class Reports:
         self, interface: VirtualInterface, group: IPAddress, wanted: SourceFilter
     ) -> None:
         """Report that a group is wanted otherwise than before: now, and once again."""
-        self.of_group(interface, group)
+        interface.transmit(Report(group, wanted))
         scheduler = self._core.scheduler
         report_again = partial(self._report_again, interface, group, wanted)
         scheduler.schedule(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Final, TypeAlias
+from ipaddress import ip_network
+from typing import Final
 
 import attrs
 
@@ -15,8 +15,8 @@ from .._values.addresses import IPAddress, family_of, parse_address
 from ._arguments import FixedAttributes, check_text
 from ._host_interfaces import HostInterfaces
 from ._interface import VirtualInterface
-
-Network: TypeAlias = IPv4Network | IPv6Network
+from ._interface_state import Network
+from ._watchers import Watchers
 
 # What a route that refuses is to a plain socket, by platform; Windows has no such routes. Linux:
 # measured. FreeBSD: ip_output in netinet/ip_output.c.
@@ -64,12 +64,12 @@ class VirtualRoutes(FixedAttributes):
         self,
         platform: PlatformName,
         interfaces: HostInterfaces,
-        changed: Callable[[], None],
+        watchers: Watchers,
     ) -> None:
         self.refusal = _REFUSALS.get(platform)
         self._is_linux = platform == "linux"
         self._interfaces = interfaces
-        self._changed = changed
+        self._watchers = watchers
         self._routes: dict[Network, VirtualRoute] = {}
 
     def __repr__(self) -> str:
@@ -121,7 +121,7 @@ class VirtualRoutes(FixedAttributes):
         elif self.refusal is None:
             raise ValueError("Windows has no routes that refuse: name an interface")
         self._routes[network] = VirtualRoute(network, interface, to_router, named, is_addressed)
-        self._changed()
+        self._watchers.notice()
 
     def remove(self, destination: str) -> None:
         """Remove a route.
@@ -136,7 +136,7 @@ class VirtualRoutes(FixedAttributes):
         """
         if self._routes.pop(_parse_network(destination), None) is None:
             raise ValueError(f"there is no route to {destination}")
-        self._changed()
+        self._watchers.notice()
 
     def forget_interface(self, name: str) -> None:
         """Remove the routes to an interface that has gone. For the host only."""

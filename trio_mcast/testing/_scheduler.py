@@ -36,7 +36,8 @@ class Scheduler:
         self._heap: list[tuple[int, tuple[int, ...], int, int, Callable[[], None]]] = []
         self._number = 0
         self._running = False
-        self._start = trio.current_time()
+        self._clock = trio.lowlevel.current_clock()
+        self._start = self._clock.current_time()
         self._first_changed = trio.Event()
         self._ended = False
         self._now_ns = 0
@@ -52,7 +53,7 @@ class Scheduler:
     def read_clock(self) -> int:
         """Read the clock, and return the nanoseconds since the start."""
         if not self._ended:
-            self._now_ns = round((trio.current_time() - self._start) * NS_PER_SECOND)
+            self._now_ns = round((self._clock.current_time() - self._start) * NS_PER_SECOND)
         return self._now_ns
 
     def later(self, seconds: float) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -28,6 +28,19 @@ from ._frames import Packet
 from ._kernel import KernelSocket
 from ._options import refuse
 from ._receive_buffer import Arrived
+
+
+class SocketOwner(Protocol):
+    """The part of a host that the host's open sockets call."""
+
+    name: str
+    clock: VirtualClock
+
+    def send_from(self, socket: VirtualSocket, data: bytes, address: BindAddress) -> None:
+        """Send one datagram. OSError if the system refuses."""
+
+    def socket_closed(self, socket: VirtualSocket) -> None:
+        """Forget a socket, which ends its memberships."""
 
 
 class Watching(Protocol):
@@ -55,28 +68,21 @@ class VirtualSocket:
     def __init__(
         self,
         core: Core,
-        host: str,
-        clock: VirtualClock,
+        owner: SocketOwner,
         kernel: KernelSocket,
         socket_spec: SocketSpec,
         applied: frozenset[str],
-        send: Callable[[VirtualSocket, bytes, BindAddress], None],
-        closed: Callable[[VirtualSocket], None],
     ) -> None:
         self.socket_spec = socket_spec
         self.received = 0
         self.received_bytes = 0
         self.pending: tuple[SocketOption, ...] = ()
-        self.rejected: Counter[Rejection] = Counter()
         self.kernel = kernel
         self.watchers: dict[Watching, None] = {}
         self._core = core
-        self._host = host
-        self._clock = clock
+        self._owner = owner
         self._is_dead = False
         self._applied = applied
-        self._send = send
-        self._on_close = closed
         self._closed = False
         # For who waits for room.
         self._has_room: trio.Event | None = None
@@ -89,6 +95,11 @@ class VirtualSocket:
         self.receive_buffer_granted = state.buffers[0] // divisor
         self.send_buffer_granted = state.buffers[1] // divisor
         kernel.buffer.on_arrival = self._arrived
+
+    @cached_property
+    def rejected(self) -> Counter[Rejection]:
+        """The number of datagrams that were rejected, by reason."""
+        return Counter()
 
     @cached_property
     def local_endpoint(self) -> Endpoint:
@@ -118,7 +129,7 @@ class VirtualSocket:
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else str(self.local_endpoint)
-        return f"<VirtualSocket of {self._host} ({state})>"
+        return f"<VirtualSocket of {self._owner.name} ({state})>"
 
     def _local_host(self) -> str:
         address = self.kernel.state.address
@@ -252,21 +263,21 @@ class VirtualSocket:
         """Send one datagram. OSError if the system refuses."""
         self._check_open()
         if not self._is_dead:
-            self._send(self, data, address)
+            self._owner.send_from(self, data, address)
 
     def send_timed(self, data: bytes, address: BindAddress) -> VirtualDeparture:
         """Send one datagram, and return the time; EOPNOTSUPP where the system takes none."""
         if "SO_TIMESTAMPING" not in self._platform.constants:
             raise refuse(errno.EOPNOTSUPP)
         self.send(data, address)
-        return VirtualDeparture(self._clock.time_ns())
+        return VirtualDeparture(self._owner.clock.time_ns())
 
     def send_batch(self, datagrams: Sequence[bytes], start: int, address: BindAddress) -> int:
         """Send the datagrams from position ``start`` on, and return the number sent, at least 1."""
         self._check_open()
         for sent, data in enumerate(() if self._is_dead else datagrams[start:]):
             try:
-                self._send(self, data, address)
+                self._owner.send_from(self, data, address)
             except OSError:
                 if not sent:
                     raise
@@ -298,7 +309,7 @@ class VirtualSocket:
             raise refuse(errno.EBADF)
         if self._is_dead:
             return
-        self._core.enter(self._host)
+        self._core.enter(self._owner.name)
 
     def leave(self) -> None:
         """End the membership; what has come can still be read."""
@@ -310,7 +321,7 @@ class VirtualSocket:
         """Close the socket; all memberships end. Idempotent."""
         if not self._closed:
             self.watchers.clear()
-            self._on_close(self)
+            self._owner.socket_closed(self)
             self._closed = True
             self._end_wait()
 

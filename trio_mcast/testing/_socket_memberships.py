@@ -97,8 +97,8 @@ class SocketMemberships:
         ):
             raise refuse(errno.EINVAL if is_link_scoped(group) else errno.EAFNOSUPPORT)
         limit = state.rules.membership_limit.get(state.family)
-        new = (group, index) not in state.memberships
-        if new and limit is not None and len(state.memberships) >= limit:
+        is_full = limit is not None and len(state.memberships) >= limit
+        if is_full and (group, index) not in state.memberships:
             raise refuse(errno.ENOBUFS)
 
     def _source_request(self, value: int | bytes) -> tuple[int, IPAddress, IPAddress]:

@@ -108,23 +108,29 @@ class SocketTable:
         return port
 
     def refresh(
-        self, state: SocketState, group: IPAddress, index: int
+        self, state: SocketState, key: tuple[IPAddress, int], after: SourceFilter | None
     ) -> tuple[SourceFilter, SourceFilter]:
         """Work out anew the filter of a group on an interface, after a socket has changed.
+
+        Args:
+            state: The socket.
+            key: The group, and the interface's index.
+            after: The socket's filter now; `None` if it has left.
 
         Returns:
             The filter before, and the filter now.
         """
-        key = (group, index)
         self.takers.clear()
         joined = self._joined.setdefault(key, {})
-        if key in state.memberships:
-            joined[state] = None
-        else:
+        if after is None:
             joined.pop(state, None)
+        else:
+            joined[state] = None
         known = self._filters.get(key, NO_SOURCE)
         filters = [socket.memberships[key] for socket in joined]
-        wanted = merge_filters([*filters, *self._left_behind.get(key, ())])
+        if self._left_behind:
+            filters += self._left_behind.get(key, ())
+        wanted = merge_filters(filters)
         if wanted == NO_SOURCE:
             self._filters.pop(key, None)
         else:

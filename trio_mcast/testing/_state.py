@@ -70,8 +70,9 @@ class SocketState:
     peer: tuple[IPAddress, int] | None = None
 
     def __attrs_post_init__(self) -> None:
-        self.buffers = list(self.rules.default_buffer)
-        self.unicast_ttl = self.rules.unicast_ttl
+        rules = self.rules
+        self.buffers = list(rules.default_buffer)
+        self.unicast_ttl = rules.unicast_ttl
         # By default, only the sockets of Windows leave the IPv4 port alone; those of FreeBSD do
         # so by the sysctl net.inet6.ip6.v6only, which is 1.
         self.ipv6_only = self.platform.name in ("windows", "freebsd")
