@@ -62,7 +62,7 @@ class _Tasks:
         Args:
             body_scope: Cancelled if a task fails.
         """
-        self.crashes: list[BaseException] = []
+        self.crashes: tuple[BaseException, ...] = ()
         self._body_scope = body_scope
         self._nursery: trio.Nursery | None = None
         self._has_ended = False
@@ -80,10 +80,10 @@ class _Tasks:
                     await run(self._nursery)
                     await trio.sleep_forever()  # More tasks may be started, at any time.
                 except Exception as error:  # Before the nursery wraps it.
-                    self.crashes.append(error)
+                    self.crashes += (error,)
                     self._nursery.cancel_scope.cancel()
         except BaseException as error:  # Of the other tasks.
-            self.crashes += getattr(error, "exceptions", [error])
+            self.crashes += tuple(getattr(error, "exceptions", [error]))
         if self.crashes:
             self._body_scope.cancel()
 
@@ -130,7 +130,7 @@ async def running(
         # The first task raises nothing: this is Ctrl-C during the wait for its end.
         failures += getattr(error, "exceptions", [error])
     failures += tasks.crashes
-    tasks.crashes.clear()
+    tasks.crashes = ()
     if failures:
         raise_together(failures)
     await trio.lowlevel.checkpoint_if_cancelled()

@@ -56,6 +56,18 @@ async def test_interfaces_are_listed_and_found(platform: str) -> None:
         assert list(map(str, eth0.ipv6_addresses)) == ["fd00::2/64", "fe80::2/64"]
 
 
+@EVERY_PLATFORM
+async def test_new_loopback_interface_is_as_after_a_change_back(platform: str) -> None:
+    async with two_on_lan(platform) as lan:
+        loopback = next(each for each in lan.b._interfaces if each.is_loopback)
+        first = loopback.value
+        loopback.set_mtu(9_000)
+        assert loopback.value.mtu == 9_000
+        loopback.set_mtu(first.mtu)
+        assert loopback.value is not first
+        assert loopback.value == first
+
+
 @pytest.mark.parametrize(
     ("platform", "ipv4", "ipv6"),
     [
@@ -262,6 +274,26 @@ async def test_receiver_follows_interfaces_as_they_come_and_go(platform: str) ->
         found = await drain(receiver)
         assert [item.data for item in found] == [b"to en7"] * 2
         assert {item.interface.name for item in found} == {"en7"}
+
+
+async def test_task_of_an_interface_that_goes_ends_though_the_queue_is_full() -> None:
+    def reading() -> list[str]:
+        assert receiver._tasks is not None
+        return [task.name for task in receiver._tasks.child_tasks if task.name.startswith("read")]
+
+    async with (
+        two_on_lan() as lan,
+        receiving(lan.b, max_buffered=1) as receiver,
+        sending(lan.a, interfaces="eth0") as sender,
+    ):
+        await sender.send(b"fills the queue")
+        await wait_all_tasks_blocked()
+        assert receiver._intake.queue.full
+        assert reading() == ["read eth0"]
+        lan.b.interface("eth0").unplug()
+        await wait_all_tasks_blocked()
+        assert receiver._intake.queue.full
+        assert reading() == []
 
 
 @EVERY_PLATFORM

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import trio
 
@@ -44,10 +44,10 @@ class WokenPoller(PassPoller):
             await self._wait_for_change()
         return self._awaited
 
-    async def _wait_for_change(self) -> None:
+    def _wait_for_change(self) -> Awaitable[None]:
         if self._wake.is_set():
             self._wake = trio.Event()
-        await self._wake.wait()
+        return self._wake.wait()
 
     def interrupt(self) -> None:
         self._interrupted = True

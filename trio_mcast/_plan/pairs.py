@@ -197,8 +197,9 @@ def _selections_for(
 def _unserved(groups: Sequence[Group], selections: Sequence[Selection]) -> ValueError | None:
     """Return the error for the first address that is of no group's family; else `None`."""
     for selection in selections if groups else ():
+        if selection.address is None:
+            continue
         if not any(selection.serves(group.family) for group in groups):
-            assert selection.address is not None
             label = FAMILY_LABEL[family_of(selection.address)]
             return ValueError(
                 f"interfaces names the {label} address {selection.address}, but no group is "

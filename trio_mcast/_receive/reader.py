@@ -107,13 +107,19 @@ class InterfaceReader:
                     # buffers fill; or, if the queue is to drop, who takes from it has a turn first.
                     with trio.CancelScope() as self._waiting_for_room:
                         await queue.wait_for_room()
-                await self._wait_or_look()
+                try:
+                    if self._expects_something():
+                        await trio.lowlevel.checkpoint()
+                    else:
+                        await self._poller.wait_behind()
+                except OSError as error:
+                    await self._look_later(error)
                 await queue.let_return()
                 batch = self._read_pass(queue.room)
                 if batch:
                     queue.put(batch, self)
         except trio.ClosedResourceError:
-            pass
+            self._note_end()
         finally:
             queue.take_back(self)
 
@@ -139,21 +145,12 @@ class InterfaceReader:
             raise
         return self._read_pass(self._queue.room)
 
-    async def _wait_or_look(self) -> None:
-        """Wait until something can be read, or only do a checkpoint if that is likely already."""
+    def _expects_something(self) -> bool:
+        """Tell whether something can likely be read already, so that there is no need to wait."""
         was_away = time.perf_counter() - self._pass_ended >= _AT_ONCE_SECONDS
         # After a pass that has read nothing it waits, however long that takes to begin: on a slow
         # machine, readers that look by turns would never come to rest.
-        if (was_away and not self._found_nothing) or self._expects_more:
-            await trio.lowlevel.checkpoint()
-        else:
-            try:
-                await self._poller.wait_behind()
-            except OSError as error:
-                await self._look_later(error)
-            except trio.ClosedResourceError:
-                self._note_end()
-                raise
+        return (was_away and not self._found_nothing) or self._expects_more
 
     @enable_ki_protection
     def read_now(self, room: int) -> list[Datagram]:

@@ -145,7 +145,7 @@ def parse_group(value: AddressLike) -> Group:
         TypeError: The value is neither text nor an address object.
         ValueError: The value is not an address, or not a multicast address.
     """
-    return _parse_group_text(value) if type(value) is str else _parse_group(value)
+    return _parse_group_text(value)[0] if type(value) is str else _parse_group(value)
 
 
 def _parse_group(value: AddressLike) -> Group:
@@ -163,7 +163,9 @@ def _parse_group(value: AddressLike) -> Group:
 
 
 # A program names a group many times: when opening, joining, leaving. The number is arbitrary.
-_parse_group_text = lru_cache(maxsize=1_024)(_parse_group)
+@lru_cache(maxsize=1_024)
+def _parse_group_text(value: str) -> tuple[Group]:
+    return (_parse_group(value),)
 
 
 def in_fixed_order(values: Iterable[_T]) -> list[_T]:
@@ -214,6 +216,8 @@ def parse_groups(
         value: The groups.
         may_be_none: Whether there may be no group at all.
     """
+    if type(value) is str:
+        return _parse_group_text(value)
     return tuple(
         dict.fromkeys(
             parse_group(group) for group in listed(value, "groups", may_be_none=may_be_none)

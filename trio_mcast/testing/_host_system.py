@@ -193,7 +193,6 @@ class HostSystem(FixedAttributes):
         state = SocketState(self._platform, spec.family, self._numbers, self._rmem_max)
         kernel = KernelSocket(self, self._interfaces, state)
         step = Step.first(spec, self._platform)
-        self._sockets.add(kernel)
         try:
             applied = carry_out(kernel, spec, step)
             opened = VirtualSocket(self._core, self, kernel, spec, applied)
@@ -227,9 +226,9 @@ class HostSystem(FixedAttributes):
     def _output(self) -> Output:
         return Output(tuple(self._interfaces), self._gateways, self.routes)
 
-    def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
+    def claim_port(self, kernel: KernelSocket, address: IPAddress | None, port: int) -> int:
         """Bind a port, or a free one for 0; OSError if it is taken. For the host's sockets."""
-        return self._sockets.claim_port(state, address, port)
+        return self._sockets.claim_port(kernel, address, port)
 
     def socket_changed(self) -> None:
         """Note that a socket may get other datagrams than before. For the host's sockets."""
@@ -238,8 +237,7 @@ class HostSystem(FixedAttributes):
     def membership_changed(
         self,
         state: SocketState,
-        group: IPAddress,
-        index: int,
+        key: tuple[IPAddress, int],
         before: SourceFilter | None,
         after: SourceFilter | None,
     ) -> int:
@@ -248,6 +246,7 @@ class HostSystem(FixedAttributes):
         Returns:
             The error with which the system refuses that all the same; 0 for none.
         """
+        group, index = key
         interface = self._interfaces.at(index)
         if (before is None) is not (after is None):
             self._core.record(
@@ -257,14 +256,14 @@ class HostSystem(FixedAttributes):
                 subject=group,
                 reason="" if after is None else str(after),
             )
-        known, wanted = self._sockets.refresh(state, (group, index), after)
+        known, wanted = self._sockets.refresh(state, key, after)
         if wanted != known and interface is not None and not is_all_hosts(group):
             self._reports.of_change(interface, group, wanted)
         if self._report_sizes is None:
             return 0
-        error = self._report_sizes.error_after(state, (group, index), after, wanted)
+        error = self._report_sizes.error_after(state, key, after, wanted)
         if error:
-            self._sockets.leave_behind(state, (group, index), before, after)
+            self._sockets.leave_behind(state, key, before, after)
         return error
 
     def answers_for(self, address: IPAddress) -> bool:

@@ -80,6 +80,9 @@ class AddressedInterface(FixedAttributes):
         master: str | None = None,
         alternative_names: Iterable[str] = (),
     ) -> None:
+        if master is not None:
+            check_name(master)
+            self._master = master
         self.name = name
         self.index = index
         self.number = core.new_number()
@@ -93,9 +96,6 @@ class AddressedInterface(FixedAttributes):
         self._is_linux = is_linux
         self._set_mtu(mtu)
         self._tells_carrier = tells_carrier
-        if master is not None:
-            check_name(master)
-            self._master = master
         if alternative_names != ():
             self._alternative_names = parse_names(alternative_names, "alternative_names")
         if not is_linux and (master or self._alternative_names):

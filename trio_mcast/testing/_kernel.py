@@ -31,7 +31,7 @@ def _parse_bare(host: str) -> IPAddress:
 class System(MembershipOwner, Protocol):
     """The part of a host that the host's sockets call."""
 
-    def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
+    def claim_port(self, kernel: KernelSocket, address: IPAddress | None, port: int) -> int:
         """Bind a port, or a free one for 0. OSError if the port is taken."""
 
     def socket_changed(self) -> None:
@@ -90,7 +90,9 @@ class KernelSocket:
             if rules.refuses_large_buffers:
                 raise refuse(errno.ENOBUFS)
             wanted = largest
-        self.state.buffers[which] = max(wanted, rules.smallest_buffers[which])
+        granted = max(wanted, rules.smallest_buffers[which])
+        receive, send = self.state.buffers
+        self.state.buffers = (receive, granted) if which else (granted, send)
 
     def _force_buffer(self, value: int | bytes) -> None:
         raise refuse(errno.EPERM)  # The programs of virtual hosts have no CAP_NET_ADMIN.
@@ -157,7 +159,7 @@ class KernelSocket:
         else:
             self._check_bindable(bare, scope_id)
         self._system.socket_changed()
-        state.port = self._system.claim_port(state, bare, address[1])
+        state.port = self._system.claim_port(self, bare, address[1])
         state.address = bare
         state.scope = scope_id if scope_id and bare is not None and bare.is_link_local else 0
 

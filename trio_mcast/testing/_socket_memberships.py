@@ -23,12 +23,18 @@ class MembershipOwner(Protocol):
     def membership_changed(
         self,
         state: SocketState,
-        group: IPAddress,
-        index: int,
+        key: tuple[IPAddress, int],
         before: SourceFilter | None,
         after: SourceFilter | None,
     ) -> int:
-        """Note that a socket joined, left, or wants other sources; return an error, or 0."""
+        """Note that a socket joined, left, or wants other sources; return an error, or 0.
+
+        Args:
+            state: The socket.
+            key: The group, and the interface's index.
+            before: The socket's filter before; `None` if it had not joined.
+            after: The socket's filter now; `None` if it has left.
+        """
 
 
 class SocketMemberships:
@@ -168,16 +174,17 @@ class SocketMemberships:
         self._leave_joined(index or self._index_at(address), group)
 
     def _change(self, group: IPAddress, index: int, after: SourceFilter | None) -> None:
-        before = self._state.memberships.get((group, index))
+        key, memberships = (group, index), self._state.memberships
+        before = memberships.get(key)
         if after is None:
-            self._state.memberships.pop((group, index), None)
+            memberships.pop(key, None)
         else:
-            self._state.memberships[group, index] = after  # A known membership keeps its place.
-        error = self._owner.membership_changed(self._state, group, index, before, after)
+            memberships[key] = after  # A known membership keeps its place.
+        error = self._owner.membership_changed(self._state, key, before, after)
         if error:
-            self._state.memberships.pop((group, index))
+            memberships.pop(key)
             if before is not None:
-                self._state.memberships[group, index] = before
+                memberships[key] = before
             raise refuse(error)
 
     def leave_all(self) -> None:

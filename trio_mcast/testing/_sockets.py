@@ -44,7 +44,6 @@ class SocketTable:
     """The sockets of one host."""
 
     def __init__(self) -> None:
-        self._sockets: dict[SocketState, KernelSocket] = {}
         self._by_port: dict[int, dict[SocketState, KernelSocket]] = {}
         # By group and interface index: the merged filter, and the sockets that have joined.
         self._filters: dict[tuple[IPAddress, int], SourceFilter] = {}
@@ -56,15 +55,9 @@ class SocketTable:
         # interface, looped or not; until anything changes.
         self.takers: dict[tuple[bytes, int, int, bool], Takers] = {}
 
-    def add(self, kernel: KernelSocket) -> None:
-        """Take in a new socket."""
-        self._sockets[kernel.state] = kernel
-        self.takers.clear()
-
     def clear(self) -> None:
         """Forget all sockets, and what they have joined."""
         tables: tuple[dict[Any, Any], ...] = (
-            self._sockets,
             self._by_port,
             self._filters,
             self._joined,
@@ -78,7 +71,6 @@ class SocketTable:
         """Forget a socket that has left all groups."""
         state = kernel.state
         self.takers.clear()
-        self._sockets.pop(state, None)
         sharers = self._by_port.get(state.port, {})
         sharers.pop(state, None)
         if not sharers:
@@ -88,7 +80,7 @@ class SocketTable:
         """Return the sockets that are bound to a port, in the order of their binds."""
         return self._by_port.get(port, {})
 
-    def claim_port(self, state: SocketState, address: IPAddress | None, port: int) -> int:
+    def claim_port(self, kernel: KernelSocket, address: IPAddress | None, port: int) -> int:
         """Bind a socket to a port, or to a free one for 0.
 
         Raises:
@@ -101,10 +93,10 @@ class SocketTable:
                 raise refuse(errno.EADDRINUSE)
             port = self._next_port
             self._next_port += 1
-        sharers = self._by_port.get(port, {})
+        sharers, state = self._by_port.get(port, {}), kernel.state
         if not all(may_share(state, address, sharer) for sharer in sharers):
             raise refuse(errno.EADDRINUSE)
-        self._by_port.setdefault(port, sharers)[state] = self._sockets[state]
+        self._by_port.setdefault(port, sharers)[state] = kernel
         return port
 
     def refresh(

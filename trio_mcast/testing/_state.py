@@ -63,7 +63,7 @@ class SocketState:
     reuse_address: bool = False
     reuse_port: bool = False
     ipv6_only: bool = False
-    buffers: list[int] = attrs.Factory(list)
+    buffers: tuple[int, int] = (0, 0)
     memberships: dict[tuple[IPAddress, int], SourceFilter] = attrs.Factory(dict)
     flags: set[str] = attrs.Factory(set)
     user: str = attrs.Factory(user_variable.get)
@@ -71,7 +71,7 @@ class SocketState:
 
     def __attrs_post_init__(self) -> None:
         rules = self.rules
-        self.buffers = list(rules.default_buffer)
+        self.buffers = rules.default_buffer
         self.unicast_ttl = rules.unicast_ttl
         # By default, only the sockets of Windows leave the IPv4 port alone; those of FreeBSD do
         # so by the sysctl net.inet6.ip6.v6only, which is 1.
