@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeAlias
 
 import trio
@@ -70,7 +70,6 @@ class Intake:
         self._turn_ended = -math.inf
         self._on_failure: OnFailure | None = None
         self._sockets_failed = 0
-        self._ledger = Ledger(self._sockets, queue, on_first_drop=self._log_drop)
         # The time from which drops may be looked for again, and the number of the next socket.
         self._look_from = -math.inf
         self._look_at = 0
@@ -78,6 +77,11 @@ class Intake:
         # Made when there are more interfaces than are looked at one by one.
         self._outlook: Outlook | None = None
         self._last_statistics: ReceiverStatistics | None = None
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        """The counts. Made when first asked for, at the latest when a socket is closed."""
+        return Ledger(self._sockets, self.queue, on_first_drop=self._log_drop)
 
     @property
     def is_stopped(self) -> bool:
