@@ -32,7 +32,11 @@ NOTHING = Arrival()
 
 
 class ControlDecoder:
-    """A decoder of the ancillary data that a socket was asked to deliver."""
+    """A decoder of the ancillary data that a socket was asked to deliver.
+
+    Attributes:
+        applied: The symbols of the options that were set on the socket.
+    """
 
     def __init__(self, platform: Platform, family: Family, applied: frozenset[str]) -> None:
         """Prepare for a socket.
@@ -42,6 +46,7 @@ class ControlDecoder:
             family: The socket's family.
             applied: The symbols of the options that were set on the socket.
         """
+        self.applied = applied
         numbers = platform.constants
         stamps = [stamp for stamp in platform.timestamps if stamp.option in applied]
         self._timestamps = stamps[0] if stamps else None

@@ -82,7 +82,6 @@ class VirtualSocket:
         self._core = core
         self._owner = owner
         self._is_dead = False
-        self._applied = applied
         self._closed = False
         # For who waits for room.
         self._has_room: trio.Event | None = None
@@ -214,7 +213,7 @@ class VirtualSocket:
 
     def _control_messages(self, arrived: Arrived) -> Iterator[tuple[int, int, bytes]]:
         """Yield the ancillary data, as the platform would write them."""
-        platform, applied = self._platform, self._applied
+        platform, applied = self._platform, self._control.applied
         numbers, packet = platform.constants, arrived.packet
         family = self.socket_spec.family
         if applied & {"IP_RECVTTL", "IPV6_RECVHOPLIMIT", "IPV6_HOPLIMIT"}:
