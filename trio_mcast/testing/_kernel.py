@@ -43,10 +43,10 @@ class KernelSocket:
 
     def __init__(self, system: System, interfaces: HostInterfaces, state: SocketState) -> None:
         self.state = state
-        self.buffer = ReceiveBuffer(state)
+        self.buffer: ReceiveBuffer = ReceiveBuffer(state)
         self._system = system
         self._interfaces = interfaces
-        self.memberships = SocketMemberships(system, interfaces, state)
+        self.memberships: SocketMemberships = SocketMemberships(system, interfaces, state)
 
     @cached_property
     def send_buffer(self) -> SendBuffer:

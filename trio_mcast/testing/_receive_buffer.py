@@ -37,7 +37,7 @@ class ReceiveBuffer:
 
     def __init__(self, state: SocketState) -> None:
         self.waiting: deque[Arrived] = deque()
-        self.dropped = 0
+        self.dropped: int = 0
         self.on_arrival: Callable[[], None] = lambda: None
         self._state = state
         self._charged = 0

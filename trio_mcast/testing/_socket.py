@@ -73,9 +73,9 @@ class VirtualSocket:
         socket_spec: SocketSpec,
         applied: frozenset[str],
     ) -> None:
-        self.socket_spec = socket_spec
-        self.received = 0
-        self.received_bytes = 0
+        self.socket_spec: SocketSpec = socket_spec
+        self.received: int = 0
+        self.received_bytes: int = 0
         self.pending: tuple[SocketOption, ...] = ()
         self.kernel = kernel
         self.watchers: dict[Watching, None] = {}
@@ -91,8 +91,8 @@ class VirtualSocket:
         # The sources of datagrams, once some come.
         self._endpoints: EndpointCache | None = None
         divisor = 2 if state.platform.doubles_buffers else 1
-        self.receive_buffer_granted = state.buffers[0] // divisor
-        self.send_buffer_granted = state.buffers[1] // divisor
+        self.receive_buffer_granted: int = state.buffers[0] // divisor
+        self.send_buffer_granted: int = state.buffers[1] // divisor
         kernel.buffer.on_arrival = self._arrived
 
     @cached_property
