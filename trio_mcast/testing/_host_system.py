@@ -28,11 +28,11 @@ from ._clock import VirtualClock
 from ._core import Core
 from ._frames import Frame, Packet, Query, SourceFilter, is_all_hosts
 from ._host_interfaces import HostInterfaces
+from ._host_sending import HostSending
 from ._input import Input
 from ._interface import VirtualInterface
 from ._interface_state import Network
 from ._kernel import KernelSocket
-from ._output import Output, leaves_host, record_refusal
 from ._poller import VirtualPoller
 from ._report_sizes import ReportSizes
 from ._reports import Reports
@@ -125,6 +125,9 @@ class HostSystem(FixedAttributes):
         self._interfaces = HostInterfaces(name, platform.name, loopback)
         self.routes = VirtualRoutes(platform.name, self._interfaces, self._watchers)
         self._input = Input(core, name, platform, self.clock, self._sockets, self._interfaces)
+        self._sending = HostSending(
+            core, name, platform, self._interfaces, self._gateways, self.routes, self._input
+        )
         loopback.set_first(value, route_numbers)
 
     def interface(self, name: str) -> VirtualInterface:
@@ -159,7 +162,7 @@ class HostSystem(FixedAttributes):
     def find_route(self, address: IPAddress, interfaces: Sequence[Interface]) -> RouteAnswer:
         """Return the way of datagrams to an address through one of some interfaces."""
         self._enter()
-        return self._output().find_route(self._platform.name, address, interfaces)
+        return self._sending.output().find_route(self._platform.name, address, interfaces)
 
     def prefers_temporary(self, interface: Interface) -> bool:
         """Tell whether the host sends from temporary addresses rather than others."""
@@ -222,9 +225,6 @@ class HostSystem(FixedAttributes):
     def _new_index(self) -> int:
         self._indexes += 1
         return self._indexes
-
-    def _output(self) -> Output:
-        return Output(tuple(self._interfaces), self._gateways, self.routes)
 
     def claim_port(self, kernel: KernelSocket, address: IPAddress | None, port: int) -> int:
         """Bind a port, or a free one for 0; OSError if it is taken. For the host's sockets."""
@@ -309,52 +309,16 @@ class HostSystem(FixedAttributes):
             for opened in self._opened:
                 opened.look_for_room()
 
-    # --- Sending
-
     def send_from(self, socket: VirtualSocket, data: bytes, address: BindAddress) -> None:
         """Send one datagram; OSError if the system refuses. For the host's sockets."""
-        state = socket.kernel.state
-        buffer = socket.kernel.send_buffer
-        try:
-            interface, packet, next_hop = self._output().packet(state, data, address)
-            buffer.check_room(packet, self._core.scheduler.now_ns())
-        except BlockingIOError:
-            raise  # The program waits, and tries again.
-        except OSError as error:
-            name = self._interfaces.name_of(socket.socket_spec.interface.index)
-            record_refusal(self._core, self.name, name, data, address, error)
-            raise
-        self._core.record(
-            self.name,
-            "sent",
-            interface=interface.name,
-            subject=packet,
-            reason=f"ttl {packet.ttl}",
-        )
-        if not packet.is_to_group and interface.is_loopback:
-            home = self._output().home_of(packet, self._platform.name)
-            self._input.receive_unicast(home, packet)
-        elif not packet.is_to_group or self._deliver_here(state, interface, packet):
-            waiting = interface.transmit(packet, next_hop)
-            if waiting is not None:
-                buffer.hold(packet, waiting)
-
-    def _deliver_here(
-        self, state: SocketState, interface: VirtualInterface, packet: Packet
-    ) -> bool:
-        """Give the host's programs what the host sends to a group; return whether it goes out."""
-        loops = state.multicast_loop or self._platform.receiver_decides_loopback
-        joined = self._input.takes_in(interface, packet) and not packet.has_reserved_scope
-        if (loops or interface.is_loopback) and joined:
-            self._input.receive_group(interface, packet, looped=not interface.is_loopback)
-        return leaves_host(packet, self._platform.name, loops=loops, joined=joined)
+        self._sending.send(socket, data, address)
 
     # --- Receiving
 
     def receive(self, interface: VirtualInterface, frame: Frame) -> None:
         """Take a frame that arrived at an interface. For the network only."""
         if isinstance(frame, Packet):
-            if self._rp_filter and self._output().is_martian(
+            if self._rp_filter and self._sending.output().is_martian(
                 self._platform.name, interface, frame, strict=self._rp_filter == 1
             ):
                 interface.drop(frame, "rp_filter: its source is not behind this interface")

@@ -43,7 +43,7 @@ class VirtualRoute:
     interface: str | None
     gateway: IPAddress | None
     source: IPAddress | None
-    is_addressed: bool = False
+    is_addressed: bool
 
 
 class VirtualRoutes(FixedAttributes):
