@@ -168,6 +168,7 @@ def test_live_in_a_pipe_tells_each_change_in_a_line(two_lans: TwoLans) -> None:
         line = ""
         while not line.startswith("IPv6 groups"):
             line = process.stdout.readline()
+            assert line
         host.run("ip", "address", "add", "10.0.1.77/24", "dev", "eth0")
         assert process.stdout.readline() == "eth0: address 10.0.1.77/24 added\n"
         # Nothing about the interface itself is another: the other end has gone.

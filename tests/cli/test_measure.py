@@ -108,8 +108,9 @@ def test_rate_is_measured_at_several_receivers(two_hosts: TwoHosts) -> None:
 @needs_program("tc")
 def test_highest_clean_rate_is_what_the_path_lets_through(two_hosts: TwoHosts) -> None:
     with receiving(two_hosts.lan, two_hosts.b) as (receiver,):
-        # 42 bytes of each frame of 1,442 are headers, so 1.94 Mbit/s of payload.
-        bucket = ("rate", "2mbit", "burst", "5kb", "latency", "20ms")
+        # 42 bytes of each frame of 1,442 are headers, so 1.94 Mbit/s of payload. A busy machine
+        # sends in bursts: there is room for 150 ms of them.
+        bucket = ("rate", "2mbit", "burst", "5kb", "latency", "150ms")
         two_hosts.lan.run("tc", "qdisc", "add", "dev", "port2", "root", "tbf", *bucket)
         result = send(two_hosts.a, "--interval=0.5")
         receiver.send_signal(signal.SIGINT)
@@ -121,7 +122,7 @@ def test_highest_clean_rate_is_what_the_path_lets_through(two_hosts: TwoHosts) -
     match = re.search(r"^Highest rate without loss: (\d\.\d\d) Mbit/s", result.stdout, re.MULTILINE)
     assert match is not None, result.stdout
     # What is in store on the way counts, too.
-    assert 1.6 <= float(match[1]) <= 2.3
+    assert 1.6 <= float(match[1]) <= 2.7
     assert re.search(r"^The lowest rate with loss: \d\.\d\d Mbit/s\.$", result.stdout, re.MULTILINE)
     # The first rate that was tried is clean; at others, much is lost on the way.
     first, *_ = rows = [line.split() for line in lines if line.endswith(rows_end(lines))]

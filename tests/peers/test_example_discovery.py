@@ -94,7 +94,7 @@ LAMP_KIND = "urn:example-org:device:Lamp:1"
 async def resource(process: subprocess.Popen[str]) -> tuple[str, ...]:
     """What gssdp-discover writes of the next resource: what happened, its name and location."""
     while not (happened := await next_line(process)).startswith("resource "):
-        pass
+        assert process.poll() is None
     lines = [await next_line(process) for _ in range(1 if "unavailable" in happened else 2)]
     return (happened, *(line.split()[1] for line in lines))
 

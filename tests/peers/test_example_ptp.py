@@ -56,7 +56,7 @@ async def test_offset_of_one_and_the_same_clock_is_small(
             with trio.fail_after(PATIENCE_SECONDS):
                 # The one beside has its answers, too.
                 while "path delay" not in await next_line(beside):
-                    pass
+                    assert beside.poll() is None
             lines += await interrupted(measuring)
     numbers = r"offset (\S+) us: (\S+) from the master, (\S+) to it"
     matches = [re.fullmatch(numbers, line) for line in lines]
