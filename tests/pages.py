@@ -16,7 +16,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from urllib.parse import unquote, urldefrag, urlsplit
+from urllib.parse import quote, unquote, urldefrag, urljoin, urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
@@ -50,8 +50,21 @@ LONG = ("command.html",)
 # What people look for, as they write it.
 SOUGHT = (
     "docker kubernetes wsl wifi wlan vlan vpn wireguard firewall systemd sacn artnet mdns ssdp rtp "
-    "ptp mpeg prometheus asyncio anyio ExitStack rp_filter querier snooping timeout smcroute frr"
+    "ptp mpeg prometheus asyncio anyio ExitStack rp_filter querier snooping timeout smcroute frr "
+    "loopback EADDRINUSE EADDRNOTAVAIL ENODEV ENETUNREACH EMFILE ENOBUFS"
 )
+# What a message says, and the page that has to come first.
+FIRST = {
+    "address already in use": "howto/errors.html",
+    "cannot assign requested address": "howto/errors.html",
+    "no such device": "howto/errors.html",
+    "network is unreachable": "howto/errors.html",
+    "too many open files": "howto/errors.html",
+    "10049": "howto/errors.html",
+    "Windows error 10065": "howto/errors.html",
+    "ttl 1": "tutorial.html",
+    "IGMP querier": "howto/nothing-arrives.html",
+}
 FOUND = "#search-results li a"
 DONE = '/found|did not match/i.test(document.querySelector("#search-results p")?.innerText)'
 
@@ -98,12 +111,17 @@ def find_faults(folder: Path, site: str, browser: Browser) -> Iterator[str]:
 
 def _find_unfound(site: str, browser: Browser) -> Iterator[str]:
     page = browser.new_page()
-    for word in SOUGHT.split():
-        page.goto(f"{site}search.html?q={word}")
+    for words in (*SOUGHT.split(), *FIRST):
+        page.goto(f"{site}search.html?q={quote(words)}")
         # It says so when it has searched all.
         page.wait_for_function(f"() => {DONE}")
-        if page.query_selector(FOUND) is None:
-            yield f"the search finds nothing for {word!r}"
+        link = page.query_selector(FOUND)
+        if link is None:
+            yield f"the search finds nothing for {words!r}"
+            continue
+        address = urldefrag(urljoin(page.url, link.get_attribute("href"))).url.partition("?")[0]
+        if words in FIRST and address != site + FIRST[words]:
+            yield f"the search for {words!r} has first {address.removeprefix(site)}"
     page.close()
 
 

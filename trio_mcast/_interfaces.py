@@ -90,7 +90,7 @@ def list_interfaces() -> list[Interface]:
     """List the network interfaces of this machine, by index; also those down or without address.
 
     Returns:
-        A list of `Interface` values, as things are now: the values do not follow later changes.
+        A list of `Interface` values, as things are now. The values do not follow later changes.
 
     Raises:
         McastError: The system refused.
@@ -108,9 +108,9 @@ def find_interfaces(selector: InterfaceSelectors | None) -> list[Interface]:
     """Return the interfaces that ``interfaces=selector`` means to `open_mcast_receiver`.
 
     Args:
-        selector: A name, an index, an address, an `Interface`, or an iterable of these; `None` or
-            `ALL_INTERFACES` for every interface that is up, capable of multicast, not loopback, and
-            not a port of a bridge, bond or team.
+        selector: A name (or description), an index, an address, an `Interface`, or an iterable of
+            these; `None` or `ALL_INTERFACES` for every interface that is up, capable of multicast,
+            not loopback, and not a port of a bridge, bond or team.
 
     Returns:
         A list of `Interface` values in the order of the selectors, each once.
@@ -154,22 +154,21 @@ def default_interface(group: AddressLike = "239.0.0.0") -> Interface | None:
 def watch_interfaces() -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[InterfaceChange]]:
     """Follow the interfaces of this machine as they come, go and change.
 
-    ``async with watch_interfaces() as changes``: from when the block has been entered, every
-    difference to how the interfaces were then comes as an `InterfaceChange`: one was added, one was
-    removed, or one has another name, address, MTU or anything else that an `Interface` has.
-    `list_interfaces` inside the block lists the interfaces of that moment. A change between
-    entering and that call is in the list and comes as a change, too.
+    ``async with watch_interfaces() as changes``: once the block has been entered, each change comes
+    as an `InterfaceChange`: an interface was added or removed, or has another name, address, MTU or
+    anything else that an `Interface` has. `list_interfaces` inside the block lists the interfaces
+    of that moment. A change between entering and that call is in the list and comes as a change,
+    too.
 
     The channel's ``receive()`` and ``async for`` give one change at a time. Of several changes at
     the same time, removals come first, then changes, then additions, each by index. One after the
-    other, the changes lead from how the interfaces were to how they are; none is empty or told
+    other, the changes lead from how the interfaces were to how they are; none is empty or comes
     twice. But the changes are not a record of everything that happened: an interface that is there
-    too briefly is not told, and changes within some milliseconds, or while nobody receives, are
-    told as the result. So to receive seldom does no harm: nothing piles up.
+    too briefly is not given, and of changes within some milliseconds, or while nobody receives,
+    only the result is. So nothing piles up, and a program may receive as seldom as it likes.
 
     Several tasks may receive: each change goes to one of the tasks. The channel never ends by
-    itself.
-    Nothing is sent, no privilege is needed, and no task runs.
+    itself. Nothing is sent, and no privilege and no task of its own is needed.
 
     Returns:
         An asynchronous context manager that gives a `trio.abc.ReceiveChannel` of `InterfaceChange`.
@@ -187,9 +186,9 @@ def watch_interfaces() -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[In
     Platforms:
         Linux; Windows, run under Wine only; macOS and FreeBSD, where it was never run. A
         change comes some 20 milliseconds after it happened, and up to 100 when there are many. On
-        macOS, one that the routing socket does not tell of comes with the next that it does. Under
-        Wine, which does not tell, and where a sandbox on Linux refuses to (of systemd, gVisor,
-        Android), interfaces are compared once a second.
+        macOS, a change that the routing socket does not report comes with the next one that it
+        does. Under Wine, which reports none, and where a sandbox on Linux (of systemd, gVisor,
+        Android) refuses to, interfaces are compared once a second.
     """
     return Opening(_watch_interfaces(), "watch_interfaces() as changes")
 

@@ -42,14 +42,14 @@ def open_mcast_receiver(
     to the network (an IGMP report for IPv4, MLD for IPv6; IGMPv3 and MLDv2 with the sources), which
     takes a switch or a router some milliseconds more to act on. Leaving the block leaves the
     groups. A task for each interface runs inside the block until the body has ended, also while
-    that is being cancelled. The body's exceptions leave the block as they are; if a task fails as
-    well, in an exception group with its error.
+    the body is being cancelled. The body's exceptions leave the block as they are. If a task fails
+    as well, both errors leave the block in an exception group.
 
-    The block has tasks in it: so it has to end in the task that has entered it, and after all
+    The block has tasks in it. So it has to end in the task that has entered it, and after all
     blocks that were entered inside it. To open now and close at any time, such as in a class with a
-    ``close()``, use `McastReceiverSpec.serve`. Two that are entered on an
-    `~contextlib.AsyncExitStack` each, and closed in the order of their opening, end in
-    `trio.TrioInternalError`.
+    ``close()``, use `McastReceiverSpec.serve`. An `~contextlib.AsyncExitStack` does not help: where
+    two of them hold a receiver each, and are closed in the order of their opening, the program ends
+    in `trio.TrioInternalError`.
 
     Args:
         groups: One group or an iterable of groups, as `str`, `~ipaddress.IPv4Address` or
@@ -59,7 +59,7 @@ def open_mcast_receiver(
             ``accept_unicast``, receive unicast alone.
         port: The UDP port, 1 to 65535, or an iterable of ports, as for RTP and RTCP. Each is shared
             with programs that share it too. A group has a socket for each port, and is joined when
-            all of them are; ``destination`` of a `Datagram` tells the port.
+            all of these sockets have joined it. ``destination`` of a `Datagram` has the port.
         interfaces: Where to join: an interface's name (or description), index, address or
             `Interface`, or an iterable of these. An address stands for its interface, and for the
             groups of its family. Default, and `ALL_INTERFACES`: every interface that is up, capable
@@ -68,25 +68,25 @@ def open_mcast_receiver(
             RFC 3376 and RFC 3810). Any number: sources beyond the kernel's limit for one socket are
             spread over more sockets. Each family of the groups needs a source of that family.
         excluded_sources: Receive from all addresses but these (an EXCLUDE filter). Any number:
-            datagrams of sources beyond the kernel's limit are rejected after reading, on macOS and
-            FreeBSD those of all. Not together with ``sources``.
+            datagrams of sources beyond the kernel's limit are rejected after reading. On macOS and
+            FreeBSD those of all excluded sources are. Not together with ``sources``.
         accept_unicast: Whether to receive unicast to the port as well, as mDNS and SSDP need it: to
             any address of the interfaces, in the families of their groups; without any group, in
             both. The ``group`` of such a datagram is `None`. ``sources``, ``excluded_sources`` and
             ``loopback`` apply to unicast too. Where several programs have the port, the system
-            gives each unicast datagram to one program only, and to this one before any that has not
-            named the address.
+            gives each unicast datagram to one program only, and to this one before any that is not
+            bound to the address.
         loopback: Whether to receive datagrams sent from this machine as well. When off, they are
             recognised by their source address, except on the loopback interface, which always
             delivers.
-        follow_interfaces: Whether to keep the memberships up as interfaces come and go: one that
-            appears and is meant by ``interfaces`` is joined, one that vanishes is waited for if it
-            was named and forgotten if not, one that is made again is joined again, and a join that
-            was refused is tried again, first after 0.1 seconds and then after twice as long each
-            time, up to 30 seconds.
-            `McastReceiver.memberships` has the state of each; each change is logged once, on the
-            logger ``trio_mcast``. A task of its own does this. When off, memberships stay as they
-            were opened, and one whose interface vanishes is lost.
+        follow_interfaces: Whether to keep the memberships up as interfaces come and go. An
+            interface that appears is joined, if ``interfaces`` means it. One that vanishes is
+            waited for if it was named, and forgotten if not. One that is made again is joined
+            again. A join that was refused is tried again, first after 0.1 seconds and then after
+            twice as long each time, up to 30 seconds. `McastReceiver.memberships` has the state of
+            each; each change is logged once, on the logger ``trio_mcast``. A task of its own does
+            all this. When off, memberships stay as they were opened, and one whose interface
+            vanishes is lost.
         allow_missing: Whether to wait for interfaces that do not exist yet, instead of raising
             `InterfaceNotFoundError`. Needs ``follow_interfaces``.
         receive_ttl: Whether each datagram is to carry its ttl.
@@ -96,19 +96,18 @@ def open_mcast_receiver(
         receive_traffic_class: Whether each datagram is to carry its IPv4 type of service or IPv6
             traffic class: the DSCP and ECN bits.
         max_buffered: How many datagrams may wait in the process, at least 1.
-        overflow: What happens when so many wait. ``"wait"``, the default: reading stops until half
-            of them have been taken; the kernel's buffers fill, and datagrams that do not fit any
-            more are dropped and counted by the kernel. ``"drop_oldest"``: reading goes on, and the
-            datagrams that have waited longest are dropped. ``"drop_newest"``: reading goes on, and
-            new datagrams are dropped. ``"latest"``, for programs that want the values of now:
-            always, not only when so many wait, a newer datagram takes the place in the queue of one
-            that waits from the same source, to the same group, on the same interface. Unicast is
-            never replaced. When so many wait, those that have waited longest are dropped. With
-            ``"wait"`` and a
-            ``max_buffered`` from 1,024 up, datagrams that were sent in one go are taken as one
-            unit, which is fast but can exceed the bound by the rest of a unit. With a lower
-            ``max_buffered``, datagrams are taken one by one, and the bound is exact. Without
-            ``"wait"`` the bound is always exact.
+        overflow: What happens when ``max_buffered`` datagrams wait. ``"wait"``, the default:
+            reading stops until half of them have been taken; the kernel's buffers fill, and the
+            kernel drops and counts the datagrams that do not fit any more. ``"drop_oldest"``:
+            reading goes on, and the datagrams that have waited longest are dropped.
+            ``"drop_newest"``: reading goes on, and new datagrams are dropped. ``"latest"``, for
+            programs that want the values of now: a newer datagram always takes the place in the
+            queue of one from the same source, to the same group, on the same interface. Unicast is
+            never replaced. When ``max_buffered`` datagrams wait all the same, those that have
+            waited longest are dropped. With ``"wait"`` and a ``max_buffered`` from 1,024 up,
+            datagrams that were sent in one go are taken as one unit, which is fast but can exceed
+            the bound by the rest of a unit. With a lower ``max_buffered``, datagrams are taken one
+            by one, and the bound is exact. Without ``"wait"`` the bound is always exact.
         receive_buffer_size: The receive buffer to ask for, per socket, in bytes; what was granted
             is in `McastReceiver.statistics`. On Linux, a program with CAP_NET_ADMIN is granted this
             size also above the system's limit (``net.core.rmem_max``). Default: 1 MiB, within that
@@ -127,10 +126,10 @@ def open_mcast_receiver(
         SocketSetupError: On entering: the system refused a step. With several interfaces, or the
             default, one that refuses a join does not stop the others: its membership shows as
             ``"failed"`` in `McastReceiver.memberships` and is logged once. Only if every membership
-            fails, this is raised, with all the causes. So it is with one interface that has no
-            IPv6 (switched off, or an mtu of less than 1,280), if IPv4 groups are joined there; else
-            one that was named alone may refuse nothing. Running out of file descriptors or memory
-            is always an error.
+            fails, this is raised, with all the causes. With one interface that was named, the first
+            refusal is raised. There is one exception: if the interface has no IPv6 (switched off,
+            or an mtu of less than 1,280), its IPv4 groups are joined, and its IPv6 groups are
+            ``"failed"``. Running out of file descriptors or memory is always an error.
 
     Cancellation:
         Entering and leaving are checkpoints. If entering is cancelled, nothing stays open.
@@ -179,21 +178,22 @@ def open_mcast_sender(
     """Send datagrams to groups for the length of an ``async with`` block.
 
     Sending needs no membership: opening a sender announces nothing to the network. The body's
-    exceptions leave the block as they are; if a task of the sender fails as well, in an exception
-    group with its error. To open now and close at any time, use `McastSenderSpec.serve`: see
-    `open_mcast_receiver`.
+    exceptions leave the block as they are. If a task of the sender fails as well, both errors leave
+    the block in an exception group. To open now and close at any time, use `McastSenderSpec.serve`:
+    see `open_mcast_receiver`.
 
     A sender follows the network as it changes, with a task that runs inside the block and ends with
-    it. An interface is known by its name, however it was named here. While the interface is not
-    there, or has no address of the group's family, sending on it fails and is counted; when it is
-    back, removed and made again or with another address, datagrams go out there again. It need not
-    have an address at opening. If nothing can be sent yet because the system is still checking a
-    new IPv6 address, opening waits for that, for up to 3 seconds. An interface that is named by a
-    global address is always the one that has the address. Without ``interfaces``, the sender goes
-    where the system routes the group; without a route it stays where it is as long as that can be.
-    With several interfaces, a datagram to one peer leaves where the system routes it. With a
-    ``source_port`` of 0, a new socket has the port of the one before, if that is still free. Where
-    the system does not tell of changes, the sender stays as it was opened.
+    it. The sender knows an interface by its name, even if ``interfaces`` has its index. While the
+    interface is not there, or has no address of the group's family, sending on it fails and is
+    counted. When the interface is back, datagrams go out there again, even if it was made anew or
+    has another address. The interface need not have an address at opening. If nothing can be sent
+    yet because the system is still checking a new IPv6 address, opening waits for up to 3 seconds.
+    An interface that is named by a global address is always the one that has the address. Without
+    ``interfaces``, the sender goes where the system routes the group; if there is no route any
+    more, the sender stays where it is. With several interfaces, a datagram to one peer leaves where
+    the system routes it. With a ``source_port`` of 0, a new socket has the port of the one before,
+    if that is still free. Where the system does not tell of changes, the sender stays as it was
+    opened.
 
     Args:
         groups: One group or an iterable of groups, at least one, as for `open_mcast_receiver`.
@@ -202,26 +202,28 @@ def open_mcast_sender(
             come from that address. `ALL_INTERFACES`: each datagram on every interface that a
             receiver would join by default, as they come and go; with ``source_address``, on those
             that have it. Default: the interface to which the system routes the group, or, without a
-            route, the only candidate if there is exactly one. Where a route or rule of the system
-            refuses the group (``prohibit``, ``unreachable``, ``blackhole``), sending there is
-            refused too; with ``interfaces`` no route is asked.
-        allow_missing: Whether what is missing is waited for instead of an error: an interface that
-            was named, its address, or, where none was named, a route or a candidate. What is sent
-            before counts as failed, as later when something has gone. Default: no, as a missing
-            interface is mostly misspelt.
-        ttl: How far datagrams go, 0 to 255: 0 not beyond this machine, 1 (the default) not beyond
-            the local network, more through as many routers less one. For IPv6, the hop limit. On
-            Linux 0 is for the loopback interface alone: on others, datagrams leave the machine all
-            the same where no program on it has joined the group, so there it is a `ValueError`.
-        unicast_ttl: The same for datagrams to one address, such as answers, 1 to 255: ``ttl`` does
+            route, the only candidate if there is exactly one. A candidate is an interface that a
+            receiver would join by default. Where a route or rule of the system refuses the group
+            (``prohibit``, ``unreachable``, ``blackhole``), sending there is refused too; with
+            ``interfaces`` no route is asked.
+        allow_missing: Whether to wait for what is missing instead of raising an error: an interface
+            that was named, its address, or, where none was named, a route or a candidate. What is
+            sent until then counts as failed. Default: no, as a missing interface is mostly
+            misspelt.
+        ttl: How far datagrams to groups go, 0 to 255. 0 stays on this machine, 1 (the default) in
+            the local network, 2 passes one router, and so on. For IPv6, the hop limit. On Linux, 0
+            is for the loopback interface alone. On other interfaces it is a `ValueError`: datagrams
+            would leave the machine all the same where no program on it has joined the group.
+        unicast_ttl: The ttl of datagrams to one address, such as answers, 1 to 255. ``ttl`` does
             not count for these. mDNS wants 255 (RFC 6762). Default: the system's, mostly 64.
         loopback: Whether datagrams are delivered on this machine too. The loopback interface always
             delivers.
         traffic_class: The IPv4 type of service or IPv6 traffic class, 0 to 255: six bits of DSCP,
             then two of ECN. Windows may leave it out. Default: the system's.
         source_address: The address that datagrams come from, one of the interface's own. Default:
-            the one that a plain socket would take: without ``interfaces`` the one that the system's
-            route names, if it does, else the first of the interface whose scope fits the group's.
+            the one that a plain socket would take. Without ``interfaces`` that is the address that
+            the system's route names, if it names one; else it is the interface's first address
+            whose scope fits the group's.
         source_port: The port that datagrams come from; 0, the default, lets the system choose one.
             Any other port is shared with programs that share it too.
         receive_replies: Whether to receive unicast to this sender's own port, such as the answers
@@ -252,8 +254,8 @@ def open_mcast_sender(
         InterfaceNotFoundError: On entering, without ``allow_missing``: an interface that was named
             does not exist, or none was named and none is fit.
         AmbiguousInterfaceError: On entering, without ``allow_missing``: no interface was named,
-            there is no route and more than one candidate; or an address was named that two
-            interfaces have.
+            there is no route, and there is more than one candidate; or an address was named that
+            two interfaces have.
         SocketSetupError: On entering: the system refused a step, such as binding to a source port
             that another program does not share; or, without ``allow_missing``, the system's routes
             refuse a group for which no interface is named (``step`` is then ``"route"``): change
@@ -310,13 +312,12 @@ def open_mcast_channel(
 ) -> AbstractAsyncContextManager[McastChannel]:
     """Receive from groups on a port, and send from that port, within an ``async with`` block.
 
-    For protocols whose parties all have one port: mDNS, SSDP, RIP, PTP, CoAP, DDS discovery. It is
-    `open_mcast_receiver` and `open_mcast_sender` in one, on each of its interfaces, and follows
-    them all.
+    For protocols whose parties all have one port: mDNS, SSDP, RIP, PTP, CoAP, DDS discovery. A
+    channel is a receiver and a sender in one, on each of its interfaces, and follows them all.
 
-    What the channel has sent itself it never delivers, whatever ``loopback`` says. It is told by
-    the endpoint that it came from and by its payload; so other programs of this machine are heard,
-    also one with the same address and port. What was taken out counts as rejected, as ``"own"``.
+    A channel never delivers what it has sent itself, whatever ``loopback`` is. The channel knows
+    its own datagrams by endpoint and payload. So it hears other programs of this machine, even one
+    with the same address and port. What it leaves out counts as rejected, as ``"own"``.
 
     Without ``accept_unicast``, no unicast to the port is taken from other programs on Linux. On
     macOS, FreeBSD and Windows that cannot be promised: the sockets that datagrams are sent from are
@@ -326,11 +327,11 @@ def open_mcast_channel(
 
     Args:
         groups: One group or an iterable of groups, at least one, as for `open_mcast_receiver`. The
-            channel sends in their families: what `McastReceiver.join` adds in the other family is
-            heard, and cannot be answered.
+            channel sends in the families of these groups. A group of the other family that
+            `McastReceiver.join` adds is heard, and cannot be answered.
         port: The UDP port, or an iterable of ports to receive on, as for `open_mcast_receiver`. The
-            channel sends from the first and to the first; to a group with another one of these
-            ports it sends from that.
+            channel sends from the first and to the first. What goes to a group at another of these
+            ports leaves from that port.
         interfaces: Where to receive and to send, as for `open_mcast_receiver`. Default:
             `ALL_INTERFACES`, for both.
         sources: As for `open_mcast_receiver`.
@@ -347,7 +348,7 @@ def open_mcast_channel(
         overflow: As for `open_mcast_receiver`. Sending waits while a send buffer is full.
         receive_buffer_size: As for `open_mcast_receiver`.
         ttl: How far datagrams to groups go, as for `open_mcast_sender`.
-        unicast_ttl: The same for datagrams to one address, such as answers.
+        unicast_ttl: The ttl of datagrams to one address, such as answers.
         traffic_class: As for `open_mcast_sender`.
         source_address: As for `open_mcast_sender`. With `ALL_INTERFACES`, the channel sends on the
             interfaces that have it.

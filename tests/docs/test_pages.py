@@ -101,3 +101,28 @@ def test_reference_has_every_public_method(name: str) -> None:
     ]
     missing = [method for method in methods if f":: {method}\n" not in entry]
     assert not missing
+
+
+# The names of the page on testing for what it describes; a method by itself is an interface's.
+NAMED = {
+    "network": "VirtualNetwork",
+    "host": "VirtualHost",
+    "lan": "VirtualSwitch",
+    "trunk": "Trunk",
+    "trace": "VirtualTrace",
+    "": "VirtualInterface",
+}
+
+
+@pytest.mark.parametrize("variable", NAMED)
+def test_reference_has_every_method_that_the_page_on_testing_names(variable: str) -> None:
+    page = (DOCS / "testing.rst").read_text()
+    prefix = rf"{variable}\." if variable else ""
+    named = set(re.findall(rf"``(?:await )?{prefix}([a-z_]+)(?:\([^`]*)?``", page))
+    name = NAMED[variable]
+    value = getattr(trio_mcast.testing, name)
+    # Also what comes from a private base class, which has no entry of its own.
+    methods = [each for each in sorted(named) if inspect.isfunction(getattr(value, each, None))]
+    assert methods
+    entry = re.split(rf"autoclass:: {name}\b", REFERENCE)[1].partition("\n.. ")[0] + "\n"
+    assert [each for each in methods if f":: {each}\n" not in entry] == []

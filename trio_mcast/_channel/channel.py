@@ -52,8 +52,8 @@ _KINDS: Final = {
 class McastChannel(McastReceiver, trio.abc.SendChannel[bytes]):
     """Receives from groups on a port and sends from that port; made by `open_mcast_channel`.
 
-    It is a `McastReceiver`, and sends like a `McastSender`: by default to its groups, on each of
-    its interfaces. What it has sent itself it never delivers.
+    A channel is a `McastReceiver`, and sends like a `McastSender`: by default to its groups, on
+    each of its interfaces. It never delivers what it has sent itself.
     """
 
     def __init__(
@@ -174,11 +174,11 @@ class McastChannel(McastReceiver, trio.abc.SendChannel[bytes]):
     async def answer(self, datagram: Datagram, data: Buffer, *, to_group: bool = False) -> None:
         """Answer a datagram: to its source alone, or to its group where it came from.
 
-        By unicast, the answer comes from the address and port that were asked. A question to the
-        group is answered from the address of its interface that the channel sends from there. What
-        a datagram says of its source can be forged, and its interface can have gone: an answer that
-        cannot be sent is counted as failed in ``statistics().sending``, logged once for each
-        reason, and raises nothing.
+        A question that came by unicast is answered from the address and port that were asked. A
+        question to a group is answered from the address that the channel sends from on that
+        interface. The source of a question can be forged, and its interface can have gone: an
+        answer that cannot be sent is counted as failed in ``statistics().sending``, logged once for
+        each reason, and raises nothing.
 
         Args:
             datagram: The question.
@@ -186,8 +186,9 @@ class McastChannel(McastReceiver, trio.abc.SendChannel[bytes]):
             to_group: Whether to send the answer to the group of the question, on its interface.
 
         Raises:
-            TypeError: ``datagram`` is none, or one that a program has made with a source,
-                destination, group or interface of another type; or ``data`` is not bytes-like.
+            TypeError: ``datagram`` is no `Datagram`, or has a source, destination, group or
+                interface of another type, as only a program can make it; or ``data`` is not
+                bytes-like.
             ValueError: ``data`` is too large; or with ``to_group``, the question came by unicast.
             trio.ClosedResourceError: The channel was closed.
 

@@ -63,10 +63,11 @@ async def diagnose(
             choose.
         sources: The only sources that are wanted; `None` for any.
         listen_seconds: How long to listen, in seconds; give at least three times the time between
-            two datagrams. Up to 60 it ends earlier, once 20 datagrams came of every group on
-            every interface; more is for memberships that are forgotten after minutes. In all, it
-            takes 1.5 times as long, and up to 2 times longer (3.2 seconds at least for the last
-            part of it) if nothing comes. Senders and machines are looked at for just so long.
+            two datagrams. Listening ends earlier once 20 datagrams of every group have come on
+            every interface, unless this is more than 60: that is for memberships that are forgotten
+            after minutes. A receiver takes 1.5 times this in all. If nothing comes, it takes up to
+            twice this more, of which leaving and joining again takes 3.2 seconds at least. A
+            sender, or the machine itself, takes exactly this.
         role: ``"receiver"`` if datagrams do not arrive here, ``"sender"`` if they do not arrive
             elsewhere. A sender is looked at for ``listen_seconds``.
         routed: Whether a router stands between sender and receiver.
@@ -78,14 +79,15 @@ async def diagnose(
             ``"10.0.0.2"``, ``"10.0.0.2:27430"`` with its control port, or an `Endpoint`. After the
             listening, both machines send each other numbered datagrams, by unicast, by broadcast
             and to the groups on this port, and compare what comes with what their systems count:
-            so the result also tells of what only the network between them does. It takes some ten
-            seconds, and then ``listen_seconds`` more, in which memberships may be forgotten.
+            so the result also tells of what only the network between them does. The probe takes
+            some ten seconds, and then ``listen_seconds`` more, in which memberships may be
+            forgotten.
             Neither end needs privilege. The other machine joins the groups on every interface,
             and sends at most 200 of these datagrams.
 
     Returns:
-        A `Diagnosis`: a verdict in a sentence, findings with evidence and cure, and all the
-        evidence, which can be saved.
+        A `Diagnosis`, which has a verdict in a sentence, findings with evidence and cure, and all
+        the evidence. It can be saved.
 
     Raises:
         TypeError: An argument is of the wrong type.

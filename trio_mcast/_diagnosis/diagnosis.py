@@ -98,17 +98,19 @@ class Diagnosis:
     def masked(self) -> Diagnosis:
         """Return the diagnosis without the addresses of machines, to show it to others.
 
-        Addresses of hosts, hardware addresses and the name of the peer are replaced, each
-        everywhere by the same other one; addresses of one network stay in one network. The others
-        are taken from 198.18.0.0/15, 2001:db8::/32 and 02:00:00:00:00:00. Groups stay, unless they
-        contain a part of a host's address or network. Names of interfaces and programs stay.
+        Addresses of hosts, hardware addresses and the name of the peer are replaced. The same
+        address is replaced by the same other one everywhere, and addresses of one network stay in
+        one network. The new addresses are taken from 198.18.0.0/15, 2001:db8::/32 and
+        02:00:00:00:00:00. Groups stay, unless they contain a part of a host's address or network.
+        Names of interfaces and programs stay.
         """
         return from_plain(Diagnosis, mask(to_plain(self)))
 
     def to_json(self) -> str:
         """Return the diagnosis as JSON text, evidence included, which `from_json` reads.
 
-        The object has a member ``"format"``, 1, which rises when the meaning of others changes.
+        The object has a member ``"format"``, which is 1, and rises when the meaning of other
+        members changes.
         """
         return json.dumps({"format": _FORMAT, **to_plain(self)}, indent=1)
 

@@ -40,8 +40,8 @@ class SocketSpec:
     """
     own_addresses: frozenset[str] = frozenset()
     """This machine's addresses, where its own datagrams are not wanted and the system does not
-    filter them: their datagrams are discarded and counted in the same way. Of link-local IPv6
-    addresses only those of the interface, as another machine may have those of another.
+    filter them: datagrams from them are discarded and counted in the same way. Of link-local IPv6
+    addresses, only those of this interface: on another network, another machine may have the same.
     """
     accepts_unicast: bool = False
     """Whether the socket receives unicast to the address that it is bound to, delivered with a
@@ -54,9 +54,9 @@ class SocketSpec:
     no such datagram.
     """
     checks_interface: bool = False
-    """Whether another interface has the address that the socket is bound to, so that a datagram
-    which tells another interface of arrival is discarded after reading, and counted as rejected.
-    Only where the system cannot keep those out.
+    """Whether a datagram that arrived on another interface is discarded after reading, and counted
+    as rejected. That is so if another interface has the address that the socket is bound to, and
+    the system cannot keep such datagrams out.
     """
     checks_sources: bool = False
     """Whether datagrams from others than the ``sources`` are discarded after reading, and counted
@@ -70,8 +70,8 @@ class SocketSpec:
     """
     peer: BindAddress | None = None
     """The address that the socket is connected to in the end, in the form of ``bind``; `None` for
-    none. A connected socket is given only datagrams from its peer: this keeps a sender's socket
-    from being given unicast that other programs on the port wait for.
+    none. The system gives a connected socket only datagrams from its peer. So a sender's socket
+    takes no unicast that other programs on the port wait for.
     """
 
     def __hash__(self) -> int:

@@ -32,7 +32,7 @@ class SocketOption:
     """
     required: bool = True
     """Whether a refusal, with no fallback left, is an error. An option that is not required makes
-    the socket faster, or ready for more; the socket is right without.
+    the socket faster, or ready for more; the socket works without it.
     """
     if_taken: bool = False
     """Whether to set the option only if the bind is refused because the port is in use. The bind is

@@ -61,17 +61,17 @@ class Membership:
     ``accept_unicast``.
     """
     interface: Interface = attrs.field(repr=str)
-    """The interface, as it was when it was last looked at. One that was named and does not exist
-    has the index 0, and what it was named by as its name.
+    """The interface, as it was when the receiver last looked at it. An interface that was named and
+    does not exist has the index 0, and its name is what it was named by.
     """
     sources: tuple[str, ...]
     """The only sources that are received, as text; empty for any source."""
     excluded_sources: tuple[str, ...]
     """The sources that are left out."""
     state: Literal["joined", "waiting", "failed"]
-    """``"joined"``; or ``"waiting"`` while the interface does not exist, is down, is a port of a
-    bridge, bond or team, or is not fit where none was named: then nothing is delivered; or
-    ``"failed"`` if the system refused it. The last two become ``"joined"`` by themselves as soon as
+    """``"joined"``; ``"waiting"`` while the interface does not exist, is down, is a port of a
+    bridge, bond or team, or is not fit where none was named; ``"failed"`` if the system refused it.
+    While it waits, nothing is delivered. It becomes ``"joined"`` by itself as soon as
     that is possible, unless the receiver was opened with ``follow_interfaces=False``.
     """
     error: SocketSetupError | None = None

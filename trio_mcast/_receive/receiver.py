@@ -142,20 +142,20 @@ class McastReceiver(DatagramReceiver):
     ) -> None:
         """Leave groups, whichever call joined them.
 
-        Datagrams that have come before are still delivered. Datagrams in the kernel's buffers are
-        read to their end now, as far as ``max_buffered`` leaves room; the others are counted in
+        Datagrams that have come before are still delivered, as far as ``max_buffered`` leaves room:
+        the kernel's buffers are read to their end now. The others are counted in
         ``dropped_by_policy``. Other tasks have their turns meanwhile.
 
         Args:
             groups: One group or several. A zone narrows a group to that interface.
             interfaces: The interfaces to leave the groups on. Default: wherever a group is joined,
-                waiting, failed, or asked for without an interface being there; then the group is
-                not joined on interfaces that come later, either.
+                waiting, failed, or asked for without an interface being there. With the default,
+                the group is not joined on interfaces that come later, either.
 
         Raises:
             TypeError: An argument is of the wrong type.
-            ValueError: An argument is not a group; or one of the groups is not joined, or on one of
-                the interfaces none of the groups; then nothing has been left.
+            ValueError: An argument is not a group, one of the groups is not joined, or one of the
+                interfaces has none of the groups. Then nothing has been left.
             trio.ClosedResourceError: The receiver was closed.
 
         Cancellation:
@@ -243,8 +243,8 @@ class McastReceiver(DatagramReceiver):
 
         Raises:
             TypeError: An argument is of the wrong type.
-            ValueError: The source is not the address of one; or no membership is meant that was
-                joined without ``sources``.
+            ValueError: The source is not the address of a machine; or no membership that was joined
+                without ``sources`` is meant.
             SocketSetupError: The system refused. Then nothing has changed.
             trio.ClosedResourceError: The receiver was closed.
 
@@ -272,8 +272,8 @@ class McastReceiver(DatagramReceiver):
 
         Raises:
             TypeError: An argument is of the wrong type.
-            ValueError: The source is not the address of one; or no membership is meant that was
-                joined without ``sources``.
+            ValueError: The source is not the address of a machine; or no membership that was joined
+                without ``sources`` is meant.
             SocketSetupError: The system refused. Then nothing has changed.
             trio.ClosedResourceError: The receiver was closed.
 
@@ -303,17 +303,17 @@ class McastReceiver(DatagramReceiver):
     ) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[MembershipChange]]:
         """Follow the memberships as they come, go and change their state.
 
-        ``async with receiver.watch_memberships() as changes``: from when the block has been
-        entered, every difference to how the memberships were then comes as a `MembershipChange`: a
-        group was joined or left on an interface, or the state, the error, the interface or the
-        sources of a membership have changed. `memberships` inside the block lists those of that
-        moment.
+        ``async with receiver.watch_memberships() as changes``: once the block has been entered,
+        each change comes as a `MembershipChange`: a group was joined or left on an interface, or
+        the state, the error, the interface or the sources of a membership have changed.
+        `memberships` inside the block lists the memberships of that moment.
 
         The channel's ``receive()`` and ``async for`` give one change at a time; of several at the
         same time, ended memberships come first, then changed, then new ones. The changes lead from
-        how the memberships were to how they are, and are not a record of everything that happened:
-        what lasts too briefly, or happens while nobody receives, is told as the result. So nothing
-        piles up. Several tasks may receive: each change goes to one of the tasks. No task runs.
+        how the memberships were to how they are. They are not a record of everything that happened:
+        what lasts too briefly is not given, and of what happens while nobody receives, only the
+        result is. So nothing piles up. Several tasks may receive: each change goes to one of the
+        tasks. No task of its own is needed.
 
         Returns:
             An asynchronous context manager that gives a `trio.abc.ReceiveChannel` of

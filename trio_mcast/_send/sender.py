@@ -27,11 +27,11 @@ from .transmitter import SenderOverflow, Transmitter
 class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
     """Sends datagrams to multicast groups; made by `open_mcast_sender`.
 
-    It is a `trio.abc.SendChannel` of bytes. Several tasks may send through one sender: while a send
-    buffer is full, they have their turns in the order in which they came, or with
-    ``overflow="drop"`` go on without.
+    It is a `trio.abc.SendChannel` of bytes. Several tasks may send through one sender. While a send
+    buffer is full, they wait and have their turns in the order in which they came. With
+    ``overflow="drop"`` nobody waits.
 
-    A sender follows its interfaces, their addresses, and the routes, as `open_mcast_sender` tells.
+    A sender follows its interfaces, their addresses, and the routes: see `open_mcast_sender`.
     """
 
     def __init__(
@@ -83,39 +83,39 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
 
         Args:
             data: The payload, 0 to 65,507 bytes. More than the path's MTU allows is sent in
-                fragments, of which each must arrive.
-            to: `None`: to every group of this sender, on every interface of it. A group: to that
-                group only, on every interface of this sender, be it among its groups or not. A pair
-                of group and port: the same, to that port. An `Endpoint`, such as
+                fragments, and each of these must arrive.
+            to: `None`: to every group of this sender, on every interface of this sender. A group:
+                to that group only, on every interface, whether the sender was opened with it or
+                not. A pair of group and port: the same, to that port. An `Endpoint`, such as
                 ``datagram.source``, or a pair of unicast address and port: to that one peer, from
-                this sender's own port. Of several interfaces and addresses of this sender, the
+                this sender's own port. If this sender has several interfaces or addresses, the
                 datagram leaves from those that the system's route to the peer names, or else from
                 the first that is open. The system is asked once for each peer, and again when its
-                routes change. What a datagram says of its source can be forged: to port 0,
-                an address that no host has (``0.0.0.0``, ``::``), a broadcast address, or an
-                `Endpoint` with a group, nothing is sent, and it is refused as below.
+                routes change. A datagram can come from a forged source. Nothing is sent to port 0,
+                to an address that no host has (``0.0.0.0``, ``::``), to a broadcast address, or to
+                an `Endpoint` with a group: that raises a `SocketSetupError`, see below.
             interface: The one interface of this sender to send on: its name, alternative name,
-                index or address, or an `Interface`, such as ``datagram.interface``, which means the
-                interface of that name, also after it was made again. To one peer, the datagram is
-                sent from that interface's address. Default: every interface of this sender.
+                index or address, or an `Interface`, such as ``datagram.interface``. An `Interface`
+                means the interface of that name, also after it was made again. To one peer, the
+                datagram is sent from that interface's address. Default: every interface of this
+                sender.
 
         Raises:
             TypeError: ``data`` is not bytes-like, or ``to`` or ``interface`` is none of the above.
-            ValueError: ``data`` is too large, ``to`` is a group that cannot be reached from this
-                sender's interfaces, or it is no address or port, or a link-local address without
-                its zone. Never for ``to=datagram.source`` alone. ``interface`` is none of this
-                sender's, or ``to`` has the zone of another one; the message lists those it has. One
-                that this sender was on and that has gone is refused as below.
+            ValueError: ``data`` is too large; or ``to`` is a group that cannot be reached from this
+                sender's interfaces, is no address or port, or is a link-local address without its
+                zone; or ``interface`` or the zone of ``to`` is none of this sender's interfaces,
+                which the message lists. ``to=datagram.source`` alone never raises it.
             SocketSetupError: The datagram was to go to one group on one interface, or to one peer,
                 and could not be sent: the system refused it, the interface or its address is not
                 there now, or nobody can be reached there. ``errno`` tells why, and the message what
                 to do about it. The error is an `OSError`. The datagram counts as failed on the
                 interface that the error names.
             ExceptionGroup: The datagram was to go to several groups or on several interfaces, and
-                could not be sent anywhere: the `SocketSetupError` of each. Where it could be sent
-                somewhere, nothing is raised: the failures are counted in `statistics` and each is
-                logged once, until that group and interface works again, which is logged once too.
-                What ``overflow="drop"`` drops is counted as failed, and never raised.
+                could not be sent anywhere. The group has the `SocketSetupError` of each. If the
+                datagram could be sent somewhere, nothing is raised: the failures are counted in
+                `statistics`. Each is logged once, and once more when that group and interface works
+                again. What ``overflow="drop"`` drops is counted as failed, and never raised.
             trio.ClosedResourceError: The sender was closed.
 
         Cancellation:

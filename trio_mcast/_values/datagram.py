@@ -28,8 +28,8 @@ class Datagram(NamedTuple):
     system may let the datagram in through another.
     """
     ttl: int | None = None
-    """The ttl (IPv4) or hop limit (IPv6) on arrival; `None` unless the receiver, or the sender
-    of which it is a reply, was opened with ``receive_ttl``.
+    """The ttl (IPv4) or hop limit (IPv6) on arrival; `None` unless the receiver, or for a reply the
+    sender, was opened with ``receive_ttl``.
     """
     timestamp_ns: int | None = None
     """The time of arrival in the kernel, in nanoseconds since 1970 (UTC); `None` unless

@@ -45,8 +45,8 @@ class InterfaceAddress:
     """``"preferred"``; ``"tentative"``, while the system makes sure that nobody else has the
     address, which cannot be used until then; ``"failed"``, if somebody else has it;
     ``"deprecated"``, if another address is to be used instead, where there is one. An optimistic
-    address (RFC 4429) is ``"deprecated"`` until it has been made sure of. `None` where the system
-    does not tell: on macOS and FreeBSD, and on Linux for IPv4 addresses where a sandbox
+    address (RFC 4429) is ``"deprecated"`` until the system has made sure of it. `None` where the
+    system does not tell: on macOS and FreeBSD, and on Linux for IPv4 addresses where a sandbox
     refuses netlink.
     """
     temporary: bool = False
@@ -80,9 +80,9 @@ class Interface:
     """A network interface of this machine, as it was when it was listed."""
 
     name: str
-    """The system's name for it, such as ``"eth0"``. Bytes of it that are no UTF-8 are lone
-    surrogates, as `os.fsdecode` makes them and ``sys.argv`` has them: so it still means the
-    interface, but cannot be printed. ``str()`` of the interface can: it escapes them.
+    """The system's name for it, such as ``"eth0"``. Bytes that are no UTF-8 are lone surrogates, as
+    `os.fsdecode` makes them and ``sys.argv`` has them. Such a name still selects the interface, but
+    cannot be printed. ``str()`` of the interface can be printed: it escapes them.
     """
     index: int
     """The system's number for it, from 1."""
@@ -105,10 +105,10 @@ class Interface:
     interface, though IPv4 multicast works there.
     """
     master: str | None = None
-    """The name of the interface of which it is a port, and which takes what arrives on it: a
-    bridge, bond or team, or ``"ovs-system"`` for Open vSwitch. `None` if there is none, for a
-    member of a VRF, which takes what arrives itself, and where the system does not tell: on other
-    systems than Linux.
+    """The name of the bridge, bond or team that takes what arrives on this interface, which is a
+    port of it; ``"ovs-system"`` for Open vSwitch. `None` if there is none, and on systems other
+    than Linux, which do not tell. It is `None` for a member of a VRF, too, since that takes what
+    arrives itself.
     """
     alternative_names: tuple[str, ...] = ()
     """Other names that the system knows it by, such as ``"enp0s31f6"``; each selects the interface

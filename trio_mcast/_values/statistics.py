@@ -54,14 +54,14 @@ class DatagramCounts:
     # In a form that can be compared, hashed, copied and pickled like the other fields.
     rejections: tuple[tuple[str, int], ...] = attrs.field(default=(), converter=_by_reason)
     """Pairs of a reason to reject and a count, by name of the reason, for reasons that have come
-    up: `rejected_by_reason` is the same to look things up in.
+    up. `rejected_by_reason` has the same as a mapping.
     """
 
     @property
     def rejected(self) -> int:
-        """The number of datagrams that were read and discarded, as nobody asked for them.
+        """The number of datagrams that were read and discarded, as nobody had asked for them.
 
-        The system does not filter such datagrams. The number is the sum of `rejected_by_reason`.
+        The system has let these datagrams through. The number is the sum of `rejected_by_reason`.
         """
         return sum(count for _, count in self.rejections)
 
@@ -77,8 +77,8 @@ class DatagramCounts:
         * ``"unicast"``: was sent to this machine alone, not to the group.
         * ``"other_source"``: came from none of the ``sources``, and the system does not filter
           that: unicast; groups under gVisor or qemu-user; 224.0.0.1 on macOS.
-        * ``"untold"``: did not tell where it was sent, or arrived, as may be on Windows when memory
-          is short.
+        * ``"untold"``: does not say where it was sent, or where it arrived, as can happen on
+          Windows when memory is short.
         """
         return Counter(dict(self.rejections))
 

@@ -85,8 +85,8 @@ class Cable(FixedAttributes):
     `None`, the default, for no limit.
     """
     mark: int | None
-    """The bytes from which on datagrams are marked with congestion experienced (RFC 3168), if so
-    many wait and their senders allow it by ``traffic_class``. `None`, the default, for never.
+    """How many bytes have to wait for datagrams to be marked with congestion experienced
+    (RFC 3168), if their senders allow it by ``traffic_class``. `None`, the default, for never.
     """
 
     def __init__(self, core: Core, place: str, interface: str, number: int, direction: str) -> None:

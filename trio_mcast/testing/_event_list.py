@@ -12,8 +12,8 @@ from ._arguments import FixedAttributes
 from ._recorder import Recorder
 from ._trace import EventKind, TraceEvent
 
-# What is meant by a place in questions: a host, switch or router, or its name.
-Place: TypeAlias = object
+# What is meant by a device in questions: a host, switch or router, or its name.
+Device: TypeAlias = object
 # What is meant by a destination or source: an address, or address and port.
 End: TypeAlias = AddressLike | tuple[AddressLike, int]
 
@@ -85,7 +85,7 @@ class VirtualTrace(FixedAttributes, Sequence[TraceEvent]):
         self,
         what: EventKind | None = None,
         *,
-        at: Place | None = None,
+        at: Device | None = None,
         to: End | None = None,
         source: End | None = None,
         data: bytes | None = None,
@@ -109,19 +109,19 @@ class VirtualTrace(FixedAttributes, Sequence[TraceEvent]):
         return [event for event in self if chosen.takes(event)]
 
     def sent(
-        self, *, by: Place | None = None, to: End | None = None, data: bytes | None = None
+        self, *, by: Device | None = None, to: End | None = None, data: bytes | None = None
     ) -> list[TraceEvent]:
         """Return the datagrams that hosts have sent: by one of them, to a group or address."""
         return self.select("sent", at=by, to=to, data=data)
 
-    def refused(self, *, by: Place | None = None, to: End | None = None) -> list[TraceEvent]:
+    def refused(self, *, by: Device | None = None, to: End | None = None) -> list[TraceEvent]:
         """Return the datagrams that a host's system refused to send."""
         return self.select("refused", at=by, to=to)
 
     def delivered(
         self,
         *,
-        at: Place | None = None,
+        at: Device | None = None,
         to: End | None = None,
         source: End | None = None,
         data: bytes | None = None,
@@ -130,32 +130,32 @@ class VirtualTrace(FixedAttributes, Sequence[TraceEvent]):
         return self.select("delivered", at=at, to=to, source=source, data=data)
 
     def dropped(
-        self, *, at: Place | None = None, to: End | None = None, source: End | None = None
+        self, *, at: Device | None = None, to: End | None = None, source: End | None = None
     ) -> list[TraceEvent]:
         """Return the datagrams that went no further; ``reason`` of each says why."""
         return self.select("dropped", at=at, to=to, source=source)
 
     def lost(
-        self, *, at: Place | None = None, to: End | None = None, source: End | None = None
+        self, *, at: Device | None = None, to: End | None = None, source: End | None = None
     ) -> list[TraceEvent]:
         """Return the datagrams and reports that were lost by chance."""
         return self.select("lost", at=at, to=to, source=source)
 
-    def joined(self, *, by: Place | None = None, to: End | None = None) -> list[TraceEvent]:
+    def joined(self, *, by: Device | None = None, to: End | None = None) -> list[TraceEvent]:
         """Return the joins of hosts' sockets."""
         return self.select("joined", at=by, to=to)
 
-    def left(self, *, by: Place | None = None, to: End | None = None) -> list[TraceEvent]:
+    def left(self, *, by: Device | None = None, to: End | None = None) -> list[TraceEvent]:
         """Return where hosts' sockets have left a group."""
         return self.select("left", at=by, to=to)
 
-    def totals(self, by: Place) -> TraceTotals:
+    def totals(self, by: Device) -> TraceTotals:
         """Return the numbers of a host's datagrams, whether their events are kept or not.
 
         Args:
             by: The host, or its name.
         """
-        name = place_name(by, self._recorder.names)
+        name = device_name(by, self._recorder.names)
         self._recorder.catch_up()
         numbers = {"sent": [0, 0], "delivered": [0, 0], "dropped": [0, 0], "refused": [0, 0]}
         for (where, what, _), count, size in self._recorder.counts():
@@ -189,7 +189,7 @@ class Choice:
         what: EventKind | None,
         names: Collection[str],
         *,
-        at: Place | None = None,
+        at: Device | None = None,
         to: End | None = None,
         source: End | None = None,
         data: bytes | None = None,
@@ -202,7 +202,7 @@ class Choice:
             raise TypeError(f"data must be bytes, not {type(data).__name__}: {data!r}")
         return cls(
             what,
-            None if at is None else place_name(at, names),
+            None if at is None else device_name(at, names),
             None if to is None else _end_text(to, "to"),
             None if source is None else _end_text(source, "source"),
             data,
@@ -229,16 +229,16 @@ class Choice:
         return " ".join(part for part in parts if part)
 
 
-def place_name(place: Place, names: Collection[str]) -> str:
+def device_name(device: Device, names: Collection[str]) -> str:
     """Return the name of a host, switch or router, or a name itself.
 
     Raises:
         TypeError: It is none of these.
         ValueError: Nothing has that name.
     """
-    name = place if isinstance(place, str) else getattr(place, "name", None)
+    name = device if isinstance(device, str) else getattr(device, "name", None)
     if not isinstance(name, str):
-        raise TypeError(f"a host, a switch, a router or a name is wanted, not {place!r}")
+        raise TypeError(f"a host, a switch, a router or a name is wanted, not {device!r}")
     if name not in names:
         raise ValueError(
             f"this network has nothing called {name!r}; there are: {', '.join(names) or 'none'}"

@@ -110,7 +110,7 @@ class VirtualHost(HostSystem):
             The interface.
 
         Raises:
-            TypeError: The name, the switch, the mtu or an address is none.
+            TypeError: The name, the switch, the mtu or an address is of the wrong type.
             ValueError: The name or an address is taken or cannot be one, the mtu is less than 1,
                 the gateway is in none of the interface's networks or cannot be a router's, the
                 switch is of another network, or what is Linux's is given to another.
@@ -145,7 +145,7 @@ class VirtualHost(HostSystem):
         """Give an interface another name, as ``ip link set NAME name NEW`` does.
 
         Its index, its addresses and its routes stay, and so does what programs have joined there.
-        A receiver to which the interface was named as ``interfaces`` waits for one of the old name.
+        A receiver whose ``interfaces`` name it waits for an interface of the old name.
 
         Args:
             interface: The interface's name.

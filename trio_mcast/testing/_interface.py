@@ -195,7 +195,7 @@ class VirtualInterface(AddressedInterface):
 
         Args:
             mtu: The largest packet, in bytes. Larger datagrams go out in fragments, which are one
-                event of the trace, and what is larger arrives nowhere.
+                event of the trace. A packet that arrives and is larger is dropped.
 
         Raises:
             TypeError: The mtu is not an int.

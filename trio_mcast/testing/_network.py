@@ -29,7 +29,7 @@ from ._arguments import (
     show_names,
 )
 from ._core import Core
-from ._event_list import Choice, End, Place, VirtualTrace
+from ._event_list import Choice, Device, End, VirtualTrace
 from ._expecting import expect
 from ._host import VirtualHost
 from ._no_host import NoHost
@@ -63,8 +63,8 @@ class VirtualNetwork(FixedAttributes):
 
     Args:
         seed: The seed of all random numbers.
-        trace: Whether `trace` keeps the events, each of which takes some 30 bytes besides the
-            datagram; or how many, the last ones.
+        trace: Which events `trace` keeps: `True` for all, `False` for none, or a number for the
+            last so many. An event takes some 30 bytes besides its datagram.
 
     Raises:
         TypeError: The seed is not an int, or ``trace`` neither a bool nor an int.
@@ -225,8 +225,8 @@ class VirtualNetwork(FixedAttributes):
                 nothing leads. Linux only.
             notice_seconds: How long it takes until programs notice that interfaces, addresses or
                 routes have changed. Default: no time. On a real machine the library looks 0.02
-                seconds after the system's first message, and at most ten times a second; what is
-                sent until then fails otherwise than later.
+                seconds after the system's first message, and at most ten times a second. What a
+                program sends before that can fail with another error than later.
 
         Returns:
             The host.
@@ -267,8 +267,8 @@ class VirtualNetwork(FixedAttributes):
 
         Args:
             name: The router's name, which nothing else in the network has.
-            forwards_joined: Whether the router forwards every group to where somebody has joined;
-                else only as `VirtualRouter.forward` says.
+            forwards_joined: Whether the router forwards every group to where somebody has joined
+                it. If not, it forwards only as `VirtualRouter.forward` says.
             querier: Whether the router asks for reports on all interfaces.
             query_seconds: The time from one query to the next.
             response_seconds: The time in which each host answers a query, at a random moment.
@@ -340,7 +340,7 @@ class VirtualNetwork(FixedAttributes):
         self,
         what: EventKind | None = None,
         *,
-        at: Place | None = None,
+        at: Device | None = None,
         to: End | None = None,
         source: End | None = None,
         data: bytes | None = None,

@@ -32,9 +32,9 @@ class Replay:
     played: int
     """The number of datagrams that were put on the switch."""
     skipped: dict[str, int] = attrs.field(hash=False)
-    """The number of frames that were not, by reason: ``"not IP"``, ``"not UDP"``, ``"fragment"``
-    (of a datagram that was larger than the MTU), ``"cut short"`` (the capture has only the
-    beginning), ``"broadcast"`` (of which a virtual network has none), ``"unknown link type"``.
+    """The number of frames that were not played, by reason: ``"not IP"``, ``"not UDP"``,
+    ``"fragment"`` (of a datagram that was larger than the MTU), ``"cut short"`` (the capture has
+    only the beginning), ``"broadcast"`` (a virtual network has none), ``"unknown link type"``.
     """
 
 

@@ -76,7 +76,7 @@ class VirtualRouter(FixedAttributes):
             The interface.
 
         Raises:
-            TypeError: The name, the switch or an address is none.
+            TypeError: The name, the switch or an address is of the wrong type.
             ValueError: The name or an address is taken or cannot be one, or the switch is of
                 another network.
             RuntimeError: The network has ended.

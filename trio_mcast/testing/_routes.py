@@ -49,16 +49,18 @@ class VirtualRoute:
 class VirtualRoutes(FixedAttributes):
     """The routes of a virtual host, besides those to its own networks: ``routes`` of `VirtualHost`.
 
-    The route with the longest prefix counts. A route goes with its interface.
+    The route with the longest prefix counts. A route ends when its interface is unplugged.
 
-    On Linux a route to an interface also goes when that is switched off, and an IPv4 route when the
-    interface loses its last IPv4 address, or the host the address that the route names as its
-    source; an IPv6 route then names none any more. None of that comes back by itself. On other
-    systems such a route counts for nothing until things are as before.
+    On Linux, a route also ends when its interface is switched off. An IPv4 route ends when its
+    interface loses the last IPv4 address, or the host loses the address that the route names as its
+    source; an IPv6 route then goes on without a source. What has ended does not come back by
+    itself. On other systems such a route counts for nothing until things are as before.
     """
 
     refusal: RouteRefusal | None
-    """The meaning of a route without an interface; `None` where there are none."""
+    """The error that a route without an interface gives, as ``errno`` and ``kind``; `None` on
+    Windows, which has no such routes.
+    """
 
     def __init__(
         self,

@@ -58,8 +58,8 @@ def network_test(
 
     Args:
         function: The function.
-        seeds: The seeds: of a number ``n``, the seeds 0 to ``n - 1``; else those of an iterable,
-            such as ``[13]``. The function runs once for each, in a new network, until it fails.
+        seeds: A number ``n`` for the seeds 0 to ``n - 1``, or an iterable of seeds, such as
+            ``[13]``. The function runs once for each, in a new network, until it fails.
         shown: The number of events of the trace that are printed at most.
 
     Raises:

@@ -99,8 +99,8 @@ class TrunkEnd:
 class Trunk(FixedAttributes):
     """A cable between two switches; made by `VirtualSwitch.plug`.
 
-    ``trunk.outgoing`` is what the switch sends on which ``plug`` was called, and ``trunk.incoming``
-    what that switch gets: both can be impaired at any time.
+    ``trunk.outgoing`` is what the switch whose ``plug`` was called sends, and ``trunk.incoming`` is
+    what that switch gets. Both can be impaired at any time.
     """
 
     HINT = IN_CABLES
