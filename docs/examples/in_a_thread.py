@@ -19,7 +19,9 @@ class Receiving:
         self._token: trio.lowlevel.TrioToken | None = None
         self._joined = threading.Event()
         self._thread = threading.Thread(
-            target=trio.run, args=(self._receive, interface)
+            target=trio.run,
+            args=(self._receive, interface),
+            daemon=True,  # Else Ctrl-C while it joins would leave it running.
         )
         self._thread.start()
         self._joined.wait()

@@ -55,6 +55,23 @@ WAITING = {
     "with_anyio.py": ["lo"],
 }
 
+# Runs a program whose receiver is never open: it says so, and waits.
+OPENING = """
+import runpy, sys
+from contextlib import asynccontextmanager
+import trio, trio_mcast
+
+@asynccontextmanager
+async def opening(*_, **__):
+    print("opening", flush=True)
+    await trio.sleep_forever()
+    yield
+
+trio_mcast.open_mcast_receiver = opening
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
 
 @pytest.mark.parametrize("name", NEEDING_ARGUMENTS)
 def test_program_without_its_arguments_says_how_it_is_used(
@@ -95,10 +112,30 @@ async def test_ctrl_c_ends_a_program_without_a_traceback(
             await wait_until_async(look, bool, f"a socket of {name}", PATIENCE_SECONDS)
         for program in programs.values():
             program.send_signal(signal.SIGINT)
-        said = {name: program.communicate()[0] for name, program in programs.items()}
+        said = {name: said_at_the_end(name, program) for name, program in programs.items()}
         statuses = {name: program.returncode for name, program in programs.items()}
     assert [name for name, text in said.items() if "Traceback" in text] == []
     assert statuses == dict.fromkeys(started, 0)
+
+
+def said_at_the_end(name: str, program: subprocess.Popen[str]) -> str:
+    """What a program that was ended by Ctrl-C has written."""
+    try:
+        return program.communicate(timeout=PATIENCE_SECONDS)[0]
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"Ctrl-C does not end {name}")
+
+
+@pytest.mark.parametrize("name", ["asyncio_guest.py", "in_a_thread.py", "with_anyio.py"])
+def test_ctrl_c_ends_a_program_beside_another_loop_while_it_opens(name: str, lab: Lab) -> None:
+    opening = ("env", "--default-signal=INT", sys.executable, "-c", OPENING)
+    command = (*opening, str(EXAMPLES / name), "lo")
+    with lab.host("alone").popen(*command, stderr=subprocess.STDOUT) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "opening\n"
+        program.send_signal(signal.SIGINT)
+        assert said_at_the_end(name, program) == ""
+    assert program.returncode == 0
 
 
 def has_socket(pid: int) -> bool:
