@@ -96,10 +96,10 @@ def list_interfaces() -> list[Interface]:
         McastError: The system refused.
 
     Platforms:
-        Where a sandbox on Linux refuses netlink sockets, the list is made by other means, which do
-        not tell masters, alternative names, and the scope and state of IPv4 addresses. The logger
-        ``trio_mcast`` says so once: allow AF_NETLINK, in a unit of systemd with
-        ``RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK``.
+        Where a sandbox on Linux refuses netlink sockets, the list is made by other means. These do
+        not tell which interface is a port of a team, nor alternative names, nor the scope and state
+        of IPv4 addresses. The logger ``trio_mcast`` says so once: allow AF_NETLINK, in a unit of
+        systemd with ``RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK``.
     """
     return current_host().list_interfaces()
 

@@ -126,3 +126,17 @@ def test_reference_has_every_method_that_the_page_on_testing_names(variable: str
     assert methods
     entry = re.split(rf"autoclass:: {name}\b", REFERENCE)[1].partition("\n.. ")[0] + "\n"
     assert [each for each in methods if f":: {each}\n" not in entry] == []
+
+
+def test_page_on_multicast_expert_has_each_of_its_names() -> None:
+    """Every public name, parameter and method of its sockets has its place there."""
+    expert = pytest.importorskip("multicast_expert")
+    page = (DOCS / "howto" / "from-multicast-expert.rst").read_text()
+    names = {name for name in expert.__dir__() if not name.startswith("_")}
+    names = {name for name in names if not inspect.ismodule(getattr(expert, name))}
+    for socket in (expert.McastRxSocket, expert.AsyncMcastRxSocket, expert.McastTxSocket):
+        names |= {name for name in dir(socket) if not name.startswith("_")}
+        names |= set(inspect.signature(socket).parameters)
+        names |= set(inspect.signature(socket.recvfrom).parameters if "Rx" in repr(socket) else ())
+    missing = [name for name in sorted(names - {"self"}) if not re.search(rf"\b{name}\b", page)]
+    assert missing == []

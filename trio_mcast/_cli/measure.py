@@ -101,7 +101,7 @@ def measure(
 ) -> int:
     """Measure what arrives of a stream, and the highest rate without loss.
 
-    Run it with --receiver on one or more machines ("trio-mcast respond GROUP:PORT" does as well),
+    Run it with --receiver on one or more machines ("trio-mcast respond GROUP:PORT" will do, too),
     and then with --sender. The sender begins with 1 Mbit/s and doubles that until a receiver loses
     something; then it halves the gap until it is 5 % wide. With --rate it sends at that rate alone.
 

@@ -26,7 +26,7 @@ control_port_option = click.option(
 
 @click.command(
     cls=Command,
-    examples=("trio-mcast respond", "trio-mcast respond 239.1.2.3:5000 [ff15::1234]:5000"),
+    examples=("trio-mcast respond", "trio-mcast respond 239.1.2.3:5000 '[ff15::1234]:5000'"),
 )
 @click.argument("targets", metavar="[GROUP:PORT...]", nargs=-1, type=TARGET)
 @control_port_option

@@ -153,7 +153,7 @@ def describe_sent(sending: Sending) -> list[str]:
     default=1,
     show_default=True,
     metavar="N",
-    help="How far they go: 1 not beyond this network, more through as many routers less one.",
+    help="How far they go: 1 stays in this network, 2 passes one router, and so on.",
 )
 @click.option("--no-loopback", is_flag=True, help="Do not deliver to programs of this machine.")
 @click.option("--from", "source", type=SOURCE, metavar="ADDRESS", help="The address to send from.")

@@ -75,7 +75,7 @@ class Membership:
     that is possible, unless the receiver was opened with ``follow_interfaces=False``.
     """
     error: SocketSetupError | None = None
-    """Why it failed, or what to do where the interface is a port; else `None`."""
+    """Why it failed, or what to do where an interface that was named is a port; else `None`."""
 
 
 class Event(enum.Enum):

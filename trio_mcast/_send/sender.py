@@ -85,15 +85,15 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
             data: The payload, 0 to 65,507 bytes. More than the path's MTU allows is sent in
                 fragments, and each of these must arrive.
             to: `None`: to every group of this sender, on every interface of this sender. A group:
-                to that group only, on every interface, whether the sender was opened with it or
-                not. A pair of group and port: the same, to that port. An `Endpoint`, such as
-                ``datagram.source``, or a pair of unicast address and port: to that one peer, from
-                this sender's own port. If this sender has several interfaces or addresses, the
-                datagram leaves from those that the system's route to the peer names, or else from
-                the first that is open. The system is asked once for each peer, and again when its
-                routes change. A datagram can come from a forged source. Nothing is sent to port 0,
+                to that group only, on every interface; also one that the sender was not opened
+                with, of a family of its groups. A pair of group and port: the same, to that port.
+                An `Endpoint`, such as ``datagram.source``, or a pair of unicast address and port:
+                to that one peer, from this sender's own port. If this sender has several interfaces
+                or addresses, the datagram leaves from those that the system's route to the peer
+                names, or else from the first that is open. The system is asked once for each peer,
+                and again when its routes change. A source can be forged: nothing is sent to port 0,
                 to an address that no host has (``0.0.0.0``, ``::``), to a broadcast address, or to
-                an `Endpoint` with a group: that raises a `SocketSetupError`, see below.
+                an `Endpoint` with a group. That raises a `SocketSetupError`, see below.
             interface: The one interface of this sender to send on: its name, alternative name,
                 index or address, or an `Interface`, such as ``datagram.interface``. An `Interface`
                 means the interface of that name, also after it was made again. To one peer, the
