@@ -8,7 +8,7 @@ import runpy
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -108,8 +108,8 @@ async def test_ctrl_c_ends_a_program_without_a_traceback(
             for name, arguments in started.items()
         }
         for name, program in programs.items():
-            look = partial(has_socket, program.pid)
-            await wait_until_async(look, bool, f"a socket of {name}", PATIENCE_SECONDS)
+            look = partial(waits, program.pid)
+            await wait_until_async(look, bool, f"{name} to wait", PATIENCE_SECONDS)
         for program in programs.values():
             program.send_signal(signal.SIGINT)
         said = {name: said_at_the_end(name, program) for name, program in programs.items()}
@@ -138,7 +138,20 @@ def test_ctrl_c_ends_a_program_beside_another_loop_while_it_opens(name: str, lab
     assert program.returncode == 0
 
 
-def has_socket(pid: int) -> bool:
-    """Whether a process has opened a datagram socket, so that it runs what it is for."""
-    links = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir() if path.exists()]
-    return sum(link.startswith("socket:") for link in links) > 2
+# The sockets for datagrams, and those on which the system tells of interfaces.
+TABLES = ("udp", "udp6", "netlink")
+
+
+def waits(pid: int) -> bool:
+    """Whether a process has opened what it receives or sends with, or watches, and now waits.
+
+    Trio has sockets of its own, and while it starts, Ctrl-C ends a program like any other.
+    """
+    process, numbers = Path(f"/proc/{pid}"), set()
+    for path in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):  # It has been closed meanwhile.
+            numbers.update(re.findall(r"^socket:\[(\d+)\]$", os.readlink(path)))
+    tables = [(process / "net" / name).read_text().splitlines() for name in TABLES]
+    known = {line.split()[9] for lines in tables for line in lines[1:]}
+    state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+    return not numbers.isdisjoint(known) and state == "S"
