@@ -89,7 +89,7 @@ def replayed(
             )
             with popen as process, trio.fail_after(30):
                 datagrams = [await receiver.receive() for _ in range(count)]
-                output = await trio.to_thread.run_sync(process.communicate)
+                output = await trio.to_thread.run_sync(process.communicate, abandon_on_cancel=True)
                 assert process.returncode == 0
         ends.append(subprocess.CompletedProcess(REPLAY, process.returncode, *output))
         return datagrams

@@ -28,6 +28,8 @@ from .test_demo import COMMAND, environment
 pytestmark = pytest.mark.once
 
 SEND = (*COMMAND, "send", "239.1.2.3:5000")
+# How long the first datagram may take to come.
+PATIENCE_SECONDS = 60
 
 
 async def all_of(lists: AsyncGenerator[list[bytes], None]) -> list[bytes]:
@@ -131,8 +133,9 @@ def test_numbered_ones_end_on_ctrl_c_with_the_summary_and_status_0(two_hosts: Tw
     command = ("env", "--default-signal=INT", *SEND, "--numbered", "--rate", "200")
 
     async def first() -> None:
-        async with open_mcast_receiver("239.1.2.3", 5000) as receiver:
-            await receiver.receive()
+        with trio.fail_after(PATIENCE_SECONDS):
+            async with open_mcast_receiver("239.1.2.3", 5000) as receiver:
+                await receiver.receive()
 
     with two_hosts.a.inside():
         popen = two_hosts.b.popen(*command, stderr=subprocess.PIPE, env=environment())
@@ -150,13 +153,14 @@ def test_ctrl_c_ends_it_while_it_waits_for_a_line(two_hosts: TwoHosts) -> None:
     command = ("env", "--default-signal=INT", *SEND, "-")
 
     async def first() -> None:
-        async with open_mcast_receiver("239.1.2.3", 5000) as receiver:
-            while process.stdin is not None:
-                process.stdin.write("line\n")
-                process.stdin.flush()
-                with trio.move_on_after(0.1):
-                    await receiver.receive()
-                    return
+        with trio.fail_after(PATIENCE_SECONDS):
+            async with open_mcast_receiver("239.1.2.3", 5000) as receiver:
+                while process.stdin is not None:
+                    process.stdin.write("line\n")
+                    process.stdin.flush()
+                    with trio.move_on_after(0.1):
+                        await receiver.receive()
+                        return
 
     with two_hosts.a.inside():
         popen = two_hosts.b.popen(

@@ -81,7 +81,8 @@ def test_numbers_of_ffmpeg_are_found(two_hosts: TwoHosts) -> None:
 @needs_program("socat")
 def test_socat_hears_what_is_sent(two_hosts: TwoHosts) -> None:
     address = "UDP4-RECV:5000,reuseaddr,ip-add-membership=239.1.2.3:10.0.1.1"
-    with two_hosts.a.popen("socat", "-u", address, "STDOUT") as process:
+    # What it waits for in vain ends with it.
+    with two_hosts.a.popen("timeout", "60", "socat", "-u", address, "STDOUT") as process:
         send = (*COMMAND, "send", "239.1.2.3:5000", "-", "--interface", "eth0")
         assert process.stdout is not None
         # Until it has joined, nothing arrives.
@@ -92,4 +93,3 @@ def test_socat_hears_what_is_sent(two_hosts: TwoHosts) -> None:
                 break
         two_hosts.b.run(*send, input="hello\nsocat\n", env=environment())
         assert process.stdout.read(10) == "hellosocat"
-        process.kill()
