@@ -44,6 +44,8 @@ def two_hosts(lab: Lab) -> TwoHosts:
     a, b = lab.host("a"), lab.host("b")
     for number, host in enumerate((a, b), start=1):
         host.plug("eth0", lan, f"10.0.1.{number}/24", f"fd00:1::{number}/64")
+        # Else those that are sent in one go are one packet on the way, and to firewalls.
+        host.run("ip", "link", "set", "eth0", "gso_max_segs", "1")
     return TwoHosts(lab, lan, a, b)
 
 
@@ -98,10 +100,9 @@ def test_rate_is_measured_at_several_receivers(two_hosts: TwoHosts) -> None:
         assert {one["name"].split()[0] for one in interval["received"]} == {"10.0.1.2", "10.0.1.3"}
     b, c_total = sorted(summary["receivers"], key=lambda one: str(one["name"]))
     assert b["lost"] == {"network": 0, "kernel": 0, "process": 0}
-    # A busy machine may send somewhat less.
-    assert 150 <= b["sent"] == c_total["sent"] <= 200
-    # The firewall takes those that are sent in one go for one packet.
-    assert 0.05 < c_total["lost"]["network"] / c_total["sent"] < 0.2
+    # A busy machine may send less.
+    assert 100 <= b["sent"] == c_total["sent"] <= 200
+    assert 9 <= 100 * c_total["lost"]["network"] / c_total["sent"] <= 11
     assert (c_total["lost"]["kernel"], c_total["lost"]["process"]) == (0, 0)
 
 
