@@ -28,10 +28,28 @@ def test_every_example_is_run_by_a_test() -> None:
     assert missing == []
 
 
-def test_every_example_is_shown_on_a_page() -> None:
-    pages = "".join(path.read_text() for path in DOCS.rglob("*.rst"))
-    missing = [path.name for path in EXAMPLES.glob("*.py") if f"/{path.name}\n" not in pages]
-    assert missing == []
+# The examples on the pages: the name, and the lines of options.
+SHOWN = [
+    shown
+    for path in DOCS.rglob("*.rst")
+    for shown in re.findall(
+        r"literalinclude:: \S*examples/([\w./-]+)\n((?:\s+:[a-z]+:.*\n)*)", path.read_text()
+    )
+]
+
+
+def test_every_example_is_shown_on_a_page_as_a_whole() -> None:
+    """Who types what a page shows has the program."""
+    whole = {name for name, options in SHOWN if not re.search(r":(pyobject|lines):", options)}
+    assert {path.name for path in EXAMPLES.glob("*.py")} - whole == set()
+
+
+def test_every_example_on_a_page_has_the_name_to_save_it_under() -> None:
+    programs = [(name, options) for name, options in SHOWN if name.endswith((".py", ".sh"))]
+    assert programs
+    for name, options in programs:
+        part = "from " if ":pyobject:" in options else ""
+        assert f":caption: {part}{name}\n" in options
 
 
 def test_page_on_losses_explains_every_reason_to_reject() -> None:
