@@ -76,6 +76,7 @@ PURE_MODULES = {
     "_send/destinations",
     "testing/_frames",
     "_capture/datagrams",
+    "testing/_address_list",
     "testing/_rules",
     "testing/_trace",
     "testing/_recorder",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import Final
@@ -23,6 +23,7 @@ from .._plan.socket_spec import BindAddress, SocketSpec
 from .._platform.model import Platform, PlatformName
 from .._values.addresses import Family, IPAddress
 from .._values.interface import AddressState, Interface, InterfaceAddress
+from ._address_list import AddressList
 from ._arguments import FixedAttributes
 from ._clock import VirtualClock
 from ._core import Core
@@ -31,7 +32,6 @@ from ._host_interfaces import HostInterfaces
 from ._host_sending import HostSending
 from ._input import Input
 from ._interface import VirtualInterface
-from ._interface_state import Network
 from ._kernel import KernelSocket
 from ._poller import VirtualPoller
 from ._report_sizes import ReportSizes
@@ -48,8 +48,8 @@ _LOOPBACK6: Final = IPv6Interface("::1/128")
 
 
 @cache
-def _new_loopback(platform: PlatformName) -> tuple[Interface, Mapping[Network, int]]:
-    """Return a new host's loopback interface, and the numbers of its routes: older than others."""
+def _new_loopback(platform: PlatformName) -> tuple[Interface, AddressList]:
+    """Return a new host's loopback interface, and its addresses: their routes are the oldest."""
     rules = RULES[platform]
     # Only Linux tells the state of an address.
     state: AddressState | None = "preferred" if platform == "linux" else None
@@ -67,7 +67,7 @@ def _new_loopback(platform: PlatformName) -> tuple[Interface, Mapping[Network, i
             InterfaceAddress(_LOOPBACK6, "host", state),
         ),
     )
-    return value, {_LOOPBACK4.network: 0, _LOOPBACK6.network: 0}
+    return value, AddressList(platform == "linux", value.address_details)
 
 
 class HostSystem(FixedAttributes):
@@ -111,7 +111,7 @@ class HostSystem(FixedAttributes):
         self._pollers: dict[VirtualPoller, None] = {}
         self._watchers = Watchers(core, name, notice_seconds)
         self._gateways: dict[str, IPAddress] = {}
-        value, route_numbers = _new_loopback(platform.name)
+        value, addresses = _new_loopback(platform.name)
         loopback = VirtualInterface(
             core,
             self,
@@ -128,7 +128,7 @@ class HostSystem(FixedAttributes):
         self._sending = HostSending(
             core, name, platform, self._interfaces, self._gateways, self.routes, self._input
         )
-        loopback.set_first(value, route_numbers)
+        loopback.set_first(value, addresses)
 
     def interface(self, name: str) -> VirtualInterface:
         """Return an interface of the host, by name.

@@ -19,7 +19,6 @@ from ._interface_address import (
     check_among,
     parse_bare_address,
     parse_details,
-    without_family,
 )
 from ._interface_state import AddressedInterface
 
@@ -75,12 +74,11 @@ class VirtualInterface(AddressedInterface):
             state = "deprecated"
         detail = parse_details(address, scope, state, check_seconds, temporary=temporary)
         self._check_there()
-        self._append(
-            detail if self._is_linux else attrs.evolve(detail, state=None),
-            is_checked=check_seconds is not None,
-        )
-        self._changed("addressed", f"has {detail.address}")
+        if not self._is_linux:
+            detail = attrs.evolve(detail, state=None)
         bare = bare_address(detail.address)
+        self._check_new(bare, is_checked=check_seconds is not None)
+        self._change_addresses(self._addresses.with_address(detail), f"has {detail.address}")
         if lives:
             self._lifetimes.begin(bare, valid_seconds, preferred_seconds)
         if check_seconds is not None:
@@ -181,11 +179,12 @@ class VirtualInterface(AddressedInterface):
         """
         self._check_there()
         bare = parse_bare_address(address)
-        if not self._remove(bare):
+        remaining = self._addresses.without_address(bare)
+        if remaining is self._addresses:
             raise ValueError(f"{self} does not have the address {bare}")
         self._checks.forget(bare)
         self._lifetimes.forget(bare)
-        self._changed("addressed", f"no longer has {bare}")
+        self._change_addresses(remaining, f"no longer has {bare}")
 
     def set_mtu(self, mtu: int) -> None:
         """Give the interface another mtu.
@@ -204,10 +203,8 @@ class VirtualInterface(AddressedInterface):
         """
         check_mtu(mtu)
         self._check_there()
-        self._set_mtu(mtu)
-        for family in self.families_without_room:
-            self._details = without_family(self._details, family)
-        self._changed("addressed", f"has an mtu of {mtu}")
+        self._mtu = mtu
+        self._change_addresses(self._addresses.with_mtu(mtu), f"has an mtu of {mtu}")
 
     def take_down(self) -> None:
         """Switch the interface off: nothing goes in or out, and what waits to go out is lost.
@@ -223,7 +220,7 @@ class VirtualInterface(AddressedInterface):
             self._is_up = False
             if self._is_linux:
                 # addrconf_ifdown in net/ipv6/addrconf.c; link-local addresses are made again.
-                self._details = without_family(self._details, "ipv6")
+                self._addresses = self._addresses.without_family("ipv6")
             self._lose_link()
             self._changed("down")
 
@@ -236,6 +233,7 @@ class VirtualInterface(AddressedInterface):
         self._check_there()
         if not self._is_up:
             self._is_up = True
+            self._addresses = self._addresses.numbered_anew(self._core.new_route_number())
             self._checks.begin_again()
             self._changed("up")
 

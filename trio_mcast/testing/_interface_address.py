@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_interface
-from typing import Final, TypeAlias, get_args
+from typing import TypeAlias, get_args
 
-from .._values.addresses import Family, IPAddress, family_of, parse_address, without_zone
+from .._values.addresses import IPAddress, parse_address, without_zone
 from .._values.interface import AddressScope, AddressState, InterfaceAddress, assumed_scope
 from .._values.numbers import parse_seconds
 from ._arguments import check_flag
-
-# From the widest to the narrowest, as Linux numbers the scopes (rtnetlink(7)).
-_SCOPES: Final = get_args(AddressScope)
 
 # The forms in which users may give an interface an address.
 AddressWithPrefix: TypeAlias = str | IPv4Interface | IPv6Interface
@@ -102,80 +98,6 @@ def bare_address(address: IPv4Interface | IPv6Interface) -> IPAddress:
     return IPv6Address(address.packed) if isinstance(address, IPv6Interface) else address.ip
 
 
-def without_family(details: Iterable[InterfaceAddress], family: Family) -> list[InterfaceAddress]:
-    """Return the addresses that are left on Linux when a family is taken off for a time.
-
-    Link-local IPv6 addresses are made again with the family, so they stay.
-    """
-    return [
-        detail
-        for detail in details
-        if family_of(detail.address) != family
-        or (family == "ipv6" and detail.address.is_link_local)
-    ]
-
-
 def link_address(number: int) -> str:
     """Return the link address of the interface that has a number on the network."""
     return f"02:00:00:00:{number >> 8 & 0xFF:02x}:{number & 0xFF:02x}"
-
-
-def place_of_ipv6(details: Sequence[InterfaceAddress], new: InterfaceAddress) -> int:
-    """Return where Linux lists a new IPv6 address: before others of its scope or a narrower one.
-
-    ipv6_link_dev_addr in net/ipv6/addrconf.c.
-    """
-    return next(
-        (
-            place
-            for place, detail in enumerate(details)
-            if detail.address.version == 6
-            and (detail.address.is_link_local or not new.address.is_link_local)
-        ),
-        len(details),
-    )
-
-
-def place_of_ipv4(details: Sequence[InterfaceAddress], new: InterfaceAddress) -> int:
-    """Return where Linux lists a new IPv4 address.
-
-    A secondary address, of a network that is there already, comes after all others. Another one
-    comes after the primary ones of its scope or a narrower one, or before all (__inet_insert_ifa in
-    net/ipv4/devinet.c; measured on 6.18).
-    """
-    if _is_secondary(details, new):
-        return len(details)
-    wider = [
-        place
-        for place, detail in enumerate(details)
-        if detail.address.version == 4
-        and _SCOPES.index(new.scope) <= _SCOPES.index(detail.scope)
-        and not _is_secondary(details[:place], detail)
-    ]
-    return wider[-1] + 1 if wider else 0
-
-
-def promote(
-    details: Sequence[InterfaceAddress], removed: InterfaceAddress
-) -> list[InterfaceAddress]:
-    """Return the addresses after an IPv4 address was removed.
-
-    The first secondary address of the same network takes its part, and stands after the other
-    primary ones. That is how it is where systemd sets net.ipv4.conf.all.promote_secondaries.
-    """
-    remaining: list[InterfaceAddress] = []
-    of_network = removed.address.network
-    heirs = [detail for detail in details if detail.address.network == of_network]
-    for detail in details:
-        if detail not in heirs[:1]:
-            remaining.append(detail)
-    if heirs:
-        others = [detail for detail in remaining if detail not in heirs]
-        place = place_of_ipv4(others, heirs[0])
-        remaining = [*others[:place], heirs[0], *others[place:], *heirs[1:]]
-    return remaining
-
-
-def _is_secondary(details: Iterable[InterfaceAddress], address: InterfaceAddress) -> bool:
-    network = address.address.network
-    return any(detail.address.network == network for detail in details)

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from functools import cached_property
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
-from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
-
-import attrs
+from ipaddress import IPv4Interface, IPv6Interface
+from typing import Any, Literal
 
 from .._values.addresses import Family, IPAddress, family_of
 from .._values.errors import printable
-from .._values.interface import (
-    AddressState,
-    Interface,
-    InterfaceAddress,
-    assumed_scope,
-    families_without_room,
-)
+from .._values.interface import AddressState, Interface, InterfaceAddress, assumed_scope
 from ._address_checks import AddressChecks
 from ._address_lifetimes import AddressLifetimes
+from ._address_list import AddressList, Network
 from ._arguments import FixedAttributes, check_name, parse_names
 from ._cable import IN_CABLES, Cable
 from ._core import Core
-from ._interface_address import (
-    bare_address,
-    link_address,
-    place_of_ipv4,
-    place_of_ipv6,
-    promote,
-    without_family,
-)
+from ._interface_address import bare_address, link_address
 from ._surroundings import Link, Owner
-
-Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class AddressedInterface(FixedAttributes):
@@ -53,17 +36,16 @@ class AddressedInterface(FixedAttributes):
     owner: Owner[Any]
     """The host or router that the interface belongs to."""
 
-    # A new interface is up, and has no address yet.
+    # A new interface is up.
     _is_up = True
     _is_there = True
     _has_power = True
     _has_carrier = True
     _master: str | None = None
     _alternative_names: tuple[str, ...] = ()
-    _details: Sequence[InterfaceAddress] = ()
     _value: Interface | None = None
-    # The place of each network's route among all: the oldest of equal ones counts.
-    _route_numbers: Mapping[Network, int] = MappingProxyType({})
+    # Set right after the interface is made, by `set_first` or `set_addresses`.
+    _addresses: AddressList
 
     def __init__(
         self,
@@ -94,7 +76,7 @@ class AddressedInterface(FixedAttributes):
         self._link = link
         self._is_multicast = is_multicast
         self._is_linux = is_linux
-        self._set_mtu(mtu)
+        self._mtu = mtu
         self._tells_carrier = tells_carrier
         if alternative_names != ():
             self._alternative_names = parse_names(alternative_names, "alternative_names")
@@ -165,12 +147,12 @@ class AddressedInterface(FixedAttributes):
     def value(self) -> Interface:
         """The `trio_mcast.Interface` of the interface's present state."""
         if self._value is None:
-            details = self._shown_details
-            networks = self.networks
+            details = self._addresses.shown
+            networks = [detail.address for detail in details]
             ipv4 = tuple([each for each in networks if isinstance(each, IPv4Interface)])
             ipv6 = tuple([each for each in networks if isinstance(each, IPv6Interface)])
             if ipv4 and ipv6:
-                details = sorted(details, key=lambda detail: detail.address.version)
+                details = tuple(sorted(details, key=lambda detail: detail.address.version))
             self._value = Interface(
                 name=self.name,
                 index=self.index,
@@ -183,7 +165,7 @@ class AddressedInterface(FixedAttributes):
                 is_up=self._is_up and (self._has_carrier or not self._tells_carrier),
                 is_loopback=self._link is None,
                 is_multicast=self._is_multicast,
-                address_details=tuple(details),
+                address_details=details,
                 master=self._master,
                 alternative_names=self._alternative_names,
             )
@@ -209,98 +191,61 @@ class AddressedInterface(FixedAttributes):
 
     def networks_with(self, address: IPAddress) -> list[Network]:
         """Return those of the interface's networks that an address is in."""
-        return [
-            own_address.network
-            for own_address in self.networks
-            if own_address.version == address.version and address in own_address.network
-        ]
+        return self._addresses.networks_with(address)
 
     def route_number(self, network: Network) -> int:
         """Return the place of the interface's route to a network among those of all interfaces."""
-        return self._route_numbers.get(network, 0)
-
-    def _number_routes(self) -> None:
-        """Give new networks of the interface a number, and forget those that are gone."""
-        details = self._shown_details if self._is_up else ()
-        before, new = self._route_numbers, self._core.new_route_number
-        self._route_numbers = {
-            network: new() if not before or network not in before else before[network]
-            for network in [detail.address.network for detail in details]
-        }
+        return self._addresses.route_number(network)
 
     @property
     def networks(self) -> tuple[IPv4Interface | IPv6Interface, ...]:
         """The interface's addresses with prefix lengths, in the order of its system."""
-        return tuple([detail.address for detail in self._shown_details])
+        return self._addresses.networks
 
     @property
-    def _shown_details(self) -> Sequence[InterfaceAddress]:
-        """The addresses, without those of a family for which the mtu is too small."""
-        absent = self._without_room
-        if not absent:
-            return self._details
-        return [detail for detail in self._details if family_of(detail.address) not in absent]
-
-    def set_first(self, value: Interface, route_numbers: Mapping[Network, int]) -> None:
-        """Give the interface the state that a value tells. For a new host's loopback only."""
-        self._details = value.address_details
-        self._value = value
-        self._route_numbers = route_numbers
-
-    def set_addresses(self, addresses: Iterable[IPv4Interface | IPv6Interface]) -> None:
-        """Give the interface the first addresses. For the network only."""
-        for address in addresses:
-            self._append(InterfaceAddress(address, assumed_scope(address), self._usual_state))
-        for family in self._without_room:
-            self._details = without_family(self._details, family)
-        self._number_routes()
-
-    @property
-    def _usual_state(self) -> AddressState | None:
-        return "preferred" if self._is_linux else None
-
-    def _append(self, detail: InterfaceAddress, *, is_checked: bool = False) -> None:
-        bare = bare_address(detail.address)
-        if any(bare_address(each.address) == bare for each in self._shown_details):
-            raise ValueError(f"{self} has the address {bare} already")
-        if not is_checked and self._link is not None:
-            self._link.check_address(bare, str(self))
-        place = self._place_of(detail)
-        self._details = (*self._details[:place], detail, *self._details[place:])
-
-    def _place_of(self, detail: InterfaceAddress) -> int:
-        """Return where a new address stands among the others."""
-        if not self._details or not self._is_linux:
-            return len(self._details)
-        if detail.address.version == 6:
-            return place_of_ipv6(self._details, detail)
-        return place_of_ipv4(self._details, detail)
-
-    def _remove(self, address: IPAddress) -> bool:
-        """Take an address off; return whether it was there."""
-        removed = [each for each in self._details if bare_address(each.address) == address]
-        self._details = [each for each in self._details if each not in removed]
-        if removed and self._is_linux and address.version == 4:
-            self._details = promote(self._details, removed[0])
-        return bool(removed)
+    def families_without_room(self) -> frozenset[Family]:
+        """The families that the interface does not have, as its mtu is too small."""
+        return self._addresses.absent_families
 
     def detail_of(self, address: IPAddress) -> InterfaceAddress:
         """Return the standing of one of the interface's addresses."""
-        return next(each for each in self._details if bare_address(each.address) == address)
+        return self._addresses.detail_of(address)
 
     def has_usable(self, address: IPAddress) -> bool:
         """Tell whether the interface has an address that a socket can be bound to."""
         unusable = ("tentative", "failed")
         return self.has(address) and self.detail_of(address).state not in unusable
 
-    @property
-    def families_without_room(self) -> frozenset[Family]:
-        """The families that the interface does not have, as its mtu is too small."""
-        return self._without_room
+    def set_first(self, value: Interface, addresses: AddressList) -> None:
+        """Give the interface its first state. For a new host's loopback only."""
+        self._value = value
+        self._addresses = addresses
 
-    def _set_mtu(self, mtu: int) -> None:
-        self._mtu = mtu
-        self._without_room = families_without_room(mtu if self._is_linux else 0)
+    def set_addresses(self, addresses: Iterable[IPv4Interface | IPv6Interface]) -> None:
+        """Give the interface the first addresses. For the network only."""
+        state: AddressState | None = "preferred" if self._is_linux else None
+        none = AddressList(self._is_linux, first_number=self._core.new_route_number())
+        self._addresses = none.with_mtu(self._mtu)
+        for address in addresses:
+            self._check_new(bare_address(address))
+            detail = InterfaceAddress(address, assumed_scope(address), state)
+            self._addresses = self._addresses.with_address(detail)
+        self._addresses = self._addresses.with_mtu(self._mtu)
+
+    def _check_new(self, address: IPAddress, *, is_checked: bool = False) -> None:
+        """Raise ValueError if an address is taken, by this interface or another one.
+
+        Whether another one has the address may also be left to a check that takes its time.
+        """
+        if any(bare_address(own_address) == address for own_address in self.networks):
+            raise ValueError(f"{self} has the address {address} already")
+        if not is_checked and self._link is not None:
+            self._link.check_address(address, str(self))
+
+    def _change_addresses(self, addresses: AddressList, reason: str) -> None:
+        """Have other addresses from now on."""
+        self._addresses = addresses.numbered_after(self._addresses, self._core.new_route_number)
+        self._changed("addressed", reason)
 
     def _end_check(self, address: IPAddress, outcome: AddressState) -> bool:
         """End a check, which fails if another interface has the address; return whether it ends."""
@@ -315,11 +260,8 @@ class AddressedInterface(FixedAttributes):
         """Give an address another state; return whether that could be done."""
         if not self.is_up and self._checks.has(address):
             return False  # What is down asks nobody.
-        self._details = [
-            attrs.evolve(detail, state=state) if bare_address(detail.address) == address else detail
-            for detail in self._details
-        ]
-        self._changed("addressed", f"{address} is {state}")
+        addresses = self._addresses.with_state(address, state)
+        self._change_addresses(addresses, f"{address} is {state}")
         return True
 
     def _deprecate(self, address: IPAddress) -> None:
@@ -327,9 +269,10 @@ class AddressedInterface(FixedAttributes):
             self._set_state(address, "deprecated")
 
     def _end_address(self, address: IPAddress) -> None:
-        if self._is_there and self._remove(address):
+        remaining = self._addresses.without_address(address)
+        if self._is_there and remaining is not self._addresses:
             self._checks.forget(address)
-            self._changed("addressed", f"no longer has {address}, whose time is over")
+            self._change_addresses(remaining, f"no longer has {address}, whose time is over")
 
     def be_renamed(self, name: str) -> None:
         """Take another name. For the host only."""
@@ -347,7 +290,6 @@ class AddressedInterface(FixedAttributes):
 
     def _changed(self, what: Literal["addressed", "down", "up"], reason: str = "") -> None:
         self._value = None
-        self._number_routes()
         if self._link is not None:
             self._link.addresses_changed()
         self._core.record(self.owner.name, what, interface=self.name, reason=reason)

@@ -12,10 +12,10 @@ import attrs
 from .._plan.route import RouteRefusal
 from .._platform.model import PlatformName
 from .._values.addresses import IPAddress, family_of, parse_address
+from ._address_list import Network
 from ._arguments import FixedAttributes, check_text
 from ._host_interfaces import HostInterfaces
 from ._interface import VirtualInterface
-from ._interface_state import Network
 from ._watchers import Watchers
 
 # What a route that refuses is to a plain socket, by platform; Windows has no such routes. Linux:
