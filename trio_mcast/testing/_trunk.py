@@ -27,6 +27,9 @@ class JoinedSwitch(Protocol):
     def detach_trunk(self, end: TrunkEnd) -> None:
         """Disconnect an end of a trunk."""
 
+    def forget_port(self, end: TrunkEnd) -> None:
+        """Forget all reports that have come from a trunk."""
+
     def joined(self, but: TrunkEnd | None = None) -> Iterator[JoinedSwitch]:
         """Yield the switch and all that trunks lead to, except behind one trunk."""
 
@@ -145,6 +148,7 @@ class Trunk(FixedAttributes):
         for switch, end, _ in self._sides():
             end.is_plugged = False
             switch.detach_trunk(end)
+            switch.forget_port(end)
             self._core.record(switch.name, "unplugged", interface=str(end))
 
     def _sides(self) -> Iterator[tuple[JoinedSwitch, TrunkEnd, TrunkEnd]]:
