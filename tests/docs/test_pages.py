@@ -158,3 +158,18 @@ def test_page_on_multicast_expert_has_each_of_its_names() -> None:
         names |= set(inspect.signature(socket.recvfrom).parameters if "Rx" in repr(socket) else ())
     missing = [name for name in sorted(names - {"self"}) if not re.search(rf"\b{name}\b", page)]
     assert missing == []
+
+
+def test_drawing_of_the_faults_has_the_numbers_of_the_table() -> None:
+    page = (DOCS / "reliability.rst").read_text()
+    table = page.partition("What came of the fault ")[2].partition("\n\n")[0]
+    numbers = re.findall(r" ([\d,]+)$", table, re.MULTILINE)
+    drawing = (DOCS / "drawings" / "faults.svg").read_text()
+    assert re.findall(r">([\d,]+)</text>", drawing) == numbers
+    runs = sum(int(number.replace(",", "")) for number in numbers)
+    assert f"{runs:,} runs" in page
+    assert f"{runs:,} runs" in drawing
+    widths = re.findall(r'width="([\d.]+)"', drawing)
+    shown = [int(number.replace(",", "")) for number in numbers if number != "0"]
+    ratios = {round(float(width) / count, 2) for width, count in zip(widths, shown, strict=True)}
+    assert len(ratios) == 1  # Bars are as long as their numbers say.
