@@ -102,9 +102,9 @@ def open_mcast_receiver(
             reading goes on, and the datagrams that have waited longest are dropped.
             ``"drop_newest"``: reading goes on, and new datagrams are dropped. ``"latest"``, for
             programs that want the values of now: a newer datagram always takes the place in the
-            queue of one from the same source, to the same group, on the same interface. Unicast is
-            never replaced. When ``max_buffered`` datagrams wait all the same, those that have
-            waited longest are dropped. With ``"wait"`` and a ``max_buffered`` from 1,024 up,
+            queue of one from the same source, to the same group and port, on the same interface.
+            Unicast is never replaced. When ``max_buffered`` datagrams wait all the same, those that
+            have waited longest are dropped. With ``"wait"`` and a ``max_buffered`` from 1,024 up,
             datagrams that were sent in one go are taken as one unit, which is fast but can exceed
             the bound by the rest of a unit. With a lower ``max_buffered``, datagrams are taken one
             by one, and the bound is exact. Without ``"wait"`` the bound is always exact.
