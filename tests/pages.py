@@ -53,7 +53,7 @@ SOUGHT = (
     "ptp mpeg prometheus asyncio anyio ExitStack rp_filter querier snooping timeout smcroute frr "
     "loopback EADDRINUSE EADDRNOTAVAIL ENODEV ENETUNREACH EMFILE ENOBUFS"
 )
-# What a message says, and the page that has to come first.
+# What a message says, or a question is about, and the page that has to come first.
 FIRST = {
     "address already in use": "howto/errors.html",
     "cannot assign requested address": "howto/errors.html",
@@ -64,6 +64,10 @@ FIRST = {
     "Windows error 10065": "howto/errors.html",
     "ttl 1": "tutorial.html",
     "IGMP querier": "howto/nothing-arrives.html",
+    "firewall": "howto/nothing-arrives.html",
+    "rp_filter": "howto/nothing-arrives.html",
+    "ExitStack": "howto/keep-open.html",
+    "timeout": "tutorial.html",
 }
 FOUND = "#search-results li a"
 DONE = '/found|did not match/i.test(document.querySelector("#search-results p")?.innerText)'
