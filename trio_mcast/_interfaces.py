@@ -160,14 +160,14 @@ def watch_interfaces() -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[In
     of that moment. A change between entering and that call is in the list and comes as a change,
     too.
 
-    The channel's ``receive()`` and ``async for`` give one change at a time. Of several changes at
+    ``changes.receive()`` and ``async for`` give one change at a time. Of several changes at
     the same time, removals come first, then changes, then additions, each by index. One after the
     other, the changes lead from how the interfaces were to how they are; none is empty or comes
     twice. But the changes are not a record of everything that happened: an interface that is there
     too briefly is not given, and of changes within some milliseconds, or while nobody receives,
     only the result is. So nothing piles up, and a program may receive as seldom as it likes.
 
-    Several tasks may receive: each change goes to one of the tasks. The channel never ends by
+    Several tasks may receive: each change goes to one of the tasks. ``changes`` never ends by
     itself. Nothing is sent, and no privilege and no task of its own is needed.
 
     Returns:
@@ -176,7 +176,7 @@ def watch_interfaces() -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[In
     Raises:
         SocketSetupError: The system refused. On entering, nothing stays open then. When receiving,
             nothing is lost: after this, or any other error, the next call looks again.
-        trio.ClosedResourceError: When receiving: the block was left or the channel was closed,
+        trio.ClosedResourceError: When receiving: the block was left or ``changes`` was closed,
             before or while waiting.
 
     Cancellation:

@@ -17,9 +17,9 @@ from .intake import Intake
 class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=OpenedOnly):
     """Gives the datagrams that were received: what `McastReceiver` is, and `McastSender.replies`.
 
-    A `trio.abc.ReceiveChannel`: ``async for datagram in channel`` and ``await channel.receive()``
+    A `trio.abc.ReceiveChannel`: ``async for datagram in receiver`` and ``await receiver.receive()``
     give one datagram at a time; `receive_batch` and `batches` give lists, at less cost. Several
-    tasks may receive from one channel: each datagram goes to one task. The channel never ends by
+    tasks may receive from one receiver: each datagram goes to one task. A receiver never ends by
     itself, so there is no `trio.EndOfChannel`.
     """
 
@@ -42,7 +42,7 @@ class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=O
             in which the kernel took them in.
 
         Raises:
-            trio.ClosedResourceError: The channel was closed, before or while waiting.
+            trio.ClosedResourceError: The receiver was closed, before or while waiting.
 
         Cancellation:
             A checkpoint. If receiving is cancelled, no datagram has been taken: the next call gives
@@ -60,7 +60,7 @@ class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=O
 
         Raises:
             trio.WouldBlock: There is none right now.
-            trio.ClosedResourceError: The channel was closed.
+            trio.ClosedResourceError: The receiver was closed.
         """
         return self._intake.queue.get_nowait()
 
@@ -73,7 +73,7 @@ class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=O
         Raises:
             TypeError: ``max_datagrams`` is not an int.
             ValueError: ``max_datagrams`` is less than 1.
-            trio.ClosedResourceError: The channel was closed, before or while waiting.
+            trio.ClosedResourceError: The receiver was closed, before or while waiting.
 
         Cancellation:
             A checkpoint. If receiving is cancelled, no datagram has been taken.
@@ -83,7 +83,7 @@ class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=O
         return await self._intake.queue.get_batch(max_datagrams)
 
     def batches(self) -> AsyncIterator[list[Datagram]]:
-        """Iterate over lists of datagrams: ``async for batch in channel.batches()``.
+        """Iterate over lists of datagrams: ``async for batch in receiver.batches()``.
 
         Each step is a `receive_batch`, with the same errors and the same cancellation promise.
         """

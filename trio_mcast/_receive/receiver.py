@@ -308,7 +308,7 @@ class McastReceiver(DatagramReceiver):
         the state, the error, the interface or the sources of a membership have changed.
         `memberships` inside the block lists the memberships of that moment.
 
-        The channel's ``receive()`` and ``async for`` give one change at a time; of several at the
+        ``changes.receive()`` and ``async for`` give one change at a time; of several at the
         same time, ended memberships come first, then changed, then new ones. The changes lead from
         how the memberships were to how they are. They are not a record of everything that happened:
         what lasts too briefly is not given, and of what happens while nobody receives, only the
@@ -321,7 +321,7 @@ class McastReceiver(DatagramReceiver):
 
         Raises:
             trio.ClosedResourceError: On entering: the receiver was closed. When receiving: the
-                block was left or the channel was closed.
+                block was left or ``changes`` was closed.
             trio.EndOfChannel: When receiving: the receiver was closed, and all changes have been
                 received. ``async for`` ends then.
 

@@ -293,8 +293,8 @@ class McastSender(Closeable, trio.abc.SendChannel[bytes], metaclass=OpenedOnly):
         """The unicast datagrams that come to this sender's own address and port, such as answers.
 
         A `trio.abc.ReceiveChannel` of `Datagram`, whose ``group`` is `None`. Everything that comes
-        to the port is given, whoever sent it: nothing in UDP ties an answer to a question. The
-        channel is closed with the sender, and can be closed before.
+        to the port is given, whoever sent it: nothing in UDP ties an answer to a question. This
+        receiver is closed with the sender, and can be closed before.
 
         Raises:
             RuntimeError: The sender was opened without ``receive_replies=True``.
