@@ -97,6 +97,7 @@ napoleon_custom_sections = ["Cancellation", "Platforms"]
 # Only what is typed is copied, not what the program answers.
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = True
+copybutton_line_continuation_character = "\\"
 # The page for one that is missing names its files by their place on the server.
 if "READTHEDOCS" not in os.environ:
     notfound_urls_prefix = "/"

@@ -72,6 +72,12 @@ FIRST = {
 FOUND = "#search-results li a"
 DONE = '/found|did not match/i.test(document.querySelector("#search-results p")?.innerText)'
 
+# What the button beside a block copies is kept, since a browser without a screen has no clipboard.
+KEEP_COPIES = """window.copies = [];
+document.execCommand = () => window.copies.push(document.querySelector("textarea")?.value);"""
+# A command that goes on in a second line.
+CONTINUED = ("howto/streams.html", '-c:a pcm_mulaw \\\n    -f rtp "rtp://')
+
 # Pages that are made for machines, or hold the text of other pages.
 UNREAD = ("genindex.html", "search.html", "py-modindex.html")
 
@@ -110,6 +116,7 @@ def find_faults(folder: Path, site: str, browser: Browser) -> Iterator[str]:
                 yield f"{name}: {height} px long, more than {MAX_HEIGHT}"
         page.close()
     yield from _find_unfound(site, browser)
+    yield from _find_half_copied(site, browser)
     yield from _find_dead_links(folder, site, links, anchors)
 
 
@@ -126,6 +133,19 @@ def _find_unfound(site: str, browser: Browser) -> Iterator[str]:
         address = urldefrag(urljoin(page.url, link.get_attribute("href"))).url.partition("?")[0]
         if words in FIRST and address != site + FIRST[words]:
             yield f"the search for {words!r} has first {address.removeprefix(site)}"
+    page.close()
+
+
+def _find_half_copied(site: str, browser: Browser) -> Iterator[str]:
+    page = browser.new_page()
+    page.add_init_script(KEEP_COPIES)
+    name, whole = CONTINUED
+    page.goto(f"{site}{name}")
+    page.wait_for_selector("div.highlight-console button.copybtn", state="attached")
+    for button in page.query_selector_all("div.highlight-console button.copybtn"):
+        button.evaluate("button => button.click()")
+    if not any(whole in str(copy) for copy in page.evaluate("() => window.copies")):
+        yield f"{name}: the button copies a command in part"
     page.close()
 
 
