@@ -173,3 +173,15 @@ def test_drawing_of_the_faults_has_the_numbers_of_the_table() -> None:
     shown = [int(number.replace(",", "")) for number in numbers if number != "0"]
     ratios = {round(float(width) / count, 2) for width, count in zip(widths, shown, strict=True)}
     assert len(ratios) == 1  # Bars are as long as their numbers say.
+
+
+def test_commands_have_the_prompt_that_is_not_copied_with_them() -> None:
+    """With another prompt, ``# `` for root, what the button copies is a comment."""
+    pages = [path.read_text() for path in (*DOCS.rglob("*.rst"), *ROOT.glob("*.rst"))]
+    blocks = [
+        block
+        for page in pages
+        for block in re.findall(r"(?:: console|::)\n\n((?:    .*\n|\n)+)", page)
+    ]
+    assert any(re.search(r"^    \$ sudo ", block, re.MULTILINE) for block in blocks)
+    assert [block for block in blocks if re.search(r"^    # [a-z.]", block, re.MULTILINE)] == []
