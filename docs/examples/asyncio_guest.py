@@ -23,7 +23,8 @@ async def receive_all(
 
 async def main(interface: str) -> None:
     loop = asyncio.get_running_loop()
-    datagrams: asyncio.Queue[Datagram] = asyncio.Queue()
+    # None when nothing more will come.
+    datagrams: asyncio.Queue[Datagram | None] = asyncio.Queue()
     ended: asyncio.Future[Any] = loop.create_future()
     scope = trio.CancelScope()
 
@@ -31,15 +32,21 @@ async def main(interface: str) -> None:
         with scope:
             await receive_all(interface, datagrams.put_nowait)
 
+    def end(outcome: Any) -> None:
+        ended.set_result(outcome)
+        datagrams.put_nowait(None)
+
     # Trio is a guest of the same thread: nothing here needs a lock.
     trio.lowlevel.start_guest_run(
         in_trio,
         run_sync_soon_threadsafe=loop.call_soon_threadsafe,
-        done_callback=ended.set_result,
+        done_callback=end,
     )
     try:
         for _ in range(3):
             datagram = await datagrams.get()
+            if datagram is None:
+                break
             print(datagram.source, datagram.data)
     finally:
         scope.cancel()

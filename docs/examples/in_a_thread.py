@@ -11,38 +11,52 @@ from trio_mcast import Datagram, open_mcast_receiver
 
 
 class Receiving:
-    """A receiver for a program without Trio; ``datagrams`` has what came."""
+    """A receiver for a program without Trio.
+
+    ``datagrams`` has what came, and ``None`` when nothing more will come.
+    """
 
     def __init__(self, interface: str) -> None:
-        self.datagrams: queue.Queue[Datagram] = queue.Queue()
+        self.datagrams: queue.Queue[Datagram | None] = queue.Queue()
         self._scope = trio.CancelScope()
         self._token: trio.lowlevel.TrioToken | None = None
+        self._error: Exception | None = None
         self._joined = threading.Event()
         self._thread = threading.Thread(
-            target=trio.run,
-            args=(self._receive, interface),
+            target=self._run,
+            args=(interface,),
             daemon=True,  # Else Ctrl-C while it joins would leave it running.
         )
         self._thread.start()
         self._joined.wait()
 
-    async def _receive(self, interface: str) -> None:
-        self._token = trio.lowlevel.current_trio_token()
+    def _run(self, interface: str) -> None:
         try:
-            with self._scope:
-                async with open_mcast_receiver(
-                    "239.1.2.3", 12345, interfaces=interface
-                ) as receiver:
-                    self._joined.set()
-                    async for datagram in receiver:
-                        self.datagrams.put(datagram)
+            trio.run(self._receive, interface)
+        except Exception as error:
+            self._error = error
         finally:
             self._joined.set()
+            self.datagrams.put(None)
+
+    async def _receive(self, interface: str) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        with self._scope:
+            async with open_mcast_receiver(
+                "239.1.2.3", 12345, interfaces=interface
+            ) as receiver:
+                self._joined.set()
+                async for datagram in receiver:
+                    self.datagrams.put(datagram)
 
     def close(self) -> None:
-        if self._token is not None and self._thread.is_alive():
-            self._token.run_sync_soon(self._scope.cancel)
+        """End the thread, and raise the error that has ended it, if one has."""
+        if self._token is not None:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._scope.cancel)
         self._thread.join()
+        if self._error is not None:
+            raise self._error
 
 
 if len(sys.argv) != 2:
@@ -52,6 +66,8 @@ with suppress(KeyboardInterrupt):  # Ctrl-C ends it.
     try:
         for _ in range(3):
             datagram = receiving.datagrams.get()
+            if datagram is None:
+                break
             print(datagram.source, datagram.data)
     finally:
         receiving.close()

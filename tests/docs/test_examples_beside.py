@@ -9,6 +9,7 @@ import runpy
 import pytest
 import trio
 
+from tests.lab import Lab
 from tests.lab.fixtures import TwoHosts
 from tests.lab.machine import on
 from tests.support.examples import (
@@ -38,6 +39,13 @@ async def test_datagrams_come_to_another_loop(two_hosts: TwoHosts, name: str) ->
     assert [re.sub(r":\d+ ", ":PORT ", line) for line in lines] == [
         f"10.0.1.1:PORT {payload!r}" for payload in payloads
     ]
+
+
+@pytest.mark.parametrize("name", ["with_anyio.py", "asyncio_guest.py", "in_a_thread.py"])
+def test_error_of_the_receiver_ends_the_program(lab: Lab, name: str) -> None:
+    ended = lab.host("a").run(*example(name, "nope"), check=False)
+    assert ended.returncode == 1
+    assert "InterfaceNotFoundError: no interface is called 'nope'" in ended.stderr
 
 
 async def test_signed_datagrams_come_once_and_others_not(two_hosts: TwoHosts) -> None:

@@ -16,7 +16,7 @@ DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 
 # How long a program may take to start, and to say something. Nothing waits that long in vain.
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 def example(name: str, *arguments: str) -> tuple[str, ...]:

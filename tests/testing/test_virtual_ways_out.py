@@ -6,10 +6,14 @@ All of these were found by random scenarios on real Linux (`tests.contract.test_
 from __future__ import annotations
 
 import errno
+import os
+from ipaddress import IPv6Address
 
 import pytest
 
+from trio_mcast._plan.route import Route
 from trio_mcast._platform import options as layout
+from trio_mcast.testing import VirtualNetwork, network_test
 
 from ..support.virtual_hosts import (
     GROUP4,
@@ -156,3 +160,18 @@ async def test_linux_answers_arp_for_any_of_its_addresses(platform: str, reached
         assert payloads(receiver) == [b"x"] * reached
         (sent,) = lan.network.trace.sent(by=lan.a)
         assert sent.interface == "eth0"
+
+
+@network_test
+async def test_route_of_an_interface_without_a_usable_address(network: VirtualNetwork) -> None:
+    host = network.host("a")
+    eth0 = host.plug("eth0", network.switch("lan"))
+    eth0.add_address("fd00::1/64", state="failed")
+    peer, (lo, interface) = IPv6Address("fd00::9"), host.list_interfaces()
+    # As "ip -6 route get" and connect tell on a real one (6.18).
+    assert host.find_route(peer, [lo, interface]) == Route(interface, IPv6Address("::1"))
+    host.interface("lo").take_down()
+    assert host.find_route(peer, [lo, interface]) == Route(interface)
+    sock = open_plain(host, "::", port=0)
+    with pytest.raises(OSError, match=os.strerror(errno.EADDRNOTAVAIL)):
+        sock.send(b"x", (str(peer), PORT, 0, 0))

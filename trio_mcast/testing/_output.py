@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 from .._plan.route import Route, RouteAnswer
@@ -196,7 +197,9 @@ class Output:
             return None
         outgoing, next_hop, source = way
         if source is None and not address.is_multicast:
-            source = source_for(platform, self._interfaces, outgoing, address, next_hop)
+            # Without an address to send from there is a route all the same.
+            with suppress(OSError):
+                source = source_for(platform, self._interfaces, outgoing, address, next_hop)
         index = outgoing.index
         return Route(next((each for each in interfaces if each.index == index), None), source)
 
