@@ -58,6 +58,23 @@ async def test_while_the_mtu_is_too_small_a_family_is_refused() -> None:
             assert [datagram.data for datagram in await drain(receiver)] == [b"four"]
 
 
+async def test_while_the_mtu_is_too_small_there_is_no_new_address() -> None:
+    """Linux has "Invalid argument"; for IPv4, ENOBUFS (rtm_to_ifaddr in net/ipv4/devinet.c)."""
+    async with two_on_lan() as lan:
+        eth0 = lan.b.interface("eth0")
+        eth0.set_mtu(1279)
+        eth0.add_address("10.0.0.9/24")
+        with pytest.raises(ValueError, match=r"takes no address fd00::9: its mtu of 1279 is too"):
+            eth0.add_address("fd00::9/64")
+        eth0.set_mtu(67)
+        with pytest.raises(ValueError, match="its mtu of 67 is too small for IPv4"):
+            eth0.add_address("10.0.0.9/24")
+        eth0.set_mtu(1280)
+        eth0.add_address("fd00::9/64")
+        eth0.add_address("10.0.0.9/24")
+        assert [str(each.ip) for each in eth0.networks] == ["10.0.0.9", "fd00::9", "fe80::2"]
+
+
 async def test_other_systems_keep_a_family_whatever_the_mtu() -> None:
     async with two_on_lan("freebsd") as lan, receiving(lan.b, GROUP6) as receiver:
         lan.b.interface("eth0").set_mtu(1000)

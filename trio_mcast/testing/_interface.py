@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from .._values.addresses import IPAddress
+from .._values.addresses import IPAddress, family_of
 from .._values.interface import (
     AddressScope,
     AddressState,
@@ -61,7 +61,8 @@ class VirtualInterface(AddressedInterface):
         Raises:
             TypeError: The address is not text and no interface address of `ipaddress`.
             ValueError: The text is not an interface address, the address is taken on this switch,
-                or the scope, state, ``temporary`` or a number of seconds is not possible.
+                the scope, state, ``temporary`` or a number of seconds is not possible, or the mtu
+                is too small for the family (see `set_mtu`).
             RuntimeError: The network has ended, or the interface is unplugged.
         """
         lives = valid_seconds is not None or preferred_seconds is not None
@@ -77,6 +78,11 @@ class VirtualInterface(AddressedInterface):
         if not self._is_linux:
             detail = attrs.evolve(detail, state=None)
         bare = bare_address(detail.address)
+        if family_of(bare) in self.families_without_room:
+            raise ValueError(
+                f"{self} takes no address {bare}: its mtu of {self._mtu} is too small for "
+                f"IPv{bare.version} (set_mtu)"
+            )
         self._check_new(bare, is_checked=check_seconds is not None)
         self._change_addresses(self._addresses.with_address(detail), f"has {detail.address}")
         if lives:
