@@ -44,6 +44,8 @@ async def at_once_and_later(look: Callable[[], Awaitable[list[str]]]) -> Outcome
     start = trio.current_time()
     at_once = await look()
     seconds = trio.current_time() - start
+    if seconds >= REAL:  # The library may have looked before the last datagram.
+        return Outcomes(at_once, [], seconds)
     await trio.sleep(0.5)
     return Outcomes(at_once, await look(), seconds)
 
@@ -94,9 +96,9 @@ async def on_real_hosts(scenario: Scenario) -> Outcomes:
 def test_virtual_host_that_notices_later_is_as_a_real_one(scenario: Scenario) -> None:
     require_lab()
     virtual = trio.run(on_virtual_hosts, scenario, clock=MockClock(autojump_threshold=0))
-    for _ in range(20):
+    for _ in range(100):
         real = trio.run(on_real_hosts, scenario)
-        if real.seconds < REAL:  # Else the library may have looked before the last datagram.
+        if real.seconds < REAL:
             break
     assert real.seconds < REAL, "this machine is too busy"
     assert (real.at_once, real.later) == (virtual.at_once, virtual.later)
