@@ -58,6 +58,9 @@ class DatagramReceiver(Closeable, trio.abc.ReceiveChannel[Datagram], metaclass=O
     def receive_nowait(self) -> Datagram:
         """Return the next datagram, if one has been read already.
 
+        The call does not look for datagrams that wait in the kernel; the tasks of the receiver read
+        these when your program awaits something.
+
         Raises:
             trio.WouldBlock: There is none right now.
             trio.ClosedResourceError: The receiver was closed.
