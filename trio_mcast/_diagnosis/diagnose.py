@@ -83,7 +83,8 @@ async def diagnose(
             some ten seconds, and then ``listen_seconds`` more, in which memberships may be
             forgotten.
             Neither end needs privilege. The other machine joins the groups on every interface,
-            and sends at most 200 of these datagrams.
+            and sends at most 200 of these datagrams. At most 8 groups and 8 interfaces are
+            probed; the result names the others under ``not_checked``.
 
     Returns:
         A `Diagnosis`, which has a verdict in a sentence, findings with evidence and cure, and all

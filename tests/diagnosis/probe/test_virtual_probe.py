@@ -76,6 +76,20 @@ async def test_each_interface_of_the_sender_is_tried_and_the_limit_is_told(
     assert diagnosis.errors == ()
 
 
+async def test_groups_and_interfaces_beyond_the_most_are_named(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async with two_on_lan() as lan:
+        for number in range(1, 10):
+            network = lan.network.switch(f"lan{number}")
+            lan.a.plug(f"eth{number}", network, f"10.{number}.0.1/24")
+        async with responding(lan):
+            diagnosis = await probe(lan, *(f"239.1.2.{number}" for number in range(10)))
+    why = {one.what: one.why for one in diagnosis.not_checked}
+    assert why["probes to 239.1.2.8 and 1 more"] == "a session has at most 8 groups"
+    assert why["probes from eth8 and 1 more"] == "a session has at most 8 interfaces"
+
+
 async def test_peer_that_does_not_answer_is_a_finding(autojump_clock: trio.abc.Clock) -> None:
     async with two_on_lan() as lan:
         diagnosis = await probe(lan, GROUP4)

@@ -92,6 +92,11 @@ class Prober:
             send_unicast=self._control.send,
             on_step=on_step,
         )
+        names = [interface.name for interface in interfaces]
+        self._cases.skipped += [
+            *_beyond("to", groups, _MOST_GROUPS, "groups"),
+            *_beyond("from", names, _MOST_INTERFACES, "interfaces"),
+        ]
 
     async def _take(self, channel: McastChannel, datagram: Datagram) -> None:
         if starts_with_magic(datagram.data):
@@ -211,3 +216,11 @@ class Prober:
             self._listening.cancel()
             await trio.sleep(ON_THE_WAY)
             await listening.start(self._listen)
+
+
+def _beyond(preposition: str, names: Sequence[str], most: int, nouns: str) -> list[str]:
+    """Return what there is no probe of, with the reason, as there are too many."""
+    if len(names) <= most:
+        return []
+    more = f" and {len(names) - most - 1} more" if len(names) > most + 1 else ""
+    return [f"{preposition} {names[most]}{more}: a session has at most {most} {nouns}"]
