@@ -24,8 +24,9 @@ PAGE = (DOCS / "command.rst").read_text()
 
 
 def line_for(shell: str) -> str:
-    """Return the line of the page that sets a shell up."""
-    match = re.search(rf"^    (.*\b_TRIO_MCAST_COMPLETE={shell}_source .*)$", PAGE, re.MULTILINE)
+    """Return the command of the page that sets a shell up."""
+    pattern = rf"^    (.*\b_TRIO_MCAST_COMPLETE={shell}_source (?:.*\\\n)*.*)$"
+    match = re.search(pattern, PAGE, re.MULTILINE)
     assert match is not None
     return match[1]
 
