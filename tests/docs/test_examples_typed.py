@@ -55,15 +55,16 @@ WAITING = {
     "with_anyio.py": ["lo"],
 }
 
-# Runs a program whose receiver is never open: it says so, and waits.
+# Runs a program whose receiver is never open: it says so, and waits. What it says passes by the
+# stream, which Python would want at its end, perhaps before the writing thread has let go of it.
 OPENING = """
-import runpy, sys
+import os, runpy, sys
 from contextlib import asynccontextmanager
 import trio, trio_mcast
 
 @asynccontextmanager
 async def opening(*_, **__):
-    print("opening", flush=True)
+    os.write(1, b"opening\\n")
     await trio.sleep_forever()
     yield
 
